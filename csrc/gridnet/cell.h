@@ -1,0 +1,75 @@
+// The maths of one gridnet cell, written once for scalars on the CPU, SIMD vectors on the CPU and CUDA threads.
+// V is a scalar or a GCC vector; exp_of(V) is found by overload (simd.h brings the vector form).
+#pragma once
+#include <cmath>
+#include <type_traits>
+#include <utility>
+
+#if defined(__CUDACC__)
+#define ZOO_HD __host__ __device__ __forceinline__
+#else
+#define ZOO_HD inline __attribute__((always_inline))
+#endif
+
+namespace zoo::gridnet {
+
+enum class Activation : int { silu = 0, relu = 1, leaky_relu = 2, tanh = 3 };
+
+constexpr double kLeakySlope = 0.01;
+
+#if defined(__CUDA_ARCH__)
+ZOO_HD float exp_of(float x) { return __expf(x); }
+ZOO_HD double exp_of(double x) { return exp(x); }
+#else
+ZOO_HD float exp_of(float x) { return std::exp(x); }
+ZOO_HD double exp_of(double x) { return std::exp(x); }
+#endif
+
+// The constant c as a V: a scalar, or a vector with every lane c.
+template <class V>
+ZOO_HD V constant(double c) {
+  if constexpr (std::is_arithmetic_v<V>) {
+    return static_cast<V>(c);
+  } else {
+    using T = std::remove_reference_t<decltype(std::declval<V&>()[0])>;
+    return V{} + static_cast<T>(c);
+  }
+}
+
+template <class V>
+ZOO_HD V sigmoid(V x) {
+  const V one = constant<V>(1);
+  return one / (one + exp_of(-x));
+}
+
+// An activation and its derivative at the same point.
+template <class V>
+struct ValueAndSlope {
+  V value;
+  V slope;
+};
+
+template <Activation A, class V>
+ZOO_HD ValueAndSlope<V> activate_with_slope(V x) {
+  const V zero = constant<V>(0), one = constant<V>(1);
+  if constexpr (A == Activation::silu) {
+    const V s = sigmoid(x);
+    return {x * s, s * (one + x * (one - s))};
+  } else if constexpr (A == Activation::relu) {
+    return {x > zero ? x : zero, x > zero ? one : zero};
+  } else if constexpr (A == Activation::leaky_relu) {
+    const V slope = x > zero ? one : constant<V>(kLeakySlope);
+    return {x * slope, slope};
+  } else {
+    const V two = constant<V>(2);
+    const V t = one - two / (one + exp_of(two * x));
+    return {t, one - t * t};
+  }
+}
+
+template <Activation A, class V>
+ZOO_HD V activate(V x) {
+  return activate_with_slope<A>(x).value;  // the unused slope is dropped by the compiler
+}
+
+}  // namespace zoo::gridnet

@@ -1,0 +1,50 @@
+// What one gridnet step is asked to do: sizes, options and tensors. Shared by the CPU and CUDA kernels.
+// The arithmetic of a cell is in cell.h. No torch, no Python.
+#pragma once
+#include <cstdint>
+
+#include "cell.h"
+
+namespace zoo::gridnet {
+
+constexpr int kNeighbours = 27;  // offsets (dz, dy, dx) in {-1,0,1}^3, index (dz+1)*9 + (dy+1)*3 + (dx+1)
+
+struct Shape {
+  int64_t m, n, k;  // grid axes z, y, x; x is contiguous in memory
+
+  ZOO_HD int64_t cells() const { return m * n * k; }
+  ZOO_HD int64_t index(int64_t z, int64_t y, int64_t x) const { return (z * n + y) * k + x; }
+};
+
+struct StepConfig {
+  Shape shape;
+  int64_t batch;
+  int64_t block;  // side of the cubic blocks; divides m, n and k
+  int inner_steps;
+  bool gated;      // weight [27, 2, M, N, K] and bias [2, M, N, K] instead of [27, M, N, K] and [M, N, K]
+  bool normalize;  // standardise each block with its shell before every inner step (plain only)
+  double eps;      // added to the standard deviation when normalize is set
+  Activation activation;
+
+  // Without normalisation and with one inner step the cut into blocks changes nothing.
+  ZOO_HD bool blocks_matter() const { return normalize || inner_steps > 1; }
+};
+
+template <class T>
+struct StepInputs {
+  const T* weight;
+  const T* bias;
+  const T* residual_scale;  // null when gated
+  const T* x;               // [batch, m, n, k]
+};
+
+template <class T>
+struct StepGrads {
+  const T* grad_out;  // [batch, m, n, k]
+  T* weight;
+  T* bias;
+  T* residual_scale;  // null when gated
+  T* x;
+};
+
+}  // namespace zoo::gridnet

@@ -1,0 +1,44 @@
+"""The registry of model families. A family knows nothing of files, the CLI or the Hub.
+
+To add one: write ``zoo/families/NAME.py`` with a module-level ``FAMILY = Family(...)`` and name it in ``_MODULES``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from zoo.families.base import FamilyConfig, Learner, Task
+
+_MODULES = {
+    "gridnet": "zoo.families.gridnet",
+}
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the training loop, the exporter and the SDK need to know of a family."""
+
+    name: str
+    config: type[FamilyConfig]
+    """The ``model:`` section of a recipe; the same object is stored in the artifact."""
+    build: Callable[[Any, Task], nn.Module]
+    """``(config, task) -> module`` with ``forward(x) -> logits``; raises ValueError when the two do not fit."""
+    learner: Callable[[nn.Module, Any], Learner]
+    """``(module, config) -> learner`` that computes the losses and owns what training needs beyond the weights."""
+
+
+def family_names() -> list[str]:
+    return sorted(_MODULES)
+
+
+def get_family(name: str) -> Family:
+    """Look a family up by name; raises ValueError naming those that exist."""
+    if name not in _MODULES:
+        raise ValueError(f"unknown family {name!r}; known families: {', '.join(family_names())}")
+    family: Family = importlib.import_module(_MODULES[name]).FAMILY
+    return family

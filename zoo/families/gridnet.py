@@ -1,0 +1,147 @@
+"""gridnet: a 3-D grid of neurons, each wired to its 3x3x3 neighbourhood.
+
+An image is written to one face of the grid, local steps carry it through, and the classes are read from the
+opposite face. Source: the public gridnet repository (unixpickle/gridnet).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from zoo.families import Family
+from zoo.families.base import FamilyConfig, Learner, Task
+from zoo.kernels.gridnet import gated_gridnet_step, gridnet_step
+
+
+class PatchConfig(BaseModel):
+    """A strided convolution that turns ``[C, H, W]`` images into ``channels`` faces of the grid."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: PositiveInt = 4
+    channels: PositiveInt = 8
+
+
+class GridnetConfig(FamilyConfig):
+    family: Literal["gridnet"] = "gridnet"
+    grid: tuple[PositiveInt, PositiveInt, PositiveInt]
+    """M, N, K: the image lies on the face k = 0 (rows along M, columns along N), the classes are read at k = K-1."""
+    block: PositiveInt = 8
+    inner_steps: PositiveInt = 1
+    outer_steps: PositiveInt = 12
+    activation: Literal["silu", "relu", "leaky_relu", "tanh"] = "silu"
+    gated: bool = False
+    normalize: bool = False
+    """Standardise every block before each inner step."""
+    eps: float = Field(default=1e-5, gt=0)
+    outer_residual: bool = False
+    separate_params: bool = False
+    """One set of step parameters per outer step instead of one for all."""
+    patch: PatchConfig | None = None
+    output_layers: PositiveInt = 1
+    """How many of the last faces the classifier reads."""
+    init_scale: float = Field(default=1.0, gt=0)
+    residual_scale: float = 1.0
+    gate_bias: float = 2.0
+
+    @model_validator(mode="after")
+    def _check(self) -> GridnetConfig:
+        if any(axis % self.block for axis in self.grid):
+            raise ValueError(f"block {self.block} must divide every axis of the grid {list(self.grid)}")
+        if self.gated and self.normalize:
+            raise ValueError("normalize is not defined for gated steps; set one of them to false")
+        if self.output_layers > self.grid[2]:
+            raise ValueError(f"output_layers {self.output_layers} exceeds the grid's depth K = {self.grid[2]}")
+        return self
+
+
+class Gridnet(nn.Module):
+    """The classifier around the step: image in, ``outer_steps`` steps with LayerNorm between, logits out."""
+
+    def __init__(self, config: GridnetConfig, task: Task) -> None:
+        super().__init__()
+        self.config = config
+        sets = config.outer_steps if config.separate_params else 1
+        channels = (2,) if config.gated else ()
+        self.grid_init = nn.Parameter(torch.randn(config.grid))
+        self.weight = nn.Parameter(torch.randn(sets, 27, *channels, *config.grid) * config.init_scale / 27**0.5)
+        self.bias = nn.Parameter(torch.zeros(sets, *channels, *config.grid))
+        if config.gated:
+            with torch.no_grad():
+                self.bias[:, 1] = config.gate_bias
+        else:
+            self.residual_scale = nn.Parameter(torch.full((sets, *config.grid), config.residual_scale))
+        self.norm = nn.LayerNorm(config.grid)
+        self.patch_embed = _patch_embedding(config.patch, task)
+        self.face = _face(config, task)
+        readout_shape = (*config.grid[:2], config.output_layers)
+        self.readout_norm = nn.LayerNorm(readout_shape)
+        self.readout = nn.Linear(readout_shape[0] * readout_shape[1] * readout_shape[2], task.num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images ``[B, C, H, W]``, normalised as in training -> logits ``[B, classes]``."""
+        return self.read(self.evolve(self.embed(x)))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Images ``[B, C, H, W]`` -> the initial grids ``[B, M, N, K]``: the learned grid with the image on its face."""
+        faces = self.patch_embed(x).permute(0, 2, 3, 1)
+        rows, columns, depth = self.face
+        grid = self.grid_init.to(faces.dtype).expand(len(x), *self.config.grid).clone()
+        grid[:, rows, columns, depth] = faces
+        return grid
+
+    def evolve(self, grid: Tensor) -> Tensor:
+        """All outer steps: ``[B, M, N, K]`` -> ``[B, M, N, K]``."""
+        for t in range(self.config.outer_steps):
+            if self.config.outer_residual:
+                normed = self.norm(grid)
+                grid = grid + (self.step(normed, t) - normed)
+            else:
+                grid = self.norm(self.step(grid, t))
+        return grid
+
+    def step(self, grid: Tensor, t: int) -> Tensor:
+        """Outer step number ``t`` (from 0) without the LayerNorm: ``[B, M, N, K]`` -> ``[B, M, N, K]``."""
+        c = self.config
+        s = t if c.separate_params else 0
+        if c.gated:
+            return gated_gridnet_step(self.weight[s], self.bias[s], grid, c.inner_steps, c.block, c.activation)
+        return gridnet_step(
+            self.weight[s], self.bias[s], self.residual_scale[s], grid,
+            c.inner_steps, c.block, c.eps, c.normalize, c.activation,
+        )  # fmt: skip
+
+    def read(self, grid: Tensor) -> Tensor:
+        """Grids ``[B, M, N, K]`` -> logits ``[B, classes]`` from the last ``output_layers`` faces."""
+        faces = grid[..., -self.config.output_layers :]
+        return self.readout(self.readout_norm(faces).flatten(1))
+
+
+def _patch_embedding(patch: PatchConfig | None, task: Task) -> nn.Module:
+    if patch is None:
+        return nn.Identity()
+    return nn.Conv2d(task.input_shape[0], patch.channels, kernel_size=patch.size, stride=patch.size)
+
+
+def _face(config: GridnetConfig, task: Task) -> tuple[slice, slice, slice]:
+    """Where the (embedded) image lies in the grid: centred on the first faces."""
+    if len(task.input_shape) != 3:
+        raise ValueError(f"gridnet takes images [C, H, W], the data has inputs of shape {list(task.input_shape)}")
+    channels, height, width = task.input_shape
+    if config.patch is not None:
+        size = config.patch.size
+        if height % size or width % size:
+            raise ValueError(f"patch size {size} must divide the image size {height}x{width}")
+        channels, height, width = config.patch.channels, height // size, width // size
+    m, n, k = config.grid
+    if height > m or width > n or channels > k:
+        raise ValueError(f"an image of {channels}x{height}x{width} (CxHxW) does not fit the grid {[m, n, k]} (MxNxK)")
+    top, left = (m - height) // 2, (n - width) // 2
+    return slice(top, top + height), slice(left, left + width), slice(0, channels)
+
+
+FAMILY = Family(name="gridnet", config=GridnetConfig, build=Gridnet, learner=Learner)
