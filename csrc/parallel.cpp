@@ -11,7 +11,7 @@
 namespace zoo {
 namespace {
 
-struct Barrier {
+struct alignas(64) Barrier {
   std::atomic<int> arrived{0};
   std::atomic<int> generation{0};
 
@@ -41,7 +41,7 @@ class Pool {
       ++round_;
     }
     wake_.notify_all();
-    body(Team{0, threads, &barrier_}, context);
+    body(Team{0, threads, 0, barriers_}, context);
     std::unique_lock<std::mutex> lock(mutex_);
     done_.wait(lock, [&] { return pending_ == 0; });
   }
@@ -70,7 +70,7 @@ class Pool {
         size = size_;
       }
       if (rank >= size) continue;
-      body(Team{rank, size, &barrier_}, context);
+      body(Team{rank, size, 0, barriers_}, context);
       std::lock_guard<std::mutex> lock(mutex_);
       if (--pending_ == 0) done_.notify_one();
     }
@@ -79,7 +79,7 @@ class Pool {
   std::mutex call_, mutex_;
   std::condition_variable wake_, done_;
   std::vector<std::thread> workers_;
-  Barrier barrier_;
+  Barrier barriers_[kMaxThreads + 1];  // the whole team's, then one for each group
   TeamBody body_ = nullptr;
   void* context_ = nullptr;
   int size_ = 0, pending_ = 0;
@@ -106,8 +106,15 @@ void Team::barrier() const {
   if (size > 1) static_cast<Barrier*>(shared)->wait(size);
 }
 
-void run_team(int threads, TeamBody body, void* context) {
-  pool().run(threads < 1 ? 1 : threads, body, context);
+Team Team::split(int groups) const {
+  const int mine = rank * groups / size;
+  const auto first_rank = [&](int g) { return (g * size + groups - 1) / groups; };
+  Barrier* barriers = static_cast<Barrier*>(shared);
+  return {rank - first_rank(mine), first_rank(mine + 1) - first_rank(mine), mine, barriers + 1 + mine};
 }
+
+int clamp_threads(int threads) { return threads < 1 ? 1 : threads > kMaxThreads ? kMaxThreads : threads; }
+
+void run_team(int threads, TeamBody body, void* context) { pool().run(threads, body, context); }
 
 }  // namespace zoo

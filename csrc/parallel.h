@@ -9,9 +9,13 @@ namespace zoo {
 struct Team {
   int rank;
   int size;
+  int group;    // which of several teams this is, see split()
   void* shared;
 
   void barrier() const;  // every member arrives before any goes on
+
+  // Cuts the team into `groups` (1 to size) teams with barriers of their own. Only the whole team may be split.
+  Team split(int groups) const;
 
   // This member's contiguous part [begin, end) of n items.
   // Always inlined: this header is compiled for several instruction sets, and none may provide the others' copy.
@@ -19,9 +23,13 @@ struct Team {
   __attribute__((always_inline)) int64_t end(int64_t n) const { return n * (rank + 1) / size; }
 };
 
+constexpr int kMaxThreads = 256;
+int clamp_threads(int threads);  // into 1 to kMaxThreads
+
 using TeamBody = void (*)(const Team&, void* context);
 
-// Runs body on `threads` threads (the caller is rank 0) and returns when all are done. Calls are serialised.
+// Runs body on `threads` (1 to kMaxThreads) threads, the caller being rank 0, and returns when all are done. Calls are
+// serialised.
 void run_team(int threads, TeamBody body, void* context);
 
 // run_team for a lambda.

@@ -25,7 +25,15 @@ constexpr int kLanes = ZOO_VECTOR_BYTES / static_cast<int>(sizeof(T));
 
 template <class T>
 ZOO_INLINE Vec<T> splat(T x) {
-  return Vec<T>{} + x;
+  return x - Vec<T>{};  // x - 0 is x for every x (0 + x is not for -0), so this is one broadcast
+}
+
+// Hides where a pointer came from, so that accesses at fixed distances from it stay fixed distances: left alone, GCC
+// hoists every sum of index and distance out of the loop and runs out of registers.
+template <class T>
+ZOO_INLINE const T* pinned(const T* p) {
+  asm("" : "+r"(p));
+  return p;
 }
 
 template <class T>

@@ -1,10 +1,13 @@
 """The compiled module (csrc/bindings.cpp). Addresses are those of contiguous tensors that the caller has checked."""
 
+from collections.abc import Sequence
+
 cuda_built: bool
 
-class StepConfig:
+class EvolveConfig:
     def __init__(
         self,
+        *,
         grid: tuple[int, int, int],
         batch: int,
         block: int,
@@ -13,42 +16,24 @@ class StepConfig:
         normalize: bool,
         eps: float,
         activation: int,
+        outer_steps: int,
+        separate: bool,
+        norm: bool,
+        outer_residual: bool,
+        norm_eps: float,
+        segment: int,
     ) -> None: ...
 
 def usable_isas() -> list[str]: ...
 def current_isa() -> str: ...
 def set_isa(name: str) -> None: ...
-def step_forward_float(
-    config: StepConfig, weight: int, bias: int, residual_scale: int, x: int, out: int, threads: int, /
+def kept_size_float(config: EvolveConfig, threads: int) -> int: ...
+def kept_size_double(config: EvolveConfig, threads: int) -> int: ...
+def forward_float(config: EvolveConfig, inputs: Sequence[int], out: int, kept: int, threads: int) -> None: ...
+def forward_double(config: EvolveConfig, inputs: Sequence[int], out: int, kept: int, threads: int) -> None: ...
+def backward_float(
+    config: EvolveConfig, inputs: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
 ) -> None: ...
-def step_forward_double(
-    config: StepConfig, weight: int, bias: int, residual_scale: int, x: int, out: int, threads: int, /
-) -> None: ...
-def step_backward_float(
-    config: StepConfig,
-    weight: int,
-    bias: int,
-    residual_scale: int,
-    x: int,
-    grad_out: int,
-    grad_weight: int,
-    grad_bias: int,
-    grad_residual_scale: int,
-    grad_x: int,
-    threads: int,
-    /,
-) -> None: ...
-def step_backward_double(
-    config: StepConfig,
-    weight: int,
-    bias: int,
-    residual_scale: int,
-    x: int,
-    grad_out: int,
-    grad_weight: int,
-    grad_bias: int,
-    grad_residual_scale: int,
-    grad_x: int,
-    threads: int,
-    /,
+def backward_double(
+    config: EvolveConfig, inputs: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
 ) -> None: ...

@@ -32,7 +32,7 @@ ZOO_HD V constant(double c) {
     return static_cast<V>(c);
   } else {
     using T = std::remove_reference_t<decltype(std::declval<V&>()[0])>;
-    return V{} + static_cast<T>(c);
+    return static_cast<T>(c) - V{};
   }
 }
 

@@ -3,6 +3,7 @@
 #include <mutex>
 #include <stdexcept>
 
+#include "../parallel.h"
 #include "cpu_isa.h"
 
 namespace zoo::gridnet {
@@ -10,7 +11,7 @@ namespace {
 
 struct Isa {
   const char* name;
-  const Kernels* kernels;
+  const IsaKernels* kernels;
 };
 
 std::vector<Isa> detect() {
@@ -63,28 +64,39 @@ void set_isa(const std::string& name) {
   throw std::invalid_argument("unknown or unusable instruction set '" + name + "'; this machine has: " + names);
 }
 
-template <>
-void step_forward<float>(const StepConfig& c, const StepInputs<float>& in, float* out, int threads) {
-  std::lock_guard<std::mutex> lock(call_mutex);
-  in_use().kernels->step_forward_float(c, in, out, workspace, threads);
+template <class T>
+const Kernels<T>& kernels() {
+  if constexpr (sizeof(T) == sizeof(float)) return in_use().kernels->of_float;
+  else return in_use().kernels->of_double;
 }
 
-template <>
-void step_forward<double>(const StepConfig& c, const StepInputs<double>& in, double* out, int threads) {
+template <class T>
+int64_t kept_size(const EvolveConfig& c, int threads) {
   std::lock_guard<std::mutex> lock(call_mutex);
-  in_use().kernels->step_forward_double(c, in, out, workspace, threads);
+  return kernels<T>().kept_size(c, clamp_threads(threads));
 }
 
-template <>
-void step_backward<float>(const StepConfig& c, const StepInputs<float>& in, const StepGrads<float>& g, int threads) {
+template <class T>
+void evolve_forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept, int threads) {
   std::lock_guard<std::mutex> lock(call_mutex);
-  in_use().kernels->step_backward_float(c, in, g, workspace, threads);
+  kernels<T>().forward(c, in, out, kept, workspace, clamp_threads(threads));
 }
 
-template <>
-void step_backward<double>(const StepConfig& c, const StepInputs<double>& in, const StepGrads<double>& g, int threads) {
+template <class T>
+void evolve_backward(const EvolveConfig& c, const Inputs<T>& in, const T* kept, const T* grad_out, const Grads<T>& grads,
+                     int threads) {
   std::lock_guard<std::mutex> lock(call_mutex);
-  in_use().kernels->step_backward_double(c, in, g, workspace, threads);
+  if (!kernels<T>().backward(c, in, kept, grad_out, grads, workspace, clamp_threads(threads)))
+    throw std::invalid_argument("the forward pass ran with another instruction set; set it before the forward pass");
 }
+
+template int64_t kept_size<float>(const EvolveConfig&, int);
+template int64_t kept_size<double>(const EvolveConfig&, int);
+template void evolve_forward<float>(const EvolveConfig&, const Inputs<float>&, float*, float*, int);
+template void evolve_forward<double>(const EvolveConfig&, const Inputs<double>&, double*, double*, int);
+template void evolve_backward<float>(const EvolveConfig&, const Inputs<float>&, const float*, const float*,
+                                     const Grads<float>&, int);
+template void evolve_backward<double>(const EvolveConfig&, const Inputs<double>&, const double*, const double*,
+                                      const Grads<double>&, int);
 
 }  // namespace zoo::gridnet

@@ -14,12 +14,18 @@ std::vector<std::string> usable_isas();
 std::string current_isa();
 void set_isa(const std::string& name);
 
-// out [batch, m, n, k] is overwritten. Throws std::bad_alloc.
+// Elements of the buffer that a forward pass fills for the backward pass.
 template <class T>
-void step_forward(const StepConfig& config, const StepInputs<T>& inputs, T* out, int threads);
+int64_t kept_size(const EvolveConfig& config, int threads);
 
-// Every gradient is overwritten.
+// out [batch, m, n, k] is overwritten, and so is kept (kept_size elements) unless it is null. Throws std::bad_alloc.
 template <class T>
-void step_backward(const StepConfig& config, const StepInputs<T>& inputs, const StepGrads<T>& grads, int threads);
+void evolve_forward(const EvolveConfig& config, const Inputs<T>& inputs, T* out, T* kept, int threads);
+
+// Every gradient is overwritten. kept may be null without norm and with one outer step. Throws std::bad_alloc, and
+// std::invalid_argument when another instruction set wrote kept.
+template <class T>
+void evolve_backward(const EvolveConfig& config, const Inputs<T>& inputs, const T* kept, const T* grad_out,
+                     const Grads<T>& grads, int threads);
 
 }  // namespace zoo::gridnet

@@ -1,7 +1,7 @@
 // The gridnet step on the CPU when blocks matter (inner steps on a stale shell, or block normalisation). A block with
 // its shell is a "box" of side block + 2; every box is worked on alone, in cache.
 #pragma once
-#include "cpu_step.h"
+#include "cpu_stencil.h"
 
 namespace zoo::ZOO_ISA {
 
@@ -29,16 +29,24 @@ ZOO_INLINE BlockOrigin block_origin(const StepConfig& c, int64_t index) {
   return {index / (across * down) * c.block, index / across % down * c.block, index % across * c.block};
 }
 
+ZOO_INLINE int64_t block_weight_size(const StepConfig& c) {
+  return (c.gated ? 2 : 1) * c.block * c.block * c.block * kNeighbours;
+}
+
+ZOO_INLINE int64_t block_transposed_size(const StepConfig& c) {
+  return (c.gated ? 2 : 1) * (c.block + 2) * (c.block + 2) * (c.block + 2) * kNeighbours;
+}
+
 // The block's cells and shell out of the grid's lanes; zeros outside the grid.
 template <class T, int W>
-void read_box(const LaneGrid<T, W>& grid, int64_t t, BlockOrigin o, const Box<T, W>& box) {
+void read_box(const LaneGrid<T, W>& grid, BlockOrigin o, const Box<T, W>& box) {
   for (int64_t z = 0; z < box.side; ++z)
     for (int64_t y = 0; y < box.side; ++y) {
       T* row = box.row(z, y);
       const int64_t gz = o.z + z - 1, gy = o.y + y - 1;
       const bool inside = gz >= 0 && gz < grid.shape.m && gy >= 0 && gy < grid.shape.n;
       // The grid's own padding supplies the zeros before and after a row.
-      const T* from = inside ? grid.row(t, gz * grid.shape.n + gy) + (o.x - 1) * W : nullptr;
+      const T* from = inside ? grid.row(gz * grid.shape.n + gy) + (o.x - 1) * W : nullptr;
       for (int64_t i = 0; i < box.side * W; i += kLanes<T>) store(row + i, inside ? load(from + i) : Vec<T>{});
     }
 }
@@ -115,19 +123,21 @@ struct BlockScratch {
   ZOO_INLINE T* std(int64_t s) const { return pre(s, channels); }
 };
 
-// Weights of the block's cells: [channel][z][y][x][27] of the block, copied from the packed grid.
+// Weights of one block's cells, [channel][z][y][x][27], out of torch's [27, channel, m, n, k].
 template <class T>
-void read_block_weights(const StepConfig& c, const PackedWeights<T>& weight, BlockOrigin o, T* out) {
-  const int64_t run = c.block * kNeighbours;
-  for (int channel = 0; channel < weight.channels; ++channel)
-    for (int64_t z = 0; z < c.block; ++z)
-      for (int64_t y = 0; y < c.block; ++y, out += run)
-        std::memcpy(out, weight.at(channel, c.shape.index(o.z + z, o.y + y, o.x)), run * sizeof(T));
+void pack_block_weights(const StepConfig& c, const T* weight, BlockOrigin o, T* out) {
+  const int64_t channels = c.gated ? 2 : 1, cells = c.shape.cells(), b = c.block;
+  for (int64_t channel = 0; channel < channels; ++channel)
+    for (int64_t row = 0; row < b * b; ++row, out += b * kNeighbours) {
+      const T* from = weight + channel * cells + c.shape.index(o.z + row / b, o.y + row % b, o.x);
+      for (int i = 0; i < kNeighbours; ++i)
+        for (int64_t x = 0; x < b; ++x) out[x * kNeighbours + i] = from[i * channels * cells + x];
+    }
 }
 
 // Runs inner step s: reads raw(s), leaves pre-activations in pre(s, .) and, unless null, the box after it in `next`.
 template <class T, int NV>
-void block_inner_step(const StepConfig& c, const StepInputs<T>& in, const T* weight, BlockOrigin o,
+void block_inner_step(const StepConfig& c, const Parameters<T>& p, const T* weight, BlockOrigin o,
                       const BlockScratch<T, NV * kLanes<T>>& scratch, int64_t s, T* next) {
   constexpr int W = NV * kLanes<T>;
   const int64_t b = c.block, cells = c.shape.cells();
@@ -138,7 +148,7 @@ void block_inner_step(const StepConfig& c, const StepInputs<T>& in, const T* wei
       const int64_t local = (z * b + y) * b, cell = c.shape.index(o.z + z, o.y + y, o.x);
       const RowNeighbours<T> near = rows_in_box(inputs, z + 1, y + 1);
       for (int i = 0; i < scratch.channels; ++i)
-        weigh_row<T, NV, false>(near, weight + (i * b * b * b + local) * kNeighbours, in.bias + i * cells + cell, b,
+        weigh_row<T, NV, false>(near, weight + (i * b * b * b + local) * kNeighbours, p.bias + i * cells + cell, b,
                                 scratch.pre(s, i) + local * W);
     }
   if (!next) return;
@@ -150,49 +160,9 @@ void block_inner_step(const StepConfig& c, const StepInputs<T>& in, const T* wei
       if (c.gated)
         update_gated_row<T, NV>(c.activation, scratch.pre(s, 0) + local, scratch.pre(s, 1) + local, row, b, row);
       else
-        update_row<T, NV>(c.activation, scratch.pre(s, 0) + local, in.residual_scale + c.shape.index(o.z + z, o.y + y, o.x),
-                          row, b, row);
+        update_row<T, NV>(c.activation, scratch.pre(s, 0) + local, p.scale + c.shape.index(o.z + z, o.y + y, o.x), row, b,
+                          row);
     }
-}
-
-template <class T, int NV>
-void step_forward_blocks(const StepConfig& c, const StepInputs<T>& in, T* out, Workspace& workspace, int threads) {
-  constexpr int W = NV * kLanes<T>;
-  const int64_t cells = c.shape.cells(), tiles = (c.batch + W - 1) / W, blocks = count_blocks(c), b = c.block;
-  const int channels = c.gated ? 2 : 1;
-  LaneGrid<T, W> x{nullptr, c.shape, 1}, result{nullptr, c.shape, 0};
-  x.data = workspace.get<T>(0, tiles * x.tile_size());
-  result.data = workspace.get<T>(5, tiles * result.tile_size());
-  const PackedWeights<T> weight{workspace.get<T>(1, channels * cells * kNeighbours), cells, channels};
-  BlockScratch<T, W> scratch{b, b + 2, 1, channels, c.normalize, nullptr};
-  T* scratch_data = workspace.get<T>(2, threads * scratch.size());
-  const int64_t block_weights = channels * b * b * b * kNeighbours;
-  T* weight_data = workspace.get<T>(3, threads * block_weights);
-
-  auto body = [&](const Team& team) {
-    pack_channels(c, in.weight, team, weight);
-    fill_lanes<T, W>(c, in.x, tiles, team, x);
-    team.barrier();
-    BlockScratch<T, W> own = scratch;
-    own.data = scratch_data + team.rank * scratch.size();
-    T* own_weight = weight_data + team.rank * block_weights;
-    for (int64_t task = team.begin(blocks * tiles); task < team.end(blocks * tiles); ++task) {
-      const int64_t t = task % tiles;
-      const BlockOrigin o = block_origin(c, task / tiles);
-      read_block_weights(c, weight, o, own_weight);
-      read_box(x, t, o, own.raw(0));
-      for (int s = 0; s < c.inner_steps; ++s) block_inner_step<T, NV>(c, in, own_weight, o, own, 0, own.raw(0).data);
-      for (int64_t z = 0; z < b; ++z)
-        for (int64_t y = 0; y < b; ++y)
-          std::memcpy(result.cell(t, c.shape.index(o.z + z, o.y + y, o.x)), own.raw(0).row(z + 1, y + 1) + W,
-                      b * W * sizeof(T));
-    }
-    team.barrier();
-    for (int64_t t = 0; t < tiles; ++t)
-      lanes_to_samples<T, W>([&](int64_t cell) { return result.cell(t, cell); }, cells, c.batch, t, team.begin(cells),
-                             team.end(cells), out);
-  };
-  parallel(threads, body);
 }
 
 }  // namespace zoo::ZOO_ISA

@@ -1,5 +1,5 @@
-// Backward of the blocked step. Each block is one task: it runs all samples and all inner steps again, keeps what it
-// needs in scratch, and owns its cells' parameter gradients, so the result does not depend on the thread count.
+// Backward of a block: runs its inner steps again, keeps what it needs in scratch, and owns its cells' parameter
+// gradients.
 #pragma once
 #include "cpu_blocks.h"
 
@@ -36,35 +36,22 @@ ZOO_INLINE RowNeighbours<T> gradient_rows(const Box<T, W>& grad_pre, int64_t z, 
 // What one thread needs for the backward pass of a block, beside BlockScratch.
 template <class T>
 struct BlockGradScratch {
-  T* weight;       // [channel][b^3][27]
-  T* transposed;   // [channel][side^3][27]
-  T* grad_weight;  // [channel][b^3][27]
   T* grad_box;     // [side^3][W]
   T* grad_inputs;  // [side^3][W], when normalising
   T* grad_pre;     // [channel][(b + 4)^3][W]
 
   static ZOO_INLINE int64_t size(int64_t b, int channels, int64_t w) {
-    const int64_t box = (b + 2) * (b + 2) * (b + 2), wide = (b + 4) * (b + 4) * (b + 4);
-    return round_up(channels * b * b * b * kNeighbours) * 2 + round_up(channels * box * kNeighbours) + 2 * box * w +
-           channels * wide * w;
+    return (2 * (b + 2) * (b + 2) * (b + 2) + channels * (b + 4) * (b + 4) * (b + 4)) * w;
   }
-  static ZOO_INLINE int64_t round_up(int64_t n) { return (n + 63) / 64 * 64; }
 
-  ZOO_INLINE BlockGradScratch(T* data, int64_t b, int channels, int64_t w) {
-    const int64_t box = (b + 2) * (b + 2) * (b + 2), own = round_up(channels * b * b * b * kNeighbours);
-    weight = data;
-    grad_weight = weight + own;
-    transposed = grad_weight + own;
-    grad_box = transposed + round_up(channels * box * kNeighbours);
-    grad_inputs = grad_box + box * w;
-    grad_pre = grad_inputs + box * w;
-  }
+  ZOO_INLINE BlockGradScratch(T* data, int64_t b, int64_t w)
+      : grad_box(data), grad_inputs(data + (b + 2) * (b + 2) * (b + 2) * w), grad_pre(grad_inputs + (grad_inputs - data)) {}
 };
 
 // Turns the gradient of the box after inner step s (own.grad_box) into that of the box before it, and pre(s, .) into
 // the gradient of the pre-activations; adds to the gradients of bias and residual scale.
 template <class T, int NV>
-void block_inner_step_backward(const StepConfig& c, const StepInputs<T>& in, const StepGrads<T>& grads, BlockOrigin o,
+void block_inner_step_backward(const StepConfig& c, const Parameters<T>& p, const T* transposed, BlockOrigin o,
                                const BlockScratch<T, NV * kLanes<T>>& scratch, const BlockGradScratch<T>& own, int64_t s) {
   constexpr int W = NV * kLanes<T>;
   const int64_t b = c.block, side = b + 2, cells = c.shape.cells();
@@ -76,10 +63,9 @@ void block_inner_step_backward(const StepConfig& c, const StepInputs<T>& in, con
       T* pre = scratch.pre(s, 0) + local;
       if (c.gated)
         update_gated_row_backward<T, NV>(c.activation, g, scratch.raw(s).row(z + 1, y + 1) + W, b, pre,
-                                         scratch.pre(s, 1) + local, g, grads.bias + cell, grads.bias + cells + cell);
+                                         scratch.pre(s, 1) + local, g, p.grad_bias + cell, p.grad_bias + cells + cell);
       else
-        update_row_backward<T, NV>(c.activation, g, in.residual_scale + cell, b, pre, grads.residual_scale + cell,
-                                   grads.bias + cell);
+        update_row_backward<T, NV>(c.activation, g, p.scale + cell, b, pre, p.grad_scale + cell, p.grad_bias + cell);
       for (int i = 0; i < scratch.channels; ++i) {
         const Box<T, W> wide{own.grad_pre + i * (b + 4) * (b + 4) * (b + 4) * W, b + 4};
         std::memcpy(wide.row(z + 2, y + 2) + 2 * W, scratch.pre(s, i) + local, b * W * sizeof(T));
@@ -91,7 +77,7 @@ void block_inner_step_backward(const StepConfig& c, const StepInputs<T>& in, con
     const Box<T, W> wide{own.grad_pre + i * (b + 4) * (b + 4) * (b + 4) * W, b + 4};
     for (int64_t z = 0; z < side; ++z)
       for (int64_t y = 0; y < side; ++y)
-        weigh_row<T, NV, true>(gradient_rows(wide, z, y), own.transposed + ((i * side + z) * side + y) * side * kNeighbours,
+        weigh_row<T, NV, true>(gradient_rows(wide, z, y), transposed + ((i * side + z) * side + y) * side * kNeighbours,
                                nullptr, side, target.row(z, y));
   }
   if (c.normalize) {
@@ -100,16 +86,16 @@ void block_inner_step_backward(const StepConfig& c, const StepInputs<T>& in, con
   }
 }
 
-// Gradient of the row's cells summed from the boxes of every block that holds or borders it.
+// Gradient of row r's cells summed from the boxes [block][side^3][W] of every block that holds or borders them.
 template <class T, int W>
-void sum_boxes_row(const StepConfig& c, const T* boxes, int64_t t, int64_t z, int64_t y, T* out) {
-  const int64_t b = c.block, side = b + 2, across = c.shape.k / b, down = c.shape.n / b, blocks = count_blocks(c);
-  const int64_t box_size = side * side * side * W;
+void sum_boxes_row(const StepConfig& c, const T* boxes, int64_t r, T* out) {
+  const int64_t b = c.block, side = b + 2, across = c.shape.k / b, down = c.shape.n / b;
+  const int64_t box_size = side * side * side * W, z = r / c.shape.n, y = r % c.shape.n;
   for (int64_t i = 0; i < c.shape.k * W; i += kLanes<T>) store(out + i, Vec<T>{});
   for (int64_t bz = (z - 1 < 0 ? 0 : z - 1) / b; bz <= (z + 1) / b && bz < c.shape.m / b; ++bz)
     for (int64_t by = (y - 1 < 0 ? 0 : y - 1) / b; by <= (y + 1) / b && by < down; ++by)
       for (int64_t bx = 0; bx < across; ++bx) {
-        const T* box = boxes + (t * blocks + (bz * down + by) * across + bx) * box_size;
+        const T* box = boxes + ((bz * down + by) * across + bx) * box_size;
         const T* row = box + ((z - bz * b + 1) * side + (y - by * b + 1)) * side * W;
         for (int64_t x = -1; x <= b; ++x) {
           const int64_t gx = bx * b + x;
@@ -120,98 +106,103 @@ void sum_boxes_row(const StepConfig& c, const T* boxes, int64_t t, int64_t z, in
       }
 }
 
-// All samples and inner steps of one block; leaves the gradient of each tile's box in boxes [tile][block][side^3][W].
+// All inner steps of one block; turns the gradient of the block's output into that of its box, in own.grad_box.
 template <class T, int NV>
-void block_backward(const StepConfig& c, const StepInputs<T>& in, const StepGrads<T>& grads, int64_t block,
-                    const LaneGrid<T, NV * kLanes<T>>& x, const LaneGrid<T, NV * kLanes<T>>& grad_out, int64_t tiles,
-                    const BlockScratch<T, NV * kLanes<T>>& scratch, const BlockGradScratch<T>& own,
-                    RowGradient<T>* list, T* boxes) {
+void block_backward(const StepConfig& c, const Parameters<T>& p, int64_t block, const LaneGrid<T, NV * kLanes<T>>& in,
+                    const LaneGrid<T, NV * kLanes<T>>& grad_out, const BlockScratch<T, NV * kLanes<T>>& scratch,
+                    const BlockGradScratch<T>& own, RowGradient<T>* list) {
   constexpr int W = NV * kLanes<T>;
-  const int64_t b = c.block, cells = c.shape.cells(), volume = b * b * b, blocks = count_blocks(c);
+  const int64_t b = c.block, cells = c.shape.cells();
   const BlockOrigin o = block_origin(c, block);
-  transpose_block_weights(own.weight, scratch.channels, b, own.transposed);
-  std::memset(own.grad_weight, 0, scratch.channels * volume * kNeighbours * sizeof(T));
+  const T* weight = p.weight + block * block_weight_size(c);
+  const T* transposed = p.transposed + block * block_transposed_size(c);
   std::memset(own.grad_pre, 0, scratch.channels * (b + 4) * (b + 4) * (b + 4) * W * sizeof(T));
-  for (int64_t row = 0; row < b * b; ++row) {
-    const int64_t cell = c.shape.index(o.z + row / b, o.y + row % b, o.x);
-    for (int i = 0; i < scratch.channels; ++i) std::memset(grads.bias + i * cells + cell, 0, b * sizeof(T));
-    if (!c.gated) std::memset(grads.residual_scale + cell, 0, b * sizeof(T));
-  }
+  read_box(in, o, scratch.raw(0));
+  for (int64_t s = 0; s < c.inner_steps; ++s)
+    block_inner_step<T, NV>(c, p, weight, o, scratch, s, s + 1 < c.inner_steps ? scratch.raw(s + 1).data : nullptr);
   const Box<T, W> grad{own.grad_box, b + 2};
-  for (int64_t t = 0; t < tiles; ++t) {
-    read_box(x, t, o, scratch.raw(0));
-    for (int64_t s = 0; s < c.inner_steps; ++s)
-      block_inner_step<T, NV>(c, in, own.weight, o, scratch, s, s + 1 < c.inner_steps ? scratch.raw(s + 1).data : nullptr);
-    std::memset(grad.data, 0, grad.size() * sizeof(T));
-    for (int64_t z = 0; z < b; ++z)
-      for (int64_t y = 0; y < b; ++y)
-        std::memcpy(grad.row(z + 1, y + 1) + W, grad_out.cell(t, c.shape.index(o.z + z, o.y + y, o.x)), b * W * sizeof(T));
-    for (int64_t s = c.inner_steps - 1; s >= 0; --s) block_inner_step_backward<T, NV>(c, in, grads, o, scratch, own, s);
-    for (int i = 0; i < scratch.channels; ++i)
-      for (int64_t row = 0; row < b * b; ++row) {
-        for (int64_t s = 0; s < c.inner_steps; ++s)
-          list[s] = {rows_in_box(scratch.inputs(s), row / b + 1, row % b + 1), scratch.pre(s, i) + row * b * W};
-        weight_grad_row<T, NV>(list, c.inner_steps, b, own.grad_weight + (i * volume + row * b) * kNeighbours);
-      }
-    std::memcpy(boxes + (t * blocks + block) * grad.size(), grad.data, grad.size() * sizeof(T));
-  }
+  std::memset(grad.data, 0, grad.size() * sizeof(T));
+  for (int64_t z = 0; z < b; ++z)
+    for (int64_t y = 0; y < b; ++y)
+      std::memcpy(grad.row(z + 1, y + 1) + W, grad_out.cell(c.shape.index(o.z + z, o.y + y, o.x)), b * W * sizeof(T));
+  for (int64_t s = c.inner_steps - 1; s >= 0; --s) block_inner_step_backward<T, NV>(c, p, transposed, o, scratch, own, s);
+  for (int i = 0; i < scratch.channels; ++i)
+    for (int64_t row = 0; row < b * b; ++row) {
+      for (int64_t s = 0; s < c.inner_steps; ++s)
+        list[s] = {rows_in_box(scratch.inputs(s), row / b + 1, row % b + 1), scratch.pre(s, i) + row * b * W};
+      const int64_t cell = i * cells + c.shape.index(o.z + row / b, o.y + row % b, o.x);
+      weight_grad_row<T, NV>(list, c.inner_steps, b, p.grad_weight + cell * kNeighbours);
+    }
 }
 
+// One gridnet step of one tile, block by block. The members of a team share the blocks. Same interface as Stencil.
 template <class T, int NV>
-void step_backward_blocks(const StepConfig& c, const StepInputs<T>& in, const StepGrads<T>& grads, Workspace& workspace,
-                          int threads) {
-  constexpr int W = NV * kLanes<T>;
-  const int64_t cells = c.shape.cells(), rows = c.shape.rows(), k = c.shape.k, b = c.block, blocks = count_blocks(c);
-  const int64_t tiles = (c.batch + W - 1) / W, volume = b * b * b, box_size = (b + 2) * (b + 2) * (b + 2) * W;
-  const int64_t group = rows_per_group<T>(k), groups = (rows + group - 1) / group;
-  const int channels = c.gated ? 2 : 1;
-  LaneGrid<T, W> x{nullptr, c.shape, 1}, grad_out{nullptr, c.shape, 0};
-  x.data = workspace.get<T>(0, tiles * x.tile_size());
-  grad_out.data = workspace.get<T>(5, tiles * grad_out.tile_size());
-  const PackedWeights<T> weight{workspace.get<T>(1, channels * cells * kNeighbours), cells, channels};
-  const PackedWeights<T> grad_weight{workspace.get<T>(4, channels * cells * kNeighbours), cells, channels};
-  BlockScratch<T, W> scratch{b, b + 2, c.inner_steps, channels, c.normalize, nullptr};
-  T* scratch_data = workspace.get<T>(2, threads * scratch.size());
-  const int64_t own_size = BlockGradScratch<T>::size(b, channels, W), row_scratch = group * k * W;
-  T* own_data = workspace.get<T>(3, threads * own_size);
-  T* boxes = workspace.get<T>(6, tiles * blocks * box_size);
-  T* row_data = workspace.get<T>(7, threads * row_scratch);
-  RowGradient<T>* lists = workspace.get<RowGradient<T>>(8, threads * c.inner_steps);
+struct Blocks {
+  static constexpr int W = NV * kLanes<T>;
+  const StepConfig& config;
+  T* boxes;  // gradients of the blocks' boxes, [block][side^3][W], backward only
+  BlockScratch<T, W> scratch;
+  BlockGradScratch<T> grads;
+  RowGradient<T>* list;
 
-  auto body = [&](const Team& team) {
-    pack_channels(c, in.weight, team, weight);
-    fill_lanes<T, W>(c, in.x, tiles, team, x);
-    fill_lanes<T, W>(c, grads.grad_out, tiles, team, grad_out);
-    team.barrier();
+  static BlockScratch<T, W> layout(const StepConfig& c, bool backward, T* data) {
+    return {c.block, c.block + 2, backward ? c.inner_steps : 1, c.gated ? 2 : 1, c.normalize, data};
+  }
+  static int64_t shared_size(const StepConfig& c, bool backward) {
+    return backward ? count_blocks(c) * layout(c, true, nullptr).box_size() : 0;
+  }
+  static int64_t own_size(const StepConfig& c, bool backward) {
+    const int64_t list_bytes = c.inner_steps * static_cast<int64_t>(sizeof(RowGradient<T>));
+    const int64_t rest = BlockGradScratch<T>::size(c.block, c.gated ? 2 : 1, W) + list_bytes / static_cast<int64_t>(sizeof(T));
+    return (layout(c, backward, nullptr).size() + (backward ? rest : 0) + 63) / 64 * 64;
+  }
 
-    BlockScratch<T, W> mine = scratch;
-    mine.data = scratch_data + team.rank * scratch.size();
-    const BlockGradScratch<T> own(own_data + team.rank * own_size, b, channels, W);
+  static int64_t weight_size(const StepConfig& c) { return count_blocks(c) * block_weight_size(c); }
+  static int64_t transposed_size(const StepConfig& c) { return count_blocks(c) * block_transposed_size(c); }
+  static void pack(const StepConfig& c, const T* weight, const Team& team, T* packed) {
+    const int64_t blocks = count_blocks(c);
+    for (int64_t i = team.begin(blocks); i < team.end(blocks); ++i)
+      pack_block_weights(c, weight, block_origin(c, i), packed + i * block_weight_size(c));
+  }
+  static void pack_transposed(const StepConfig& c, const T*, const T* packed, const Team& team, T* transposed) {
+    const int64_t blocks = count_blocks(c);
+    for (int64_t i = team.begin(blocks); i < team.end(blocks); ++i)
+      transpose_block_weights(packed + i * block_weight_size(c), c.gated ? 2 : 1, c.block,
+                              transposed + i * block_transposed_size(c));
+  }
+
+  Blocks(const StepConfig& c, T* shared, T* own, bool backward)
+      : config(c), boxes(shared), scratch(layout(c, backward, own)), grads(own + scratch.size(), c.block, W),
+        list(reinterpret_cast<RowGradient<T>*>(own + scratch.size() + BlockGradScratch<T>::size(c.block, scratch.channels, W))) {}
+
+  template <class After>
+  void forward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& out, bool, const Team& team,
+               After after) {
+    const int64_t b = config.block, blocks = count_blocks(config);
     for (int64_t block = team.begin(blocks); block < team.end(blocks); ++block) {
-      const BlockOrigin o = block_origin(c, block);
-      read_block_weights(c, weight, o, own.weight);
-      block_backward<T, NV>(c, in, grads, block, x, grad_out, tiles, mine, own, lists + team.rank * c.inner_steps, boxes);
-      for (int i = 0; i < channels; ++i)
-        for (int64_t row = 0; row < b * b; ++row)
-          std::memcpy(grad_weight.at(i, c.shape.index(o.z + row / b, o.y + row % b, o.x)),
-                      own.grad_weight + (i * volume + row * b) * kNeighbours, b * kNeighbours * sizeof(T));
-    }
-    team.barrier();
-
-    for (int i = 0; i < channels; ++i)
-      unpack_weight(grad_weight.at(i, 0), channels * cells, team.begin(cells), team.end(cells), grads.weight + i * cells);
-    T* row_grad = row_data + team.rank * row_scratch;
-    for (int64_t g = team.begin(groups); g < team.end(groups); ++g) {
-      const int64_t first = g * group, last = first + group < rows ? first + group : rows;
-      for (int64_t t = 0; t < tiles; ++t) {
-        for (int64_t r = first; r < last; ++r)
-          sum_boxes_row<T, W>(c, boxes, t, r / c.shape.n, r % c.shape.n, row_grad + (r - first) * k * W);
-        lanes_to_samples<T, W>([&](int64_t cell) { return row_grad + (cell - first * k) * W; }, cells, c.batch, t, first * k,
-                               last * k, grads.x);
+      const BlockOrigin o = block_origin(config, block);
+      read_box(in, o, scratch.raw(0));
+      for (int s = 0; s < config.inner_steps; ++s)
+        block_inner_step<T, NV>(config, p, p.weight + block * block_weight_size(config), o, scratch, 0, scratch.raw(0).data);
+      for (int64_t row = 0; row < b * b; ++row) {
+        const int64_t cell = config.shape.index(o.z + row / b, o.y + row % b, o.x);
+        std::memcpy(out.cell(cell), scratch.raw(0).row(row / b + 1, row % b + 1) + W, b * W * sizeof(T));
+        after(out.cell(cell), cell, b);
       }
     }
-  };
-  parallel(threads, body);
-}
+  }
+
+  // Runs the step again by itself: needs no forward(..., keep) before.
+  void backward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, const Team& team) {
+    const int64_t blocks = count_blocks(config), rows = config.shape.rows(), box_size = scratch.box_size();
+    for (int64_t block = team.begin(blocks); block < team.end(blocks); ++block) {
+      block_backward<T, NV>(config, p, block, in, grad, scratch, grads, list);
+      std::memcpy(boxes + block * box_size, grads.grad_box, box_size * sizeof(T));
+    }
+    team.barrier();
+    for (int64_t r = team.begin(rows); r < team.end(rows); ++r) sum_boxes_row<T, W>(config, boxes, r, grad.row(r));
+    team.barrier();
+  }
+};
 
 }  // namespace zoo::ZOO_ISA

@@ -1,22 +1,25 @@
 // Compiled once per instruction set (CMakeLists.txt): picks the tile width and instantiates the kernels.
-#include "cpu_blocks_backward.h"  // first: brings simd.h before cell.h
+#include "cpu_evolve.h"  // first: brings simd.h before cell.h
 
 #include "cpu_isa.h"
 
 namespace zoo::ZOO_ISA {
 namespace {
 
-// How many vectors of samples go side by side. Wider tiles use each loaded weight more often; a tile wider than the
-// batch computes lanes nobody asked for. The factors are measured costs per vector.
+constexpr int kWidest = ZOO_VECTOR_BYTES == 64 ? 4 : 2;  // vectors per tile that the registers can serve
+
+// How many vectors of samples make a tile. Wider tiles use each loaded weight more often, but leave fewer tiles for
+// the threads, and lanes past the batch are computed for nobody. The factors are measured costs per vector.
 template <class T>
-int vectors_per_tile(int64_t batch) {
-  const int64_t vectors = (batch + kLanes<T> - 1) / kLanes<T>;
-  constexpr int widest = ZOO_VECTOR_BYTES == 64 ? 4 : 2;
+int vectors_per_tile(int64_t batch, int threads) {
   int best = 1;
   double best_cost = 1e300;
-  for (int nv = 1; nv <= widest; nv *= 2) {
-    const double factor = nv == 1 ? 1.5 : nv == 2 ? 1.1 : 1.0;
-    const double cost = static_cast<double>((vectors + nv - 1) / nv * nv) * factor;
+  for (int nv = 1; nv <= kWidest; nv *= 2) {
+    const int64_t lanes = nv * kLanes<T>, tiles = (batch + lanes - 1) / lanes;
+    const int64_t groups = tiles < threads ? tiles : threads, rounds = (tiles + groups - 1) / groups;
+    const double members = static_cast<double>(threads) / static_cast<double>(groups);
+    const double per_vector = nv == 1 ? 1.5 : nv == 2 ? 1.1 : 1.0;
+    const double cost = static_cast<double>(rounds * nv) * per_vector / (members > 1 ? 0.9 * members : 1.0);
     if (cost < best_cost) {
       best = nv;
       best_cost = cost;
@@ -25,42 +28,51 @@ int vectors_per_tile(int64_t batch) {
   return best;
 }
 
-template <class T, int NV>
-void forward(const StepConfig& c, const StepInputs<T>& in, T* out, Workspace& workspace, int threads) {
-  if (c.blocks_matter()) step_forward_blocks<T, NV>(c, in, out, workspace, threads);
-  else step_forward_whole<T, NV>(c, in, out, workspace, threads);
+// Calls f.template operator()<NV, Step>() for a tile of nv vectors.
+template <class F>
+auto with_kernel(const StepConfig& c, int nv, F f) {
+  const auto with_step = [&]<int NV>() {
+    return c.blocks_matter() ? f.template operator()<NV, Blocks>() : f.template operator()<NV, Stencil>();
+  };
+  if (nv == 1) return with_step.template operator()<1>();
+#if ZOO_VECTOR_BYTES == 64
+  if (nv == 4) return with_step.template operator()<4>();
+#endif
+  return with_step.template operator()<2>();
 }
 
-template <class T, int NV>
-void backward(const StepConfig& c, const StepInputs<T>& in, const StepGrads<T>& g, Workspace& workspace, int threads) {
-  if (c.blocks_matter()) step_backward_blocks<T, NV>(c, in, g, workspace, threads);
-  else step_backward_whole<T, NV>(c, in, g, workspace, threads);
+template <class T>
+int64_t kept_size(const EvolveConfig& c, int threads) {
+  return with_kernel(c.step, vectors_per_tile<T>(c.step.batch, threads), [&]<int NV, template <class, int> class Step>() {
+    return Kept<T, NV * kLanes<T>>{c, nullptr}.size();
+  });
+}
+
+template <class T>
+void forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept, Workspace& workspace, int threads) {
+  with_kernel(c.step, vectors_per_tile<T>(c.step.batch, threads), [&]<int NV, template <class, int> class Step>() {
+    evolve_forward<T, NV, Step>(c, in, out, kept, workspace, threads);
+  });
+}
+
+// False when `kept` was written by another instruction set's kernels.
+template <class T>
+bool backward(const EvolveConfig& c, const Inputs<T>& in, const T* kept, const T* grad_out, const Grads<T>& grads,
+              Workspace& workspace, int threads) {
+  int nv = vectors_per_tile<T>(c.step.batch, threads);
+  if (kept) {
+    nv = static_cast<int>(kept[0]) / kLanes<T>;
+    if (nv * kLanes<T> != static_cast<int>(kept[0]) || (nv != 1 && nv != 2 && nv != 4) || nv > kWidest) return false;
+  }
+  with_kernel(c.step, nv, [&]<int NV, template <class, int> class Step>() {
+    evolve_backward<T, NV, Step>(c, in, kept, grad_out, grads, workspace, threads);
+  });
+  return true;
 }
 
 }  // namespace
 
-template <class T>
-void step_forward(const StepConfig& c, const StepInputs<T>& in, T* out, Workspace& workspace, int threads) {
-  switch (vectors_per_tile<T>(c.batch)) {
-    case 1: return forward<T, 1>(c, in, out, workspace, threads);
-    case 2: return forward<T, 2>(c, in, out, workspace, threads);
-#if ZOO_VECTOR_BYTES == 64
-    default: return forward<T, 4>(c, in, out, workspace, threads);
-#endif
-  }
-}
-
-template <class T>
-void step_backward(const StepConfig& c, const StepInputs<T>& in, const StepGrads<T>& g, Workspace& workspace, int threads) {
-  switch (vectors_per_tile<T>(c.batch)) {
-    case 1: return backward<T, 1>(c, in, g, workspace, threads);
-    case 2: return backward<T, 2>(c, in, g, workspace, threads);
-#if ZOO_VECTOR_BYTES == 64
-    default: return backward<T, 4>(c, in, g, workspace, threads);
-#endif
-  }
-}
-
-const gridnet::Kernels kKernels = {step_forward<float>, step_forward<double>, step_backward<float>, step_backward<double>};
+const gridnet::IsaKernels kKernels = {{kept_size<float>, forward<float>, backward<float>},
+                                      {kept_size<double>, forward<double>, backward<double>}};
 
 }  // namespace zoo::ZOO_ISA

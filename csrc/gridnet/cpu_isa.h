@@ -5,16 +5,21 @@
 
 namespace zoo::gridnet {
 
+template <class T>
 struct Kernels {
-  void (*step_forward_float)(const StepConfig&, const StepInputs<float>&, float*, Workspace&, int threads);
-  void (*step_forward_double)(const StepConfig&, const StepInputs<double>&, double*, Workspace&, int threads);
-  void (*step_backward_float)(const StepConfig&, const StepInputs<float>&, const StepGrads<float>&, Workspace&, int threads);
-  void (*step_backward_double)(const StepConfig&, const StepInputs<double>&, const StepGrads<double>&, Workspace&,
-                               int threads);
+  int64_t (*kept_size)(const EvolveConfig&, int threads);
+  void (*forward)(const EvolveConfig&, const Inputs<T>&, T* out, T* kept, Workspace&, int threads);
+  bool (*backward)(const EvolveConfig&, const Inputs<T>&, const T* kept, const T* grad_out, const Grads<T>&, Workspace&,
+                   int threads);
+};
+
+struct IsaKernels {
+  Kernels<float> of_float;
+  Kernels<double> of_double;
 };
 
 }  // namespace zoo::gridnet
 
-namespace zoo::baseline { extern const gridnet::Kernels kKernels; }
-namespace zoo::avx2 { extern const gridnet::Kernels kKernels; }
-namespace zoo::avx512 { extern const gridnet::Kernels kKernels; }
+namespace zoo::baseline { extern const gridnet::IsaKernels kKernels; }
+namespace zoo::avx2 { extern const gridnet::IsaKernels kKernels; }
+namespace zoo::avx512 { extern const gridnet::IsaKernels kKernels; }

@@ -41,7 +41,7 @@ ZOO_INLINE void transpose(Vec<T>* v) {
   }
 }
 
-// A tile of W samples in lanes. Rows along x are stored with `pad` entries before and after (0 or 1).
+// One tile: W samples in lanes. Rows along x are stored with `pad` entries before and after (0 or 1).
 template <class T, int W>
 struct LaneGrid {
   T* data;
@@ -49,73 +49,93 @@ struct LaneGrid {
   int pad;
 
   ZOO_INLINE int64_t row_entries() const { return shape.k + 2 * pad; }
-  ZOO_INLINE int64_t tile_size() const { return shape.m * shape.n * row_entries() * W; }
-  ZOO_INLINE T* tile(int64_t t) const { return data + t * tile_size(); }
-  // Entry of the flat cell index c, which counts no padding.
-  ZOO_INLINE T* cell(int64_t t, int64_t c) const { return tile(t) + ((c / shape.k) * row_entries() + c % shape.k + pad) * W; }
-  // First cell of the row (z, y), flat row index z * n + y.
-  ZOO_INLINE T* row(int64_t t, int64_t r) const { return tile(t) + (r * row_entries() + pad) * W; }
+  ZOO_INLINE int64_t size() const { return shape.rows() * row_entries() * W; }
+  // First cell of row r = z * n + y; entry of the flat cell index c, which counts no padding.
+  ZOO_INLINE T* row(int64_t r) const { return data + (r * row_entries() + pad) * W; }
+  ZOO_INLINE T* cell(int64_t c) const { return row(c / shape.k) + c % shape.k * W; }
 
-  ZOO_INLINE void clear_padding(int64_t t, int64_t r) const {
+  ZOO_INLINE void clear_padding(int64_t r) const {
     for (int i = 0; i < pad * W; ++i) {
-      row(t, r)[i - pad * W] = 0;
-      row(t, r)[shape.k * W + i] = 0;
+      row(r)[i - pad * W] = 0;
+      row(r)[shape.k * W + i] = 0;
     }
   }
 };
 
-// Samples [batch, cells] -> lanes for the cells [begin, end) of tile t; lanes past the batch become 0.
+// Addresses of consecutive cells of a tile, without a division for each.
 template <class T, int W>
-void samples_to_lanes(const T* samples, int64_t batch, int64_t t, int64_t begin, int64_t end, const LaneGrid<T, W>& out) {
+struct CellCursor {
+  T* entry;
+  int64_t column;
+  const LaneGrid<T, W>& grid;
+
+  ZOO_INLINE CellCursor(const LaneGrid<T, W>& of, int64_t c) : entry(of.cell(c)), column(c % of.shape.k), grid(of) {}
+  ZOO_INLINE T* next() {
+    T* now = entry;
+    entry += W;
+    if (++column == grid.shape.k) {
+      column = 0;
+      entry += 2 * grid.pad * W;
+    }
+    return now;
+  }
+};
+
+// Cells that are moved for one group of L samples before the next group: some cache lines of each sample in a row
+// keep the hardware prefetcher going, and the lanes they go to still fit the L1 cache.
+constexpr int64_t kCellsPerMove = 64;
+
+// Samples [count, cells] -> lanes for the cells [begin, end); lanes past `count` become 0.
+template <class T, int W>
+void samples_to_lanes(const T* samples, int64_t count, int64_t begin, int64_t end, const LaneGrid<T, W>& out) {
   constexpr int L = kLanes<T>;
   const int64_t cells = out.shape.cells();
-  for (int64_t c = begin; c < end;) {
-    const bool whole = c + L <= end;
-    const int64_t count = whole ? L : end - c;
-    T* entries[L];
-    for (int64_t i = 0; i < count; ++i) entries[i] = out.cell(t, c + i);
+  T* entries[kCellsPerMove];
+  for (int64_t start = begin; start < end; start += kCellsPerMove) {
+    const int64_t moved = start + kCellsPerMove < end ? kCellsPerMove : end - start;
+    CellCursor<T, W> cursor(out, start);
+    for (int64_t i = 0; i < moved; ++i) entries[i] = cursor.next();
     for (int lane = 0; lane < W; lane += L) {
-      const int64_t b = t * W + lane;
-      if (whole && b + L <= batch) {
+      const T* from = samples + lane * cells + start;
+      int64_t c = 0;
+      for (; c + L <= moved && lane + L <= count; c += L) {
         Vec<T> v[L];
 #pragma GCC unroll 16
-        for (int i = 0; i < L; ++i) v[i] = load_unaligned(samples + (b + i) * cells + c);
+        for (int i = 0; i < L; ++i) v[i] = load_unaligned(from + i * cells + c);
         transpose<T>(v);
 #pragma GCC unroll 16
-        for (int i = 0; i < L; ++i) store(entries[i] + lane, v[i]);
-      } else {
-        for (int64_t i = 0; i < count; ++i)
-          for (int l = 0; l < L; ++l) entries[i][lane + l] = b + l < batch ? samples[(b + l) * cells + c + i] : T(0);
+        for (int i = 0; i < L; ++i) store(entries[c + i] + lane, v[i]);
       }
+      for (; c < moved; ++c)
+        for (int l = 0; l < L; ++l) entries[c][lane + l] = lane + l < count ? from[l * cells + c] : T(0);
     }
-    c += count;
   }
 }
 
-// Lanes -> samples [batch, cells] for the cells [begin, end) of tile t. source(c) is the entry of cell c.
-template <class T, int W, class Source>
-ZOO_INLINE void lanes_to_samples(Source source, int64_t cells, int64_t batch, int64_t t, int64_t begin, int64_t end, T* samples) {
+// Lanes -> samples [count, cells] for the cells [begin, end).
+template <class T, int W>
+void lanes_to_samples(const LaneGrid<T, W>& lanes, int64_t count, int64_t begin, int64_t end, T* samples) {
   constexpr int L = kLanes<T>;
-  for (int64_t c = begin; c < end;) {
-    const bool whole = c + L <= end;
-    const int64_t count = whole ? L : end - c;
-    const T* entries[L];
-    for (int64_t i = 0; i < count; ++i) entries[i] = source(c + i);
+  const int64_t cells = lanes.shape.cells();
+  const T* entries[kCellsPerMove];
+  for (int64_t start = begin; start < end; start += kCellsPerMove) {
+    const int64_t moved = start + kCellsPerMove < end ? kCellsPerMove : end - start;
+    CellCursor<T, W> cursor(lanes, start);
+    for (int64_t i = 0; i < moved; ++i) entries[i] = cursor.next();
     for (int lane = 0; lane < W; lane += L) {
-      const int64_t b = t * W + lane;
-      if (whole && b + L <= batch) {
+      T* to = samples + lane * cells + start;
+      int64_t c = 0;
+      for (; c + L <= moved && lane + L <= count; c += L) {
         Vec<T> v[L];
 #pragma GCC unroll 16
-        for (int i = 0; i < L; ++i) v[i] = load(entries[i] + lane);
+        for (int i = 0; i < L; ++i) v[i] = load(entries[c + i] + lane);
         transpose<T>(v);
 #pragma GCC unroll 16
-        for (int i = 0; i < L; ++i) store_unaligned(samples + (b + i) * cells + c, v[i]);
-      } else {
-        for (int l = 0; l < L && b + l < batch; ++l)
-          for (int64_t i = 0; i < count; ++i) samples[(b + l) * cells + c + i] = entries[i][lane + l];
+        for (int i = 0; i < L; ++i) store_unaligned(to + i * cells + c, v[i]);
       }
+      for (; c < moved; ++c)
+        for (int l = 0; l < L && lane + l < count; ++l) to[l * cells + c] = entries[c][lane + l];
     }
-    c += count;
   }
 }
 

@@ -24,8 +24,8 @@ ZOO_INLINE void weigh_cells(const RowNeighbours<T>& in, const T* weight, int64_t
   constexpr int W = NV * kLanes<T>;
   for (int q = 0; q < 9; ++q) {
     if (!in.row[q]) continue;
-    const T* entry = in.row[q] + k * W;
-    const T* w = weight + k * kNeighbours + q * 3;
+    const T* entry = pinned(in.row[q] + k * W);
+    const T* w = pinned(weight + k * kNeighbours + q * 3);
 #pragma GCC unroll 8
     for (int j = 0; j < R + 2; ++j) {
       Vec<T> x[NV];
@@ -180,7 +180,7 @@ ZOO_INLINE void weight_grad_cells(const RowGradient<T>* tiles, int64_t count, in
 #pragma GCC unroll 3
         for (int q = 0; q < 3; ++q) {
           if (!rows[q]) continue;
-          const T* entry = rows[q] + k * W + i;
+          const T* entry = pinned(rows[q] + k * W + i);
 #pragma GCC unroll 4
           for (int j = 0; j < R + 2; ++j) {
             const Vec<T> x = load(entry + j * W);

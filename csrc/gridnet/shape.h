@@ -31,20 +31,39 @@ struct StepConfig {
   ZOO_HD bool blocks_matter() const { return normalize || inner_steps > 1; }
 };
 
-template <class T>
-struct StepInputs {
-  const T* weight;
-  const T* bias;
-  const T* residual_scale;  // null when gated
-  const T* x;               // [batch, m, n, k]
+// outer_steps steps with a LayerNorm over the whole grid between them: h <- norm(step(h)), or with outer_residual
+// h <- h + step(norm(h)) - norm(h). A single step is the evolution with outer_steps 1 and norm false.
+struct EvolveConfig {
+  StepConfig step;
+  int outer_steps;
+  bool separate;        // one parameter set per outer step, [outer_steps, ...], instead of one for all, [1, ...]
+  bool norm;
+  bool outer_residual;  // needs norm
+  double norm_eps;
+  int segment;          // backward keeps the grid of every segment-th step and computes those between again
+
+  ZOO_HD int parameter_sets() const { return separate ? outer_steps : 1; }
+  ZOO_HD int kept_steps() const { return (outer_steps - 1) / segment; }  // the input itself is not counted
 };
 
 template <class T>
-struct StepGrads {
-  const T* grad_out;  // [batch, m, n, k]
+struct Inputs {
+  const T* weight;          // [sets, 27, (2,) m, n, k]
+  const T* bias;            // [sets, (2,) m, n, k]
+  const T* residual_scale;  // [sets, m, n, k]; null when gated
+  const T* norm_weight;     // [m, n, k]; null without norm
+  const T* norm_bias;       // [m, n, k]; null without norm
+  const T* x;               // [batch, m, n, k]
+};
+
+// Outputs of the backward pass, in the shapes of the inputs.
+template <class T>
+struct Grads {
   T* weight;
   T* bias;
-  T* residual_scale;  // null when gated
+  T* residual_scale;
+  T* norm_weight;
+  T* norm_bias;
   T* x;
 };
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zoo.families import Family
 from zoo.families.base import FamilyConfig, Learner, Task
-from zoo.kernels.gridnet import gated_gridnet_step, gridnet_step
+from zoo.kernels.gridnet import gated_gridnet_evolve, gridnet_evolve
 
 
 class PatchConfig(BaseModel):
@@ -29,7 +29,7 @@ class PatchConfig(BaseModel):
 class GridnetConfig(FamilyConfig):
     family: Literal["gridnet"] = "gridnet"
     grid: tuple[PositiveInt, PositiveInt, PositiveInt]
-    """M, N, K: the image lies on the face k = 0 (rows along M, columns along N), the classes are read at k = K-1."""
+    """M, N, K: the image lies on the face k = 0 (rows along M, columns along N), the classes are read at K - 1."""
     block: PositiveInt = 8
     inner_steps: PositiveInt = 1
     outer_steps: PositiveInt = 12
@@ -41,6 +41,8 @@ class GridnetConfig(FamilyConfig):
     outer_residual: bool = False
     separate_params: bool = False
     """One set of step parameters per outer step instead of one for all."""
+    recompute: PositiveInt = 1
+    """Training keeps the grid of every so many outer steps and computes those between again, to save memory."""
     patch: PatchConfig | None = None
     output_layers: PositiveInt = 1
     """How many of the last faces the classifier reads."""
@@ -87,7 +89,7 @@ class Gridnet(nn.Module):
         return self.read(self.evolve(self.embed(x)))
 
     def embed(self, x: Tensor) -> Tensor:
-        """Images ``[B, C, H, W]`` -> the initial grids ``[B, M, N, K]``: the learned grid with the image on its face."""
+        """Images ``[B, C, H, W]`` -> initial grids ``[B, M, N, K]``: the learned grid with the image on its face."""
         faces = self.patch_embed(x).permute(0, 2, 3, 1)
         rows, columns, depth = self.face
         grid = self.grid_init.to(faces.dtype).expand(len(x), *self.config.grid).clone()
@@ -96,23 +98,16 @@ class Gridnet(nn.Module):
 
     def evolve(self, grid: Tensor) -> Tensor:
         """All outer steps: ``[B, M, N, K]`` -> ``[B, M, N, K]``."""
-        for t in range(self.config.outer_steps):
-            if self.config.outer_residual:
-                normed = self.norm(grid)
-                grid = grid + (self.step(normed, t) - normed)
-            else:
-                grid = self.norm(self.step(grid, t))
-        return grid
-
-    def step(self, grid: Tensor, t: int) -> Tensor:
-        """Outer step number ``t`` (from 0) without the LayerNorm: ``[B, M, N, K]`` -> ``[B, M, N, K]``."""
-        c = self.config
-        s = t if c.separate_params else 0
+        c, norm = self.config, self.norm
         if c.gated:
-            return gated_gridnet_step(self.weight[s], self.bias[s], grid, c.inner_steps, c.block, c.activation)
-        return gridnet_step(
-            self.weight[s], self.bias[s], self.residual_scale[s], grid,
-            c.inner_steps, c.block, c.eps, c.normalize, c.activation,
+            return gated_gridnet_evolve(
+                self.weight, self.bias, norm.weight, norm.bias, grid,
+                c.outer_steps, c.inner_steps, c.block, c.activation, norm.eps, c.outer_residual, c.recompute,
+            )  # fmt: skip
+        return gridnet_evolve(
+            self.weight, self.bias, self.residual_scale, norm.weight, norm.bias, grid,
+            c.outer_steps, c.inner_steps, c.block, c.eps, c.normalize, c.activation, norm.eps, c.outer_residual,
+            c.recompute,
         )  # fmt: skip
 
     def read(self, grid: Tensor) -> Tensor:

@@ -1,0 +1,120 @@
+// One gridnet step of one tile when blocks make no difference (one inner step, no normalisation): the whole grid is
+// one stencil. The members of a team share the rows.
+#pragma once
+#include "../workspace.h"
+#include "cpu_layout.h"
+#include "cpu_rows.h"
+
+namespace zoo::ZOO_ISA {
+
+using gridnet::StepConfig;
+
+// One parameter set as the kernels read it; for the backward pass also the accumulated gradients. There is one channel
+// (plain) or two (value, gate). `weight` and `transposed` are packed by the kernel that reads them.
+template <class T>
+struct Parameters {
+  const T* weight;
+  const T* transposed;  // the weights with which its neighbours read a cell, backward only
+  const T* bias;        // [channel][cell]
+  const T* scale;       // [cell], null when gated
+  T* grad_weight;       // [channel][cell][27]
+  T* grad_bias;
+  T* grad_scale;
+};
+
+// The nine rows around row r of a padded lane grid, each from the entry before its first cell.
+template <class T, int W>
+ZOO_INLINE RowNeighbours<T> neighbours_of(const LaneGrid<T, W>& grid, int64_t r) {
+  const int64_t z = r / grid.shape.n, y = r % grid.shape.n;
+  RowNeighbours<T> out;
+  for (int q = 0; q < 9; ++q) {
+    const int64_t nz = z + q / 3 - 1, ny = y + q % 3 - 1;
+    const bool inside = nz >= 0 && nz < grid.shape.m && ny >= 0 && ny < grid.shape.n;
+    out.row[q] = inside ? grid.row(nz * grid.shape.n + ny) - W : nullptr;
+  }
+  return out;
+}
+
+template <class T, int NV>
+struct Stencil {
+  static constexpr int W = NV * kLanes<T>;
+  const StepConfig& config;
+  LaneGrid<T, W> pre[2];  // pre-activations (value, gate) of the whole grid, then their gradients; backward only
+  T* row_scratch;         // forward only: a row for the value, one for the gate
+
+  // Scratch that a team shares, and that each of its members needs.
+  static int64_t shared_size(const StepConfig& c, bool backward) {
+    return backward ? (c.gated ? 2 : 1) * LaneGrid<T, W>{nullptr, c.shape, 1}.size() : 0;
+  }
+  static int64_t own_size(const StepConfig& c, bool) { return 2 * c.shape.k * W; }
+
+  Stencil(const StepConfig& c, T* shared, T* own, bool) : config(c), row_scratch(own) {
+    pre[0] = pre[1] = {shared, c.shape, 1};
+    pre[1].data += pre[0].size();
+  }
+
+  static int64_t weight_size(const StepConfig& c) { return (c.gated ? 2 : 1) * c.shape.cells() * kNeighbours; }
+  static int64_t transposed_size(const StepConfig& c) { return weight_size(c); }
+
+  // Packs this member's part of torch's weight [27, channel, m, n, k] into [channel][cell][27].
+  static void pack(const StepConfig& c, const T* weight, const Team& team, T* packed) {
+    const int64_t cells = c.shape.cells(), channels = c.gated ? 2 : 1;
+    for (int64_t i = 0; i < channels; ++i)
+      pack_weight(weight + i * cells, channels * cells, cells, team.begin(cells), team.end(cells),
+                  packed + i * cells * kNeighbours);
+  }
+  static void pack_transposed(const StepConfig& c, const T* weight, const T*, const Team& team, T* packed) {
+    const int64_t cells = c.shape.cells(), channels = c.gated ? 2 : 1;
+    for (int64_t i = 0; i < channels; ++i)
+      pack_weight_transposed(weight + i * cells, channels * cells, c.shape, team.begin(cells), team.end(cells),
+                             packed + i * cells * kNeighbours);
+  }
+
+  // out = step(in), this member's rows; then after(row, first cell, count) on each. `keep` leaves the pre-activations
+  // for backward().
+  template <class After>
+  void forward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& out, bool keep, const Team& team,
+               After after) {
+    const int64_t rows = config.shape.rows(), k = config.shape.k, cells = config.shape.cells();
+    for (int64_t r = team.begin(rows); r < team.end(rows); ++r) {
+      const RowNeighbours<T> near = neighbours_of(in, r);
+      T* value = keep ? pre[0].row(r) : row_scratch;
+      T* gate = keep ? pre[1].row(r) : row_scratch + k * W;
+      weigh_row<T, NV, false>(near, p.weight + r * k * kNeighbours, p.bias + r * k, k, value);
+      if (config.gated) {
+        weigh_row<T, NV, false>(near, p.weight + (cells + r * k) * kNeighbours, p.bias + cells + r * k, k, gate);
+        update_gated_row<T, NV>(config.activation, value, gate, in.row(r), k, out.row(r));
+      } else {
+        update_row<T, NV>(config.activation, value, p.scale + r * k, in.row(r), k, out.row(r));
+      }
+      after(out.row(r), r * k, k);
+    }
+  }
+
+  // grad holds the gradient of the step's output and becomes that of its input. forward(..., keep) came before.
+  void backward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, const Team& team) {
+    const int64_t rows = config.shape.rows(), k = config.shape.k, cells = config.shape.cells();
+    const int channels = config.gated ? 2 : 1;
+    for (int64_t r = team.begin(rows); r < team.end(rows); ++r) {
+      const int64_t cell = r * k;
+      for (int i = 0; i < channels; ++i) pre[i].clear_padding(r);
+      if (config.gated)
+        update_gated_row_backward<T, NV>(config.activation, grad.row(r), in.row(r), k, pre[0].row(r), pre[1].row(r),
+                                         grad.row(r), p.grad_bias + cell, p.grad_bias + cells + cell);
+      else
+        update_row_backward<T, NV>(config.activation, grad.row(r), p.scale + cell, k, pre[0].row(r), p.grad_scale + cell,
+                                   p.grad_bias + cell);
+    }
+    team.barrier();
+    for (int64_t r = team.begin(rows); r < team.end(rows); ++r)
+      for (int i = 0; i < channels; ++i) {
+        const int64_t at = (i * cells + r * k) * kNeighbours;
+        weigh_row<T, NV, true>(neighbours_of(pre[i], r), p.transposed + at, nullptr, k, grad.row(r));
+        const RowGradient<T> tile{neighbours_of(in, r), pre[i].row(r)};
+        weight_grad_row<T, NV>(&tile, 1, k, p.grad_weight + at);
+      }
+    team.barrier();
+  }
+};
+
+}  // namespace zoo::ZOO_ISA
