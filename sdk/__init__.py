@@ -1,0 +1,1 @@
+"""cellzoo's inference side: trained models in, numpy out."""
