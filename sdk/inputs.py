@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk.errors import InputError
 from sdk.strict import check_keys, check_list, check_type, describe
 
 FloatArray: TypeAlias = NDArray[np.float32]
@@ -20,10 +21,6 @@ Rows: TypeAlias = "list[Any] | NDArray[Any]"
 
 # Resampling a float image may overshoot the range by a few units of the last place.
 _ROUNDING = 1e-5
-
-
-class InputError(ValueError):
-    """An input that the model cannot take; the message names what was found and what is allowed."""
 
 
 @dataclass(frozen=True)

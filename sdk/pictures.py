@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sdk.inputs import InputError
+from sdk.errors import InputError
 
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 _MODES = {1: "L", 3: "RGB"}
@@ -51,16 +51,19 @@ def _open(source: str | os.PathLike[str]) -> Image.Image:
         raise InputError(f"{str(path)!r} is a folder; pass the image files in it")
     if not path.exists():
         raise InputError(f"no such file: {str(path)!r}")
+    if not path.is_file():
+        raise InputError(f"{str(path)!r} is no regular file")
+    image: Image.Image
     with Image.open(path) as image:
         image.load()
-        return image
+    return image
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Grey of more than eight bits -> mode L; every other mode as it is. Upright by its EXIF tag."""
     # Pillow before 11 opens 16-bit PNGs as mode I; any other mode I image has no fixed range.
     sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
-    upright: Image.Image = ImageOps.exif_transpose(image)
+    upright = ImageOps.exif_transpose(image)
     if sixteen:
         values = np.asarray(upright).astype(np.float64) / 65535
     elif image.mode == "F":
