@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sdk.artifact import WEIGHTS_FILE, Artifact
 from sdk.errors import ArtifactError, LoadError
@@ -42,13 +46,10 @@ def open_backend(artifact: Artifact, device: str | torch.device | None = None) -
     target = _device(device)
     family, config = _family_config(artifact)
     task = Task(artifact.config.input.shape, len(artifact.config.labels))
-    # Shapes come from a stranger's config: they are compared with the file before anything is allocated.
-    with torch.device("meta"):
-        skeleton = _build(artifact, family, config, task)
-    expected = {name: _spec(tensor) for name, tensor in skeleton.state_dict().items()}
-    arrays = read_weights(artifact.file(WEIGHTS_FILE), expected)
-    with torch.random.fork_rng(devices=[]):  # initial values are drawn and thrown away
+    weights = artifact.file(WEIGHTS_FILE)
+    with torch.random.fork_rng(devices=[]), _Allowance(weights.stat().st_size):
         module = _build(artifact, family, config, task)
+    arrays = read_weights(weights, {name: _spec(tensor) for name, tensor in module.state_dict().items()})
     module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=True)
     return TorchBackend(module.eval().to(target), target)
 
@@ -83,7 +84,42 @@ def _build(artifact: Artifact, family: Family, config: FamilyConfig, task: Task)
         return family.build(config, task)
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{artifact.folder}: config.json describes no model: {reason}") from error
+        raise ArtifactError(f"{artifact.folder}: config.json describes no such model: {reason}") from error
+
+
+class _Allowance(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Stops a module's construction when it allocates out of proportion to the weights file.
+
+    Sizes come from a stranger's config, so each is checked before the tensor exists. (Building on the meta
+    device would do too, but its first use imports for two seconds.)
+    """
+
+    def __init__(self, weights_bytes: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.weights_bytes = weights_bytes
+        # Every tensor is made, scaled and copied a few times over; the constant lets small models be.
+        self.left = 16 * weights_bytes + 64 * 2**20
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self._spend(max((_elements(argument) for argument in args), default=0))
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self._spend(result.nbytes)
+        return result
+
+    def _spend(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise ValueError(f"it is far larger than its weights file of {self.weights_bytes} bytes")
+
+
+def _elements(argument: object) -> int:
+    """How many elements an argument of a torch operation asks for: a size, or the length of a range."""
+    if isinstance(argument, (list, tuple)) and all(isinstance(n, int) for n in argument):
+        return abs(math.prod(argument))
+    return abs(argument) if isinstance(argument, int) else 0
 
 
 def _spec(tensor: torch.Tensor) -> TensorSpec:

@@ -69,7 +69,7 @@ def write_artifact(
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}")
     out = check_writable(out, overwrite)
-    trained = copy.deepcopy(module).cpu().eval()
+    trained = _inference_copy(module)
     tensors = _tensors(trained)
     try:
         with replacing_folder(out) as folder:
@@ -203,6 +203,14 @@ def _check_free(out: Path, overwrite: bool) -> None:
         )
 
 
+def _inference_copy(module: nn.Module) -> nn.Module:
+    """The module as the SDK will have it: on the CPU, in eval mode, its tensors laid out in row-major order."""
+    trained = copy.deepcopy(module).cpu().eval()
+    for tensor in (*trained.parameters(), *trained.buffers()):
+        tensor.data = tensor.data.contiguous()  # another layout takes another matmul, with other rounding
+    return trained
+
+
 def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
     state = module.state_dict()
     for name, tensor in state.items():
@@ -210,7 +218,7 @@ def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
             raise ExportError(f"tensor {name} is {tensor.dtype}; weights are exported in float32")
         if not tensor.isfinite().all():
             raise ExportError(f"tensor {name} holds NaN or infinite values; the training went wrong")
-    return {name: tensor.detach().contiguous().numpy() for name, tensor in state.items()}
+    return {name: tensor.detach().numpy() for name, tensor in state.items()}
 
 
 def _seal(folder: Path, config: ArtifactConfig) -> None:
