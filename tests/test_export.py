@@ -135,6 +135,15 @@ def test_weights_in_another_memory_layout_are_stored_row_major(tmp_path: Path) -
     assert torch.equal(loaded.module.readout.weight, readout.weight)
 
 
+def test_tied_weights_are_stored_under_both_names(tmp_path: Path) -> None:
+    given = arguments()
+    norm = given["module"].norm
+    norm.weight = norm.bias
+    state = sdk.load(write_artifact(tmp_path / "tiny", **given)).module.state_dict()
+    assert torch.equal(state["norm.weight"], norm.bias)
+    assert torch.equal(state["norm.bias"], norm.bias)
+
+
 def test_missing_parents_are_made(tmp_path: Path) -> None:
     assert sdk.load(write_artifact(tmp_path / "a" / "b" / "tiny", **arguments())).name == "tiny"
 

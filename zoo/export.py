@@ -204,7 +204,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
 
 
 def _inference_copy(module: nn.Module) -> nn.Module:
-    """The module as the SDK will have it: on the CPU, in eval mode, its tensors laid out in row-major order."""
+    """The module as the SDK will have it: on the CPU, in eval mode, its tensors in row-major order."""
     trained = copy.deepcopy(module).cpu().eval()
     for tensor in (*trained.parameters(), *trained.buffers()):
         tensor.data = tensor.data.contiguous()  # another layout takes another matmul, with other rounding
