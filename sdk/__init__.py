@@ -1,0 +1,26 @@
+"""cellzoo's inference side: trained models in, numpy out.
+
+>>> import sdk
+>>> model = sdk.load("gridnet-digits")  # doctest: +SKIP
+>>> model.predict("seven.png")  # doctest: +SKIP
+'7'
+
+Importing it loads neither torch nor the training side; a backend is imported when a model asks for it.
+"""
+
+from sdk.catalogue import ModelInfo, list_models, load
+from sdk.errors import ArtifactError, CellzooError, InputError, LoadError
+from sdk.inputs import InputSpec
+from sdk.models import Model
+
+__all__ = [
+    "ArtifactError",
+    "CellzooError",
+    "InputError",
+    "InputSpec",
+    "LoadError",
+    "Model",
+    "ModelInfo",
+    "list_models",
+    "load",
+]

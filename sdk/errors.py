@@ -1,0 +1,19 @@
+"""The SDK's errors. Each message is one line that says what was found, what is allowed and how to mend it."""
+
+from __future__ import annotations
+
+
+class CellzooError(ValueError):
+    """Base of every error the SDK raises on purpose."""
+
+
+class InputError(CellzooError):
+    """An input that the model cannot take."""
+
+
+class ArtifactError(CellzooError):
+    """A model folder that is damaged, altered, or not one that this version can read."""
+
+
+class LoadError(CellzooError):
+    """A model, backend or device that was asked for and is not there."""

@@ -1,0 +1,132 @@
+"""A loaded model: people's inputs in, labels and numpy arrays out."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk.artifact import WEIGHTS_FILE, Artifact, ArtifactConfig
+from sdk.errors import CellzooError, LoadError
+from sdk.inputs import FloatArray, InputSpec
+from sdk.strict import describe
+
+# In the order "auto" prefers them: the file that an artifact must have, and the module that runs it.
+_BACKENDS = {"torch": (WEIGHTS_FILE, "sdk.torch_backend")}
+
+
+class Backend(Protocol):
+    """What runs the network. Its module has ``open_backend(artifact, **options) -> Backend``."""
+
+    def logits(self, x: FloatArray) -> NDArray[np.float32]:
+        """Prepared inputs ``[B, *shape]`` -> logits ``[B, classes]``; safe to call from several threads."""
+
+
+class Model:
+    """A trained model, made by :func:`sdk.load`. Its methods may be called from several threads.
+
+    ``inputs`` are a path, a PIL image, an array, or a batch or list of these: see
+    :meth:`sdk.inputs.InputSpec.prepare`, which also raises the InputError for what the model cannot take.
+    ``batch_size`` bounds how many inputs are computed (and files held in memory) at once.
+    """
+
+    def __init__(self, config: ArtifactConfig, backend: str, runner: Backend) -> None:
+        self.config = config
+        self.backend = backend
+        """Which backend runs it, by name."""
+        self._runner = runner
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The name of each class."""
+        return self.config.labels
+
+    @property
+    def input_spec(self) -> InputSpec:
+        return self.config.input
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What was measured when the model was made."""
+        return self.config.metrics
+
+    @property
+    def module(self) -> Any:
+        """The ``torch.nn.Module`` in eval mode; raises LoadError on a backend that has none."""
+        if self.backend != "torch":
+            raise LoadError(
+                f"the {self.backend} backend has no module; load {self.name} with backend='torch'"
+            )
+        return self._runner.module  # type: ignore[attr-defined]
+
+    def predict(self, inputs: Any, batch_size: int = 64) -> str | list[str]:
+        """The most likely label: one string for one input, a list of them for a batch."""
+        logits = self.logits(inputs, batch_size)
+        if logits.ndim == 1:
+            return self.labels[int(logits.argmax())]
+        return [self.labels[i] for i in logits.argmax(axis=1)]
+
+    def predict_proba(self, inputs: Any, batch_size: int = 64) -> NDArray[np.float32]:
+        """Probabilities that sum to one: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
+        logits = self.logits(inputs, batch_size)
+        exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+        return probabilities
+
+    def logits(self, inputs: Any, batch_size: int = 64) -> NDArray[np.float32]:
+        """What the softmax is taken of: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size must be a positive integer, found {describe(batch_size)}")
+        batches, single = self.input_spec.batches(inputs, batch_size)
+        parts = [np.empty((0, len(self.labels)), np.float32), *map(self._runner.logits, batches)]
+        logits = np.concatenate(parts)
+        if not np.isfinite(logits).all():
+            raise CellzooError(
+                f"{self.name} gives NaN or infinite logits for these inputs; its weights overflow"
+            )
+        return logits[0] if single else logits
+
+    def __repr__(self) -> str:
+        size = f"{self.config.parameters} parameters"
+        return f"<{self.name}: {self.config.family}, {size}, {self.backend} backend>"
+
+
+def backends_of(config: ArtifactConfig) -> tuple[str, ...]:
+    """The backends that have what they need in an artifact, the preferred one first."""
+    return tuple(name for name, (file, _) in _BACKENDS.items() if file in config.files)
+
+
+def choose_backend(config: ArtifactConfig, backend: str) -> str:
+    """Resolve "auto"; raises LoadError for a backend that is unknown or has no file in the artifact."""
+    available = backends_of(config)
+    if backend == "auto" and available:
+        return available[0]
+    if backend not in available:
+        there = ", ".join(("auto", *available)) if available else "none"
+        raise LoadError(f"backend {describe(backend)} cannot run {config.name}; available: {there}")
+    return backend
+
+
+def backend_file(backend: str) -> str:
+    """The one file beside config.json that a backend needs, as its path in the artifact."""
+    return _BACKENDS[backend][0]
+
+
+def open_model(artifact: Artifact, backend: str, **options: Any) -> Model:
+    """Run a verified artifact on a backend from :func:`choose_backend`; raises ArtifactError, LoadError."""
+    try:
+        module = importlib.import_module(_BACKENDS[backend][1])
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "pydantic"):
+            raise
+        raise LoadError(
+            f"the {backend} backend needs {error.name}, which is not installed; "
+            "install it with `pip install 'cellzoo[train]'`"
+        ) from error
+    return Model(artifact.config, backend, module.open_backend(artifact, **options))

@@ -1,0 +1,107 @@
+"""Image files and PIL images -> the pixels a model takes. PIL is imported here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from sdk.errors import InputError
+
+_ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
+_MODES = {1: "L", 3: "RGB"}
+
+
+def read_picture(
+    source: str | os.PathLike[str] | Image.Image, shape: tuple[int, ...], resize: int | None
+) -> NDArray[np.uint8]:
+    """A file or PIL image -> uint8 ``[C, H, W]`` for ``shape`` C, H, W.
+
+    Resizing and cropping are those of torchvision's ``Resize`` (bilinear) and ``CenterCrop`` on PIL images.
+    Raises :class:`InputError` for a file that is missing or no image, and for channels a file cannot have.
+    """
+    channels, height, width = shape
+    if channels not in _MODES:
+        raise InputError(
+            f"files and PIL images have 1 or 3 channels, the model takes {channels}; pass an array"
+        )
+    try:
+        image = source if isinstance(source, Image.Image) else _open(source)
+        image = _flatten(_to_eight_bits(image)).convert(_MODES[channels])
+    except UnidentifiedImageError:
+        raise InputError(f"{_name(source)} is not an image that can be read") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"cannot read the image {_name(source)}: {error}") from error
+    pixels = np.asarray(_crop(_resize(image, height, width, resize), height, width))
+    return np.ascontiguousarray(np.moveaxis(pixels.reshape(height, width, channels), -1, 0))
+
+
+def _name(source: str | os.PathLike[str] | Image.Image) -> str:
+    return f"{source.mode} image" if isinstance(source, Image.Image) else repr(os.fspath(source))
+
+
+def _open(source: str | os.PathLike[str]) -> Image.Image:
+    path = Path(source)
+    if path.is_dir():
+        raise InputError(f"{str(path)!r} is a folder; pass the image files in it")
+    if not path.exists():
+        raise InputError(f"no such file: {str(path)!r}")
+    if not path.is_file():
+        raise InputError(f"{str(path)!r} is no regular file")
+    image: Image.Image
+    with Image.open(path) as image:
+        image.load()
+    return image
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of more than eight bits -> mode L; every other mode as it is. Upright by its EXIF tag."""
+    # Pillow before 11 opens 16-bit PNGs as mode I; any other mode I image has no fixed range.
+    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+    upright = ImageOps.exif_transpose(image)
+    if sixteen:
+        values = np.asarray(upright).astype(np.float64) / 65535
+    elif image.mode == "F":
+        values = np.asarray(upright).astype(np.float64)
+    elif image.mode == "I":
+        raise InputError("32-bit integer images have no fixed range; convert to mode L, I;16, or F in [0, 1]")
+    else:
+        return upright
+    if not (values.size and values.min() >= 0 and values.max() <= 1):
+        raise InputError(
+            f"a mode {image.mode} image must have values in [0, 1]; divide by the largest there can be"
+        )
+    return Image.fromarray(np.round(values * 255).astype(np.uint8))
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Composite what is transparent on black; the result converts to L and RGB."""
+    if image.mode == "HSV":  # PIL knows no direct way from it to grey
+        return image.convert("RGB")
+    if image.mode not in _ALPHA_MODES and "transparency" not in image.info:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
+
+
+def _resize(image: Image.Image, height: int, width: int, shorter: int | None) -> Image.Image:
+    """Scale with the aspect ratio kept: the shorter side to ``shorter``, or just covering height x width."""
+    w, h = image.size
+    if shorter is None:
+        shorter = height if w * height >= h * width else width
+        short_side = h if w * height >= h * width else w
+    else:
+        short_side = min(w, h)
+    size = (max(width, int(shorter * w / short_side)), max(height, int(shorter * h / short_side)))
+    return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _crop(image: Image.Image, height: int, width: int) -> Image.Image:
+    w, h = image.size
+    left, top = round((w - width) / 2), round((h - height) / 2)
+    return image.crop((left, top, left + width, top + height))

@@ -1,0 +1,59 @@
+"""Reading model.safetensors: its header is compared with what is expected before a tensor is allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from sdk.errors import ArtifactError
+
+TensorSpec: TypeAlias = "tuple[str, tuple[int, ...]]"
+"""The numpy name of the dtype, and the shape."""
+
+_DTYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "I64": "int64", "I32": "int32", "I16": "int16",
+    "I8": "int8", "U8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+
+
+def read_weights(path: Path, expected: Mapping[str, TensorSpec]) -> dict[str, NDArray[Any]]:
+    """The tensors of a safetensors file, which must be exactly those expected.
+
+    Raises ArtifactError for a file that is damaged or whose header lies, and for missing, unexpected,
+    misshapen or wrongly typed tensors.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            found = {name: _spec(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            _compare(path, found, expected)
+            return {name: file.get_tensor(name) for name in expected}
+    except SafetensorError as error:
+        raise ArtifactError(f"{path}: not a sound safetensors file: {error}") from error
+
+
+def _spec(tensor: Any) -> TensorSpec:
+    dtype = tensor.get_dtype()
+    return _DTYPES.get(dtype, dtype), tuple(tensor.get_shape())
+
+
+def _compare(path: Path, found: Mapping[str, TensorSpec], expected: Mapping[str, TensorSpec]) -> None:
+    missing = sorted(expected.keys() - found.keys())
+    if missing:
+        raise ArtifactError(f"{path}: the model needs tensors that are missing: {', '.join(missing)}")
+    extra = sorted(found.keys() - expected.keys())
+    if extra:
+        raise ArtifactError(f"{path}: tensors the model does not have: {', '.join(extra)}")
+    for name, spec in expected.items():
+        if found[name] != spec:
+            raise ArtifactError(
+                f"{path}: tensor {name} is {_show(found[name])}, the model needs {_show(spec)}"
+            )
+
+
+def _show(spec: TensorSpec) -> str:
+    dtype, shape = spec
+    return f"{dtype} {list(shape)}"
