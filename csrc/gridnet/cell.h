@@ -1,5 +1,5 @@
 // The maths of one gridnet cell, written once for scalars on the CPU, SIMD vectors on the CPU and CUDA threads.
-// V is a scalar or a GCC vector; exp_of(V) is found by overload (simd.h brings the vector form).
+// V is a scalar or a GCC vector; simd.h, included before this file, brings exp_of for vectors.
 #pragma once
 #include <cmath>
 #include <type_traits>

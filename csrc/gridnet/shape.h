@@ -13,6 +13,7 @@ struct Shape {
   int64_t m, n, k;  // grid axes z, y, x; x is contiguous in memory
 
   ZOO_HD int64_t cells() const { return m * n * k; }
+  ZOO_HD int64_t rows() const { return m * n; }
   ZOO_HD int64_t index(int64_t z, int64_t y, int64_t x) const { return (z * n + y) * k + x; }
 };
 

@@ -1,0 +1,220 @@
+// The inner loops of the CPU kernels, one row of cells (along x) at a time.
+//
+// Layout: W = NV * kLanes<T> samples lie side by side in SIMD lanes ("lane layout": [cell][W]), so a cell's weight is
+// one broadcast, every neighbour is one aligned load, and odd grids or blocks need no special case. A row of n cells
+// is stored as n + 2 entries, the first and last being its neighbours (or zeros) in x.
+#pragma once
+#include "../simd.h"
+#include "cell.h"
+#include "shape.h"
+
+namespace zoo::ZOO_ISA {
+
+using gridnet::Activation;
+using gridnet::kNeighbours;
+
+// The nine rows (dz, dy) around and including a row; null where it is known to be all zeros.
+template <class T>
+struct RowNeighbours {
+  const T* row[9];
+};
+
+template <class T, int NV, int R>
+ZOO_INLINE void weigh_cells(const RowNeighbours<T>& in, const T* weight, int64_t k, Vec<T> (&acc)[R][NV]) {
+  constexpr int W = NV * kLanes<T>;
+  for (int q = 0; q < 9; ++q) {
+    if (!in.row[q]) continue;
+    const T* entry = in.row[q] + k * W;
+    const T* w = weight + k * kNeighbours + q * 3;
+#pragma GCC unroll 8
+    for (int j = 0; j < R + 2; ++j) {
+      Vec<T> x[NV];
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) x[v] = load(entry + j * W + v * kLanes<T>);
+#pragma GCC unroll 3
+      for (int dx = 0; dx < 3; ++dx) {
+        const int r = j - dx;
+        if (r < 0 || r >= R) continue;
+        const Vec<T> wr = splat(w[r * kNeighbours + dx]);
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; ++v) acc[r][v] += wr * x[v];
+      }
+    }
+  }
+}
+
+template <class T, int NV, int R, bool Add>
+ZOO_INLINE void weigh_chunk(const RowNeighbours<T>& in, const T* weight, const T* bias, int64_t k, T* out) {
+  constexpr int W = NV * kLanes<T>;
+  Vec<T> acc[R][NV];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) {
+      if constexpr (Add) acc[r][v] = load(out + (k + r) * W + v * kLanes<T>);
+      else acc[r][v] = splat(bias[k + r]);
+    }
+  weigh_cells<T, NV, R>(in, weight, k, acc);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) store(out + (k + r) * W + v * kLanes<T>, acc[r][v]);
+}
+
+// out[k] = bias[k] + sum_i weight[k][i] * in_i for the n cells of a row (Add: out[k] += ..., bias unused).
+// weight is packed [n][27], out is [n][W].
+template <class T, int NV, bool Add>
+void weigh_row(const RowNeighbours<T>& in, const T* weight, const T* bias, int64_t n, T* out) {
+  int64_t k = 0;
+  for (; k + 4 <= n; k += 4) weigh_chunk<T, NV, 4, Add>(in, weight, bias, k, out);
+  for (; k < n; ++k) weigh_chunk<T, NV, 1, Add>(in, weight, bias, k, out);
+}
+
+// Calls f.template operator()<A>() with the activation as a template argument.
+template <class F>
+ZOO_INLINE void with_activation(Activation a, F f) {
+  switch (a) {
+    case Activation::silu: return f.template operator()<Activation::silu>();
+    case Activation::relu: return f.template operator()<Activation::relu>();
+    case Activation::leaky_relu: return f.template operator()<Activation::leaky_relu>();
+    case Activation::tanh: return f.template operator()<Activation::tanh>();
+  }
+}
+
+// x <- x + scale * act(pre), n cells; x and out may be the same row.
+template <class T, int NV>
+void update_row(Activation a, const T* pre, const T* scale, const T* x, int64_t n, T* out) {
+  constexpr int W = NV * kLanes<T>;
+  with_activation(a, [&]<Activation A>() {
+    for (int64_t k = 0; k < n; ++k)
+#pragma GCC unroll 4
+      for (int i = 0; i < W; i += kLanes<T>) {
+        const int64_t at = k * W + i;
+        store(out + at, load(x + at) + scale[k] * gridnet::activate<A>(load(pre + at)));
+      }
+  });
+}
+
+// x <- g * x + (1 - g) * act(value), g = sigmoid(gate).
+template <class T, int NV>
+void update_gated_row(Activation a, const T* value, const T* gate, const T* x, int64_t n, T* out) {
+  constexpr int W = NV * kLanes<T>;
+  with_activation(a, [&]<Activation A>() {
+    for (int64_t at = 0; at < n * W; at += kLanes<T>) {
+      const Vec<T> g = gridnet::sigmoid(load(gate + at)), v = gridnet::activate<A>(load(value + at));
+      store(out + at, v + g * (load(x + at) - v));
+    }
+  });
+}
+
+// Backward of update_row: pre becomes the gradient of pre; adds to the gradients of scale and bias, [n] each.
+template <class T, int NV>
+void update_row_backward(Activation a, const T* grad, const T* scale, int64_t n, T* pre, T* grad_scale, T* grad_bias) {
+  constexpr int W = NV * kLanes<T>;
+  with_activation(a, [&]<Activation A>() {
+    for (int64_t k = 0; k < n; ++k) {
+      Vec<T> scale_sum{}, bias_sum{};
+#pragma GCC unroll 4
+      for (int i = 0; i < W; i += kLanes<T>) {
+        const int64_t at = k * W + i;
+        const auto act = gridnet::activate_with_slope<A>(load(pre + at));
+        const Vec<T> g = load(grad + at), g_pre = g * act.slope * scale[k];
+        scale_sum += g * act.value;
+        bias_sum += g_pre;
+        store(pre + at, g_pre);
+      }
+      grad_scale[k] += sum_lanes<T>(scale_sum);
+      grad_bias[k] += sum_lanes<T>(bias_sum);
+    }
+  });
+}
+
+// Backward of update_gated_row: value and gate become their gradients, direct the gradient that reaches x past both.
+template <class T, int NV>
+void update_gated_row_backward(Activation a, const T* grad, const T* x, int64_t n, T* value, T* gate, T* direct,
+                               T* grad_bias_value, T* grad_bias_gate) {
+  constexpr int W = NV * kLanes<T>;
+  with_activation(a, [&]<Activation A>() {
+    for (int64_t k = 0; k < n; ++k) {
+      Vec<T> value_sum{}, gate_sum{};
+#pragma GCC unroll 4
+      for (int i = 0; i < W; i += kLanes<T>) {
+        const int64_t at = k * W + i;
+        const auto act = gridnet::activate_with_slope<A>(load(value + at));
+        const Vec<T> s = gridnet::sigmoid(load(gate + at)), g = load(grad + at);
+        const Vec<T> g_value = g * (1 - s) * act.slope;
+        const Vec<T> g_gate = g * (load(x + at) - act.value) * s * (1 - s);
+        value_sum += g_value;
+        gate_sum += g_gate;
+        store(direct + at, g * s);
+        store(value + at, g_value);
+        store(gate + at, g_gate);
+      }
+      grad_bias_value[k] += sum_lanes<T>(value_sum);
+      grad_bias_gate[k] += sum_lanes<T>(gate_sum);
+    }
+  });
+}
+
+// One tile of samples for the weight gradient of a row: the row's inputs and the gradient of its pre-activations.
+template <class T>
+struct RowGradient {
+  RowNeighbours<T> in;
+  const T* grad_pre;  // [n][W]
+};
+
+template <class T, int NV, int R>
+ZOO_INLINE void weight_grad_cells(const RowGradient<T>* tiles, int64_t count, int64_t k, T* grad_weight) {
+  constexpr int L = kLanes<T>, W = NV * L, kPadded = (kNeighbours + L - 1) / L * L;
+  alignas(64) Vec<T> sums[R][kPadded];
+  for (int plane = 0; plane < 3; ++plane) {
+    Vec<T> acc[R][9] = {};
+    for (int64_t t = 0; t < count; ++t) {
+      const T* const* rows = tiles[t].in.row + plane * 3;
+      if (!rows[0] && !rows[1] && !rows[2]) continue;
+#pragma GCC unroll 1
+      for (int i = 0; i < W; i += L) {
+        Vec<T> g[R];
+#pragma GCC unroll 2
+        for (int r = 0; r < R; ++r) g[r] = load(tiles[t].grad_pre + (k + r) * W + i);
+#pragma GCC unroll 3
+        for (int q = 0; q < 3; ++q) {
+          if (!rows[q]) continue;
+          const T* entry = rows[q] + k * W + i;
+#pragma GCC unroll 4
+          for (int j = 0; j < R + 2; ++j) {
+            const Vec<T> x = load(entry + j * W);
+#pragma GCC unroll 3
+            for (int dx = 0; dx < 3; ++dx) {
+              const int r = j - dx;
+              if (r >= 0 && r < R) acc[r][q * 3 + dx] += g[r] * x;
+            }
+          }
+        }
+      }
+    }
+#pragma GCC unroll 2
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 9
+      for (int i = 0; i < 9; ++i) sums[r][plane * 9 + i] = acc[r][i];
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int i = kNeighbours; i < kPadded; ++i) sums[r][i] = Vec<T>{};
+    T* out = grad_weight + (k + r) * kNeighbours;
+    for (int i = 0; i < kPadded; i += L) {
+      const Vec<T> total = sum_each<T>(sums[r] + i);
+      for (int l = 0; l < L && i + l < kNeighbours; ++l) out[i + l] += total[l];
+    }
+  }
+}
+
+// grad_weight[k][i] += sum over tiles and samples of grad_pre[k] * in_i; grad_weight is packed [n][27].
+template <class T, int NV>
+void weight_grad_row(const RowGradient<T>* tiles, int64_t count, int64_t n, T* grad_weight) {
+  constexpr int R = ZOO_VECTOR_BYTES == 64 ? 2 : 1;  // 9 R sums live in registers
+  int64_t k = 0;
+  for (; k + R <= n; k += R) weight_grad_cells<T, NV, R>(tiles, count, k, grad_weight);
+  for (; k < n; ++k) weight_grad_cells<T, NV, 1>(tiles, count, k, grad_weight);
+}
+
+}  // namespace zoo::ZOO_ISA

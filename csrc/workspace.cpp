@@ -1,0 +1,29 @@
+#include "workspace.h"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <new>
+
+namespace zoo {
+
+void* Workspace::bytes(int slot, size_t count) {
+  Buffer& buffer = buffers_[slot];
+  const size_t wanted = count + 64;
+  if (wanted > buffer.bytes) {
+    std::free(buffer.data);
+    buffer = {nullptr, 0};
+    constexpr size_t kHuge = size_t{2} << 20;
+    const size_t align = wanted >= kHuge ? kHuge : 64;
+    const size_t rounded = (wanted + align - 1) / align * align;
+    buffer.data = std::aligned_alloc(align, rounded);
+    if (!buffer.data) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    if (align == kHuge) madvise(buffer.data, rounded, MADV_HUGEPAGE);
+#endif
+    buffer.bytes = rounded;
+  }
+  return buffer.data;
+}
+
+}  // namespace zoo

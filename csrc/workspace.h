@@ -1,0 +1,28 @@
+// Scratch memory that grows and is reused: fresh large buffers cost a page fault per 4 kB on every call.
+#pragma once
+#include <cstddef>
+
+namespace zoo {
+
+class Workspace {
+ public:
+  static constexpr int kSlots = 16;
+
+  // At least this many bytes, aligned to 64 (to a huge page when large). The contents are whatever the last user of
+  // the slot left there. Throws std::bad_alloc.
+  void* bytes(int slot, size_t count);
+
+  template <class T>
+  __attribute__((always_inline)) T* get(int slot, size_t n) {
+    return static_cast<T*>(bytes(slot, n * sizeof(T)));
+  }
+
+ private:
+  struct Buffer {
+    void* data = nullptr;
+    size_t bytes = 0;
+  };
+  Buffer buffers_[kSlots];
+};
+
+}  // namespace zoo

@@ -1,0 +1,37 @@
+"""Which body of a kernel runs: the compiled module, or the reference when ZOO_KERNELS=reference asks for it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from types import ModuleType
+
+MODES = ("compiled", "reference")
+
+
+def mode() -> str:
+    """``compiled`` (the default) or ``reference``, from the environment variable ZOO_KERNELS."""
+    value = os.environ.get("ZOO_KERNELS", "compiled")
+    if value not in MODES:
+        raise ValueError(f"ZOO_KERNELS={value!r} is not a kernel mode; allowed: {', '.join(MODES)}")
+    return value
+
+
+@functools.cache
+def compiled() -> ModuleType:
+    """The compiled module ``zoo._kernels``; the environment variable ZOO_ISA picks its instruction set.
+
+    Raises ImportError saying what to do when the module was not built, ValueError for an unusable ZOO_ISA.
+    """
+    try:
+        module = importlib.import_module("zoo._kernels")
+    except ImportError as error:
+        raise ImportError(
+            f"the compiled kernels cannot be loaded ({error}); reinstall cellzoo with a C++20 compiler at hand "
+            "(`pip install .`), or set ZOO_KERNELS=reference to run the slow reference"
+        ) from error
+    isa = os.environ.get("ZOO_ISA")
+    if isa:
+        module.set_isa(isa)
+    return module
