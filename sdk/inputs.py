@@ -168,7 +168,7 @@ class InputSpec:
             x = raw.astype(np.float32)
         if not np.isfinite(x).all():
             raise InputError("NaN or infinite values; the model takes finite numbers only")
-        if raw.dtype == np.uint8:
+        if self.kind == "image" and raw.dtype == np.uint8:
             x /= np.float32(255)
         elif self.kind == "image":
             _check_unit_range(x)

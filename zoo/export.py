@@ -1,0 +1,264 @@
+"""From a trained module to an artifact on disk, checked by loading it back."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from torch import nn
+
+from sdk.artifact import (
+    CONFIG_FILE,
+    NAME_PATTERN,
+    WEIGHTS_FILE,
+    ArtifactConfig,
+    FileRecord,
+    hash_file,
+    read_artifact,
+    read_config,
+)
+from sdk.errors import ArtifactError, CellzooError
+from sdk.inputs import InputSpec
+from sdk.models import open_model
+from zoo.atomic import check_creatable, replacing_folder
+from zoo.families.base import FamilyConfig
+
+RECIPE_FILE = "recipe.yaml"
+CARD_FILE = "README.md"
+_FREE_TO_REMOVE = {".DS_Store", "Thumbs.db"}
+
+
+class ExportError(CellzooError):
+    """An artifact that cannot be written, or that does not load back as what it was made from."""
+
+
+def write_artifact(
+    out: Path,
+    *,
+    name: str,
+    module: nn.Module,
+    model_config: FamilyConfig,
+    input_spec: InputSpec,
+    labels: list[str],
+    metrics: dict[str, Any],
+    provenance: dict[str, Any],
+    recipe_yaml: str,
+    licence: str,
+    overwrite: bool = False,
+) -> Path:
+    """Write the artifact folder ``out`` whole or not at all, and return it.
+
+    Before it takes its place it is loaded through the SDK and must give bit-equal logits on a random batch.
+    ``overwrite`` replaces an older artifact, which stays until the new one is there. A tensor with two names
+    (tied weights) is stored under both. Raises ExportError.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ExportError(f"model name {name!r} must match {NAME_PATTERN}")
+    out = check_writable(out, overwrite)
+    trained = copy.deepcopy(module).cpu().eval()
+    tensors = _tensors(trained)
+    try:
+        with replacing_folder(out) as folder:
+            save_file(tensors, folder / WEIGHTS_FILE)
+            _write_text(folder / RECIPE_FILE, recipe_yaml)
+            config = ArtifactConfig(
+                name=name,
+                family=model_config.family,
+                model=model_config.model_dump(mode="json"),
+                input=input_spec,
+                labels=tuple(labels),
+                parameters=sum(parameter.numel() for parameter in trained.parameters()),
+                metrics=metrics,
+                provenance=provenance,
+                licence=licence,
+                files={},
+            )
+            _write_text(folder / CARD_FILE, card_text(config))
+            _seal(folder, config)
+            _check_loads_back(folder, trained)
+    except OSError as error:
+        raise ExportError(f"cannot write {out}: {error}") from error
+    return out
+
+
+def check_writable(out: Path, overwrite: bool) -> Path:
+    """The absolute path of ``out`` if an artifact can be written there; call it before hours of training.
+
+    Raises ExportError when it exists (without ``overwrite``), when it holds anything but an artifact's own
+    files (with it: nothing else is ever removed), or when the file system refuses.
+    """
+    out = Path(os.path.abspath(out))
+    try:
+        _check_free(out, overwrite)
+        check_creatable(out)
+    except OSError as error:
+        raise ExportError(f"cannot write {out}: {error.strerror or error}") from error
+    return out
+
+
+def gather_provenance(
+    recipe_yaml: str, seed: int, steps: int, wall_seconds: float, data: dict[str, Any]
+) -> dict[str, Any]:
+    """What made a model, for config.json: recipe hash, data, seed, steps, seconds, versions, processor."""
+    try:
+        cellzoo = importlib.metadata.version("cellzoo")
+    except importlib.metadata.PackageNotFoundError:
+        cellzoo = "not installed"
+    return {
+        "recipe_sha256": hashlib.sha256(recipe_yaml.encode()).hexdigest(),
+        "data": data,
+        "seed": seed,
+        "steps": steps,
+        "wall_seconds": round(wall_seconds, 1),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": {
+            "cellzoo": cellzoo,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "platform": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "processors": os.cpu_count(),
+        },
+    }
+
+
+def card_text(config: ArtifactConfig) -> str:
+    """The README of an artifact: what it is, what was measured, how to load it."""
+    axes = "[C, H, W]" if config.input.kind == "image" else "[features]"
+    shown = ", ".join(config.labels[:10]) + (", ..." if len(config.labels) > 10 else "")
+    rows = [f"| {key} | {value} |" for key, value in _flatten(config.metrics)] or ["| nothing | - |"]
+    made = [f"- {key}: {value}" for key, value in _flatten(config.provenance)]
+    lines = [
+        f"# {config.name}",
+        "",
+        f"A {config.family} network from the cellzoo model zoo with {config.parameters:,} parameters. "
+        f"It takes one {config.input.kind} {list(config.input.shape)} ({axes}) and gives one of "
+        f"{len(config.labels)} classes: {shown}.",
+        "",
+        "## Measured",
+        "",
+        "| metric | value |",
+        "|---|---|",
+        *rows,
+        "",
+        "## Use",
+        "",
+        "```python",
+        "import sdk",
+        "",
+        f'model = sdk.load("{config.name}")  # or the path of this folder',
+        "model.predict(inputs)  # also predict_proba, logits",
+        "```",
+        "",
+        "## Made with",
+        "",
+        f"The recipe is in [{RECIPE_FILE}]({RECIPE_FILE}).",
+        "",
+        *made,
+        "",
+        f"Licence: {config.licence}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    """Raise ExportError when something is there that must not be replaced."""
+    if out.is_symlink():
+        raise ExportError(f"{out} is a symbolic link; give the folder it should lead to")
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise ExportError(f"{out} exists and is not a folder")
+    if not overwrite and any(out.iterdir()):
+        raise ExportError(f"{out} exists; give another folder or ask to overwrite it")
+    present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+    if not present:
+        return
+    try:
+        own = {CONFIG_FILE, *read_config(out).files}
+    except ArtifactError as error:
+        raise ExportError(f"{error}; it is not overwritten, remove it yourself") from error
+    foreign = sorted(present - own - _FREE_TO_REMOVE)
+    if foreign:
+        raise ExportError(
+            f"{out} holds files that are not the model's: {', '.join(foreign)}; move them away first"
+        )
+
+
+def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
+    state = module.state_dict()
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise ExportError(f"tensor {name} is {tensor.dtype}; weights are exported in float32")
+        if not tensor.isfinite().all():
+            raise ExportError(f"tensor {name} holds NaN or infinite values; the training went wrong")
+    return {name: tensor.detach().contiguous().numpy() for name, tensor in state.items()}
+
+
+def _seal(folder: Path, config: ArtifactConfig) -> None:
+    """Write config.json: the config with the size and hash of every file in the folder."""
+    files = {
+        path.relative_to(folder).as_posix(): FileRecord(hash_file(path), path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    try:
+        sealed = replace(config, files=files).to_json()
+        text = json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ExportError(f"{CONFIG_FILE} takes plain finite JSON values only: {error}") from error
+    _write_text(folder / CONFIG_FILE, text + "\n")
+
+
+def _check_loads_back(folder: Path, trained: nn.Module) -> None:
+    """Raise ExportError unless the SDK reads the folder and computes what the trained module computes."""
+    try:
+        loaded = open_model(read_artifact(folder), "torch")
+        raw = _random_batch(loaded.input_spec)
+        found = loaded.logits(raw)
+    except CellzooError as error:
+        reason = str(error).replace(f"{folder}: ", "").replace(f"{folder}{os.sep}", "")
+        raise ExportError(f"the written artifact does not load: {reason}") from error
+    with torch.inference_mode():
+        expected = trained(torch.from_numpy(loaded.input_spec.prepare(raw)[0])).numpy()
+    if not np.array_equal(found, expected):
+        gap = float(np.abs(found - expected).max())
+        raise ExportError(f"the artifact computes other logits than the trained module, apart by {gap:g}")
+
+
+def _random_batch(spec: InputSpec) -> NDArray[Any]:
+    """Three raw inputs ``[3, *shape]`` of the kind the spec takes."""
+    noise = np.random.default_rng(0)
+    if spec.kind == "image":
+        return noise.integers(0, 256, (3, *spec.shape), dtype=np.uint8)
+    return np.array(spec.mean) + np.array(spec.std) * noise.standard_normal((3, *spec.shape))
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_bytes(text.encode())
