@@ -1,0 +1,88 @@
+"""The state of an interrupted run in one safetensors file: tensors, and all else as JSON in its header.
+
+One file, so that replacing it is atomic; a checkpoint is either the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+FORMAT = 1
+FILE = "checkpoint.safetensors"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged, or not of this run."""
+
+
+def save_checkpoint(run_dir: Path, state: dict[str, Any]) -> None:
+    """Replace the last checkpoint by this one: nested dicts and lists of tensors and plain values."""
+    tensors: dict[str, Tensor] = {}
+    tree = _encode(state, tensors)
+    partial = run_dir / f".{FILE}.partial"
+    save_file(tensors, partial, metadata={"format": str(FORMAT), "state": json.dumps(tree)})
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, run_dir / FILE)
+
+
+def load_checkpoint(run_dir: Path) -> dict[str, Any]:
+    """The state as it was saved, tensors on the CPU. Raises CheckpointError."""
+    path = run_dir / FILE
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint in {run_dir}: nothing to resume")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != str(FORMAT):
+                found = metadata.get("format")
+                raise CheckpointError(
+                    f"{path}: checkpoint format {found}, this version reads format {FORMAT}"
+                )
+            tree = json.loads(metadata["state"])
+            state: dict[str, Any] = _decode(tree, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}; delete it to start anew") from None
+    return state
+
+
+def _encode(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """A JSON tree of ``value``; tensors are moved out and replaced by their names.
+
+    Dicts become lists of pairs, because optimizers number their parameters and JSON keys are strings.
+    """
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        # A copy: safetensors refuses tensors that share memory.
+        tensors[name] = value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": [[key, _encode(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, tuple):
+        return {"tuple": [_encode(item, tensors) for item in value]}
+    if isinstance(value, list):
+        return [_encode(item, tensors) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a checkpoint holds tensors and plain values only, found {type(value).__name__}")
+
+
+def _decode(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(tree, list):
+        return [_decode(item, tensors) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    ((kind, content),) = tree.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "tuple":
+        return tuple(_decode(item, tensors) for item in content)
+    return {key: _decode(item, tensors) for key, item in content}

@@ -1,0 +1,204 @@
+"""One training run: what it holds, how it is set up, and how it is saved and restored."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import set_seed
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
+
+from zoo.checkpoint import FILE as CHECKPOINT_FILE
+from zoo.checkpoint import load_checkpoint
+from zoo.data import load_data
+from zoo.families import get_family
+from zoo.families.base import Learner
+from zoo.optim import make_average, make_optimizer, make_schedule
+from zoo.recipe import Recipe
+from zoo.runlog import RunLog
+from zoo.splits import Data
+
+DEVICES = ("cpu", "cuda", "mps")
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot start or go on; one line that says where, why and what to try."""
+
+
+class TrainingInterruptedError(TrainingError):
+    """Stopped by the user; the message says how to go on."""
+
+
+@dataclass
+class Run:
+    """Everything a run holds while it lasts."""
+
+    recipe: Recipe
+    data: Data
+    accelerator: Accelerator
+    module: nn.Module
+    """As prepared by Accelerate: wrapped for precision and distribution."""
+    tested: AveragedModel | nn.Module
+    """The running average, or a plain copy that is filled for each evaluation."""
+    learner: Learner
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+    run_dir: Path
+    log: RunLog
+    total_steps: int
+    steps_per_epoch: int
+    step: int = 0
+    seconds: float = 0.0
+    last_loss: float = math.nan
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def plain(self) -> nn.Module:
+        """The module without Accelerate's wrapping."""
+        module: nn.Module = self.accelerator.unwrap_model(self.module)
+        return module
+
+    @property
+    def lr(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+
+def setup(
+    recipe: Recipe,
+    run_dir: Path,
+    data_dir: str | Path | None,
+    device: str | None,
+    resume: bool,
+    tensorboard: bool,
+    progress: bool,
+) -> Run:
+    """Load the data, build everything and claim the folder; nothing is written before all else has worked."""
+    settings = recipe.train
+    accelerator = _accelerator(device, settings.precision)
+    with accelerator.main_process_first():  # one process downloads
+        data = load_data(recipe.data, data_dir)
+    steps_per_epoch = len(data.train) // settings.batch_size
+    _check_batch_size(settings.batch_size, len(data.train), accelerator.num_processes)
+    total_steps = settings.steps or (settings.epochs or 0) * steps_per_epoch
+    family = get_family(recipe.model.family)
+    set_seed(settings.seed)
+    try:
+        module = family.build(recipe.model, data.task).to(accelerator.device)
+    except ValueError as error:
+        raise TrainingError(
+            f"{recipe.name}: model does not fit the data {recipe.data.name}: {error}"
+        ) from None
+    tested = make_average(module, settings.ema) if settings.ema else copy.deepcopy(module)
+    optimizer = make_optimizer(settings.optimizer, module.parameters())
+    schedule = make_schedule(settings.schedule, optimizer, total_steps)
+    module, optimizer = accelerator.prepare(module, optimizer)
+    silent = not accelerator.is_main_process
+    saved = load_checkpoint(run_dir) if resume else None
+    if saved is not None:
+        _check_same_recipe(recipe, saved["recipe"])
+    if not silent:
+        _claim(run_dir, recipe, resume)
+    log = RunLog(run_dir, total_steps, silent=silent, progress=progress, tensorboard=tensorboard)
+    learner = family.learner(module, recipe.model)
+    run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, run_dir, log,
+              total_steps, steps_per_epoch)  # fmt: skip
+    if saved is not None:
+        _restore(run, saved)
+    return run
+
+
+def _accelerator(device: str | None, precision: str) -> Accelerator:
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    usable = [name for name in DEVICES if available[name]]
+    if device is not None and device not in usable:
+        raise TrainingError(f"device {device!r} cannot be used here; usable: {', '.join(usable)}")
+    if precision == "fp16" and (device == "cpu" or usable == ["cpu"]):
+        raise TrainingError("train.precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
+    AcceleratorState._reset_state(
+        reset_partial_state=True
+    )  # or the first run of a process decides for all others
+    return Accelerator(cpu=device == "cpu", mixed_precision="no" if precision == "fp32" else precision)
+
+
+def _check_batch_size(batch_size: int, samples: int, processes: int) -> None:
+    if batch_size > samples:
+        raise TrainingError(f"train.batch_size {batch_size} exceeds the {samples} training samples")
+    if batch_size % processes:
+        raise TrainingError(f"train.batch_size {batch_size} should be divisible by the {processes} processes")
+
+
+def _claim(run_dir: Path, recipe: Recipe, resume: bool) -> None:
+    """Make ``run_dir`` this run's, unless it holds an unfinished one."""
+    if not resume and (run_dir / CHECKPOINT_FILE).exists():
+        old = load_checkpoint(run_dir)
+        if old["step"] < old["total_steps"]:
+            raise TrainingError(
+                f"{run_dir} holds an unfinished run at step {old['step']} of {old['total_steps']}: "
+                "resume it with --resume, or delete the folder"
+            )
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            (run_dir / CHECKPOINT_FILE).unlink(missing_ok=True)
+        (run_dir / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    except OSError as error:
+        raise TrainingError(f"cannot write to {run_dir}: {error.strerror or error}") from None
+
+
+def run_state(run: Run) -> dict[str, Any]:
+    scaler = run.accelerator.scaler
+    return {
+        "recipe": run.recipe.to_dict(),
+        "step": run.step,
+        "total_steps": run.total_steps,
+        "seconds": run.seconds,
+        "history": run.history,
+        "module": run.plain.state_dict(),
+        "average": run.tested.state_dict() if isinstance(run.tested, AveragedModel) else None,
+        "optimizer": run.optimizer.state_dict(),
+        "schedule": run.schedule.state_dict(),
+        "scaler": scaler.state_dict() if scaler is not None else None,
+        "learner": run.learner.state_dict(),
+    }
+
+
+def _restore(run: Run, state: dict[str, Any]) -> None:
+    run.plain.load_state_dict(state["module"])
+    if isinstance(run.tested, AveragedModel):
+        run.tested.load_state_dict(state["average"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.schedule.load_state_dict(state["schedule"])
+    if run.accelerator.scaler is not None:
+        run.accelerator.scaler.load_state_dict(state["scaler"])
+    run.learner.load_state_dict(state["learner"])
+    run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]
+    run.last_loss = run.history[-1]["train_loss"]
+
+
+def _check_same_recipe(recipe: Recipe, saved: dict[str, Any]) -> None:
+    ours, theirs = _flatten(recipe.to_dict()), _flatten(saved)
+    differing = [
+        f"{key} is {ours.get(key)}, was {theirs.get(key)}"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+    ]
+    if differing:
+        raise TrainingError(f"cannot resume with another recipe: {'; '.join(differing)}")
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

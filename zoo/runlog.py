@@ -1,0 +1,113 @@
+"""What a run tells the world: ``metrics.jsonl``, TensorBoard when asked, and live progress."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+FILE = "metrics.jsonl"
+
+
+class RunLog:
+    """Writes one JSON object per line; ``kind`` is ``step``, ``round`` (with validation) or ``test``.
+
+    A silent log (of any process but the first) writes and shows nothing.
+    """
+
+    def __init__(self, run_dir: Path, total: int, *, silent: bool, progress: bool, tensorboard: bool) -> None:
+        self.silent = silent
+        self.path = run_dir / FILE
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=silent or not progress,
+        )
+        self.task = self.bar.add_task("training", total=total, numbers="")
+        self.board = _summary_writer(run_dir / "tensorboard") if tensorboard and not silent else None
+        self._since = (0, time.perf_counter())
+
+    def start(self, step: int) -> None:
+        """Begin at a step; lines of an earlier attempt beyond it are dropped."""
+        if self.silent:
+            return
+        lines = self.path.read_text().splitlines() if step else []
+        self.path.write_text("".join(f"{line}\n" for line in lines if _is_until(line, step)))
+        self._since = (step, time.perf_counter())
+        self.bar.update(self.task, completed=step)
+        self.bar.start()
+
+    def advance(self, step: int) -> None:
+        self.bar.update(self.task, completed=step)
+
+    def step(self, step: int, batch_size: int, record: dict[str, float]) -> None:
+        """Log a training step, with the samples per second since the last one that was logged."""
+        last, since = self._since
+        now = time.perf_counter()
+        self._since = (step, now)
+        rate = (step - last) * batch_size / (now - since)
+        self._write({"kind": "step", "step": step, **record, "samples_per_second": rate})
+        self.bar.update(self.task, numbers=f"{_format(record)} {rate:.0f} samples/s")
+
+    def round(self, record: dict[str, Any]) -> None:
+        """Log a round of training and its validation, as a line that stays in the terminal."""
+        self._write({"kind": "round", **record})
+        self._print(
+            f"step {record['step']} (epoch {record['epoch']:g}): train loss {record['train_loss']:.4f}, "
+            f"validation loss {record['validation_loss']:.4f}, accuracy {record['validation_accuracy']:.2%}, "
+            f"{record['seconds']:.0f} s"
+        )
+        self._since = (record["step"], time.perf_counter())  # validation is not training time
+
+    def test(self, record: dict[str, Any]) -> None:
+        self._write({"kind": "test", **record})
+        low, high = record["interval"]
+        self._print(
+            f"test accuracy {record['accuracy']:.2%} ({record['correct']}/{record['total']}, "
+            f"95% interval {low:.2%} to {high:.2%})"
+        )
+
+    def close(self) -> None:
+        self.bar.stop()
+        if self.board is not None:
+            self.board.close()
+
+    def _write(self, record: dict[str, Any]) -> None:
+        if self.silent:
+            return
+        with self.path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        if self.board is not None:
+            for key, value in record.items():
+                if isinstance(value, int | float) and key != "step":
+                    self.board.add_scalar(f"{record['kind']}/{key}", value, record["step"])
+
+    def _print(self, line: str) -> None:
+        if not self.bar.disable:
+            self.bar.console.print(line, highlight=False, soft_wrap=True)
+
+
+def _summary_writer(folder: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
+
+    return SummaryWriter(str(folder))
+
+
+def _is_until(line: str, step: int) -> bool:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:  # the last line of a run that was killed
+        return False
+    return bool(record["kind"] != "test" and record["step"] <= step)
+
+
+def _format(record: dict[str, float]) -> str:
+    return " ".join(f"{key} {record[key]:.3f}" for key in ("loss", "accuracy") if key in record)
