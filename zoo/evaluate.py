@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import sdk
 from zoo.splits import Split, evaluation_batches
 
 
@@ -49,6 +50,17 @@ def evaluate(
             loss += float(F.cross_entropy(logits, labels, reduction="sum"))
     module.train(was_training)
     return correct, total, loss / max(1, total)
+
+
+def evaluate_model(model: sdk.Model, split: Split, batch_size: int) -> Evaluation:
+    """The same of a loaded model, through the SDK: raw inputs in, as a user would give them."""
+    correct, loss = 0, 0.0
+    for batch in evaluation_batches(len(split), batch_size):
+        inputs, labels = split[batch]
+        logits = torch.from_numpy(model.logits(inputs.numpy(), batch_size))
+        correct += int((logits.argmax(-1) == labels).sum())
+        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+    return Evaluation(correct, len(split), loss / max(1, len(split)))
 
 
 def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:

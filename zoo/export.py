@@ -9,11 +9,10 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -35,9 +34,12 @@ from sdk.errors import ArtifactError, CellzooError
 from sdk.inputs import InputSpec
 from sdk.models import open_model
 from zoo.atomic import check_creatable, replacing_folder
+from zoo.card import RECIPE_FILE, card_text
 from zoo.families.base import FamilyConfig
 
-RECIPE_FILE = "recipe.yaml"
+if TYPE_CHECKING:
+    from zoo.train import TrainResult
+
 CARD_FILE = "README.md"
 _FREE_TO_REMOVE = {".DS_Store", "Thumbs.db"}
 
@@ -95,6 +97,40 @@ def write_artifact(
     return out
 
 
+def export_run(result: TrainResult, out: Path, overwrite: bool = False) -> Path:
+    """Write the artifact of a finished training run."""
+    recipe, test = result.recipe, result.test
+    recipe_yaml = recipe.to_yaml()
+    metrics = {
+        "test_accuracy": test.accuracy,
+        "test_correct": test.correct,
+        "test_total": test.total,
+        "test_interval_95": list(test.interval),
+        "test_loss": test.loss,
+        "validation_accuracy": result.validation.accuracy,
+        "seeds": 1,
+    }
+    data = {
+        "name": recipe.data.name,
+        "train": len(result.data.train),
+        "validation": len(result.data.validation),
+        "test": len(result.data.test),
+    }
+    return write_artifact(
+        out,
+        name=recipe.name,
+        module=result.module,
+        model_config=recipe.model,
+        input_spec=result.data.input_spec,
+        labels=result.data.labels,
+        metrics=metrics,
+        provenance=gather_provenance(recipe_yaml, recipe.train.seed, result.steps, result.seconds, data),
+        recipe_yaml=recipe_yaml,
+        licence=recipe.export.licence,
+        overwrite=overwrite,
+    )
+
+
 def check_writable(out: Path, overwrite: bool) -> Path:
     """The absolute path of ``out`` if an artifact can be written there; call it before hours of training.
 
@@ -137,46 +173,6 @@ def gather_provenance(
             "processors": os.cpu_count(),
         },
     }
-
-
-def card_text(config: ArtifactConfig) -> str:
-    """The README of an artifact: what it is, what was measured, how to load it."""
-    axes = "[C, H, W]" if config.input.kind == "image" else "[features]"
-    shown = ", ".join(config.labels[:10]) + (", ..." if len(config.labels) > 10 else "")
-    rows = [f"| {key} | {value} |" for key, value in _flatten(config.metrics)] or ["| nothing | - |"]
-    made = [f"- {key}: {value}" for key, value in _flatten(config.provenance)]
-    lines = [
-        f"# {config.name}",
-        "",
-        f"A {config.family} network from the cellzoo model zoo with {config.parameters:,} parameters. "
-        f"It takes one {config.input.kind} {list(config.input.shape)} ({axes}) and gives one of "
-        f"{len(config.labels)} classes: {shown}.",
-        "",
-        "## Measured",
-        "",
-        "| metric | value |",
-        "|---|---|",
-        *rows,
-        "",
-        "## Use",
-        "",
-        "```python",
-        "import sdk",
-        "",
-        f'model = sdk.load("{config.name}")  # or the path of this folder',
-        "model.predict(inputs)  # also predict_proba, logits",
-        "```",
-        "",
-        "## Made with",
-        "",
-        f"The recipe is in [{RECIPE_FILE}]({RECIPE_FILE}).",
-        "",
-        *made,
-        "",
-        f"Licence: {config.licence}",
-        "",
-    ]
-    return "\n".join(lines)
 
 
 def _check_free(out: Path, overwrite: bool) -> None:
@@ -258,14 +254,6 @@ def _random_batch(spec: InputSpec) -> NDArray[Any]:
     if spec.kind == "image":
         return noise.integers(0, 256, (3, *spec.shape), dtype=np.uint8)
     return np.array(spec.mean) + np.array(spec.std) * noise.standard_normal((3, *spec.shape))
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -1,0 +1,58 @@
+"""The model card of an artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sdk.artifact import ArtifactConfig
+
+RECIPE_FILE = "recipe.yaml"
+
+
+def card_text(config: ArtifactConfig) -> str:
+    """The README of an artifact: what it is, what was measured, how to load it."""
+    axes = "[C, H, W]" if config.input.kind == "image" else "[features]"
+    shown = ", ".join(config.labels[:10]) + (", ..." if len(config.labels) > 10 else "")
+    rows = [f"| {key} | {value} |" for key, value in _flatten(config.metrics)] or ["| nothing | - |"]
+    made = [f"- {key}: {value}" for key, value in _flatten(config.provenance)]
+    lines = [
+        f"# {config.name}",
+        "",
+        f"A {config.family} network from the cellzoo model zoo with {config.parameters:,} parameters. "
+        f"It takes one {config.input.kind} {list(config.input.shape)} ({axes}) and gives one of "
+        f"{len(config.labels)} classes: {shown}.",
+        "",
+        "## Measured",
+        "",
+        "| metric | value |",
+        "|---|---|",
+        *rows,
+        "",
+        "## Use",
+        "",
+        "```python",
+        "import sdk",
+        "",
+        f'model = sdk.load("{config.name}")  # or the path of this folder',
+        "model.predict(inputs)  # also predict_proba, logits",
+        "```",
+        "",
+        "## Made with",
+        "",
+        f"The recipe is in [{RECIPE_FILE}]({RECIPE_FILE}).",
+        "",
+        *made,
+        "",
+        f"Licence: {config.licence}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

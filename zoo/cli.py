@@ -1,0 +1,216 @@
+"""The command line: parses, calls, prints. What the commands do is in the modules they call."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+import sdk
+from zoo.report import print_table, progress_console
+
+# What a user can cause and mend: one line each. Anything else is a bug, and says so.
+USER_ERRORS = (ValueError, OSError, ImportError)
+
+
+class _Commands(click.Group):
+    """Turns errors into one line on stderr and an exit code; ``--debug`` lets the traceback through."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            from zoo.run import TrainingError, TrainingInterruptedError
+
+            if isinstance(error, TrainingInterruptedError):
+                _fail(str(error), 130)
+            if isinstance(error, (*USER_ERRORS, TrainingError)):
+                _fail(str(error), 1)
+            _fail(f"unexpected {type(error).__name__}: {error} (a bug: zoo --debug shows where)", 70)
+
+
+def _fail(message: str, code: int) -> None:
+    for line in message.splitlines() or [""]:
+        click.echo(f"zoo: error: {line}", err=True)
+    sys.exit(code)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+_DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Folder that holds the data sets (default: $ZOO_DATA, else the user's cache).",
+)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show tracebacks instead of one-line errors.")
+@click.version_option(package_name="cellzoo", prog_name="zoo")
+def cli(debug: bool) -> None:
+    """Train, measure and use networks that organise themselves from local rules."""
+
+
+@cli.command("list")
+@click.option("--family", help="Only models of this family.")
+@_JSON
+def list_command(family: str | None, as_json: bool) -> None:
+    """List the recipes and the trained models, with measured accuracy, parameters and size."""
+    from zoo.overview import list_rows
+
+    rows = list_rows(family)
+    if as_json:
+        _print_json(rows)
+    else:
+        print_table(rows)
+
+
+@cli.command()
+@click.argument("name")
+@_JSON
+def info(name: str, as_json: bool) -> None:
+    """Show a recipe and, where there is one, the trained model of that NAME (or folder)."""
+    from zoo.overview import describe
+
+    facts = describe(name)
+    if as_json:
+        _print_json(facts)
+        return
+    for section, content in facts.items():
+        click.secho(section, bold=True)
+        for line in content if isinstance(content, list) else str(content).splitlines():
+            click.echo(f"  {line}")
+
+
+@cli.command()
+@click.argument("recipe")
+@click.option("-o", "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a recipe key, such as train.epochs=5 (repeatable).")  # fmt: skip
+@click.option("--device", help="cpu, cuda or mps (default: the best there is).")
+@_DATA_DIR
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the artifact (default: exports/NAME).")
+@click.option("--overwrite", is_flag=True, help="Replace an artifact that is already there.")
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Folder of logs and checkpoints (default: runs/NAME-TIME).")  # fmt: skip
+@click.option("--resume", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="RUN_DIR", help="Go on from the checkpoint of an earlier run.")  # fmt: skip
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs to the run's folder.")
+@click.option("--quiet", is_flag=True, help="No progress display.")
+def train(
+    recipe: str,
+    overrides: tuple[str, ...],
+    device: str | None,
+    data_dir: Path | None,
+    out: Path | None,
+    overwrite: bool,
+    run_dir: Path | None,
+    resume: Path | None,
+    tensorboard: bool,
+    quiet: bool,
+) -> None:
+    """Train RECIPE (a shipped name or a .yaml file), test it once and write the artifact."""
+    from accelerate import PartialState
+
+    from zoo.export import check_writable, export_run
+    from zoo.recipe import load_recipe
+    from zoo.train import train as run_training
+
+    if resume and run_dir:
+        raise click.UsageError("--resume names the run's folder already; leave --run-dir out")
+    loaded = load_recipe(recipe, overrides)
+    target = check_writable(out or Path("exports") / loaded.name, overwrite)
+    folder = resume or run_dir or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    result = run_training(
+        loaded,
+        run_dir=folder,
+        data_dir=data_dir,
+        device=device,
+        resume=resume is not None,
+        tensorboard=tensorboard,
+        progress=not quiet,
+    )
+    if not PartialState().is_main_process:
+        return
+    export_run(result, target, overwrite)
+    low, high = result.test.interval
+    click.echo(
+        f"{loaded.name}: test accuracy {result.test.accuracy:.2%} ({result.test.correct}/{result.test.total}, "
+        f"95% interval {low:.2%} to {high:.2%}) after {result.steps} steps in {result.seconds:.0f} s"
+    )
+    click.echo(f"artifact: {target}")
+    click.echo(f"logs and checkpoint: {folder}")
+
+
+@cli.command("eval")
+@click.argument("model")
+@click.option("--backend", default="auto", show_default=True, help="What runs the model.")
+@click.option("--device", help="For the torch backend: cpu, cuda or mps (default: cpu).")
+@_DATA_DIR
+@_JSON
+def eval_command(model: str, backend: str, device: str | None, data_dir: Path | None, as_json: bool) -> None:
+    """Measure MODEL (a name or an artifact's folder) on its test data, beside the recorded accuracy."""
+    from zoo.overview import evaluate_artifact
+
+    measured = evaluate_artifact(model, backend, device, data_dir)
+    if as_json:
+        _print_json(measured)
+    else:
+        click.echo(
+            f"{measured['name']}: test accuracy {measured['accuracy']:.2%} "
+            f"({measured['correct']}/{measured['total']}), recorded {measured['recorded_correct']}"
+            f"/{measured['recorded_total']}: {'the same' if measured['reproduced'] else 'DIFFERENT'}"
+        )
+    if not measured["reproduced"]:
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="How many labels to show.")
+@click.option("--backend", default="auto", show_default=True, help="What runs the model.")
+@_JSON
+def predict(model: str, inputs: tuple[str, ...], top: int, backend: str, as_json: bool) -> None:
+    """Label INPUT files (images) with MODEL (a name or an artifact's folder)."""
+    loaded = sdk.load(model, backend=backend)
+    probabilities = loaded.predict_proba(list(inputs))
+    rows = []
+    for source, row in zip(inputs, probabilities, strict=True):
+        best = row.argsort()[::-1][:top]
+        labels = [{"label": loaded.labels[i], "probability": round(float(row[i]), 6)} for i in best]
+        rows.append({"input": source, "predictions": labels})
+    if as_json:
+        _print_json(rows)
+        return
+    for entry in rows:
+        shown = ", ".join(f"{p['label']} ({p['probability']:.1%})" for p in entry["predictions"])
+        click.echo(f"{entry['input']}: {shown}")
+
+
+@cli.command()
+@click.option("--offline", is_flag=True, help="Do not try to reach the Hub.")
+@_JSON
+def doctor(offline: bool, as_json: bool) -> None:
+    """Say what this install can do, and what to do about what is missing."""
+    from zoo.doctor import examine
+
+    checks = examine(offline)
+    if as_json:
+        _print_json([check._asdict() for check in checks])
+    else:
+        console = progress_console()
+        for check in checks:
+            mark = {"ok": "[green]ok[/]  ", "note": "[yellow]note[/]", "bad": "[red]bad[/] "}[check.status]
+            console.print(f"{mark} {check.what}: {check.found}", highlight=False)
+            if check.remedy:
+                console.print(f"     -> {check.remedy}", highlight=False)
+    if any(check.status == "bad" for check in checks):
+        sys.exit(1)
