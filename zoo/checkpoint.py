@@ -15,11 +15,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sdk.errors import CellzooError
+
 FORMAT = 1
 FILE = "checkpoint.safetensors"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(CellzooError):
     """A checkpoint that is missing, damaged, or not of this run."""
 
 
