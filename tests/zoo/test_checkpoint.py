@@ -19,22 +19,23 @@ trees = st.dictionaries(
     st.recursive(
         leaves,
         lambda inner: (
-            st.lists(inner)
-            | st.lists(inner).map(tuple)
-            | st.dictionaries(st.text() | st.integers(), inner)
+            st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text() | st.integers(), inner)
         ),
+        max_leaves=8,
     ),
 )
 
 
 @given(trees)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_plain_values_come_back_as_they_were(tmp_path: Path, state: dict[str, Any]) -> None:
     save_checkpoint(tmp_path, state)
     assert load_checkpoint(tmp_path) == state
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
+)
 def test_tensors_come_back_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -> None:
     tensor = (torch.randn(3, 4) * 10).to(dtype)
     save_checkpoint(tmp_path, {"a": [tensor, {"b": tensor[1]}], "step": torch.tensor(7.0)})
@@ -79,13 +80,14 @@ def test_a_failed_write_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: 
         raise OSError("no space left on device")
 
     monkeypatch.setattr("zoo.checkpoint.save_file", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(CheckpointError, match="no space"):
         save_checkpoint(tmp_path, {"step": 2})
     assert load_checkpoint(tmp_path) == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
 def test_objects_are_refused_rather_than_pickled(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="found Path|found PosixPath"):
+    with pytest.raises(TypeError, match=r"plain values only, found \w*Path"):
         save_checkpoint(tmp_path, {"path": tmp_path})
     assert not list(tmp_path.iterdir())
 

@@ -131,4 +131,4 @@ def test_the_average_follows_the_weights_by_its_decay() -> None:
         nn.init.constant_(module.weight, value)
         average.update_parameters(module)
         expected = value if expected is None else 0.9 * expected + 0.1 * value
-        assert float(average.module.weight) == pytest.approx(expected)
+        assert average.module.weight.item() == pytest.approx(expected)
