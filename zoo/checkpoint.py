@@ -15,23 +15,32 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sdk.errors import CellzooError
+
 FORMAT = 1
 FILE = "checkpoint.safetensors"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(CellzooError):
     """A checkpoint that is missing, damaged, or not of this run."""
 
 
 def save_checkpoint(run_dir: Path, state: dict[str, Any]) -> None:
-    """Replace the last checkpoint by this one: nested dicts and lists of tensors and plain values."""
+    """Replace the last checkpoint by this one: nested dicts and lists of tensors and plain values.
+
+    Raises CheckpointError, and leaves the last one, when it cannot be written.
+    """
     tensors: dict[str, Tensor] = {}
     tree = _encode(state, tensors)
     partial = run_dir / f".{FILE}.partial"
-    save_file(tensors, partial, metadata={"format": str(FORMAT), "state": json.dumps(tree)})
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, run_dir / FILE)
+    try:
+        save_file(tensors, partial, metadata={"format": str(FORMAT), "state": json.dumps(tree)})
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, run_dir / FILE)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {run_dir / FILE}: {error}; the last one is kept") from None
 
 
 def load_checkpoint(run_dir: Path) -> dict[str, Any]:
@@ -42,16 +51,21 @@ def load_checkpoint(run_dir: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != str(FORMAT):
-                found = metadata.get("format")
-                raise CheckpointError(
-                    f"{path}: checkpoint format {found}, this version reads format {FORMAT}"
-                )
-            tree = json.loads(metadata["state"])
-            state: dict[str, Any] = _decode(tree, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}; delete it to start anew") from None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from None
+    found = metadata.get("format")
+    if found != str(FORMAT):
+        raise CheckpointError(f"{path}: checkpoint format {found}, this version reads format {FORMAT}")
+    try:
+        state: dict[str, Any] = _decode(json.loads(metadata["state"]), tensors)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from None
     return state
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged ({error}); delete it to start anew")
 
 
 def _encode(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, SerializeAsAny, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from sdk.errors import CellzooError
 from zoo.families import family_names, get_family
 from zoo.families.base import FamilyConfig
 from zoo.schema import DataConfig, ExportConfig, Section, TrainConfig
@@ -26,7 +27,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _SECTIONS: dict[str, Any] = {"data": DataConfig, "train": TrainConfig, "export": ExportConfig}
 
 
-class RecipeError(ValueError):
+class RecipeError(CellzooError):
     """A recipe that cannot be found, read or used; one line per problem."""
 
 
@@ -96,8 +97,8 @@ def _find(name_or_path: str | Path) -> Path:
 
 
 def _hint(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
-    return f" (did you mean {' or '.join(close)}?)" if close else ""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 # --- reading ---
@@ -107,8 +108,10 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML in which a key given twice is an error and ``3e-4`` is a number, as in YAML 1.2."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
+        seen: set[str] = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue  # refused as unhashable below
             if key_node.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key_node.value!r} is given twice", key_node.start_mark

@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
+from sdk.errors import CellzooError
 from zoo.checkpoint import FILE as CHECKPOINT_FILE
 from zoo.checkpoint import load_checkpoint
 from zoo.data import load_data
@@ -29,7 +30,7 @@ from zoo.splits import Data
 DEVICES = ("cpu", "cuda", "mps")
 
 
-class TrainingError(RuntimeError):
+class TrainingError(CellzooError):
     """Training that cannot start or go on; one line that says where, why and what to try."""
 
 

@@ -259,4 +259,10 @@ class TrainConfig(Section):
 class ExportConfig(Section):
     licence: str = Field(default="MIT", min_length=1)
     """SPDX identifier of the weights' licence."""
-    formats: tuple[Literal["safetensors"], ...] = Field(default=("safetensors",), min_length=1)
+    formats: tuple[Literal["safetensors"], ...] = ("safetensors",)
+
+    @model_validator(mode="after")
+    def _check(self) -> ExportConfig:
+        if "safetensors" not in self.formats:
+            raise ValueError("formats should include safetensors, from which all else is made")
+        return self

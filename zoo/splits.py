@@ -6,8 +6,9 @@ a function of (seed, step) alone, so a resumed run sees what an uninterrupted on
 
 from __future__ import annotations
 
+import traceback
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +17,14 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from sdk.errors import CellzooError
 from sdk.inputs import InputSpec
 from zoo.augment import augment
 from zoo.families.base import Task
 from zoo.schema import AugmentConfig
 
 
-class DataError(ValueError):
+class DataError(CellzooError):
     """A data set that is missing, damaged or not what the recipe says; one line that tells what to do."""
 
 
@@ -57,7 +59,9 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         values = raw.float().div(255) if raw.dtype == torch.uint8 else raw
         return values.sub(mean).div(std)
 
-    def stream(self, batches: Iterable[Batch], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    def stream(
+        self, batches: Iterable[Batch], device: torch.device
+    ) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Prepared inputs ``[B, *shape]`` and labels ``[B]`` on ``device``, batch after batch."""
         loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
             self,
@@ -70,7 +74,9 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         try:
             for raw, labels in loader:
                 yield self.prepare(raw.to(device, non_blocking=True)), labels.to(device, non_blocking=True)
-        except DataError as error:  # a worker's error comes with its traceback, the message last
+        except DataError as error:
+            traceback.clear_frames(error.__traceback__)  # they hold the loader, whose workers would wait
+            # A worker's error comes with its traceback, the message last.
             raise DataError(str(error).splitlines()[-1].split("DataError: ")[-1]) from None
 
 

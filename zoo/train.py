@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,32 +84,37 @@ def fit(run: Run) -> None:
     batches = training_batches(
         len(run.data.train), settings.batch_size, settings.seed, run.step, run.total_steps, rank, processes
     )
-    stream = run.data.train.stream(batches, run.accelerator.device)
     length = settings.checkpoint_every or run.steps_per_epoch
-    while run.step < run.total_steps:
-        started = time.perf_counter()
-        # What else a learner draws depends on the round alone, so that a resumed run draws the same.
-        set_seed(derive_seed(settings.seed, 2, run.step), device_specific=True)
-        end = min(run.total_steps, (run.step // length + 1) * length)
-        means = _train_round(run, stream, end)
-        validation = _evaluate(run, run.data.validation)
-        run.seconds += time.perf_counter() - started
-        record = {
-            "step": run.step,
-            "epoch": run.step / run.steps_per_epoch,
-            "lr": run.lr,
-            **{f"train_{key}": value for key, value in means.items()},
-            "validation_loss": validation.loss,
-            "validation_accuracy": validation.accuracy,
-            "seconds": run.seconds,
-        }
-        run.history.append(record)
-        if run.accelerator.is_main_process:
-            save_checkpoint(run.run_dir, run_state(run))
-        run.log.round(record)
+    with closing(run.data.train.stream(batches, run.accelerator.device)) as stream:
+        while run.step < run.total_steps:
+            end = min(run.total_steps, (run.step // length + 1) * length)
+            _round(run, stream, end)
 
 
-def _train_round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> dict[str, float]:
+def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
+    """Train up to step ``end``, validate, save."""
+    started = time.perf_counter()
+    # What else a learner draws depends on the round alone, so that a resumed run draws the same.
+    set_seed(derive_seed(run.recipe.train.seed, 2, run.step), device_specific=True)
+    means = _train_steps(run, stream, end)
+    validation = _evaluate(run, run.data.validation)
+    run.seconds += time.perf_counter() - started
+    record = {
+        "step": run.step,
+        "epoch": run.step / run.steps_per_epoch,
+        "lr": run.lr,
+        **{f"train_{key}": value for key, value in means.items()},
+        "validation_loss": validation.loss,
+        "validation_accuracy": validation.accuracy,
+        "seconds": run.seconds,
+    }
+    run.history.append(record)
+    if run.accelerator.is_main_process:
+        save_checkpoint(run.run_dir, run_state(run))
+    run.log.round(record)
+
+
+def _train_steps(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> dict[str, float]:
     """Steps up to ``end``; the means of loss and logs over them."""
     settings = run.recipe.train
     sums: dict[str, Tensor] = {}
@@ -163,7 +169,7 @@ def _not_finite(run: Run, what: str) -> TrainingError:
     return TrainingError(
         f"stopped in step {run.step + 1} (epoch {run.step // run.steps_per_epoch + 1}): {what}, the last "
         f"finite loss was {run.last_loss:.4g}, lr {run.lr:.3g}; the weights were not changed and {kept}; try "
-        "a lower train.optimizer.lr, a train.clip_norm, a longer train.schedule.warmup or train.precision fp32"
+        "a lower train.optimizer.lr, a train.clip_norm, a longer train.schedule.warmup or precision fp32"
     )
 
 
