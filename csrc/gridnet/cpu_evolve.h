@@ -112,7 +112,10 @@ void evolve_forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_
   constexpr int W = NV * kLanes<T>;
   const Run<T, NV, Step> run{c, in, workspace, threads, false};
   const Kept<T, W> kept{c, kept_data};
-  if (kept_data) kept_data[0] = W;
+  if (kept_data) {
+    std::memset(kept_data, 0, Kept<T, W>::kHeader * sizeof(T));
+    kept_data[0] = W;
+  }
   auto body = [&](const Team& all) {
     run.pack(all);
     const Team team = all.split(run.groups);

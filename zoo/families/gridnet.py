@@ -92,8 +92,8 @@ class Gridnet(nn.Module):
         """Images ``[B, C, H, W]`` -> initial grids ``[B, M, N, K]``: the learned grid with the image on its face."""
         faces = self.patch_embed(x).permute(0, 2, 3, 1)
         rows, columns, depth = self.face
-        grid = self.grid_init.to(faces.dtype).expand(len(x), *self.config.grid).clone()
-        grid[:, rows, columns, depth] = faces
+        grid = self.grid_init.expand(len(x), *self.config.grid).clone()
+        grid[:, rows, columns, depth] = faces.to(grid.dtype)
         return grid
 
     def evolve(self, grid: Tensor) -> Tensor:
