@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "gridnet/cpu.h"
+#include "workspace.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -72,5 +73,6 @@ NB_MODULE(_kernels, m) {
   m.def("usable_isas", &usable_isas);
   m.def("current_isa", &current_isa);
   m.def("set_isa", &set_isa, "name"_a);
+  m.def("keep_freed_memory", &zoo::keep_freed_memory);
   m.attr("cuda_built") = false;
 }

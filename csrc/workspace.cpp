@@ -1,11 +1,21 @@
 #include "workspace.h"
 
+#include <stdlib.h>
 #include <sys/mman.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
-#include <cstdlib>
 #include <new>
 
 namespace zoo {
+
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 2147483647);
+#endif
+}
 
 void* Workspace::bytes(int slot, size_t count) {
   Buffer& buffer = buffers_[slot];

@@ -21,6 +21,7 @@ from zoo.checkpoint import FILE as CHECKPOINT_FILE
 from zoo.checkpoint import load_checkpoint
 from zoo.data import load_data
 from zoo.families import get_family
+from zoo.kernels.backend import keep_freed_memory
 from zoo.families.base import Learner
 from zoo.optim import make_average, make_optimizer, make_schedule
 from zoo.recipe import Recipe
@@ -83,6 +84,7 @@ def setup(
 ) -> Run:
     """Load the data, build everything and claim the folder; nothing is written before all else has worked."""
     settings = recipe.train
+    keep_freed_memory()
     accelerator = _accelerator(device, settings.precision)
     with accelerator.main_process_first():  # one process downloads
         data = load_data(recipe.data, data_dir)

@@ -1,5 +1,5 @@
 // The maths of one gridnet cell, written once for scalars on the CPU, SIMD vectors on the CPU and CUDA threads.
-// V is a scalar or a GCC vector; simd.h, included before this file, brings exp_of for vectors.
+// V is a scalar or a GCC vector; simd.h, included before this file, brings exp_of and reciprocal_of for vectors.
 #pragma once
 #include <cmath>
 #include <type_traits>
@@ -25,6 +25,9 @@ ZOO_HD float exp_of(float x) { return std::exp(x); }
 ZOO_HD double exp_of(double x) { return std::exp(x); }
 #endif
 
+ZOO_HD float reciprocal_of(float x) { return 1 / x; }
+ZOO_HD double reciprocal_of(double x) { return 1 / x; }
+
 // The constant c as a V: a scalar, or a vector with every lane c.
 template <class V>
 ZOO_HD V constant(double c) {
@@ -39,7 +42,7 @@ ZOO_HD V constant(double c) {
 template <class V>
 ZOO_HD V sigmoid(V x) {
   const V one = constant<V>(1);
-  return one / (one + exp_of(-x));
+  return reciprocal_of(one + exp_of(-x));
 }
 
 // An activation and its derivative at the same point.
@@ -62,7 +65,7 @@ ZOO_HD ValueAndSlope<V> activate_with_slope(V x) {
     return {x * slope, slope};
   } else {
     const V two = constant<V>(2);
-    const V t = one - two / (one + exp_of(two * x));
+    const V t = one - two * reciprocal_of(one + exp_of(two * x));
     return {t, one - t * t};
   }
 }

@@ -35,3 +35,12 @@ def compiled() -> ModuleType:
     if isa:
         module.set_isa(isa)
     return module
+
+
+def keep_freed_memory() -> None:
+    """For a process that trains: reuse freed memory rather than fault it in anew at every step (glibc only).
+
+    Measured on gridnet-mnist: a quarter of the time of a training step.
+    """
+    if mode() == "compiled":
+        compiled().keep_freed_memory()
