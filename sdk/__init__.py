@@ -13,6 +13,8 @@ from sdk.errors import ArtifactError, CellzooError, InputError, LoadError
 from sdk.inputs import InputSpec
 from sdk.models import Model
 
+__version__ = "0.1.0"
+
 __all__ = [
     "ArtifactError",
     "CellzooError",

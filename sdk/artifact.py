@@ -106,9 +106,7 @@ class Artifact:
     def file(self, path: str) -> Path:
         """Where a verified file lies; raises ArtifactError for any other."""
         if path not in self.verified:
-            raise ArtifactError(
-                f"{self.folder}: {path} is not among the verified files {sorted(self.verified)}"
-            )
+            raise ArtifactError(f"{self.folder}: {path} is not among the verified files {sorted(self.verified)}")
         return self.folder / path
 
 
@@ -128,9 +126,7 @@ def read_artifact(folder: Path, files: Iterable[str] | None = None, within: Path
         except OSError as error:
             _fail(folder, f"cannot read {path}: {error.strerror}")
         if found != config.files[path].sha256:
-            _fail(
-                folder, f"{path} was altered or damaged: sha256 {found}, expected {config.files[path].sha256}"
-            )
+            _fail(folder, f"{path} was altered or damaged: sha256 {found}, expected {config.files[path].sha256}")
     return Artifact(folder, config, frozenset(wanted))
 
 
@@ -195,9 +191,7 @@ def _check_format(data: object) -> None:
 
 def _parse_record(path: str, record: object) -> FileRecord:
     parts = path.split("/")
-    strange = (
-        any(part in ("", ".", "..") for part in parts) or not path.isprintable() or set(path) & set("\\:")
-    )
+    strange = any(part in ("", ".", "..") for part in parts) or not path.isprintable() or set(path) & set("\\:")
     if strange or PurePosixPath(path).is_absolute() or path == CONFIG_FILE:
         raise ValueError(f"files: {describe(path)} is not a path inside the folder")
     fields = check_keys(record, {"sha256", "size"}, frozenset(), f"files[{path!r}]")

@@ -112,9 +112,7 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
 def _info(folder: Path) -> ModelInfo:
     config: ArtifactConfig = read_config(folder)
     if config.name != folder.name:
-        raise ArtifactError(
-            f"{folder}: config.json names the model {config.name!r}; the folder must be called so"
-        )
+        raise ArtifactError(f"{folder}: config.json names the model {config.name!r}; the folder must be called so")
     for path in config.files:
         locate_file(folder, config, path)
     files = [folder / CONFIG_FILE, *(folder / path for path in config.files)]

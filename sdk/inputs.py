@@ -140,9 +140,7 @@ class InputSpec:
 
     def _image(self, array: NDArray[Any]) -> tuple[NDArray[Any], bool]:
         if array.dtype != np.uint8 and array.dtype.kind not in "bf":
-            raise InputError(
-                f"arrays of {array.dtype} have no fixed range; use uint8 (0..255) or floats in [0, 1]"
-            )
+            raise InputError(f"arrays of {array.dtype} have no fixed range; use uint8 (0..255) or floats in [0, 1]")
         c, h, w = self.shape
         if array.shape == (c, h, w):
             return array[None], True
@@ -158,8 +156,7 @@ class InputSpec:
             return array[:, None], False
         allowed = [f"[{c}, {h}, {w}]", f"[{h}, {w}, {c}]"] + [f"[{h}, {w}]"] * (c == 1)
         raise InputError(
-            f"wrong shape {list(array.shape)}; the model takes {', '.join(allowed)}, "
-            "each also with a batch axis first"
+            f"wrong shape {list(array.shape)}; the model takes {', '.join(allowed)}, each also with a batch axis first"
         )
 
     def _normalise(self, raw: NDArray[Any]) -> FloatArray:
@@ -193,9 +190,7 @@ def _as_array(item: Any, wanted: str) -> NDArray[Any]:
         known = isinstance(item, (Number, np.bool_)) or hasattr(item, "__array__")
     if not known:
         raise InputError(f"found {type(item).__name__} {describe(item)}; the model takes {wanted}")
-    if hasattr(item, "detach") and hasattr(
-        item, "cpu"
-    ):  # a tensor that may need gradients or lie on a device
+    if hasattr(item, "detach") and hasattr(item, "cpu"):  # a tensor that may need gradients or lie on a device
         item = item.detach().cpu()
     try:
         return np.asarray(item)

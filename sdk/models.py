@@ -60,9 +60,7 @@ class Model:
     def module(self) -> Any:
         """The ``torch.nn.Module`` in eval mode; raises LoadError on a backend that has none."""
         if self.backend != "torch":
-            raise LoadError(
-                f"the {self.backend} backend has no module; load {self.name} with backend='torch'"
-            )
+            raise LoadError(f"the {self.backend} backend has no module; load {self.name} with backend='torch'")
         return self._runner.module  # type: ignore[attr-defined]
 
     def predict(self, inputs: Any, batch_size: int = 64) -> str | list[str]:
@@ -87,9 +85,7 @@ class Model:
         parts = [np.empty((0, len(self.labels)), np.float32), *map(self._runner.logits, batches)]
         logits = np.concatenate(parts)
         if not np.isfinite(logits).all():
-            raise CellzooError(
-                f"{self.name} gives NaN or infinite logits for these inputs; its weights overflow"
-            )
+            raise CellzooError(f"{self.name} gives NaN or infinite logits for these inputs; its weights overflow")
         return logits[0] if single else logits
 
     def __repr__(self) -> str:

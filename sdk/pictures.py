@@ -25,9 +25,7 @@ def read_picture(
     """
     channels, height, width = shape
     if channels not in _MODES:
-        raise InputError(
-            f"files and PIL images have 1 or 3 channels, the model takes {channels}; pass an array"
-        )
+        raise InputError(f"files and PIL images have 1 or 3 channels, the model takes {channels}; pass an array")
     try:
         image = source if isinstance(source, Image.Image) else _open(source)
         image = _flatten(_to_eight_bits(image)).convert(_MODES[channels])
@@ -73,9 +71,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     else:
         return upright
     if not (values.size and values.min() >= 0 and values.max() <= 1):
-        raise InputError(
-            f"a mode {image.mode} image must have values in [0, 1]; divide by the largest there can be"
-        )
+        raise InputError(f"a mode {image.mode} image must have values in [0, 1]; divide by the largest there can be")
     return Image.fromarray(np.round(values * 255).astype(np.uint8))
 
 

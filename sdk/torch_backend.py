@@ -31,9 +31,7 @@ class TorchBackend:
     def logits(self, x: FloatArray) -> NDArray[np.float32]:
         """Prepared inputs ``[B, *shape]`` -> logits ``[B, classes]``."""
         with torch.inference_mode():
-            output: NDArray[np.float32] = (
-                self.module(torch.from_numpy(x).to(self.device)).float().cpu().numpy()
-            )
+            output: NDArray[np.float32] = self.module(torch.from_numpy(x).to(self.device)).float().cpu().numpy()
         return output
 
 

@@ -49,9 +49,7 @@ def _compare(path: Path, found: Mapping[str, TensorSpec], expected: Mapping[str,
         raise ArtifactError(f"{path}: tensors the model does not have: {', '.join(extra)}")
     for name, spec in expected.items():
         if found[name] != spec:
-            raise ArtifactError(
-                f"{path}: tensor {name} is {_show(found[name])}, the model needs {_show(spec)}"
-            )
+            raise ArtifactError(f"{path}: tensor {name} is {_show(found[name])}, the model needs {_show(spec)}")
 
 
 def _show(spec: TensorSpec) -> str:

@@ -83,10 +83,7 @@ def test_the_artifact_is_complete_sealed_and_says_how_it_was_made(tmp_path: Path
     assert set(config.files) == {"README.md", "model.safetensors", "recipe.yaml"}
     assert config.parameters == sum(p.numel() for p in arguments()["module"].parameters())
     assert (config.format_version, config.version, config.licence) == (1, "1.0.0", "MIT")
-    assert (
-        config.provenance["recipe_sha256"]
-        == hashlib.sha256((folder / "recipe.yaml").read_bytes()).hexdigest()
-    )
+    assert config.provenance["recipe_sha256"] == hashlib.sha256((folder / "recipe.yaml").read_bytes()).hexdigest()
     assert yaml.safe_load((folder / "recipe.yaml").read_text())["seed"] == 0
 
 
@@ -179,9 +176,7 @@ def test_a_name_outside_the_pattern_is_refused(tmp_path: Path, name: str) -> Non
         ),
     ],
 )
-def test_what_would_not_load_back_is_not_written(
-    tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
+def test_what_would_not_load_back_is_not_written(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ExportError, match=message) as caught:
         write_artifact(tmp_path / "tiny", **{**arguments(), **changes})
     assert "\n" not in str(caught.value)
@@ -197,9 +192,7 @@ def test_what_would_not_load_back_is_not_written(
         (torch.zeros(4, 4, 1, dtype=torch.bfloat16), "tensor readout_norm.bias is torch.bfloat16"),
     ],
 )
-def test_weights_that_are_not_finite_float32_are_refused(
-    tmp_path: Path, tensor: torch.Tensor, message: str
-) -> None:
+def test_weights_that_are_not_finite_float32_are_refused(tmp_path: Path, tensor: torch.Tensor, message: str) -> None:
     given = arguments()
     given["module"].readout_norm.bias = nn.Parameter(tensor)
     with pytest.raises(ExportError, match=message):
@@ -245,9 +238,7 @@ def test_what_stands_in_the_way_is_named_before_training(tmp_path: Path) -> None
         check_writable(tmp_path / "file" / "tiny", overwrite=False)
 
 
-def test_an_unwritable_parent_is_named_before_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unwritable_parent_is_named_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -326,9 +317,7 @@ def test_a_failed_rename_puts_the_old_artifact_back(
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
 
 
-def test_the_old_artifact_stays_until_the_new_one_is_in_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_old_artifact_stays_until_the_new_one_is_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_artifact(tmp_path / "tiny", **arguments())
     removed = []
 

@@ -57,7 +57,7 @@ _DATA_DIR = click.option(
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, help="Show tracebacks instead of one-line errors.")
-@click.version_option(package_name="cellzoo", prog_name="zoo")
+@click.version_option(sdk.__version__, prog_name="zoo")
 def cli(debug: bool) -> None:
     """Train, measure and use networks that organise themselves from local rules."""
 
@@ -87,21 +87,37 @@ def info(name: str, as_json: bool) -> None:
     if as_json:
         _print_json(facts)
         return
-    for section, content in facts.items():
+    for section, lines in facts.items():
         click.secho(section, bold=True)
-        for line in content if isinstance(content, list) else str(content).splitlines():
+        for line in lines:
             click.echo(f"  {line}")
 
 
 @cli.command()
 @click.argument("recipe")
-@click.option("-o", "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a recipe key, such as train.epochs=5 (repeatable).")  # fmt: skip
+@click.option(
+    "-o",
+    "--override",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a recipe key, such as train.epochs=5 (repeatable).",
+)
 @click.option("--device", help="cpu, cuda or mps (default: the best there is).")
 @_DATA_DIR
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the artifact (default: exports/NAME).")
 @click.option("--overwrite", is_flag=True, help="Replace an artifact that is already there.")
-@click.option("--run-dir", type=click.Path(path_type=Path), help="Folder of logs and checkpoints (default: runs/NAME-TIME).")  # fmt: skip
-@click.option("--resume", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="RUN_DIR", help="Go on from the checkpoint of an earlier run.")  # fmt: skip
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path),
+    help="Folder of logs and checkpoints (default: runs/NAME-TIME).",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="RUN_DIR",
+    help="Go on from the checkpoint of an earlier run.",
+)
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs to the run's folder.")
 @click.option("--quiet", is_flag=True, help="No progress display.")
 def train(
@@ -182,17 +198,15 @@ def predict(model: str, inputs: tuple[str, ...], top: int, backend: str, as_json
     """Label INPUT files (images) with MODEL (a name or an artifact's folder)."""
     loaded = sdk.load(model, backend=backend)
     probabilities = loaded.predict_proba(list(inputs))
-    rows = []
-    for source, row in zip(inputs, probabilities, strict=True):
-        best = row.argsort()[::-1][:top]
-        labels = [{"label": loaded.labels[i], "probability": round(float(row[i]), 6)} for i in best]
-        rows.append({"input": source, "predictions": labels})
+    best = {
+        source: [(loaded.labels[i], float(row[i])) for i in row.argsort()[::-1][:top]]
+        for source, row in zip(inputs, probabilities, strict=True)
+    }
     if as_json:
-        _print_json(rows)
+        _print_json({source: dict(labels) for source, labels in best.items()})
         return
-    for entry in rows:
-        shown = ", ".join(f"{p['label']} ({p['probability']:.1%})" for p in entry["predictions"])
-        click.echo(f"{entry['input']}: {shown}")
+    for source, labels in best.items():
+        click.echo(f"{source}: {', '.join(f'{label} ({probability:.1%})' for label, probability in labels)}")
 
 
 @cli.command()

@@ -98,9 +98,7 @@ def _read_mnist(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
         if images.shape != (60_000 if train else 10_000, 1, 28, 28) or len(labels) != len(images):
             raise ValueError(f"{len(images)} images and {len(labels)} labels")
     except (OSError, RuntimeError, ValueError, AssertionError, TypeError, LookupError) as error:
-        raise DataError(
-            f"the MNIST files in {raw} are damaged ({error}); delete them to have them anew"
-        ) from None
+        raise DataError(f"the MNIST files in {raw} are damaged ({error}); delete them to have them anew") from None
     return images, labels
 
 

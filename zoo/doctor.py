@@ -15,7 +15,16 @@ from huggingface_hub import constants
 from zoo.data import data_folder
 from zoo.kernels import backend
 
-_PACKAGES = ("cellzoo", "torch", "torchvision", "accelerate", "safetensors", "huggingface-hub", "onnx", "onnxruntime")
+_PACKAGES = (
+    "cellzoo",
+    "torch",
+    "torchvision",
+    "accelerate",
+    "safetensors",
+    "huggingface-hub",
+    "onnx",
+    "onnxruntime",
+)
 
 
 class Check(NamedTuple):
@@ -70,7 +79,9 @@ def _cuda() -> Check:
     if not device:
         return Check("CUDA kernels", "note", "not built, and torch sees no CUDA device: models run on the CPU")
     nvcc = shutil.which("nvcc")
-    remedy = "reinstall with ZOO_CUDA=ON" if nvcc else "install the CUDA toolkit (nvcc), then reinstall with ZOO_CUDA=ON"
+    remedy = (
+        "reinstall with ZOO_CUDA=ON" if nvcc else "install the CUDA toolkit (nvcc), then reinstall with ZOO_CUDA=ON"
+    )
     return Check("CUDA kernels", "bad", f"not built, though there is a {device}", remedy)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch import nn
 
+import sdk
 from sdk.artifact import (
     CONFIG_FILE,
     NAME_PATTERN,
@@ -150,10 +150,6 @@ def gather_provenance(
     recipe_yaml: str, seed: int, steps: int, wall_seconds: float, data: dict[str, Any]
 ) -> dict[str, Any]:
     """What made a model, for config.json: recipe hash, data, seed, steps, seconds, versions, processor."""
-    try:
-        cellzoo = importlib.metadata.version("cellzoo")
-    except importlib.metadata.PackageNotFoundError:
-        cellzoo = "not installed"
     return {
         "recipe_sha256": hashlib.sha256(recipe_yaml.encode()).hexdigest(),
         "data": data,
@@ -162,7 +158,7 @@ def gather_provenance(
         "wall_seconds": round(wall_seconds, 1),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": {
-            "cellzoo": cellzoo,
+            "cellzoo": sdk.__version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
@@ -194,9 +190,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
         raise ExportError(f"{error}; it is not overwritten, remove it yourself") from error
     foreign = sorted(present - own - _FREE_TO_REMOVE)
     if foreign:
-        raise ExportError(
-            f"{out} holds files that are not the model's: {', '.join(foreign)}; move them away first"
-        )
+        raise ExportError(f"{out} holds files that are not the model's: {', '.join(foreign)}; move them away first")
 
 
 def _inference_copy(module: nn.Module) -> nn.Module:

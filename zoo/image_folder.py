@@ -59,9 +59,7 @@ def load_image_folder(config: ImageFolderConfig, folder: Path) -> Data:
     for name, part in (("val", val), ("test", test)):
         if part is not None and part.classes != train.classes:
             differing = sorted(set(part.classes) ^ set(train.classes))
-            raise DataError(
-                f"{folder / name} and {folder / 'train'} have different classes: {', '.join(differing)}"
-            )
+            raise DataError(f"{folder / name} and {folder / 'train'} have different classes: {', '.join(differing)}")
     if test is None:
         rest, held = hold_out(torch.tensor(train.targets), config.validation, config.seed)
         parts = [[train.samples[i] for i in rest], [train.samples[i] for i in held], val.samples]

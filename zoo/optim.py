@@ -42,16 +42,13 @@ def make_schedule(config: ScheduleConfig, optimizer: torch.optim.Optimizer, step
                 optimizer,
                 max_lr=peak,
                 total_steps=steps + 1,  # the value after the last step is asked for as well
-                pct_start=(max(1, warmup) + 1)
-                / (steps + 1),  # torch divides by zero where there is no way up
+                pct_start=(max(1, warmup) + 1) / (steps + 1),  # torch divides by zero where there is no way up
                 div_factor=1 / config.initial,
                 final_div_factor=config.initial / config.final if config.final else math.inf,
                 cycle_momentum=config.cycle_momentum,
             )
         case CosineConfig():
-            after: LRScheduler = CosineAnnealingLR(
-                optimizer, max(1, steps - warmup), eta_min=peak * config.final
-            )
+            after: LRScheduler = CosineAnnealingLR(optimizer, max(1, steps - warmup), eta_min=peak * config.final)
         case ConstantConfig():
             after = ConstantLR(optimizer, factor=1)
     if not warmup:

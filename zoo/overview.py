@@ -8,9 +8,9 @@ from typing import Any
 import sdk
 from sdk.artifact import read_artifact
 from sdk.catalogue import find_model
+from zoo.card import RECIPE_FILE
 from zoo.data import load_data
 from zoo.evaluate import evaluate_model
-from zoo.export import RECIPE_FILE
 from zoo.recipe import load_recipe, recipe_names
 
 
@@ -40,9 +40,9 @@ def _families() -> set[str]:
     return {row["family"] for row in list_rows()}
 
 
-def describe(name: str) -> dict[str, Any]:
+def describe(name: str) -> dict[str, list[str]]:
     """A recipe and the trained model of the same name (or a model's folder), as sections of text lines."""
-    facts: dict[str, Any] = {}
+    facts: dict[str, list[str]] = {}
     trained = name in {info.name for info in sdk.list_models()} or Path(name).is_dir()
     if trained:
         model = sdk.load(name)
@@ -59,7 +59,7 @@ def describe(name: str) -> dict[str, Any]:
         facts["metrics"] = [f"{key}: {value}" for key, value in config.metrics.items()]
         facts["provenance"] = [f"{key}: {value}" for key, value in config.provenance.items()]
     if name in recipe_names():
-        facts["recipe"] = load_recipe(name).to_yaml()
+        facts["recipe"] = load_recipe(name).to_yaml().splitlines()
     if not facts:
         known = sorted({*recipe_names(), *(info.name for info in sdk.list_models())})
         raise ValueError(f"no recipe or model named {name!r}; there are: {', '.join(known)}")

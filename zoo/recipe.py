@@ -144,9 +144,7 @@ def _read(path: Path) -> dict[Any, Any]:
         raise RecipeError(f"{path}: cannot be read: {error}") from None
     tree = _parse(text, str(path))
     if not isinstance(tree, dict):
-        raise RecipeError(
-            f"{path}: should be a mapping with the sections model, data and train, found {_show(tree)}"
-        )
+        raise RecipeError(f"{path}: should be a mapping with the sections model, data and train, found {_show(tree)}")
     return tree
 
 
@@ -163,9 +161,7 @@ def _override(tree: dict[Any, Any], override: str) -> None:
             node[key] = {}
         if not isinstance(node[key], dict):
             found = _show(node[key])
-            raise RecipeError(
-                f"override {override!r}: {'.'.join(keys[:depth])} holds {found}, which has no keys"
-            )
+            raise RecipeError(f"override {override!r}: {'.'.join(keys[:depth])} holds {found}, which has no keys")
         node = node[key]
     node[keys[-1]] = value
 
@@ -193,9 +189,7 @@ def _validate(tree: dict[Any, Any], path: Path) -> Recipe:
             # JSON's strict mode takes lists for tuples and refuses "3" or true for a number.
             built[section] = TypeAdapter(schema).validate_json(json.dumps(value, default=str), strict=True)
         except ValidationError as error:
-            problems += [
-                _line(section, schema, value, details) for details in error.errors(include_url=False)
-            ]
+            problems += [_line(section, schema, value, details) for details in error.errors(include_url=False)]
     if problems:
         raise _error(path, problems)
     return Recipe.model_construct(name=path.stem, **built)
@@ -206,9 +200,7 @@ def _model_schema(tree: dict[Any, Any], path: Path) -> type[FamilyConfig]:
     model = tree.get("model")
     known = ", ".join(family_names())
     if not isinstance(model, dict):
-        raise _error(
-            path, [f"model: should be a mapping with a family, found {_show(model)}; families: {known}"]
-        )
+        raise _error(path, [f"model: should be a mapping with a family, found {_show(model)}; families: {known}"])
     if "family" not in model:
         raise _error(path, [f"model.family: this key is missing; families: {known}"])
     family = model["family"]

@@ -21,8 +21,8 @@ from zoo.checkpoint import FILE as CHECKPOINT_FILE
 from zoo.checkpoint import load_checkpoint
 from zoo.data import load_data
 from zoo.families import get_family
-from zoo.kernels.backend import keep_freed_memory
 from zoo.families.base import Learner
+from zoo.kernels.backend import keep_freed_memory
 from zoo.optim import make_average, make_optimizer, make_schedule
 from zoo.recipe import Recipe
 from zoo.runlog import RunLog
@@ -96,9 +96,7 @@ def setup(
     try:
         module = family.build(recipe.model, data.task).to(accelerator.device)
     except ValueError as error:
-        raise TrainingError(
-            f"{recipe.name}: model does not fit the data {recipe.data.name}: {error}"
-        ) from None
+        raise TrainingError(f"{recipe.name}: model does not fit the data {recipe.data.name}: {error}") from None
     tested = make_average(module, settings.ema) if settings.ema else copy.deepcopy(module)
     optimizer = make_optimizer(settings.optimizer, module.parameters())
     schedule = make_schedule(settings.schedule, optimizer, total_steps)
@@ -125,9 +123,7 @@ def _accelerator(device: str | None, precision: str) -> Accelerator:
         raise TrainingError(f"device {device!r} cannot be used here; usable: {', '.join(usable)}")
     if precision == "fp16" and (device == "cpu" or usable == ["cpu"]):
         raise TrainingError("train.precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
-    AcceleratorState._reset_state(
-        reset_partial_state=True
-    )  # or the first run of a process decides for all others
+    AcceleratorState._reset_state(reset_partial_state=True)  # or the first run of a process decides for all others
     return Accelerator(cpu=device == "cpu", mixed_precision="no" if precision == "fp32" else precision)
 
 

@@ -170,9 +170,7 @@ class AdadeltaConfig(_OptimizerConfig):
     eps: Positive = 1e-6
 
 
-OptimizerConfig = Annotated[
-    SgdConfig | AdamConfig | AdamWConfig | AdadeltaConfig, Field(discriminator="name")
-]
+OptimizerConfig = Annotated[SgdConfig | AdamConfig | AdamWConfig | AdadeltaConfig, Field(discriminator="name")]
 
 
 class ConstantConfig(Section):
@@ -233,17 +231,9 @@ class TrainConfig(Section):
         if self.epochs is None and self.steps is None:
             raise ValueError("epochs or steps is missing: one of the two is required")
         if self.epochs is not None and self.steps is not None:
-            raise ValueError(
-                f"epochs {self.epochs} and steps {self.steps} exclude each other: set one of them to null"
-            )
-        if (
-            isinstance(self.schedule, OneCycleConfig)
-            and self.schedule.cycle_momentum
-            and not self._has_momentum()
-        ):
-            raise ValueError(
-                f"schedule.cycle_momentum needs momentum, which {self.optimizer.name} does not have here"
-            )
+            raise ValueError(f"epochs {self.epochs} and steps {self.steps} exclude each other: set one of them to null")
+        if isinstance(self.schedule, OneCycleConfig) and self.schedule.cycle_momentum and not self._has_momentum():
+            raise ValueError(f"schedule.cycle_momentum needs momentum, which {self.optimizer.name} does not have here")
         return self
 
     def _has_momentum(self) -> bool:

@@ -59,9 +59,7 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         values = raw.float().div(255) if raw.dtype == torch.uint8 else raw
         return values.sub(mean).div(std)
 
-    def stream(
-        self, batches: Iterable[Batch], device: torch.device
-    ) -> Generator[tuple[Tensor, Tensor], None, None]:
+    def stream(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Prepared inputs ``[B, *shape]`` and labels ``[B]`` on ``device``, batch after batch."""
         loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
             self,
@@ -83,9 +81,7 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
 class ArraySplit(Split):
     """Samples in memory: ``inputs [N, *shape]``, uint8 or float32, and ``labels [N]``."""
 
-    def __init__(
-        self, inputs: Tensor, labels: Tensor, spec: InputSpec, config: AugmentConfig, workers: int
-    ) -> None:
+    def __init__(self, inputs: Tensor, labels: Tensor, spec: InputSpec, config: AugmentConfig, workers: int) -> None:
         super().__init__(spec, labels, workers)
         self.inputs = inputs
         self.augment = config if config != AugmentConfig() else None
@@ -133,9 +129,7 @@ def training_batches(
     for step in range(start, stop):
         if step // per_epoch != epoch:
             epoch = step // per_epoch
-            order = torch.randperm(
-                count, generator=torch.Generator().manual_seed(derive_seed(seed, 0, epoch))
-            )
+            order = torch.randperm(count, generator=torch.Generator().manual_seed(derive_seed(seed, 0, epoch)))
         first = step % per_epoch * size
         yield Batch(order[first : first + size][rank::world], derive_seed(seed, 1, step, rank))
 

@@ -243,15 +243,15 @@ def test_opcheck_passes(case: Case) -> None:
     torch.library.opcheck(op, tuple(given))
 
 
-@pytest.mark.parametrize("case", [Case((4, 4, 2), 2), Case((4, 4, 2), 2, outer=3), Case((4, 4, 2), 2, gated=True)], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "case", [Case((4, 4, 2), 2), Case((4, 4, 2), 2, outer=3), Case((4, 4, 2), 2, gated=True)], ids=str
+)
 def test_compiles_without_graph_breaks(case: Case) -> None:
     tensors = case.tensors(torch.float32)
     compiled = torch.compile(lambda *t: case.run(gridnet, list(t)), fullgraph=True, backend="aot_eager")
     out, expected = compiled(*tensors), case.run(gridnet, tensors)
     torch.testing.assert_close(out, expected)
-    for a, b in zip(
-        torch.autograd.grad(out.sum(), tensors), torch.autograd.grad(expected.sum(), tensors), strict=True
-    ):
+    for a, b in zip(torch.autograd.grad(out.sum(), tensors), torch.autograd.grad(expected.sum(), tensors), strict=True):
         torch.testing.assert_close(a, b)
 
 

@@ -34,9 +34,7 @@ def make_artifact(tmp_path: Path) -> Callable[..., Path]:
             input_spec=SPEC,
             labels=LABELS,
             metrics={"test": {"accuracy": 0.5}},
-            provenance=gather_provenance(
-                "seed: 0\n", seed=0, steps=0, wall_seconds=0.0, data={"name": "none"}
-            ),
+            provenance=gather_provenance("seed: 0\n", seed=0, steps=0, wall_seconds=0.0, data={"name": "none"}),
             recipe_yaml="seed: 0\n",
             licence="MIT",
         )

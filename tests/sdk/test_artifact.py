@@ -140,18 +140,14 @@ def test_a_wrong_field_of_the_config_is_named(
 @pytest.mark.parametrize(
     "path", ["../x", "/etc/passwd", "a/../../x", "", ".", "a//b", "a\\b", "C:x", "a\nb", "config.json", "a/."]
 )
-def test_file_paths_cannot_leave_the_folder(
-    artifact: Path, edit_config: Callable[..., None], path: str
-) -> None:
+def test_file_paths_cannot_leave_the_folder(artifact: Path, edit_config: Callable[..., None], path: str) -> None:
     edit_config(artifact, files={path: SEAL})
     with pytest.raises(ArtifactError, match="is not a path inside the folder"):
         read_artifact(artifact)
 
 
 @pytest.mark.parametrize("path", ["model.safetensors", "config.json"])
-def test_links_cannot_leave_the_folder_unless_their_root_is_given(
-    artifact: Path, tmp_path: Path, path: str
-) -> None:
+def test_links_cannot_leave_the_folder_unless_their_root_is_given(artifact: Path, tmp_path: Path, path: str) -> None:
     blob = tmp_path / "blob"
     (artifact / path).rename(blob)
     (artifact / path).symlink_to(blob)

@@ -183,9 +183,7 @@ def test_pictures_of_every_mode_give_grey_and_colour(mode: str) -> None:
 
 def test_sixteen_bit_pictures_keep_their_brightness(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 6), 32896, np.uint16)).save(tmp_path / "deep.png")
-    np.testing.assert_array_equal(
-        prepared(PLAIN, tmp_path / "deep.png"), np.full((1, 1, 4, 6), 128 / np.float32(255))
-    )
+    np.testing.assert_array_equal(prepared(PLAIN, tmp_path / "deep.png"), np.full((1, 1, 4, 6), 128 / np.float32(255)))
 
 
 def test_pictures_are_turned_upright_by_their_exif_tag(tmp_path: Path) -> None:

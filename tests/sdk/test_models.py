@@ -58,9 +58,7 @@ def test_probabilities_are_the_softmax_of_the_logits_and_labels_their_largest(ar
     assert model.predict(images(9)) == [model.labels[i] for i in logits.argmax(-1)]
 
 
-def test_probabilities_of_huge_logits_do_not_overflow(
-    artifact: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_probabilities_of_huge_logits_do_not_overflow(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = sdk.load(artifact)
     monkeypatch.setattr(model, "logits", lambda *_: np.array([1e30, 0, -1e30], np.float32))
     np.testing.assert_array_equal(model.predict_proba(images(1)), [1, 0, 0])
@@ -302,17 +300,13 @@ def test_a_model_section_that_describes_no_such_model_is_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_family_is_named_with_those_that_exist(
-    artifact: Path, edit_config: Callable[..., None]
-) -> None:
+def test_an_unknown_family_is_named_with_those_that_exist(artifact: Path, edit_config: Callable[..., None]) -> None:
     edit_config(artifact, family="hopfield")
     with pytest.raises(ArtifactError, match=r"unknown family 'hopfield'; known families: .*gridnet"):
         sdk.load(artifact)
 
 
-def test_labels_that_do_not_match_the_weights_are_refused(
-    artifact: Path, edit_config: Callable[..., None]
-) -> None:
+def test_labels_that_do_not_match_the_weights_are_refused(artifact: Path, edit_config: Callable[..., None]) -> None:
     edit_config(artifact, labels=["zero", "one"])
     with pytest.raises(ArtifactError, match=r"tensor readout\.\w+ is .*the model needs"):
         sdk.load(artifact)
@@ -321,9 +315,7 @@ def test_labels_that_do_not_match_the_weights_are_refused(
 # Listing
 
 
-def test_the_list_holds_every_bundled_model_by_name(
-    exports: Path, make_artifact: Callable[..., Path]
-) -> None:
+def test_the_list_holds_every_bundled_model_by_name(exports: Path, make_artifact: Callable[..., Path]) -> None:
     for name in ("b-net", "a-net"):
         make_artifact(name, exports)
     (exports / "README.md").touch()

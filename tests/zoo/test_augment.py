@@ -36,9 +36,7 @@ def test_turning_and_zooming_is_torchvisions_affine_image_by_image(height: int, 
         TF.affine(image, -angle, [0, 0], scale, [0.0, 0.0], InterpolationMode.BILINEAR)
         for image, angle, scale in zip(original, degrees.tolist(), zoom.tolist(), strict=True)
     ]
-    torch.testing.assert_close(
-        rotate_and_zoom(original, degrees, zoom), torch.stack(expected), atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(rotate_and_zoom(original, degrees, zoom), torch.stack(expected), atol=1e-4, rtol=0)
 
 
 def test_a_quarter_turn_is_counter_clockwise() -> None:
@@ -59,9 +57,7 @@ def test_a_quarter_turn_is_counter_clockwise() -> None:
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_augmentation_changes_images_and_keeps_shape_type_and_range(
-    config: AugmentConfig, dtype: torch.dtype
-) -> None:
+def test_augmentation_changes_images_and_keeps_shape_type_and_range(config: AugmentConfig, dtype: torch.dtype) -> None:
     original = images(channels=3) if dtype == torch.uint8 else images(channels=3).float() / 255
     torch.manual_seed(1)
     changed = augment(original, config)

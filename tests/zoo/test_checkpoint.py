@@ -18,9 +18,7 @@ trees = st.dictionaries(
     st.text(),
     st.recursive(
         leaves,
-        lambda inner: (
-            st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text() | st.integers(), inner)
-        ),
+        lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text() | st.integers(), inner),
         max_leaves=8,
     ),
 )
@@ -33,9 +31,7 @@ def test_plain_values_come_back_as_they_were(tmp_path: Path, state: dict[str, An
     assert load_checkpoint(tmp_path) == state
 
 
-@pytest.mark.parametrize(
-    "dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
-)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool])
 def test_tensors_come_back_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -> None:
     tensor = (torch.randn(3, 4) * 10).to(dtype)
     save_checkpoint(tmp_path, {"a": [tensor, {"b": tensor[1]}], "step": torch.tensor(7.0)})

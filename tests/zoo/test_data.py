@@ -68,9 +68,7 @@ def test_processes_share_each_batch_in_equal_parts() -> None:
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_processes_together_evaluate_every_sample_once(world: int) -> None:
-    seen = [
-        i for rank in range(world) for b in evaluation_batches(23, 4, rank, world) for i in b.indices.tolist()
-    ]
+    seen = [i for rank in range(world) for b in evaluation_batches(23, 4, rank, world) for i in b.indices.tolist()]
     assert sorted(seen) == list(range(23))
 
 
@@ -163,9 +161,7 @@ def write_mnist(folder: Path, train: int = 60_000, test: int = 10_000) -> Path:
     for name, count in (("train", train), ("t10k", test)):
         numbers = np.arange(count)
         pixels = np.broadcast_to((numbers % 256).astype(np.uint8)[:, None], (count, 784))
-        (raw / f"{name}-images-idx3-ubyte").write_bytes(
-            struct.pack(">4I", 2051, count, 28, 28) + pixels.tobytes()
-        )
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 2051, count, 28, 28) + pixels.tobytes())
         labels = (numbers % 10).astype(np.uint8)
         (raw / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 2049, count) + labels.tobytes())
     return folder
@@ -200,9 +196,7 @@ def test_mnist_is_read_where_it_is(mnist_folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("_no_network")
-def test_the_data_folder_comes_from_the_environment(
-    mnist_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_data_folder_comes_from_the_environment(mnist_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_DATA", str(mnist_folder))
     assert len(load_data(MNIST_CONFIG).test) == 10_000
 
@@ -338,9 +332,7 @@ def test_parts_with_different_classes_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("augment", [{}, {"crop": {}}])
-def test_a_file_that_is_no_image_is_named_in_one_line(
-    tmp_path: Path, workers: int, augment: dict[str, object]
-) -> None:
+def test_a_file_that_is_no_image_is_named_in_one_line(tmp_path: Path, workers: int, augment: dict[str, object]) -> None:
     write_images(tmp_path, {"train": 10, "val": 3})
     for broken in (tmp_path / "train").glob("*/*.png"):
         broken.write_text("no image")

@@ -52,9 +52,7 @@ def rates(config: Any, steps: int, **optimizer: Any) -> list[float]:
         (AdadeltaConfig(name="adadelta", rho=0.8), torch.optim.Adadelta, {"lr": 1.0, "rho": 0.8}),
     ],
 )
-def test_the_recipes_keys_are_the_optimizers_arguments(
-    config: Any, kind: type, expected: dict[str, Any]
-) -> None:
+def test_the_recipes_keys_are_the_optimizers_arguments(config: Any, kind: type, expected: dict[str, Any]) -> None:
     optimizer = make_optimizer(config, [nn.Parameter(torch.ones(1))])
     assert type(optimizer) is kind
     assert {key: optimizer.param_groups[0][key] for key in expected} == expected

@@ -81,9 +81,7 @@ def test_a_file_is_found_by_its_path_and_gives_the_model_its_name(tmp_path: Path
 
 
 def test_an_unknown_name_lists_what_there_is_and_what_is_close() -> None:
-    with pytest.raises(
-        RecipeError, match=r"unknown recipe 'gridnet-mnst' \(did you mean gridnet-mnist"
-    ) as info:
+    with pytest.raises(RecipeError, match=r"unknown recipe 'gridnet-mnst' \(did you mean gridnet-mnist") as info:
         load_recipe("gridnet-mnst")
     assert "gridnet-imagenet" in str(info.value)
 
@@ -163,9 +161,7 @@ def test_what_an_override_says_is_what_the_recipe_holds(
 
 @pytest.mark.parametrize("text", ["3e-4", "3E-4", "+3e-4", "0.3e-3", "3.e-4", ".3e-3", "0.0003"])
 def test_every_way_to_write_a_float_is_a_float(text: str) -> None:
-    assert load_recipe("gridnet-digits", [f"train.optimizer.lr={text}"]).train.optimizer.lr == pytest.approx(
-        3e-4
-    )
+    assert load_recipe("gridnet-digits", [f"train.optimizer.lr={text}"]).train.optimizer.lr == pytest.approx(3e-4)
 
 
 # Errors of the file
@@ -266,17 +262,13 @@ def test_the_line_names_the_file() -> None:
 
 def test_every_problem_gets_its_own_line() -> None:
     with pytest.raises(RecipeError) as info:
-        load_recipe(
-            "gridnet-digits", ["model.block=0", "data.seed=x", "train.batch_size=0", "train.colour=1"]
-        )
+        load_recipe("gridnet-digits", ["model.block=0", "data.seed=x", "train.batch_size=0", "train.colour=1"])
     places = [line.split(": ")[1] for line in str(info.value).splitlines()]
     assert places == ["model.block", "data.seed", "train.batch_size", "train.colour"]
 
 
 def test_cycled_momentum_needs_an_optimizer_with_momentum() -> None:
-    line = problem(
-        "train.optimizer={name: adadelta}", "train.schedule={name: one_cycle, cycle_momentum: true}"
-    )
+    line = problem("train.optimizer={name: adadelta}", "train.schedule={name: one_cycle, cycle_momentum: true}")
     assert line.startswith("train.schedule.cycle_momentum: ")
 
 

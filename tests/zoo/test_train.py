@@ -107,9 +107,7 @@ def test_the_result_holds_the_module_that_was_tested(tmp_path: Path) -> None:
 
 
 def test_epochs_are_whole_passes_of_whole_batches(tmp_path: Path) -> None:
-    result = fit(
-        tmp_path, "train.steps=null", "train.epochs=2", "train.checkpoint_every=null", "train.batch_size=600"
-    )
+    result = fit(tmp_path, "train.steps=null", "train.epochs=2", "train.checkpoint_every=null", "train.batch_size=600")
     assert result.steps == 4
     assert [record["epoch"] for record in result.history] == [1, 2]
 
@@ -182,9 +180,7 @@ def test_the_average_of_the_weights_is_what_is_tested(tmp_path: Path) -> None:
     decay = 0.6
     seen: list[Tensor] = []
     for steps in (1, 2, 3):
-        result = fit(
-            tmp_path / str(steps), f"train.steps={steps}", "train.ema=null", "train.schedule={name: constant}"
-        )
+        result = fit(tmp_path / str(steps), f"train.steps={steps}", "train.ema=null", "train.schedule={name: constant}")
         seen.append(weights(result.module))
     expected = seen[0]
     for current in seen[1:]:
@@ -236,9 +232,7 @@ def test_tensorboard_is_written_when_asked(tmp_path: Path) -> None:
     assert list((tmp_path / "tensorboard").glob("events.*"))
 
 
-def test_progress_shows_loss_accuracy_and_validation(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_progress_shows_loss_accuracy_and_validation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fit(tmp_path, progress=True)
     shown = capsys.readouterr()
     assert not shown.out
@@ -257,9 +251,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(
     usual = zoo.train.setup
     monkeypatch.setattr(zoo.train, "setup", lambda *args: held.append(usual(*args)) or held[0])
     stop_at(monkeypatch, 5, lambda result: StepResult(result.loss * value, result.logs))
-    with pytest.raises(
-        TrainingError, match=rf"stopped in step 5 .*the loss is {value}, the last finite"
-    ) as info:
+    with pytest.raises(TrainingError, match=rf"stopped in step 5 .*the loss is {value}, the last finite") as info:
         fit(tmp_path)
     assert "\n" not in str(info.value)
     assert "the checkpoint of step 4 is kept" in str(info.value)
@@ -270,9 +262,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(
         assert torch.equal(tensor, saved["module"][name])
 
 
-def test_a_gradient_that_is_not_finite_stops_before_the_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gradient_that_is_not_finite_stops_before_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # sqrt has an infinite slope at 0, where the value itself is finite.
     stop_at(monkeypatch, 3, lambda result: StepResult((result.loss * 0).sqrt() + 1, result.logs))
     with pytest.raises(TrainingError, match=r"stopped in step 3 .*the gradient's norm is nan"):
@@ -317,9 +307,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
     assert [r["train_loss"] for r in resumed.history] == [r["train_loss"] for r in whole.history]
 
 
-def test_the_metrics_of_a_resumed_run_hold_every_step_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_metrics_of_a_resumed_run_hold_every_step_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         stop_at(patch, 4, interrupt)
         with pytest.raises(TrainingInterruptedError):
@@ -331,9 +319,7 @@ def test_the_metrics_of_a_resumed_run_hold_every_step_once(
     assert [record["step"] for record in metrics(tmp_path, "round")] == [2, 4, 6]
 
 
-def test_what_a_learner_draws_and_keeps_is_resumed_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_learner_draws_and_keeps_is_resumed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def draw(self: Learner, step: int) -> None:
         self.__dict__.setdefault("drawn", []).append(torch.rand(1))
 
@@ -411,9 +397,7 @@ def test_a_missing_data_set_leaves_no_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    "device", ["tpu", "cuda:1", "mps" if not torch.backends.mps.is_available() else "xpu"]
-)
+@pytest.mark.parametrize("device", ["tpu", "cuda:1", "mps" if not torch.backends.mps.is_available() else "xpu"])
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path, device: str) -> None:
     with pytest.raises(TrainingError, match=f"device '{device}' cannot be used here; usable: cpu"):
         fit(tmp_path, device=device)
@@ -470,9 +454,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
         str(script),
     ]
     environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [*command, str(tmp_path / "two")], check=True, env=environment, capture_output=True, timeout=300
-    )
+    subprocess.run([*command, str(tmp_path / "two")], check=True, env=environment, capture_output=True, timeout=300)
     average = load_checkpoint(tmp_path / "two")["average"]
     for name, tensor in alone.module.state_dict().items():
         torch.testing.assert_close(average[f"module.{name}"], tensor, rtol=1e-3, atol=1e-4)

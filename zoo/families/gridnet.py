@@ -113,7 +113,8 @@ class Gridnet(nn.Module):
     def read(self, grid: Tensor) -> Tensor:
         """Grids ``[B, M, N, K]`` -> logits ``[B, classes]`` from the last ``output_layers`` faces."""
         faces = grid[..., -self.config.output_layers :]
-        return self.readout(self.readout_norm(faces).flatten(1))
+        logits: Tensor = self.readout(self.readout_norm(faces).flatten(1))
+        return logits
 
 
 def _patch_embedding(patch: PatchConfig | None, task: Task) -> nn.Module:

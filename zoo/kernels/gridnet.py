@@ -43,9 +43,7 @@ def gridnet_step(
     grid = _check_options(x, block, inner_steps, activation, eps)
     _check_tensors(x, weight=(weight, (27, *grid)), bias=(bias, grid), residual_scale=(residual_scale, grid))
     if backend.mode() == "reference":
-        return reference.gridnet_step(
-            weight, bias, residual_scale, x, inner_steps, block, eps, normalize, activation
-        )
+        return reference.gridnet_step(weight, bias, residual_scale, x, inner_steps, block, eps, normalize, activation)
     options = Options(1, inner_steps, block, eps, normalize, activation, 0.0, False, 1)
     return run_op(weight[None], bias[None], residual_scale[None], None, None, x, options)
 
@@ -107,9 +105,7 @@ def gridnet_evolve(
             weight, bias, residual_scale, norm_weight, norm_bias, x, outer_steps, inner_steps, block, eps,
             normalize, activation, norm_eps, outer_residual,
         )  # fmt: skip
-    options = Options(
-        outer_steps, inner_steps, block, eps, normalize, activation, norm_eps, outer_residual, recompute
-    )
+    options = Options(outer_steps, inner_steps, block, eps, normalize, activation, norm_eps, outer_residual, recompute)
     return run_op(weight, bias, residual_scale, norm_weight, norm_bias, x, options)
 
 
@@ -146,9 +142,7 @@ def gated_gridnet_evolve(
             weight, bias, norm_weight, norm_bias, x, outer_steps, inner_steps, block, activation, norm_eps,
             outer_residual,
         )  # fmt: skip
-    options = Options(
-        outer_steps, inner_steps, block, 0.0, False, activation, norm_eps, outer_residual, recompute
-    )
+    options = Options(outer_steps, inner_steps, block, 0.0, False, activation, norm_eps, outer_residual, recompute)
     return run_op(weight, bias, None, norm_weight, norm_bias, x, options)
 
 

@@ -104,9 +104,7 @@ def _evolve(
     keep: bool,
 ) -> tuple[Tensor, Tensor]:
     """The evolved grids ``[B, M, N, K]`` and, with ``keep``, what backward needs (flat, else empty)."""
-    options = Options(
-        outer_steps, inner_steps, block, eps, normalize, activation, norm_eps, outer_residual, recompute
-    )
+    options = Options(outer_steps, inner_steps, block, eps, normalize, activation, norm_eps, outer_residual, recompute)
     config = _kernel_config(residual_scale, norm_weight, x, weight.shape[0], options)
     out = torch.empty_like(x)
     kept = x.new_empty(_kept_size(config, x, keep and norm_weight is not None))
@@ -155,9 +153,7 @@ def _evolve_backward(
     recompute: int,
 ) -> list[Tensor]:
     """Gradients of the tensors that are there, in their order."""
-    options = Options(
-        outer_steps, inner_steps, block, eps, normalize, activation, norm_eps, outer_residual, recompute
-    )
+    options = Options(outer_steps, inner_steps, block, eps, normalize, activation, norm_eps, outer_residual, recompute)
     tensors = (weight, bias, residual_scale, norm_weight, norm_bias, x)
     if x.shape[0] == 0:
         return [torch.zeros_like(t) for t in tensors if t is not None]

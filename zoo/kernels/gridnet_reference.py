@@ -88,9 +88,7 @@ def gridnet_evolve(
 
     def step(h: Tensor, t: int) -> Tensor:
         s = t if len(weight) > 1 else 0
-        return gridnet_step(
-            weight[s], bias[s], residual_scale[s], h, inner_steps, block, eps, normalize, activation
-        )
+        return gridnet_step(weight[s], bias[s], residual_scale[s], h, inner_steps, block, eps, normalize, activation)
 
     return _evolve(step, norm_weight, norm_bias, x, outer_steps, norm_eps, outer_residual)
 

@@ -1,0 +1,46 @@
+"""Every trained model that ships: it loads, matches its hashes and reproduces its recorded accuracy."""
+
+from __future__ import annotations
+
+import pytest
+
+import sdk
+from sdk.artifact import read_artifact
+from sdk.catalogue import bundled_models
+from zoo.data import data_folder
+from zoo.overview import evaluate_artifact
+from zoo.recipe import load_recipe, recipe_names
+
+NAMES = sorted(bundled_models())
+FLOORS = {"gridnet-digits": 0.96, "gridnet-mnist": 0.985, "gridnet-mnist-gated": 0.975}
+
+
+def test_the_models_that_the_readme_names_ship() -> None:
+    assert set(FLOORS) <= set(NAMES)
+
+
+def test_all_models_together_stay_under_sixty_megabytes() -> None:
+    assert sum(info.size_bytes for info in sdk.list_models()) < 60e6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_matches_its_hash(name: str) -> None:
+    artifact = read_artifact(bundled_models()[name])
+    assert set(artifact.verified) == set(artifact.config.files)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_recipe_inside_is_the_recipe_that_ships(name: str) -> None:
+    inside = load_recipe(read_artifact(bundled_models()[name]).file("recipe.yaml"))
+    assert name in recipe_names()
+    assert inside.to_dict() == load_recipe(name).to_dict()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_recorded_accuracy_is_reproduced_exactly(name: str) -> None:
+    recipe = load_recipe(name)
+    if recipe.data.name == "mnist" and not (data_folder() / "MNIST").is_dir():
+        pytest.skip("MNIST is not here: set ZOO_DATA to a folder that has it")
+    measured = evaluate_artifact(name)
+    assert measured["reproduced"], measured
+    assert measured["accuracy"] >= FLOORS.get(name, 0)
