@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 
 import sdk
 from zoo.report import print_table, progress_console
@@ -223,8 +224,8 @@ def doctor(offline: bool, as_json: bool) -> None:
         console = progress_console()
         for check in checks:
             mark = {"ok": "[green]ok[/]  ", "note": "[yellow]note[/]", "bad": "[red]bad[/] "}[check.status]
-            console.print(f"{mark} {check.what}: {check.found}", highlight=False)
+            console.print(f"{mark} {check.what}: {escape(check.found)}", highlight=False)
             if check.remedy:
-                console.print(f"     -> {check.remedy}", highlight=False)
+                console.print(f"     -> {escape(check.remedy)}", highlight=False)
     if any(check.status == "bad" for check in checks):
         sys.exit(1)

@@ -12,11 +12,11 @@ from typing import Literal, NamedTuple
 import torch
 from huggingface_hub import constants
 
+import sdk
 from zoo.data import data_folder
 from zoo.kernels import backend
 
 _PACKAGES = (
-    "cellzoo",
     "torch",
     "torchvision",
     "accelerate",
@@ -46,7 +46,7 @@ def _platform() -> Check:
 
 
 def _versions() -> list[Check]:
-    checks = []
+    checks = [Check("cellzoo", "ok", sdk.__version__)]
     for package in _PACKAGES:
         try:
             checks.append(Check(package, "ok", importlib.metadata.version(package)))

@@ -125,5 +125,5 @@ def test_data_that_does_not_fit_is_refused(task: Task, options: dict[str, Any], 
 
 def test_an_unknown_family_is_named_with_those_there_are() -> None:
     assert "gridnet" in family_names()
-    with pytest.raises(ValueError, match="unknown family 'gridnett'; known families: .*gridnet"):
+    with pytest.raises(ValueError, match=r"unknown family 'gridnett'; known families: .*gridnet"):
         get_family("gridnett")
