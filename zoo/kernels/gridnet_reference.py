@@ -1,4 +1,4 @@
-"""The gridnet step in plain torch: the specification the compiled kernels are tested against.
+"""The gridnet step and evolution in plain torch: the specification the compiled kernels are tested against.
 
 Slow and readable on purpose; differentiable, any device, any floating dtype. Source: the public gridnet
 repository (unixpickle/gridnet), as described in docs/gridnet.md.
@@ -61,6 +61,86 @@ def gated_gridnet_step(
         gate = torch.sigmoid(b_gate + _weighted_sum(w_gate, tiles, block))
         tiles = _replace_core(tiles, gate * _core(tiles) + (1 - gate) * value)
     return _untile(_core(tiles))
+
+
+def gridnet_evolve(
+    weight: Tensor,
+    bias: Tensor,
+    residual_scale: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    x: Tensor,
+    outer_steps: int,
+    inner_steps: int,
+    block: int,
+    eps: float,
+    normalize: bool,
+    activation: str,
+    norm_eps: float,
+    outer_residual: bool,
+) -> Tensor:
+    """All outer steps of the plain network: ``h <- norm(step(h))``, LayerNorm over the whole grid.
+
+    With outer_residual: ``h <- h + (step(norm(h)) - norm(h))``. The step parameters have a leading axis S, 1
+    when every outer step shares them, else outer_steps: weight ``[S, 27, M, N, K]``, bias and residual_scale
+    ``[S, M, N, K]``; norm_weight and norm_bias ``[M, N, K]``; x ``[B, M, N, K]`` -> ``[B, M, N, K]``.
+    """
+
+    def step(h: Tensor, t: int) -> Tensor:
+        s = t if len(weight) > 1 else 0
+        return gridnet_step(
+            weight[s], bias[s], residual_scale[s], h, inner_steps, block, eps, normalize, activation
+        )
+
+    return _evolve(step, norm_weight, norm_bias, x, outer_steps, norm_eps, outer_residual)
+
+
+def gated_gridnet_evolve(
+    weight: Tensor,
+    bias: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    x: Tensor,
+    outer_steps: int,
+    inner_steps: int,
+    block: int,
+    activation: str,
+    norm_eps: float,
+    outer_residual: bool,
+) -> Tensor:
+    """All outer steps of the gated network, as ``gridnet_evolve``.
+
+    weight ``[S, 27, 2, M, N, K]`` and bias ``[S, 2, M, N, K]`` with S = 1 (shared) or outer_steps; norm_weight
+    and norm_bias ``[M, N, K]``; x ``[B, M, N, K]`` -> ``[B, M, N, K]``.
+    """
+
+    def step(h: Tensor, t: int) -> Tensor:
+        s = t if len(weight) > 1 else 0
+        return gated_gridnet_step(weight[s], bias[s], h, inner_steps, block, activation)
+
+    return _evolve(step, norm_weight, norm_bias, x, outer_steps, norm_eps, outer_residual)
+
+
+def _evolve(
+    step: Callable[[Tensor, int], Tensor],
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    x: Tensor,
+    outer_steps: int,
+    norm_eps: float,
+    outer_residual: bool,
+) -> Tensor:
+    def norm(h: Tensor) -> Tensor:
+        return F.layer_norm(h, list(norm_weight.shape), norm_weight, norm_bias, norm_eps)
+
+    h = x
+    for t in range(outer_steps):
+        if outer_residual:
+            normed = norm(h)
+            h = h + (step(normed, t) - normed)
+        else:
+            h = norm(step(h, t))
+    return h
 
 
 def _tiles(grid: Tensor, block: int) -> Tensor:
