@@ -57,6 +57,32 @@ size_t partial_sum_bytes(Dtype dtype, const StepConfig& config);  // BackwardTas
 std::string backward(const BackwardTask& task, void* stream);
 std::string check(const StepConfig& config);  // an error line when the kernels cannot take the configuration
 
+// LayerNorm over [batch, cells] (cuda_layernorm.cu).
+struct NormTask {
+  Dtype dtype;
+  int64_t batch, cells;
+};
+
+struct NormBackward {
+  StateView input;
+  const void* grad_out;
+  const void* carried;  // added to the result, or null
+  void* grad_in;        // may be `carried`
+  void* partial_sums;   // [parts, 2, cells] gradients of the norm's weight and bias, in the accumulation type
+  bool add_to_partial;  // or start from zero
+  void* workspace;
+};
+
+int64_t moment_groups(int64_t cells);  // per sample
+std::string moments(const NormTask& task, const void* values, void* moments_out, void* stream);
+std::string finish_stats(const NormTask& task, const void* moments_in, int64_t groups, double eps, void* stats,
+                         void* stream);
+std::string normalise(const NormTask& task, const StateView& input, void* out, void* stream);
+int norm_backward_parts(const NormTask& task);
+size_t norm_backward_bytes(const NormTask& task);
+size_t norm_partial_bytes(const NormTask& task);
+std::string norm_backward(const NormTask& task, const NormBackward& pass, void* stream);
+
 // out[plane, cell] = sum over parts of partial[part, first_plane + plane, cell], in order.
 std::string sum_parts(Dtype dtype, const void* partial, int parts, int planes, int first_plane, int count,
                       int64_t cells, void* out, void* stream);

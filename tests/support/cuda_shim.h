@@ -377,6 +377,7 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
 
 using std::max;
 using std::min;
+using std::sqrt;
 
 using cudaError_t = int;
 constexpr cudaError_t cudaSuccess = 0;
