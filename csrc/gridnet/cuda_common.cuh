@@ -151,11 +151,11 @@ std::string with_type(Dtype dtype, F f) {
       return f(float{});
     case Dtype::float64:
       return f(double{});
-#if defined(__CUDACC__)
-    case Dtype::float16:
-      return f(__half{});
     case Dtype::bfloat16:
       return f(__nv_bfloat16{});
+#if defined(__CUDACC__)  // the host shim has no __half
+    case Dtype::float16:
+      return f(__half{});
 #endif
     default:
       return "dtype " + std::to_string(static_cast<int>(dtype)) + " is not built into these kernels";

@@ -8,8 +8,9 @@
 //     as a wrong result;
 //   - device and shared memory start as NaN;
 //   - -DCUDASHIM_OSTHREADS makes every CUDA thread an OS thread, one CTA at a time: slow, for -fsanitize=thread.
-// CUDASHIM_SHARED_BYTES sets the shared memory a CTA may have, CUDASHIM_THREADS the OS threads.
-// Not covered: half types, cooperative groups, asynchronous copies, tensor cores.
+// CUDASHIM_SHARED_BYTES sets the shared memory a CTA may have, CUDASHIM_THREADS the OS threads. Fibers switch by a few
+// instructions on x86-64 and by ucontext elsewhere or with -DCUDASHIM_UCONTEXT.
+// Not covered: __half, cooperative groups, asynchronous copies, tensor cores.
 #pragma once
 #define ZOO_CUDA_SHIM
 
@@ -31,7 +32,10 @@
 
 #if defined(CUDASHIM_OSTHREADS)
 #include <barrier>
-#elif !defined(__x86_64__)
+#elif !defined(__x86_64__) && !defined(CUDASHIM_UCONTEXT)
+#define CUDASHIM_UCONTEXT
+#endif
+#if defined(CUDASHIM_UCONTEXT)
 #include <ucontext.h>
 #endif
 
@@ -67,10 +71,10 @@ inline uint3 unflatten(uint64_t i, const dim3& size) {
 enum class State : uint8_t { ready, at_barrier, at_warp_op, done };
 
 struct Fiber {
-#if defined(__x86_64__) || defined(CUDASHIM_OSTHREADS)
-  void* stack_pointer = nullptr;
-#else
+#if defined(CUDASHIM_UCONTEXT)
   ucontext_t context;
+#else
+  void* stack_pointer = nullptr;
 #endif
   uint3 index{};
   unsigned id = 0;
@@ -86,24 +90,23 @@ struct Cta {
   std::vector<std::array<uint64_t, kWarp>> exchange;  // a slot per lane of every warp
   std::function<void()>* body = nullptr;
   unsigned live = 0;
-#if defined(__x86_64__) || defined(CUDASHIM_OSTHREADS)
-  void* scheduler = nullptr;
-#else
+#if defined(CUDASHIM_UCONTEXT)
   ucontext_t scheduler;
+#else
+  void* scheduler = nullptr;
 #endif
 };
 
 inline thread_local Cta* cta;
 inline thread_local Fiber* self;
 
-// Shared memory of a CTA, filled with NaN.
+// Shared memory of a CTA, filled with NaN. No byte more than asked for, so that AddressSanitizer sees an overrun.
 class SharedMemory {
  public:
-  explicit SharedMemory(size_t bytes) : bytes_(bytes), memory_(new char[bytes + 16]) {}
+  explicit SharedMemory(size_t bytes) : bytes_(bytes), memory_(new char[bytes]) {}
   char* fresh() {
-    char* aligned = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(memory_.get()) + 15) & ~uintptr_t{15});
-    memset(aligned, 0xff, bytes_);
-    return aligned;
+    memset(memory_.get(), 0xff, bytes_);
+    return memory_.get();
   }
 
  private:
@@ -163,7 +166,7 @@ int launch(dim3 ctas, dim3 threads, size_t shared_bytes, F body) {
 
 constexpr size_t kStackBytes = 64 * 1024;
 
-#if defined(__x86_64__)
+#if !defined(CUDASHIM_UCONTEXT)
 
 // Saves the callee-saved registers, swaps stacks and returns on the other one: a few nanoseconds.
 asm(R"(
@@ -364,9 +367,9 @@ T shuffle(uint32_t mask, T value, unsigned source) {
 #define gridDim (shim::cta->ctas)
 
 #define DYNSHARED(T, name) T* name = reinterpret_cast<T*>(shim::cta->shared)
-#define LAUNCH(kernel, grid, block, shared, stream, ...)                               \
-  static_cast<void>(stream);                                                           \
-  cuda_shim_status = shim::launch(grid, block, shared, [=] { kernel(__VA_ARGS__); })
+#define LAUNCH(kernel, grid, block, shared, stream, ...) \
+  (static_cast<void>(stream),                            \
+   cuda_shim_status = shim::launch(grid, block, shared, [=] { kernel(__VA_ARGS__); }))
 
 inline void __syncthreads() { shim::wait(shim::State::at_barrier); }
 
@@ -375,15 +378,30 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
   return shim::shuffle(mask, value, (shim::self->id % shim::kWarp) ^ unsigned(lane_mask));
 }
 
+// bfloat16 storage, rounded to nearest even.
+struct __nv_bfloat16 {
+  uint16_t bits;
+  __nv_bfloat16() = default;
+  explicit __nv_bfloat16(float value) {
+    uint32_t word;
+    memcpy(&word, &value, sizeof word);
+    bits = std::isnan(value) ? 0x7fff : uint16_t((word + 0x7fff + (word >> 16 & 1)) >> 16);
+  }
+  operator float() const {
+    const uint32_t word = uint32_t{bits} << 16;
+    float value;
+    memcpy(&value, &word, sizeof value);
+    return value;
+  }
+};
+
 using std::max;
 using std::min;
 using std::sqrt;
 
 using cudaError_t = int;
 constexpr cudaError_t cudaSuccess = 0;
-enum { cudaMemcpyDeviceToDevice = 3 };
 enum { cudaFuncAttributeMaxDynamicSharedMemorySize, cudaDevAttrMaxSharedMemoryPerBlockOptin };
-using cudaStream_t = void*;
 
 inline thread_local cudaError_t cuda_shim_status = cudaSuccess;
 inline cudaError_t cudaGetLastError() { return std::exchange(cuda_shim_status, cudaSuccess); }
@@ -395,7 +413,3 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, int, int) {
   return cudaSuccess;
 }
 inline cudaError_t cudaFuncSetAttribute(const void*, int, int) { return cudaSuccess; }
-inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, int, cudaStream_t) {
-  memmove(to, from, bytes);
-  return cudaSuccess;
-}

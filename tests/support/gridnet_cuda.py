@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +18,33 @@ from torch import Tensor
 SUPPORT = Path(__file__).parent
 CSRC = SUPPORT.parent.parent / "csrc"
 ACTIVATIONS = ("silu", "relu", "leaky_relu", "tanh")
-_DTYPES = {torch.float32: 0, torch.float64: 1}
+_DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
 
 
 def cuda_sources() -> list[Path]:
     return sorted((CSRC / "gridnet").glob("cuda_*.cu"))
 
 
-def compile_with_shim(target: Path, main: Path, flags: Sequence[str]) -> Path:
-    """Compile the kernels and ``main`` with g++ and the shim into ``target``."""
+def compile_with_shim(target: Path, sources: Sequence[Path], flags: Sequence[str]) -> Path:
+    """Compile ``sources`` with g++ and the shim into ``target``, two at a time, warnings being errors."""
     common = [
-        "g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-pthread",
-        f"-I{CSRC}", "-include", str(SUPPORT / "cuda_shim.h"), *flags,
+        "g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-pthread", f"-I{CSRC}", *flags,
     ]  # fmt: skip
-    sources = [str(path) for path in cuda_sources()]
-    command = [*common, "-x", "c++", *sources, str(main), "-o", str(target)]
+
+    def compile_one(source: Path) -> str:
+        made = target.parent / f"{target.name}-{source.stem}.o"
+        _run([*common, "-include", str(SUPPORT / "cuda_shim.h"), "-x", "c++", "-c", str(source), "-o", str(made)])
+        return str(made)
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        objects = list(pool.map(compile_one, sources))
+    _run([*common, *objects, "-o", str(target)])
+    return target
+
+
+def _run(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return target
 
 
 class StepConfig(ctypes.Structure):
