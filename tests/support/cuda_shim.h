@@ -128,37 +128,45 @@ inline void wait(State state) {
   warp_barrier[self->id / kWarp]->arrive_and_wait();  // takes operations of whole warps only
 }
 
+inline void begin_cta(Cta& block, uint64_t i, SharedMemory& shared) {
+  const unsigned count = unsigned(block.threads.count());
+  block.index = unflatten(i, block.ctas);
+  block.shared = shared.fresh();
+  cta_barrier = std::make_unique<std::barrier<>>(count);
+  for (unsigned w = 0; w * kWarp < count; ++w) {
+    warp_barrier[w] = std::make_unique<std::barrier<>>(std::min(kWarp, count - w * kWarp));
+  }
+}
+
 template <class F>
 int launch(dim3 ctas, dim3 threads, size_t shared_bytes, F body) {
   const unsigned count = unsigned(threads.count());
   if (count == 0 || count > kMostThreads) return 9;
   SharedMemory shared(shared_bytes);
-  for (uint64_t i = 0; i < ctas.count(); ++i) {
-    Cta block;
-    block.index = unflatten(i, ctas);
-    block.threads = threads;
-    block.ctas = ctas;
-    block.shared = shared.fresh();
-    block.fibers.resize(count);
-    block.exchange.resize((count + kWarp - 1) / kWarp);
-    cta_barrier = std::make_unique<std::barrier<>>(count);
-    for (unsigned w = 0; w * kWarp < count; ++w) {
-      warp_barrier[w] = std::make_unique<std::barrier<>>(std::min(kWarp, count - w * kWarp));
-    }
-    std::vector<std::thread> workers;
-    for (unsigned t = 0; t < count; ++t) {
-      workers.emplace_back([&, t] {
-        cta = &block;
-        self = &block.fibers[t];
-        self->index = unflatten(t, threads);
-        self->id = t;
+  Cta block;
+  block.threads = threads;
+  block.ctas = ctas;
+  block.fibers.resize(count);
+  block.exchange.resize((count + kWarp - 1) / kWarp);
+  std::barrier<> between_ctas(count);
+  std::vector<std::thread> workers;
+  for (unsigned t = 0; t < count; ++t) {
+    workers.emplace_back([&, t] {
+      cta = &block;
+      self = &block.fibers[t];
+      self->index = unflatten(t, threads);
+      self->id = t;
+      for (uint64_t i = 0; i < ctas.count(); ++i) {
+        between_ctas.arrive_and_wait();
+        if (t == 0) begin_cta(block, i, shared);
+        between_ctas.arrive_and_wait();
         body();
         warp_barrier[t / kWarp]->arrive_and_drop();
         cta_barrier->arrive_and_drop();
-      });
-    }
-    for (auto& worker : workers) worker.join();
+      }
+    });
   }
+  for (auto& worker : workers) worker.join();
   return 0;
 }
 

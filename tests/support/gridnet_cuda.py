@@ -33,7 +33,19 @@ def compile_with_shim(target: Path, sources: Sequence[Path], flags: Sequence[str
 
     def compile_one(source: Path) -> str:
         made = target.parent / f"{target.name}-{source.stem}.o"
-        _run([*common, "-include", str(SUPPORT / "cuda_shim.h"), "-x", "c++", "-c", str(source), "-o", str(made)])
+        _run(
+            [
+                *common,
+                "-include",
+                str(SUPPORT / "cuda_shim.h"),
+                "-x",
+                "c++",
+                "-c",
+                str(source),
+                "-o",
+                str(made),
+            ]
+        )
         return str(made)
 
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -107,7 +119,12 @@ class Evolution:
 
     def config(self, weight: Tensor, x: Tensor) -> EvolveConfig:
         return EvolveConfig(
-            self.step.config(x), self.outer_steps, len(weight) > 1, self.outer_residual, self.norm_eps, self.segment
+            self.step.config(x),
+            self.outer_steps,
+            len(weight) > 1,
+            self.outer_residual,
+            self.norm_eps,
+            self.segment,
         )
 
 
@@ -122,7 +139,12 @@ class GridnetCuda:
         self._lib = ctypes.CDLL(str(library))
         for name in ("step_forward", "step_backward", "evolve_forward", "evolve_backward"):
             getattr(self._lib, name).restype = ctypes.c_char_p
-        for name in ("step_backward_workspace", "evolve_saved", "evolve_forward_workspace", "evolve_backward_workspace"):
+        for name in (
+            "step_backward_workspace",
+            "evolve_saved",
+            "evolve_forward_workspace",
+            "evolve_backward_workspace",
+        ):
             getattr(self._lib, f"{name}_bytes").restype = ctypes.c_size_t
         assert self._lib.step_config_bytes() == ctypes.sizeof(StepConfig)
         assert self._lib.evolve_config_bytes() == ctypes.sizeof(EvolveConfig)
@@ -133,7 +155,9 @@ class GridnetCuda:
         self._call("step_forward", x, step.config(x), _pointers(inputs), _pointer(out))
         return out
 
-    def step_backward(self, step: Step, inputs: Sequence[Tensor | None], grad_out: Tensor) -> list[Tensor | None]:
+    def step_backward(
+        self, step: Step, inputs: Sequence[Tensor | None], grad_out: Tensor
+    ) -> list[Tensor | None]:
         x = _present(inputs[3])
         config = step.config(x)
         grads = [None if t is None else torch.full_like(t, torch.nan) for t in inputs]
@@ -153,7 +177,13 @@ class GridnetCuda:
         saved = self._memory("evolve_saved", x, config) if training else None
         workspace = self._memory("evolve_forward_workspace", x, config, training)
         self._call(
-            "evolve_forward", x, config, _pointers(inputs), _pointer(out), _pointer(saved), _pointer(workspace)
+            "evolve_forward",
+            x,
+            config,
+            _pointers(inputs),
+            _pointer(out),
+            _pointer(saved),
+            _pointer(workspace),
         )
         return out, saved
 
