@@ -66,22 +66,6 @@ size_t shared_bytes(int64_t side, int channels, bool normalize) {
   return positions * ((normalize ? 4 : 2) * sizeof(A) + sizeof(int)) + channels * cells * sizeof(A);
 }
 
-// The pre-activations of a cell, its weights read from memory.
-template <int Depth, class T, class A>
-__device__ void pre_activations(const BlockBackward<T>& a, const Box& box, const A* inputs, BlockCell own, A (&pre)[Depth]) {
-  const int64_t cells = a.grid.cells();
-#pragma unroll
-  for (int channel = 0; channel < Depth; ++channel) pre[channel] = static_cast<A>(a.bias[channel * cells + own.cell]);
-#pragma unroll
-  for (int i = 0; i < kNeighbours; ++i) {
-    const A value = inputs[own.position + ((i / 9 - 1) * box.hy + i / 3 % 3 - 1) * box.hx + i % 3 - 1];
-#pragma unroll
-    for (int channel = 0; channel < Depth; ++channel) {
-      pre[channel] += static_cast<A>(a.weight[(i * Depth + channel) * cells + own.cell]) * value;
-    }
-  }
-}
-
 // What the cells of the block owe the input at a position of the tile.
 template <int Depth, class T, class A>
 __device__ A gather(const BlockBackward<T>& a, const Box& box, const A* grad_pre, int position) {
@@ -157,7 +141,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
       }
       each_cell([&](BlockCell own) {
         A pre[kDepth];
-        pre_activations(a, box, inputs, own, pre);
+        pre_activations(a.weight, a.bias, cells, box, inputs, own, pre);
         const A before = tile.state[own.position], value = activate(a.activation, pre[0]);
         if constexpr (Gated) {
           const A gate = sigmoid(pre[1]);
@@ -185,7 +169,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
       }
       each_cell([&](BlockCell own) {
         A pre[kDepth], grad_pre[kDepth];
-        pre_activations(a, box, inputs, own, pre);
+        pre_activations(a.weight, a.bias, cells, box, inputs, own, pre);
         const A grad = tile.grad[own.position];
         const ValueAndSlope<A> value = activate_with_slope(a.activation, pre[0]);
         if constexpr (Gated) {

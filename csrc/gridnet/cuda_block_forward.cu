@@ -34,13 +34,19 @@ __global__ void __launch_bounds__(kBlockThreads) block_forward_kernel(BlockForwa
   int* cell_at = reinterpret_cast<int*>(tiles + (a.normalize ? 3 : 2) * box.positions);
   const auto each_cell = [&](auto f) { for_each_cell<Resident>(a.grid, box, side, f); };
 
-  Column<A, 1, kDepth> column;
-  const auto load_weights = [&](int cell) {
-    column.load([&](int, int channel, int i) {
-      return static_cast<A>(a.weight[int64_t{i * kDepth + channel} * cells + cell]);
+  Column<A, 1, kDepth> column;  // only when Resident
+  A bias[kDepth];
+  if constexpr (Resident) {
+    each_cell([&](BlockCell own) {
+      column.load([&](int, int channel, int i) {
+        return static_cast<A>(a.weight[int64_t{i * kDepth + channel} * cells + own.cell]);
+      });
+#pragma unroll
+      for (int channel = 0; channel < kDepth; ++channel) {
+        bias[channel] = static_cast<A>(a.bias[int64_t{channel} * cells + own.cell]);
+      }
     });
-  };
-  if constexpr (Resident) each_cell([&](BlockCell own) { load_weights(own.cell); });
+  }
   A group_count = 0;
   each_cell([&](BlockCell) { group_count += A(1); });
   group_count = warp_sum(group_count);
@@ -59,13 +65,14 @@ __global__ void __launch_bounds__(kBlockThreads) block_forward_kernel(BlockForwa
         inputs = standardised;
       }
       each_cell([&](BlockCell own) {
-        if constexpr (!Resident) load_weights(own.cell);
         A pre[1][kDepth];
+        if constexpr (Resident) {
 #pragma unroll
-        for (int channel = 0; channel < kDepth; ++channel) {
-          pre[0][channel] = static_cast<A>(a.bias[int64_t{channel} * cells + own.cell]);
+          for (int channel = 0; channel < kDepth; ++channel) pre[0][channel] = bias[channel];
+          column.accumulate(inputs, own.position, box.hy, box.hx, pre);
+        } else {
+          pre_activations(a.weight, a.bias, cells, box, inputs, own, pre[0]);
         }
-        column.accumulate(inputs, own.position, box.hy, box.hx, pre);
         const A before = now[own.position], value = activate(a.activation, pre[0][0]);
         if constexpr (Gated) {
           const A gate = sigmoid(pre[0][1]);

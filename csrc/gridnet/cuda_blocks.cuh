@@ -53,6 +53,22 @@ __device__ void for_each_cell(const Grid& grid, const Box& box, int side, F f) {
   }
 }
 
+// The pre-activations of a cell, its weights read from memory on the way.
+template <int Depth, class T, class A>
+__device__ void pre_activations(const T* weight, const T* bias, int64_t cells, const Box& box, const A* inputs,
+                                BlockCell own, A (&pre)[Depth]) {
+#pragma unroll
+  for (int channel = 0; channel < Depth; ++channel) pre[channel] = static_cast<A>(bias[channel * cells + own.cell]);
+#pragma unroll
+  for (int i = 0; i < kNeighbours; ++i) {
+    const A value = inputs[own.position + ((i / 9 - 1) * box.hy + i / 3 % 3 - 1) * box.hx + i % 3 - 1];
+#pragma unroll
+    for (int channel = 0; channel < Depth; ++channel) {
+      pre[channel] += static_cast<A>(weight[(i * Depth + channel) * cells + own.cell]) * value;
+    }
+  }
+}
+
 template <class A>
 struct MeanAndStd {
   A mean, std;

@@ -37,7 +37,7 @@ def test_the_table_records_no_spills_in_forward_kernels(table: dict[str, Recorde
 
 def test_the_report_reads_registers_shared_memory_and_spills() -> None:
     output = """
-ptxas info    : Compiling entry function '_ZN3zoo12_GLOBAL__N__1a19tile_forward_kernelI6__halfLb1EEEvT_' for 'sm_90'
+ptxas info    : Compiling entry function '_ZN3zoo19tile_forward_kernelI6__halfLb1EEEvT_' for 'sm_90'
 ptxas info    : Function properties for _ZN3zoo
     8 bytes stack frame, 16 bytes spill stores, 28 bytes spill loads
 ptxas info    : Used 103 registers, used 1 barriers, 128 bytes smem, 480 bytes cmem[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,21 +58,27 @@ def evolution_inputs(
 
 
 def reference_step(step: Step, t: Sequence[Tensor]) -> Tensor:
-    if step.gated:
-        return reference.gated_gridnet_step(*t, step.inner_steps, step.block, step.activation)
-    return reference.gridnet_step(*t, step.inner_steps, step.block, step.eps, step.normalize, step.activation)
+    s = step
+    if s.gated:
+        weight, bias, x = t
+        return reference.gated_gridnet_step(weight, bias, x, s.inner_steps, s.block, s.activation)
+    weight, bias, scale, x = t
+    return reference.gridnet_step(
+        weight, bias, scale, x, s.inner_steps, s.block, s.eps, s.normalize, s.activation
+    )
 
 
 def reference_evolution(e: Evolution, t: Sequence[Tensor]) -> Tensor:
-    *parameters, x, norm_weight, norm_bias = t
     s = e.step
     if s.gated:
+        weight, bias, x, norm_weight, norm_bias = t
         return reference.gated_gridnet_evolve(
-            *parameters, norm_weight, norm_bias, x, e.outer_steps, s.inner_steps, s.block, s.activation,
+            weight, bias, norm_weight, norm_bias, x, e.outer_steps, s.inner_steps, s.block, s.activation,
             e.norm_eps, e.outer_residual,
         )  # fmt: skip
+    weight, bias, scale, x, norm_weight, norm_bias = t
     return reference.gridnet_evolve(
-        *parameters, norm_weight, norm_bias, x, e.outer_steps, s.inner_steps, s.block, s.eps, s.normalize,
+        weight, bias, scale, norm_weight, norm_bias, x, e.outer_steps, s.inner_steps, s.block, s.eps, s.normalize,
         s.activation, e.norm_eps, e.outer_residual,
     )  # fmt: skip
 
@@ -129,22 +136,17 @@ KINDS = {
 }
 
 
-def kinds(**changes: object) -> list[object]:
-    """Every kind of step as pytest parameters."""
-    return [pytest.param(Step(**{**vars(step), **changes}), id=name) for name, step in KINDS.items()]  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("step", kinds())
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
 def test_a_step_and_its_gradients_equal_the_reference(
     gridnet: GridnetCuda, step: Step, activation: str
 ) -> None:
-    check_step(gridnet, Step(**{**vars(step), "activation": activation}), (3, 6, 9), batch=3)
+    check_step(gridnet, replace(step, activation=activation), (3, 6, 9), batch=3)
 
 
 @pytest.mark.parametrize("batch", [0, 1, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("step", kinds())
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
 def test_a_step_is_right_in_every_storage_type_and_batch(
     gridnet: GridnetCuda, step: Step, dtype: torch.dtype, batch: int
 ) -> None:
@@ -181,7 +183,7 @@ def test_blocks_of_any_side_are_right_for_any_number_of_inner_steps(
         check_step(gridnet, step, grid, batch=2)
 
 
-@pytest.mark.parametrize("step", kinds())
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
 def test_a_part_of_the_batch_holds_many_samples(gridnet: GridnetCuda, step: Step) -> None:
     check_step(gridnet, step, (3, 3, 3), batch=1100)
 
@@ -198,7 +200,7 @@ def test_standardising_a_constant_block_has_the_gradient_of_the_reference(gridne
 
 @pytest.mark.parametrize("outer_residual", [False, True], ids=["norm after", "residual"])
 @pytest.mark.parametrize("sets", [1, 3], ids=["shared", "separate"])
-@pytest.mark.parametrize("step", kinds())
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
 def test_the_evolution_and_its_gradients_equal_the_reference(
     gridnet: GridnetCuda, step: Step, sets: int, outer_residual: bool
 ) -> None:
@@ -207,7 +209,7 @@ def test_the_evolution_and_its_gradients_equal_the_reference(
 
 @pytest.mark.parametrize("batch", [0, 1, 40])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("step", kinds())
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
 def test_the_evolution_is_right_in_every_storage_type_and_batch(
     gridnet: GridnetCuda, step: Step, dtype: torch.dtype, batch: int
 ) -> None:
@@ -234,7 +236,7 @@ def test_a_longer_segment_saves_less(gridnet: GridnetCuda) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("step", kinds())
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
 def test_the_order_of_threads_makes_no_difference(
     gridnet: GridnetCuda, step: Step, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,8 @@ def cuda_sources() -> list[Path]:
 def compile_with_shim(target: Path, sources: Sequence[Path], flags: Sequence[str]) -> Path:
     """Compile ``sources`` with g++ and the shim into ``target``, two at a time, warnings being errors."""
     common = [
-        "g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-pthread", f"-I{CSRC}", *flags,
+        "g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-pthread", f"-I{CSRC}",
+        *flags,
     ]  # fmt: skip
 
     def compile_one(source: Path) -> str:
@@ -133,7 +134,11 @@ class KernelError(Exception):
 
 
 class GridnetCuda:
-    """The entry points of csrc/gridnet/cuda.h. Tensors: ``[weight, bias, residual_scale or None, x]``, then the norm's."""
+    """The entry points of csrc/gridnet/cuda.h.
+
+    Inputs and gradients are ``[weight, bias, residual_scale or None, x]``, with ``norm_weight, norm_bias`` after them
+    for an evolution.
+    """
 
     def __init__(self, library: Path) -> None:
         self._lib = ctypes.CDLL(str(library))
