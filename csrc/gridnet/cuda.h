@@ -15,7 +15,8 @@ namespace zoo::gridnet::cuda {
 enum class Dtype : int { float32 = 0, float64 = 1, float16 = 2, bfloat16 = 3 };  // sums are float, double for float64
 
 // out [batch, m, n, k].
-std::string step_forward(Dtype dtype, const StepConfig& config, const StepInputs<void>& inputs, void* out, void* stream);
+std::string step_forward(Dtype dtype, const StepConfig& config, const StepInputs<void>& inputs, void* out,
+                         void* stream);
 
 size_t step_backward_workspace_bytes(Dtype dtype, const StepConfig& config);
 std::string step_backward(Dtype dtype, const StepConfig& config, const StepInputs<void>& inputs,

@@ -2,7 +2,6 @@
 // of the batch: it repeats the inner steps, keeping their states, and goes back through them. The gradient of every
 // block with its shell goes to the workspace; a second kernel gathers at each cell what the blocks around it owe it.
 #include "cuda_blocks.cuh"
-#include "cuda_kernels.h"
 
 namespace zoo::gridnet::cuda {
 namespace {
@@ -16,7 +15,7 @@ struct BlockBackward {
   bool normalize;
   Accum<T> eps;
   Activation activation;
-  const T *weight, *bias, *residual_scale;
+  StepInputs<T> parameters;
   Field<T> input;
   const T* grad_out;
   Accum<T>* states;      // [parts, blocks, inner_steps, block cells]
@@ -80,7 +79,8 @@ __device__ A gather(const BlockBackward<T>& a, const Box& box, const A* grad_pre
     const int local = (lz * side + ly) * side + lx, cell = a.grid.index(box.z + lz, box.y + ly, box.x + lx);
 #pragma unroll
     for (int channel = 0; channel < Depth; ++channel) {
-      sum += static_cast<A>(a.weight[(i * Depth + channel) * cells + cell]) * grad_pre[channel * block_cells + local];
+      const A weight = static_cast<A>(a.parameters.weight[(i * Depth + channel) * cells + cell]);
+      sum += weight * grad_pre[channel * block_cells + local];
     }
   }
   return sum;
@@ -141,13 +141,13 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
       }
       each_cell([&](BlockCell own) {
         A pre[kDepth];
-        pre_activations(a.weight, a.bias, cells, box, inputs, own, pre);
+        pre_activations(a.parameters.weight, a.parameters.bias, cells, box, inputs, own, pre);
         const A before = tile.state[own.position], value = activate(a.activation, pre[0]);
         if constexpr (Gated) {
           const A gate = sigmoid(pre[1]);
           tile.grad_pre[own.local] = gate * before + (A(1) - gate) * value;
         } else {
-          tile.grad_pre[own.local] = before + static_cast<A>(a.residual_scale[own.cell]) * value;
+          tile.grad_pre[own.local] = before + static_cast<A>(a.parameters.residual_scale[own.cell]) * value;
         }
       });
       __syncthreads();
@@ -169,7 +169,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
       }
       each_cell([&](BlockCell own) {
         A pre[kDepth], grad_pre[kDepth];
-        pre_activations(a.weight, a.bias, cells, box, inputs, own, pre);
+        pre_activations(a.parameters.weight, a.parameters.bias, cells, box, inputs, own, pre);
         const A grad = tile.grad[own.position];
         const ValueAndSlope<A> value = activate_with_slope(a.activation, pre[0]);
         if constexpr (Gated) {
@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
           grad_pre[1] = grad * (tile.state[own.position] - value.value) * gate * (A(1) - gate);
           tile.grad[own.position] = grad * gate;
         } else {
-          grad_pre[0] = grad * static_cast<A>(a.residual_scale[own.cell]) * value.slope;
+          grad_pre[0] = grad * static_cast<A>(a.parameters.residual_scale[own.cell]) * value.slope;
           sums.add(kPlanes - 1, grad * value.value, partial + own.cell, cells);
         }
 #pragma unroll
@@ -256,16 +256,23 @@ std::string run(const BackwardTask& task, void* stream) {
   if (!error.empty()) return error;
   const Blocks blocks = blocks_of(c);
   const int parts = block_backward_parts(c);
-  const auto as = [](const void* p) { return static_cast<const T*>(p); };
-  const Field<T> input{as(task.input.values), static_cast<const Stats<A>*>(task.input.stats),
-                       as(task.input.norm_weight), as(task.input.norm_bias)};
   A* const states = static_cast<A*>(task.workspace);
-  A* const tile_grads = states + int64_t{parts} * c.inner_steps * c.shape.cells();
-  const BlockBackward<T> arguments{grid_of(c.shape), static_cast<int>(c.batch), blocks, c.inner_steps, c.normalize,
-                                   static_cast<A>(c.eps), c.activation, as(task.parameters.weight),
-                                   as(task.parameters.bias), as(task.parameters.residual_scale), input,
-                                   as(task.grad_out), states, tile_grads, static_cast<A*>(task.partial_sums),
-                                   task.add_to_partial, static_cast<T*>(task.grad_input), task.subtract_grad_out};
+  const BlockBackward<T> arguments{.grid = grid_of(c.shape),
+                                   .batch = static_cast<int>(c.batch),
+                                   .blocks = blocks,
+                                   .inner_steps = c.inner_steps,
+                                   .normalize = c.normalize,
+                                   .eps = static_cast<A>(c.eps),
+                                   .activation = c.activation,
+                                   .parameters = typed<T>(task.parameters),
+                                   .input = field_of<T>(task.input),
+                                   .grad_out = static_cast<const T*>(task.grad_out),
+                                   .states = states,
+                                   .tile_grads = states + int64_t{parts} * c.inner_steps * c.shape.cells(),
+                                   .partial = static_cast<A*>(task.partial_sums),
+                                   .add_to_partial = task.add_to_partial,
+                                   .grad_input = static_cast<T*>(task.grad_input),
+                                   .subtract_grad_out = task.subtract_grad_out};
   error = launch("block_backward", &block_backward_kernel<T, Gated, Resident>, dim3(blocks.count, parts),
                  block_threads(blocks), bytes(c.block), stream, arguments);
   if (!error.empty()) return error;

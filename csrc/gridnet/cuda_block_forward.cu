@@ -1,7 +1,6 @@
 // One step where blocks matter: several inner steps against a shell that stays as it was, or standardised inputs.
 // A CTA owns a block of the grid and walks over its part of the batch; inner steps go back and forth between two tiles.
 #include "cuda_blocks.cuh"
-#include "cuda_kernels.h"
 
 namespace zoo::gridnet::cuda {
 namespace {
@@ -15,7 +14,7 @@ struct BlockForward {
   bool normalize;
   Accum<T> eps;
   Activation activation;
-  const T *weight, *bias, *residual_scale;
+  StepInputs<T> parameters;
   Field<T> input;
   T* out;
   Moments<Accum<T>>* moments;  // [batch, blocks * warps] or null
@@ -35,15 +34,15 @@ __global__ void __launch_bounds__(kBlockThreads) block_forward_kernel(BlockForwa
   const auto each_cell = [&](auto f) { for_each_cell<Resident>(a.grid, box, side, f); };
 
   Column<A, 1, kDepth> column;  // only when Resident
-  A bias[kDepth];
+  A bias[kDepth] = {};
   if constexpr (Resident) {
     each_cell([&](BlockCell own) {
       column.load([&](int, int channel, int i) {
-        return static_cast<A>(a.weight[int64_t{i * kDepth + channel} * cells + own.cell]);
+        return static_cast<A>(a.parameters.weight[int64_t{i * kDepth + channel} * cells + own.cell]);
       });
 #pragma unroll
       for (int channel = 0; channel < kDepth; ++channel) {
-        bias[channel] = static_cast<A>(a.bias[int64_t{channel} * cells + own.cell]);
+        bias[channel] = static_cast<A>(a.parameters.bias[int64_t{channel} * cells + own.cell]);
       }
     });
   }
@@ -71,14 +70,14 @@ __global__ void __launch_bounds__(kBlockThreads) block_forward_kernel(BlockForwa
           for (int channel = 0; channel < kDepth; ++channel) pre[0][channel] = bias[channel];
           column.accumulate(inputs, own.position, box.hy, box.hx, pre);
         } else {
-          pre_activations(a.weight, a.bias, cells, box, inputs, own, pre[0]);
+          pre_activations(a.parameters.weight, a.parameters.bias, cells, box, inputs, own, pre[0]);
         }
         const A before = now[own.position], value = activate(a.activation, pre[0][0]);
         if constexpr (Gated) {
           const A gate = sigmoid(pre[0][1]);
           next[own.position] = gate * before + (A(1) - gate) * value;
         } else {
-          next[own.position] = before + static_cast<A>(a.residual_scale[own.cell]) * value;
+          next[own.position] = before + static_cast<A>(a.parameters.residual_scale[own.cell]) * value;
         }
       });
       __syncthreads();
@@ -124,14 +123,18 @@ std::string run(const ForwardTask& task, void* stream) {
   std::string error = check_shared_memory("forward pass", c.block, bytes);
   if (!error.empty()) return error;
   const Blocks blocks = blocks_of(c);
-  const auto as = [](const void* p) { return static_cast<const T*>(p); };
-  const Field<T> input{as(task.input.values), static_cast<const Stats<A>*>(task.input.stats),
-                       as(task.input.norm_weight), as(task.input.norm_bias)};
-  const BlockForward<T> arguments{grid_of(c.shape), static_cast<int>(c.batch), blocks, c.inner_steps, c.normalize,
-                                  static_cast<A>(c.eps), c.activation, as(task.parameters.weight),
-                                  as(task.parameters.bias), as(task.parameters.residual_scale), input,
-                                  static_cast<T*>(task.out), static_cast<Moments<A>*>(task.moments),
-                                  task.outer_residual};
+  const BlockForward<T> arguments{.grid = grid_of(c.shape),
+                                  .batch = static_cast<int>(c.batch),
+                                  .blocks = blocks,
+                                  .inner_steps = c.inner_steps,
+                                  .normalize = c.normalize,
+                                  .eps = static_cast<A>(c.eps),
+                                  .activation = c.activation,
+                                  .parameters = typed<T>(task.parameters),
+                                  .input = field_of<T>(task.input),
+                                  .out = static_cast<T*>(task.out),
+                                  .moments = static_cast<Moments<A>*>(task.moments),
+                                  .outer_residual = task.outer_residual};
   const dim3 ctas(blocks.count, batch_parts(c.batch, blocks.count, kWantedCtas, 65535));
   return launch("block_forward", &block_forward_kernel<T, Gated, Resident>, ctas, block_threads(blocks),
                 bytes(c.block), stream, arguments);

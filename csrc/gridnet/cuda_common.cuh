@@ -134,8 +134,9 @@ std::string launch(const char* name, void (*kernel)(Parameters...), dim3 grid, i
     return "CUDA kernel " + std::string(name) + " did not start: " + cudaGetErrorString(status);
   };
   if (shared > kSharedWithoutAsking) {
-    const cudaError_t status = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                                    cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
+    const cudaError_t status =
+        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(shared));
     if (status != cudaSuccess) return failed(status);
   }
   LAUNCH(kernel, grid, dim3(threads), shared, stream, Parameters(arguments)...);

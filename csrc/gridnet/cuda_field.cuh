@@ -2,6 +2,7 @@
 // with a one-cell shell in shared memory.
 #pragma once
 #include "cuda_common.cuh"
+#include "cuda_kernels.h"
 
 namespace zoo::gridnet::cuda {
 
@@ -23,6 +24,18 @@ struct Field {
     return (value - s.mean) * s.rstd * static_cast<A>(norm_weight[cell]) + static_cast<A>(norm_bias[cell]);
   }
 };
+
+template <class T>
+Field<T> field_of(const StateView& view) {
+  const auto as = [](const void* p) { return static_cast<const T*>(p); };
+  return {as(view.values), static_cast<const Stats<Accum<T>>*>(view.stats), as(view.norm_weight), as(view.norm_bias)};
+}
+
+template <class T>
+StepInputs<T> typed(const StepInputs<void>& inputs) {
+  const auto as = [](const void* p) { return static_cast<const T*>(p); };
+  return {as(inputs.weight), as(inputs.bias), as(inputs.residual_scale), as(inputs.x)};
+}
 
 // A box of cells and its one-cell shell, laid out [z][y][x] with sides (z+2), (y+2), (x+2).
 struct Box {

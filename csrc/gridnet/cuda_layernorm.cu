@@ -1,6 +1,5 @@
 // LayerNorm over a whole grid, per sample: statistics in two stages (groups of cells, then the sample), the
 // normalisation itself, and its gradients. Every sum is in a fixed order.
-#include "cuda_kernels.h"
 #include "cuda_field.cuh"
 
 namespace zoo::gridnet::cuda {
@@ -116,12 +115,6 @@ __global__ void norm_backward_kernel(Field<T> input, const T* grad, const T* car
   grad_in[i] = static_cast<T>(carried == nullptr ? through : static_cast<A>(carried[i]) + through);
 }
 
-template <class T>
-Field<T> field_of(const StateView& view) {
-  const auto as = [](const void* p) { return static_cast<const T*>(p); };
-  return {as(view.values), static_cast<const Stats<Accum<T>>*>(view.stats), as(view.norm_weight), as(view.norm_bias)};
-}
-
 dim3 ctas_for(int64_t threads) { return dim3(static_cast<unsigned>(ceil_div(threads, kThreads))); }
 
 int64_t norm_sum_groups(const NormTask& task) { return ceil_div(task.cells, kThreads) * (kThreads / kWarp); }
@@ -145,7 +138,8 @@ std::string finish_stats(const NormTask& task, const void* moments_in, int64_t g
   return with_type(task.dtype, [&](auto zero) {
     using A = Accum<decltype(zero)>;
     return launch("finish_stats", &finish_stats_kernel<A>, dim3(static_cast<unsigned>(task.batch)), kThreads, 0, stream,
-                  static_cast<const Moments<A>*>(moments_in), groups, static_cast<A>(eps), static_cast<Stats<A>*>(stats));
+                  static_cast<const Moments<A>*>(moments_in), groups, static_cast<A>(eps),
+                  static_cast<Stats<A>*>(stats));
   });
 }
 

@@ -45,7 +45,8 @@ std::string check(const StepConfig& config) {
   return {};
 }
 
-std::string step_forward(Dtype dtype, const StepConfig& config, const StepInputs<void>& inputs, void* out, void* stream) {
+std::string step_forward(Dtype dtype, const StepConfig& config, const StepInputs<void>& inputs, void* out,
+                         void* stream) {
   const std::string error = check(config);
   if (!error.empty()) return error;
   const StateView x{inputs.x, nullptr, nullptr, nullptr};

@@ -2,7 +2,6 @@
 //   parameters: recomputes the step, writes the gradient of every pre-activation, and sums the gradients of the
 //               parameters in registers over the CTA's part of the batch;
 //   input:      gathers at every cell what its neighbours owe it, as a stencil with mirrored weights.
-#include "cuda_kernels.h"
 #include "cuda_tiles.cuh"
 
 namespace zoo::gridnet::cuda {
@@ -23,7 +22,7 @@ struct TileBackward {
   int batch;
   Tiling tiling;
   Activation activation;
-  const T *weight, *bias, *residual_scale;
+  StepInputs<T> parameters;
   Field<T> input;
   const T* grad_out;
   Accum<T>* passed;   // [planes, batch, cells]
@@ -46,14 +45,14 @@ __global__ void __launch_bounds__(kTileThreads) tile_backward_parameters_kernel(
 
   Column<A, kParameterCells, kDepth> column;
   column.load([&](int, int channel, int i) {
-    return static_cast<A>(a.weight[int64_t{i * kDepth + channel} * cells + mine.cell]);
+    return static_cast<A>(a.parameters.weight[int64_t{i * kDepth + channel} * cells + mine.cell]);
   });
   A bias[kDepth];
 #pragma unroll
   for (int channel = 0; channel < kDepth; ++channel) {
-    bias[channel] = static_cast<A>(a.bias[int64_t{channel} * cells + mine.cell]);
+    bias[channel] = static_cast<A>(a.parameters.bias[int64_t{channel} * cells + mine.cell]);
   }
-  const A scale = Gated ? A(1) : static_cast<A>(a.residual_scale[mine.cell]);
+  const A scale = Gated ? A(1) : static_cast<A>(a.parameters.residual_scale[mine.cell]);
   A sums[kPlanes] = {};
 
   box.map_cells(a.grid, cell_at);
@@ -129,7 +128,7 @@ __global__ void __launch_bounds__(kTileThreads) tile_backward_input_kernel(TileB
       const int position = mine.position + ((i / 9 - 1 + c) * box.hy + i / 3 % 3 - 1) * box.hx + i % 3 - 1;
       const int cell = cell_at[position];
       const int64_t from = int64_t{(kNeighbours - 1 - i) * kDepth + channel} * cells;
-      return cell < 0 ? A(0) : static_cast<A>(a.weight[from + cell]);
+      return cell < 0 ? A(0) : static_cast<A>(a.parameters.weight[from + cell]);
     });
   }
 
@@ -173,14 +172,18 @@ std::string run(const BackwardTask& task, void* stream) {
   constexpr int64_t kWantedCtas = 1056;  // eight for each multiprocessor of an H100
   const StepConfig& c = task.config;
   const Grid grid = grid_of(c.shape);
-  const auto as = [](const void* p) { return static_cast<const T*>(p); };
-  const Field<T> input{as(task.input.values), static_cast<const Stats<A>*>(task.input.stats),
-                       as(task.input.norm_weight), as(task.input.norm_bias)};
-  TileBackward<T> arguments{grid, static_cast<int>(c.batch), parameter_tiling(c), c.activation,
-                            as(task.parameters.weight), as(task.parameters.bias), as(task.parameters.residual_scale),
-                            input, as(task.grad_out), static_cast<A*>(task.workspace),
-                            static_cast<A*>(task.partial_sums), task.add_to_partial,
-                            static_cast<T*>(task.grad_input), task.subtract_grad_out};
+  TileBackward<T> arguments{.grid = grid,
+                            .batch = static_cast<int>(c.batch),
+                            .tiling = parameter_tiling(c),
+                            .activation = c.activation,
+                            .parameters = typed<T>(task.parameters),
+                            .input = field_of<T>(task.input),
+                            .grad_out = static_cast<const T*>(task.grad_out),
+                            .passed = static_cast<A*>(task.workspace),
+                            .partial = static_cast<A*>(task.partial_sums),
+                            .add_to_partial = task.add_to_partial,
+                            .grad_input = static_cast<T*>(task.grad_input),
+                            .subtract_grad_out = task.subtract_grad_out};
   const auto shared = [&](int tiles) { return arguments.tiling.positions() * (tiles * sizeof(A) + sizeof(int)); };
   std::string error = launch("tile_backward_parameters", &tile_backward_parameters_kernel<T, Gated>,
                              dim3(arguments.tiling.tiles, tile_backward_parts(c)), arguments.tiling.threads, shared(2),

@@ -1,7 +1,6 @@
 // One step where blocks do not matter: out = x + scale * act(bias + sum_i w_i x_i), or its gated form.
 // A CTA owns a tile of cells, holds their weights in registers and walks over its part of the batch with two
 // tiles in shared memory: one is read while the next sample is loaded into the other.
-#include "cuda_kernels.h"
 #include "cuda_tiles.cuh"
 
 namespace zoo::gridnet::cuda {
@@ -17,7 +16,7 @@ struct TileForward {
   int batch;
   Tiling tiling;
   Activation activation;
-  const T *weight, *bias, *residual_scale;
+  StepInputs<T> parameters;
   Field<T> input;
   T* out;
   Moments<Accum<T>>* moments;  // [batch, tiles * warps] or null
@@ -37,7 +36,8 @@ __global__ void __launch_bounds__(kTileThreads) tile_forward_kernel(TileForward<
 
   Column<A, kCells, kDepth> column;
   column.load([&](int c, int channel, int i) {
-    return c < mine.count ? static_cast<A>(a.weight[int64_t{i * kDepth + channel} * cells + mine.cell + c * layer]) : A(0);
+    const int64_t plane = int64_t{i * kDepth + channel} * cells;
+    return c < mine.count ? static_cast<A>(a.parameters.weight[plane + mine.cell + c * layer]) : A(0);
   });
   A bias[kCells][kDepth], scale[kCells];
 #pragma unroll
@@ -45,9 +45,9 @@ __global__ void __launch_bounds__(kTileThreads) tile_forward_kernel(TileForward<
     const int64_t cell = mine.cell + (c < mine.count ? c * layer : 0);
 #pragma unroll
     for (int channel = 0; channel < kDepth; ++channel) {
-      bias[c][channel] = static_cast<A>(a.bias[int64_t{channel} * cells + cell]);
+      bias[c][channel] = static_cast<A>(a.parameters.bias[int64_t{channel} * cells + cell]);
     }
-    scale[c] = Gated ? A(1) : static_cast<A>(a.residual_scale[cell]);
+    scale[c] = Gated ? A(1) : static_cast<A>(a.parameters.residual_scale[cell]);
   }
 
   box.map_cells(a.grid, cell_at);
@@ -110,21 +110,25 @@ std::string run(const ForwardTask& task, void* stream) {
   const StepConfig& c = task.config;
   const Grid grid = grid_of(c.shape);
   const Tiling tiling = plan_tiling(grid, c.batch, kColumnCells<Gated>);
-  const auto as = [](const void* p) { return static_cast<const T*>(p); };
-  const Field<T> input{as(task.input.values), static_cast<const Stats<A>*>(task.input.stats),
-                       as(task.input.norm_weight), as(task.input.norm_bias)};
-  const TileForward<T> arguments{grid, static_cast<int>(c.batch), tiling, c.activation, as(task.parameters.weight),
-                                 as(task.parameters.bias), as(task.parameters.residual_scale), input,
-                                 static_cast<T*>(task.out), static_cast<Moments<A>*>(task.moments), task.outer_residual};
+  const TileForward<T> arguments{.grid = grid,
+                                 .batch = static_cast<int>(c.batch),
+                                 .tiling = tiling,
+                                 .activation = c.activation,
+                                 .parameters = typed<T>(task.parameters),
+                                 .input = field_of<T>(task.input),
+                                 .out = static_cast<T*>(task.out),
+                                 .moments = static_cast<Moments<A>*>(task.moments),
+                                 .outer_residual = task.outer_residual};
   const size_t shared = tiling.positions() * (2 * sizeof(A) + sizeof(int));
-  const dim3 grid_of_ctas(tiling.tiles, batch_parts(c.batch, tiling.tiles, kWantedCtas, 65535));
-  return launch("tile_forward", &tile_forward_kernel<T, Gated>, grid_of_ctas, tiling.threads, shared, stream, arguments);
+  const dim3 ctas(tiling.tiles, batch_parts(c.batch, tiling.tiles, kWantedCtas, 65535));
+  return launch("tile_forward", &tile_forward_kernel<T, Gated>, ctas, tiling.threads, shared, stream, arguments);
 }
 
 }  // namespace
 
 int64_t tile_forward_groups(const StepConfig& config) {
-  const Tiling tiling = plan_tiling(grid_of(config.shape), config.batch, config.gated ? kColumnCells<true> : kColumnCells<false>);
+  const int column = config.gated ? kColumnCells<true> : kColumnCells<false>;
+  const Tiling tiling = plan_tiling(grid_of(config.shape), config.batch, column);
   return int64_t{tiling.tiles} * (tiling.threads / kWarp);
 }
 

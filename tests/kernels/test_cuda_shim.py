@@ -78,8 +78,8 @@ def reference_evolution(e: Evolution, t: Sequence[Tensor]) -> Tensor:
         )  # fmt: skip
     weight, bias, scale, x, norm_weight, norm_bias = t
     return reference.gridnet_evolve(
-        weight, bias, scale, norm_weight, norm_bias, x, e.outer_steps, s.inner_steps, s.block, s.eps, s.normalize,
-        s.activation, e.norm_eps, e.outer_residual,
+        weight, bias, scale, norm_weight, norm_bias, x, e.outer_steps, s.inner_steps, s.block, s.eps,
+        s.normalize, s.activation, e.norm_eps, e.outer_residual,
     )  # fmt: skip
 
 

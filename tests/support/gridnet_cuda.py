@@ -136,8 +136,8 @@ class KernelError(Exception):
 class GridnetCuda:
     """The entry points of csrc/gridnet/cuda.h.
 
-    Inputs and gradients are ``[weight, bias, residual_scale or None, x]``, with ``norm_weight, norm_bias`` after them
-    for an evolution.
+    Inputs and gradients are ``[weight, bias, residual_scale or None, x]``, with ``norm_weight, norm_bias``
+    after them for an evolution.
     """
 
     def __init__(self, library: Path) -> None:

@@ -50,8 +50,8 @@ size_t evolve_backward_workspace_bytes(int dtype, const cuda::EvolveConfig* conf
   return cuda::evolve_backward_workspace_bytes(Dtype(dtype), *config);
 }
 
-const char* evolve_forward(int dtype, const cuda::EvolveConfig* config, const void* const* inputs, void* out, void* saved,
-                           void* workspace) {
+const char* evolve_forward(int dtype, const cuda::EvolveConfig* config, const void* const* inputs, void* out,
+                           void* saved, void* workspace) {
   return keep(
       cuda::evolve_forward(Dtype(dtype), *config, evolve_inputs(inputs), out, saved, workspace, nullptr));
 }
