@@ -1,4 +1,4 @@
-// The only file that knows Python. Tensors come as addresses (a DLPack tensor costs ten times as much per call):
+// The only file (with bindings_cuda.h) that knows Python. Tensors come as addresses (a DLPack tensor costs ten times as much per call):
 // zoo/kernels checks shape, dtype, device and layout before any of them is taken. 0 stands for a tensor that is absent.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/array.h>
@@ -11,6 +11,9 @@
 
 #include "gridnet/cpu.h"
 #include "workspace.h"
+#ifdef ZOO_CUDA
+#include "bindings_cuda.h"
+#endif
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -74,5 +77,10 @@ NB_MODULE(_kernels, m) {
   m.def("current_isa", &current_isa);
   m.def("set_isa", &set_isa, "name"_a);
   m.def("keep_freed_memory", &zoo::keep_freed_memory);
+#ifdef ZOO_CUDA
+  m.attr("cuda_built") = true;
+  cuda_binding::bind(m);
+#else
   m.attr("cuda_built") = false;
+#endif
 }

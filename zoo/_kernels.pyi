@@ -38,3 +38,22 @@ def backward_float(
 def backward_double(
     config: EvolveConfig, inputs: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
 ) -> None: ...
+
+# Only when cuda_built. Addresses are device memory; dtype is cuda.h's Dtype.
+def cuda_saved_bytes(config: EvolveConfig, dtype: int, /) -> int: ...
+def cuda_forward_workspace_bytes(config: EvolveConfig, dtype: int, training: bool, /) -> int: ...
+def cuda_backward_workspace_bytes(config: EvolveConfig, dtype: int, /) -> int: ...
+def cuda_forward(
+    config: EvolveConfig, dtype: int, inputs: Sequence[int], out: int, saved: int, workspace: int, stream: int, /
+) -> None: ...
+def cuda_backward(
+    config: EvolveConfig,
+    dtype: int,
+    inputs: Sequence[int],
+    saved: int,
+    grad_out: int,
+    grads: Sequence[int],
+    workspace: int,
+    stream: int,
+    /,
+) -> None: ...

@@ -46,6 +46,25 @@ struct EvolveConfig {
   ZOO_HD int kept_steps() const { return (outer_steps - 1) / segment; }  // the input itself is not counted
 };
 
+// The tensors of a single step.
+template <class T>
+struct StepInputs {
+  const T* weight;
+  const T* bias;
+  const T* residual_scale;  // null when gated
+  const T* x;               // [batch, m, n, k]
+};
+
+template <class T>
+struct StepGrads {
+  const T* grad_out;  // [batch, m, n, k]
+  T* weight;
+  T* bias;
+  T* residual_scale;  // null when gated
+  T* x;
+};
+
+// The tensors of an evolution.
 template <class T>
 struct Inputs {
   const T* weight;          // [sets, 27, (2,) m, n, k]

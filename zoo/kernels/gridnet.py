@@ -154,8 +154,8 @@ def _check_options(
     autocast = torch.is_autocast_enabled(x.device.type)
     if not x.is_floating_point():
         raise TypeError(f"x must be a floating-point tensor, found {x.dtype}")
-    if x.device.type == "cpu" and x.dtype not in CPU_DTYPES and backend.mode() == "compiled" and not autocast:
-        raise TypeError(f"x must be float32 or float64 on the CPU, found {x.dtype}")
+    if backend.mode() == "compiled":
+        _check_device(x, autocast)
     grid = (x.shape[1], x.shape[2], x.shape[3])
     if block < 1 or any(axis % block or axis < 1 for axis in grid):
         raise ValueError(f"block must be a positive divisor of every axis of the grid {list(grid)}, found {block}")
@@ -167,6 +167,19 @@ def _check_options(
         if not value > 0:
             raise ValueError(f"{name} must be greater than 0, found {value}")
     return grid
+
+
+def _check_device(x: Tensor, autocast: bool) -> None:
+    kind = x.device.type
+    if kind == "cpu" and x.dtype not in CPU_DTYPES and not autocast:
+        raise TypeError(f"x must be float32 or float64 on the CPU, found {x.dtype}")
+    if kind == "cuda" and not backend.compiled().cuda_built:
+        raise ValueError(
+            f"x is on {x.device}, but this cellzoo was built without CUDA kernels; reinstall it with nvcc on the PATH "
+            "and ZOO_CUDA=ON, move the model to the CPU, or set ZOO_KERNELS=reference"
+        )
+    if kind not in ("cpu", "cuda", "meta"):
+        raise ValueError(f"the gridnet kernels run on cpu and cuda, x is on {x.device}; ZOO_KERNELS=reference runs there")
 
 
 def _check_sets(weight: Tensor, outer_steps: int, recompute: int) -> int:

@@ -17,6 +17,7 @@ from zoo.kernels import backend
 
 ACTIVATION_CODES = {"silu": 0, "relu": 1, "leaky_relu": 2, "tanh": 3}
 CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
+CUDA_DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
 
 
 class Options(NamedTuple):
@@ -72,12 +73,16 @@ def _kernel_config(
     )
 
 
-def _kept_size(config: Any, x: Tensor, needed: bool) -> int:
-    """Elements that the forward pass keeps for the backward pass."""
+def _new_kept(config: Any, x: Tensor, needed: bool) -> Tensor:
+    """Memory for what the forward pass keeps for the backward pass, empty where nothing is needed."""
+    kernels, on_cuda = backend.compiled(), x.device.type == "cuda"
     if not needed or x.shape[0] == 0:
-        return 0
-    size: int = getattr(backend.compiled(), f"kept_size_{CPU_DTYPES[x.dtype]}")(config, torch.get_num_threads())
-    return size
+        size = 0
+    elif on_cuda:
+        size = kernels.cuda_saved_bytes(config, CUDA_DTYPES[x.dtype])
+    else:
+        size = getattr(kernels, f"kept_size_{CPU_DTYPES[x.dtype]}")(config, torch.get_num_threads())
+    return x.new_empty(size, dtype=torch.uint8 if on_cuda else x.dtype)
 
 
 def _address(tensor: Tensor | None) -> int:
@@ -107,7 +112,7 @@ def _evolve(
     options = Options(outer_steps, inner_steps, block, eps, normalize, activation, norm_eps, outer_residual, recompute)
     config = _kernel_config(residual_scale, norm_weight, x, weight.shape[0], options)
     out = torch.empty_like(x)
-    kept = x.new_empty(_kept_size(config, x, keep and norm_weight is not None))
+    kept = _new_kept(config, x, keep and norm_weight is not None)
     if x.shape[0] > 0:
         tensors = (weight, bias, residual_scale, norm_weight, norm_bias, x)
         forward = getattr(backend.compiled(), f"forward_{CPU_DTYPES[x.dtype]}")
@@ -127,9 +132,9 @@ def _(
 ) -> tuple[Tensor, Tensor]:
     options, keep = Options(*rest[:-1]), rest[-1]
     if not keep or norm_weight is None:
-        return torch.empty_like(x), x.new_empty(0)
+        return torch.empty_like(x), _new_kept(None, x, False)
     config = _kernel_config(residual_scale, norm_weight, x, weight.shape[0], options)
-    return torch.empty_like(x), x.new_empty(_kept_size(config, x, True))
+    return torch.empty_like(x), _new_kept(config, x, True)
 
 
 @custom_op("zoo::gridnet_evolve_backward", mutates_args=(), device_types="cpu")
@@ -163,6 +168,60 @@ def _evolve_backward(
     grad_out = grad_out.contiguous()
     inputs, outputs = [_address(t) for t in tensors], [_address(g) for g in grads]
     backward(config, inputs, _address(kept), _address(grad_out), outputs, torch.get_num_threads())
+    return [g for g in grads if g is not None]
+
+
+@_evolve.register_kernel("cuda")
+def _(
+    weight: Tensor,
+    bias: Tensor,
+    residual_scale: Tensor | None,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    x: Tensor,
+    *rest: Any,
+) -> tuple[Tensor, Tensor]:
+    config = _kernel_config(residual_scale, norm_weight, x, weight.shape[0], Options(*rest[:-1]))
+    training = rest[-1] and norm_weight is not None
+    out, kept = torch.empty_like(x), _new_kept(config, x, training)
+    if x.shape[0] > 0:
+        kernels, dtype = backend.compiled(), CUDA_DTYPES[x.dtype]
+        tensors = (weight, bias, residual_scale, norm_weight, norm_bias, x)
+        inputs = [_address(t) for t in tensors]
+        with torch.cuda.device(x.device):
+            size = kernels.cuda_forward_workspace_bytes(config, dtype, training)
+            workspace = x.new_empty(size, dtype=torch.uint8)
+            stream = torch.cuda.current_stream().cuda_stream
+            kernels.cuda_forward(config, dtype, inputs, _address(out), _address(kept), _address(workspace), stream)
+    return out, kept
+
+
+@_evolve_backward.register_kernel("cuda")
+def _(
+    weight: Tensor,
+    bias: Tensor,
+    residual_scale: Tensor | None,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    x: Tensor,
+    kept: Tensor,
+    grad_out: Tensor,
+    *rest: Any,
+) -> list[Tensor]:
+    tensors = (weight, bias, residual_scale, norm_weight, norm_bias, x)
+    if x.shape[0] == 0:
+        return [torch.zeros_like(t) for t in tensors if t is not None]
+    grads = [None if t is None else torch.empty_like(t) for t in tensors]
+    config = _kernel_config(residual_scale, norm_weight, x, weight.shape[0], Options(*rest))
+    kernels, dtype = backend.compiled(), CUDA_DTYPES[x.dtype]
+    grad_out = grad_out.contiguous()
+    inputs, outputs = [_address(t) for t in tensors], [_address(g) for g in grads]
+    with torch.cuda.device(x.device):
+        workspace = x.new_empty(kernels.cuda_backward_workspace_bytes(config, dtype), dtype=torch.uint8)
+        stream = torch.cuda.current_stream().cuda_stream
+        kernels.cuda_backward(
+            config, dtype, inputs, _address(kept), _address(grad_out), outputs, _address(workspace), stream
+        )
     return [g for g in grads if g is not None]
 
 

@@ -1,0 +1,423 @@
+// Runs plain CUDA C++ kernels on the CPU, to test their logic where there is no GPU.
+//
+//   g++ -std=c++20 -O1 -pthread -include tests/support/cuda_shim.h -x c++ kernel.cu
+//
+// Every CUDA thread is a fiber; the CTAs of a launch are spread over OS threads. It checks what a GPU does not:
+//   - a barrier or warp operation that some thread never reaches aborts and names that thread;
+//   - CUDASHIM_SEED=n in the environment shuffles the order of threads between barriers: a missing __syncthreads shows
+//     as a wrong result;
+//   - device and shared memory start as NaN;
+//   - -DCUDASHIM_OSTHREADS makes every CUDA thread an OS thread, one CTA at a time: slow, for -fsanitize=thread.
+// CUDASHIM_SHARED_BYTES sets the shared memory a CTA may have, CUDASHIM_THREADS the OS threads. Fibers switch by a few
+// instructions on x86-64 and by ucontext elsewhere or with -DCUDASHIM_UCONTEXT.
+// Not covered: __half, cooperative groups, asynchronous copies, tensor cores.
+#pragma once
+#define ZOO_CUDA_SHIM
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#if defined(CUDASHIM_OSTHREADS)
+#include <barrier>
+#elif !defined(__x86_64__) && !defined(CUDASHIM_UCONTEXT)
+#define CUDASHIM_UCONTEXT
+#endif
+#if defined(CUDASHIM_UCONTEXT)
+#include <ucontext.h>
+#endif
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#if defined(CUDASHIM_OSTHREADS)
+#define __shared__ static
+#else
+#define __shared__ thread_local
+#endif
+
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+  uint64_t count() const { return uint64_t{x} * y * z; }
+};
+struct uint3 {
+  unsigned x, y, z;
+};
+
+namespace shim {
+
+constexpr unsigned kWarp = 32;
+constexpr unsigned kMostThreads = 1024;
+
+inline uint3 unflatten(uint64_t i, const dim3& size) {
+  return {unsigned(i % size.x), unsigned(i / size.x % size.y), unsigned(i / size.x / size.y)};
+}
+
+enum class State : uint8_t { ready, at_barrier, at_warp_op, done };
+
+struct Fiber {
+#if defined(CUDASHIM_UCONTEXT)
+  ucontext_t context;
+#else
+  void* stack_pointer = nullptr;
+#endif
+  uint3 index{};
+  unsigned id = 0;
+  State state = State::ready;
+  uint32_t mask = 0;  // lanes of the warp operation it waits in
+};
+
+struct Cta {
+  uint3 index{};
+  dim3 threads, ctas;
+  char* shared = nullptr;
+  std::vector<Fiber> fibers;
+  std::vector<std::array<uint64_t, kWarp>> exchange;  // a slot per lane of every warp
+  std::function<void()>* body = nullptr;
+  unsigned live = 0;
+#if defined(CUDASHIM_UCONTEXT)
+  ucontext_t scheduler;
+#else
+  void* scheduler = nullptr;
+#endif
+};
+
+inline thread_local Cta* cta;
+inline thread_local Fiber* self;
+
+// Shared memory of a CTA, filled with NaN. No byte more than asked for, so that AddressSanitizer sees an overrun.
+class SharedMemory {
+ public:
+  explicit SharedMemory(size_t bytes) : bytes_(bytes), memory_(new char[bytes]) {}
+  char* fresh() {
+    memset(memory_.get(), 0xff, bytes_);
+    return memory_.get();
+  }
+
+ private:
+  size_t bytes_;
+  std::unique_ptr<char[]> memory_;
+};
+
+inline unsigned environment(const char* name, unsigned otherwise) {
+  const char* value = getenv(name);
+  return value != nullptr ? unsigned(atoi(value)) : otherwise;
+}
+
+#if defined(CUDASHIM_OSTHREADS)
+
+inline std::unique_ptr<std::barrier<>> cta_barrier, warp_barrier[kMostThreads / kWarp];
+
+inline void wait(State state) {
+  if (state == State::at_barrier) return cta_barrier->arrive_and_wait();
+  warp_barrier[self->id / kWarp]->arrive_and_wait();  // takes operations of whole warps only
+}
+
+inline void begin_cta(Cta& block, uint64_t i, SharedMemory& shared) {
+  const unsigned count = unsigned(block.threads.count());
+  block.index = unflatten(i, block.ctas);
+  block.shared = shared.fresh();
+  cta_barrier = std::make_unique<std::barrier<>>(count);
+  for (unsigned w = 0; w * kWarp < count; ++w) {
+    warp_barrier[w] = std::make_unique<std::barrier<>>(std::min(kWarp, count - w * kWarp));
+  }
+}
+
+template <class F>
+int launch(dim3 ctas, dim3 threads, size_t shared_bytes, F body) {
+  const unsigned count = unsigned(threads.count());
+  if (count == 0 || count > kMostThreads) return 9;
+  SharedMemory shared(shared_bytes);
+  Cta block;
+  block.threads = threads;
+  block.ctas = ctas;
+  block.fibers.resize(count);
+  block.exchange.resize((count + kWarp - 1) / kWarp);
+  std::barrier<> between_ctas(count);
+  std::vector<std::thread> workers;
+  for (unsigned t = 0; t < count; ++t) {
+    workers.emplace_back([&, t] {
+      cta = &block;
+      self = &block.fibers[t];
+      self->index = unflatten(t, threads);
+      self->id = t;
+      for (uint64_t i = 0; i < ctas.count(); ++i) {
+        between_ctas.arrive_and_wait();
+        if (t == 0) begin_cta(block, i, shared);
+        between_ctas.arrive_and_wait();
+        body();
+        warp_barrier[t / kWarp]->arrive_and_drop();
+        cta_barrier->arrive_and_drop();
+      }
+    });
+  }
+  for (auto& worker : workers) worker.join();
+  return 0;
+}
+
+#else
+
+constexpr size_t kStackBytes = 64 * 1024;
+
+#if !defined(CUDASHIM_UCONTEXT)
+
+// Saves the callee-saved registers, swaps stacks and returns on the other one: a few nanoseconds.
+asm(R"(
+.text
+.weak shim_switch
+.type shim_switch,@function
+shim_switch:
+  push %rbp
+  push %rbx
+  push %r12
+  push %r13
+  push %r14
+  push %r15
+  mov %rsp,(%rdi)
+  mov %rsi,%rsp
+  pop %r15
+  pop %r14
+  pop %r13
+  pop %r12
+  pop %rbx
+  pop %rbp
+  ret
+.size shim_switch,.-shim_switch
+)");
+extern "C" void shim_switch(void** save, void* to);
+
+inline void leave(Fiber& fiber) { shim_switch(&fiber.stack_pointer, cta->scheduler); }
+inline void enter(Fiber& fiber) { shim_switch(&cta->scheduler, fiber.stack_pointer); }
+
+[[noreturn]] inline void fiber_main() {
+  (*cta->body)();
+  self->state = State::done;
+  --cta->live;
+  leave(*self);
+  abort();
+}
+
+inline void prepare(Fiber& fiber, char* stack, size_t bytes) {
+  constexpr int kSavedRegisters = 6;
+  void** top = reinterpret_cast<void**>((reinterpret_cast<uintptr_t>(stack) + bytes) & ~uintptr_t{15});
+  *--top = nullptr;  // keeps the stack aligned as after a call
+  *--top = reinterpret_cast<void*>(fiber_main);
+  top -= kSavedRegisters;
+  std::fill(top, top + kSavedRegisters, nullptr);
+  fiber.stack_pointer = top;
+}
+
+#else
+
+inline void leave(Fiber& fiber) { swapcontext(&fiber.context, &cta->scheduler); }
+inline void enter(Fiber& fiber) { swapcontext(&cta->scheduler, &fiber.context); }
+
+inline void fiber_main() {
+  (*cta->body)();
+  self->state = State::done;
+  --cta->live;
+  leave(*self);
+}
+
+inline void prepare(Fiber& fiber, char* stack, size_t bytes) {
+  getcontext(&fiber.context);
+  fiber.context.uc_stack.ss_sp = stack;
+  fiber.context.uc_stack.ss_size = bytes;
+  fiber.context.uc_link = nullptr;
+  makecontext(&fiber.context, fiber_main, 0);
+}
+
+#endif
+
+inline void wait(State state) {
+  self->state = state;
+  leave(*self);
+}
+
+[[noreturn]] inline void die_of_deadlock() {
+  fprintf(stderr, "cuda_shim: deadlock in CTA (%u,%u,%u)\n", cta->index.x, cta->index.y, cta->index.z);
+  for (const Fiber& f : cta->fibers) {
+    if (f.state == State::done) continue;
+    const char* where = f.state == State::at_barrier ? "__syncthreads" : "a warp operation";
+    fprintf(stderr, "  thread (%u,%u,%u) waits at %s that another thread never reaches\n", f.index.x, f.index.y,
+            f.index.z, where);
+    break;
+  }
+  abort();
+}
+
+// Wakes the warp groups all of whose lanes have arrived with the same mask.
+inline bool release_warp_operations() {
+  std::vector<Fiber>& fibers = cta->fibers;
+  bool woke = false;
+  for (Fiber& first : fibers) {
+    const unsigned base = first.id / kWarp * kWarp;
+    const bool leads = (first.mask & ((1u << (first.id - base)) - 1)) == 0;
+    if (first.state != State::at_warp_op || !leads) continue;
+    const uint32_t mask = first.mask;
+    bool complete = true;
+    for (unsigned lane = 0; lane < kWarp; ++lane) {
+      if ((mask >> lane & 1) == 0) continue;
+      const unsigned id = base + lane;
+      complete &= id < fibers.size() && fibers[id].state == State::at_warp_op && fibers[id].mask == mask;
+    }
+    if (!complete) continue;
+    for (unsigned lane = 0; lane < kWarp; ++lane) {
+      if (mask >> lane & 1) fibers[base + lane].state = State::ready;
+    }
+    woke = true;
+  }
+  return woke;
+}
+
+// Wakes everyone once all threads that still run are at the barrier; threads that returned do not count.
+inline bool release_barrier() {
+  const auto waiting = std::count_if(cta->fibers.begin(), cta->fibers.end(),
+                                     [](const Fiber& f) { return f.state == State::at_barrier; });
+  if (cta->live == 0 || unsigned(waiting) != cta->live) return false;
+  for (Fiber& f : cta->fibers) {
+    if (f.state == State::at_barrier) f.state = State::ready;
+  }
+  return true;
+}
+
+inline void run_cta(Cta& block, char* stacks, unsigned seed) {
+  cta = &block;
+  const unsigned count = unsigned(block.threads.count());
+  block.fibers.assign(count, Fiber{});
+  block.exchange.resize((count + kWarp - 1) / kWarp);
+  block.live = count;
+  for (unsigned t = 0; t < count; ++t) {
+    constexpr size_t kStagger = 192;  // keeps the tops of the stacks out of one cache set
+    block.fibers[t].index = unflatten(t, block.threads);
+    block.fibers[t].id = t;
+    prepare(block.fibers[t], stacks + t * kStackBytes, kStackBytes - t % 61 * kStagger);
+  }
+  std::vector<unsigned> order(count);
+  std::iota(order.begin(), order.end(), 0u);
+  std::minstd_rand random(seed);
+  while (block.live > 0) {
+    bool ran = false;
+    if (seed != 0) std::shuffle(order.begin(), order.end(), random);
+    for (unsigned t : order) {
+      if (block.fibers[t].state != State::ready) continue;
+      ran = true;
+      self = &block.fibers[t];
+      enter(*self);
+    }
+    const bool woke_warps = release_warp_operations(), woke_all = release_barrier();
+    if (!ran && !woke_warps && !woke_all && block.live > 0) die_of_deadlock();
+  }
+}
+
+template <class F>
+int launch(dim3 ctas, dim3 threads, size_t shared_bytes, F body) {
+  const unsigned count = unsigned(threads.count());
+  if (count == 0 || count > kMostThreads) return 9;
+  const unsigned seed = environment("CUDASHIM_SEED", 0);
+  std::function<void()> kernel = body;
+  std::atomic<uint64_t> next{0};
+  const auto work = [&] {
+    const std::unique_ptr<char[]> stacks(new char[count * kStackBytes]);
+    SharedMemory shared(shared_bytes);
+    Cta block;
+    block.threads = threads;
+    block.ctas = ctas;
+    block.body = &kernel;
+    for (uint64_t i; (i = next++) < ctas.count();) {
+      block.index = unflatten(i, ctas);
+      block.shared = shared.fresh();
+      run_cta(block, stacks.get(), seed != 0 ? seed + 7919 * unsigned(i) + 1 : 0);
+    }
+  };
+  std::vector<std::thread> workers;
+  const unsigned wanted = environment("CUDASHIM_THREADS", std::max(1u, std::thread::hardware_concurrency()));
+  for (unsigned i = 0; i < std::min<uint64_t>(wanted, ctas.count()); ++i) workers.emplace_back(work);
+  for (auto& worker : workers) worker.join();
+  return 0;
+}
+
+#endif
+
+template <class T>
+T shuffle(uint32_t mask, T value, unsigned source) {
+  static_assert(sizeof(T) <= sizeof(uint64_t));
+  auto& slots = cta->exchange[self->id / kWarp];
+  memcpy(&slots[self->id % kWarp], &value, sizeof value);
+  self->mask = mask;
+  wait(State::at_warp_op);
+  T result = value;
+  if (source < kWarp && (mask >> source & 1)) memcpy(&result, &slots[source], sizeof result);
+  wait(State::at_warp_op);
+  return result;
+}
+
+}  // namespace shim
+
+#define threadIdx (shim::self->index)
+#define blockIdx (shim::cta->index)
+#define blockDim (shim::cta->threads)
+#define gridDim (shim::cta->ctas)
+
+#define DYNSHARED(T, name) T* name = reinterpret_cast<T*>(shim::cta->shared)
+#define LAUNCH(kernel, grid, block, shared, stream, ...) \
+  (static_cast<void>(stream),                            \
+   cuda_shim_status = shim::launch(grid, block, shared, [=] { kernel(__VA_ARGS__); }))
+
+inline void __syncthreads() { shim::wait(shim::State::at_barrier); }
+
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
+  return shim::shuffle(mask, value, (shim::self->id % shim::kWarp) ^ unsigned(lane_mask));
+}
+
+// bfloat16 storage, rounded to nearest even.
+struct __nv_bfloat16 {
+  uint16_t bits;
+  __nv_bfloat16() = default;
+  explicit __nv_bfloat16(float value) {
+    uint32_t word;
+    memcpy(&word, &value, sizeof word);
+    bits = std::isnan(value) ? 0x7fff : uint16_t((word + 0x7fff + (word >> 16 & 1)) >> 16);
+  }
+  operator float() const {
+    const uint32_t word = uint32_t{bits} << 16;
+    float value;
+    memcpy(&value, &word, sizeof value);
+    return value;
+  }
+};
+
+using std::max;
+using std::min;
+using std::sqrt;
+
+using cudaError_t = int;
+constexpr cudaError_t cudaSuccess = 0;
+enum { cudaFuncAttributeMaxDynamicSharedMemorySize, cudaDevAttrMaxSharedMemoryPerBlockOptin };
+
+inline thread_local cudaError_t cuda_shim_status = cudaSuccess;
+inline cudaError_t cudaGetLastError() { return std::exchange(cuda_shim_status, cudaSuccess); }
+inline const char* cudaGetErrorString(cudaError_t) { return "too many or no threads"; }
+inline cudaError_t cudaGetDevice(int* device) { return *device = 0; }
+inline cudaError_t cudaDeviceGetAttribute(int* value, int, int) {
+  constexpr unsigned kSharedBytesOfH100 = 232448;
+  *value = int(shim::environment("CUDASHIM_SHARED_BYTES", kSharedBytesOfH100));
+  return cudaSuccess;
+}
+inline cudaError_t cudaFuncSetAttribute(const void*, int, int) { return cudaSuccess; }

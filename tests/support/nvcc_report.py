@@ -1,0 +1,164 @@
+"""What nvcc says about the gridnet kernels: registers and spills. Prints the table of docs/cuda.md:
+
+python -m tests.support.nvcc_report
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.gridnet_cuda import CSRC, cuda_sources
+
+ARCHITECTURES = ("sm_80", "sm_90")
+_STORAGE = {"f": "float", "d": "double", "6__half": "half", "13__nv_bfloat16": "bfloat16"}
+_SHARED_PER_SM = {"sm_80": 164 * 1024, "sm_90": 228 * 1024}
+_KERNEL = re.compile(r"\d+([a-z_]+)_kernelI(f|d|6__half|13__nv_bfloat16)((?:Lb[01]E)*)E")
+_ROW = re.compile(r"^\| `(?P<name>[^`]+)` \| (?P<counts>(?:\d+ \| ){4})")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel for one architecture."""
+
+    name: str
+    """As in the table: ``tile_forward float gated``."""
+    architecture: str
+    registers: int
+    static_shared: int
+    spilled: int
+    """Bytes stored to and loaded from local memory."""
+
+
+def compile_report(architectures: Iterable[str] = ARCHITECTURES) -> list[Kernel]:
+    """Compile every gridnet .cu file with ``nvcc -Xptxas -v``, two at a time; raises on a compiler error."""
+    targets = [f"-gencode=arch=compute_{a[3:]},code={a}" for a in architectures]
+
+    def compile_one(source: Path) -> list[Kernel]:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [
+                "nvcc",
+                "-std=c++20",
+                "-Xptxas",
+                "-v",
+                *targets,
+                "-c",
+                str(source),
+                "-o",
+                f"{folder}/o",
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"nvcc failed on {source.relative_to(CSRC)}:\n{done.stdout}{done.stderr}")
+        return parse(done.stderr)
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        reports = list(pool.map(compile_one, cuda_sources()))
+    return sorted((k for report in reports for k in report), key=lambda k: (k.name, k.architecture))
+
+
+def parse(ptxas_output: str) -> list[Kernel]:
+    """The kernels in the output of ``ptxas -v``."""
+    kernels = []
+    for entry in ptxas_output.split("Compiling entry function ")[1:]:
+        mangled, architecture = re.match(r"'(\S+)' for '(sm_\w+)'", entry).groups()  # type: ignore[union-attr]
+        registers = int(re.search(r"Used (\d+) registers", entry)[1])  # type: ignore[index]
+        shared = re.search(r"(\d+) bytes smem", entry)
+        spilled = sum(int(n) for n in re.findall(r"(\d+) bytes spill (?:stores|loads)", entry))
+        kernels.append(
+            Kernel(_readable(mangled), architecture, registers, int(shared[1]) if shared else 0, spilled)
+        )
+    return kernels
+
+
+def _readable(mangled: str) -> str:
+    found = _KERNEL.search(mangled)
+    if found is None:
+        raise ValueError(f"kernel {mangled} is named differently from what this report knows")
+    name, storage, flags = found.groups()
+    chosen = re.findall(r"Lb([01])E", flags)
+    words = [name, _STORAGE[storage]]
+    if chosen:
+        words.append("gated" if chosen[0] == "1" else "plain")
+    if len(chosen) > 1:
+        words.append("resident" if chosen[1] == "1" else "streaming")
+    return " ".join(words)
+
+
+def launch_shape(name: str) -> tuple[int, int]:
+    """Threads and bytes of dynamic shared memory per CTA, for a large batch of 32^3 grids with block 8."""
+    kernel, storage, *kind = name.split()
+    size, gated = 8 if storage == "double" else 4, "gated" in kind
+    tiles = 4 if kernel == "tile_backward_input" and gated else 2
+    if kernel.startswith("tile_"):
+        one_cell = kernel == "tile_backward_parameters" or gated
+        positions = (2 + 2 if one_cell else 4 + 2) * (4 + 2) * (32 + 2)
+        return 256, positions * (tiles * size + 4)
+    if kernel == "block_forward":
+        return 512, 10**3 * (2 * size + 4)
+    if kernel == "block_backward":
+        return 512, 10**3 * (2 * size + 4) + (2 if gated else 1) * 8**3 * size
+    return 256, 0
+
+
+def occupancy(kernel: Kernel) -> float:
+    """Part of a multiprocessor's 64 warps that can be resident."""
+    threads, dynamic = launch_shape(kernel.name)
+    warps = threads // 32
+    registers_per_warp = -(-kernel.registers // 8) * 8 * 32
+    by_registers = 65536 // registers_per_warp // warps
+    reserved = 1024
+    by_shared = _SHARED_PER_SM[kernel.architecture] // (dynamic + kernel.static_shared + reserved)
+    return min(by_registers, by_shared, 64 // warps, 32) * warps / 64
+
+
+def table(kernels: list[Kernel]) -> str:
+    """Markdown, a row per kernel, sm_80 and sm_90 side by side."""
+    lines = [
+        "| kernel | registers sm_80 | registers sm_90 | spilled bytes sm_80 | spilled bytes sm_90 "
+        "| threads | shared bytes | occupancy sm_80 | occupancy sm_90 |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    by_name: dict[str, dict[str, Kernel]] = {}
+    for kernel in kernels:
+        by_name.setdefault(kernel.name, {})[kernel.architecture] = kernel
+    for name, of in by_name.items():
+        a, h = of["sm_80"], of["sm_90"]
+        threads, dynamic = launch_shape(name)
+        lines.append(
+            f"| `{name}` | {a.registers} | {h.registers} | {a.spilled} | {h.spilled} "
+            f"| {threads} | {dynamic + h.static_shared} | {occupancy(a):.0%} | {occupancy(h):.0%} |"
+        )
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A row of the table in docs/cuda.md, by architecture."""
+
+    registers: dict[str, int]
+    spilled: dict[str, int]
+
+
+def recorded(markdown: str) -> dict[str, Recorded]:
+    """The rows of ``table`` found in a page."""
+    rows = {}
+    for line in markdown.splitlines():
+        found = _ROW.match(line)
+        if found is None:
+            continue
+        counts = [int(c) for c in found["counts"].split(" | ")[:4]]
+        rows[found["name"]] = Recorded(
+            dict(zip(ARCHITECTURES, counts[:2], strict=True)),
+            dict(zip(ARCHITECTURES, counts[2:], strict=True)),
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    print(table(compile_report()))
