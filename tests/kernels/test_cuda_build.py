@@ -52,15 +52,12 @@ def test_forward_kernels_do_not_spill(kernels: list[Kernel]) -> None:
 
 
 @pytest.mark.slow
-def test_kernels_need_no_more_than_the_table_records(
-    kernels: list[Kernel], table: dict[str, Recorded]
-) -> None:
+def test_kernels_need_no_more_than_the_table_records(kernels: list[Kernel], table: dict[str, Recorded]) -> None:
     assert {k.name for k in kernels} == set(table)
     assert {k.architecture for k in kernels} == set(ARCHITECTURES)
     grown = [
         k
         for k in kernels
-        if k.registers > table[k.name].registers[k.architecture]
-        or k.spilled > table[k.name].spilled[k.architecture]
+        if k.registers > table[k.name].registers[k.architecture] or k.spilled > table[k.name].spilled[k.architecture]
     ]
     assert grown == []

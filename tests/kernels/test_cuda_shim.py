@@ -45,9 +45,7 @@ def step_inputs(step: Step, grid: Grid, batch: int, dtype: torch.dtype) -> list[
     return [weight, torch.randn(*channels, *grid, dtype=dtype), scale, torch.randn(batch, *grid, dtype=dtype)]
 
 
-def evolution_inputs(
-    step: Step, sets: int, grid: Grid, batch: int, dtype: torch.dtype
-) -> list[Tensor | None]:
+def evolution_inputs(step: Step, sets: int, grid: Grid, batch: int, dtype: torch.dtype) -> list[Tensor | None]:
     """``[weight, bias, residual_scale, x, norm_weight, norm_bias]`` at random."""
     parts = [step_inputs(step, grid, batch + i, dtype) for i in range(sets)]
     stacked = [
@@ -63,9 +61,7 @@ def reference_step(step: Step, t: Sequence[Tensor]) -> Tensor:
         weight, bias, x = t
         return reference.gated_gridnet_step(weight, bias, x, s.inner_steps, s.block, s.activation)
     weight, bias, scale, x = t
-    return reference.gridnet_step(
-        weight, bias, scale, x, s.inner_steps, s.block, s.eps, s.normalize, s.activation
-    )
+    return reference.gridnet_step(weight, bias, scale, x, s.inner_steps, s.block, s.eps, s.normalize, s.activation)
 
 
 def reference_evolution(e: Evolution, t: Sequence[Tensor]) -> Tensor:
@@ -93,9 +89,7 @@ def assert_equal(got: Sequence[Tensor | None], want: Sequence[Tensor], dtype: to
         assert error <= TOLERANCE[dtype], f"tensor {i} of {len(want)} is off by {error:.2e}"
 
 
-def check_step(
-    gridnet: GridnetCuda, step: Step, grid: Grid, batch: int, dtype: torch.dtype = torch.float64
-) -> None:
+def check_step(gridnet: GridnetCuda, step: Step, grid: Grid, batch: int, dtype: torch.dtype = torch.float64) -> None:
     """Output and every gradient against autograd through the reference."""
     inputs = step_inputs(step, grid, batch, dtype)
     leaves = _leaves(inputs)
@@ -138,9 +132,7 @@ KINDS = {
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
-def test_a_step_and_its_gradients_equal_the_reference(
-    gridnet: GridnetCuda, step: Step, activation: str
-) -> None:
+def test_a_step_and_its_gradients_equal_the_reference(gridnet: GridnetCuda, step: Step, activation: str) -> None:
     check_step(gridnet, replace(step, activation=activation), (3, 6, 9), batch=3)
 
 
@@ -217,9 +209,7 @@ def test_the_evolution_is_right_in_every_storage_type_and_batch(
         check_evolution(gridnet, Evolution(step, 2, outer_residual), 1, (3, 3, 6), batch, dtype)
 
 
-@pytest.mark.parametrize(
-    ("outer_steps", "segment"), [(1, 1), (1, 4), (5, 1), (5, 2), (5, 3), (5, 5), (5, 7), (6, 3)]
-)
+@pytest.mark.parametrize(("outer_steps", "segment"), [(1, 1), (1, 4), (5, 1), (5, 2), (5, 3), (5, 5), (5, 7), (6, 3)])
 def test_recomputing_between_kept_states_changes_no_gradient(
     gridnet: GridnetCuda, outer_steps: int, segment: int
 ) -> None:
@@ -291,9 +281,7 @@ def test_a_block_too_large_for_shared_memory_names_the_largest_that_fits(
         (Evolution(Step(), segment=0), "segment is 0, must be at least 1"),
     ],
 )
-def test_what_the_kernels_cannot_do_is_one_line(
-    gridnet: GridnetCuda, evolution: Evolution, message: str
-) -> None:
+def test_what_the_kernels_cannot_do_is_one_line(gridnet: GridnetCuda, evolution: Evolution, message: str) -> None:
     inputs = evolution_inputs(evolution.step, 1, (3, 3, 3), 1, torch.float32)
     with pytest.raises(KernelError, match=message):
         gridnet.evolve(evolution, inputs, training=False)
@@ -336,9 +324,7 @@ def test_every_kernel_runs_clean_under_a_sanitizer(sanitizer: str, tmp_path: Pat
     ("sanitizer", "fault", "report"),
     [("thread", "missing_barrier", "data race"), ("address", "overrun", "heap-buffer-overflow")],
 )
-def test_the_sanitizers_see_into_shared_memory(
-    sanitizer: str, fault: str, report: str, tmp_path: Path
-) -> None:
+def test_the_sanitizers_see_into_shared_memory(sanitizer: str, fault: str, report: str, tmp_path: Path) -> None:
     program = compile_with_shim(tmp_path / "faults", [SUPPORT / "shim_faults.cu"], SANITIZERS[sanitizer])
     done = run_program(program, fault)
     assert done.returncode != 0

@@ -160,16 +160,12 @@ class GridnetCuda:
         self._call("step_forward", x, step.config(x), _pointers(inputs), _pointer(out))
         return out
 
-    def step_backward(
-        self, step: Step, inputs: Sequence[Tensor | None], grad_out: Tensor
-    ) -> list[Tensor | None]:
+    def step_backward(self, step: Step, inputs: Sequence[Tensor | None], grad_out: Tensor) -> list[Tensor | None]:
         x = _present(inputs[3])
         config = step.config(x)
         grads = [None if t is None else torch.full_like(t, torch.nan) for t in inputs]
         workspace = self._memory("step_backward_workspace", x, config)
-        self._call(
-            "step_backward", x, config, _pointers(inputs), _pointers([grad_out, *grads]), _pointer(workspace)
-        )
+        self._call("step_backward", x, config, _pointers(inputs), _pointers([grad_out, *grads]), _pointer(workspace))
         return grads
 
     def evolve(

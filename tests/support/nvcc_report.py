@@ -70,9 +70,7 @@ def parse(ptxas_output: str) -> list[Kernel]:
         registers = int(re.search(r"Used (\d+) registers", entry)[1])  # type: ignore[index]
         shared = re.search(r"(\d+) bytes smem", entry)
         spilled = sum(int(n) for n in re.findall(r"(\d+) bytes spill (?:stores|loads)", entry))
-        kernels.append(
-            Kernel(_readable(mangled), architecture, registers, int(shared[1]) if shared else 0, spilled)
-        )
+        kernels.append(Kernel(_readable(mangled), architecture, registers, int(shared[1]) if shared else 0, spilled))
     return kernels
 
 

@@ -179,7 +179,9 @@ def _check_device(x: Tensor, autocast: bool) -> None:
             "and ZOO_CUDA=ON, move the model to the CPU, or set ZOO_KERNELS=reference"
         )
     if kind not in ("cpu", "cuda", "meta"):
-        raise ValueError(f"the gridnet kernels run on cpu and cuda, x is on {x.device}; ZOO_KERNELS=reference runs there")
+        raise ValueError(
+            f"the gridnet kernels run on cpu and cuda, x is on {x.device}; ZOO_KERNELS=reference runs there"
+        )
 
 
 def _check_sets(weight: Tensor, outer_steps: int, recompute: int) -> int:
