@@ -58,6 +58,16 @@ void backward(const EvolveConfig& config, const Addresses& inputs, uintptr_t kep
                      threads);
 }
 
+int64_t multiply_adds(int64_t rounds, int threads) {
+  nb::gil_scoped_release release;
+  return run_multiply_adds(rounds, threads);
+}
+
+void triad(uintptr_t out, uintptr_t a, uintptr_t b, int64_t n, int threads) {
+  nb::gil_scoped_release release;
+  run_triad(pointer<float>(out), pointer<const float>(a), pointer<const float>(b), n, threads);
+}
+
 template <class T>
 void bind(nb::module_& m, const std::string& dtype) {
   m.def(("kept_size_" + dtype).c_str(), &kept_size<T>, "config"_a, "threads"_a);
@@ -76,6 +86,8 @@ NB_MODULE(_kernels, m) {
   m.def("usable_isas", &usable_isas);
   m.def("current_isa", &current_isa);
   m.def("set_isa", &set_isa, "name"_a);
+  m.def("multiply_adds", &multiply_adds, "rounds"_a, "threads"_a);
+  m.def("triad", &triad, "out"_a, "a"_a, "b"_a, "n"_a, "threads"_a);
   m.def("keep_freed_memory", &zoo::keep_freed_memory);
 #ifdef ZOO_CUDA
   m.attr("cuda_built") = true;

@@ -12,6 +12,7 @@ import click
 from rich.markup import escape
 
 import sdk
+from zoo.bench_cli import bench
 from zoo.report import print_table, progress_console
 
 # What a user can cause and mend: one line each. Anything else is a bug, and says so.
@@ -61,6 +62,9 @@ _DATA_DIR = click.option(
 @click.version_option(sdk.__version__, prog_name="zoo")
 def cli(debug: bool) -> None:
     """Train, measure and use networks that organise themselves from local rules."""
+
+
+cli.add_command(bench)
 
 
 @cli.command("list")

@@ -96,7 +96,7 @@ def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
     started = time.perf_counter()
     # What else a learner draws depends on the round alone, so that a resumed run draws the same.
     set_seed(derive_seed(run.recipe.train.seed, 2, run.step), device_specific=True)
-    means = _train_steps(run, stream, end)
+    means = train_steps(run, stream, end)
     validation = _evaluate(run, run.data.validation)
     run.seconds += time.perf_counter() - started
     record = {
@@ -114,7 +114,7 @@ def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
     run.log.round(record)
 
 
-def _train_steps(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> dict[str, float]:
+def train_steps(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> dict[str, float]:
     """Steps up to ``end``; the means of loss and logs over them."""
     settings = run.recipe.train
     sums: dict[str, Tensor] = {}

@@ -64,6 +64,25 @@ void set_isa(const std::string& name) {
   throw std::invalid_argument("unknown or unusable instruction set '" + name + "'; this machine has: " + names);
 }
 
+int64_t run_multiply_adds(int64_t rounds, int threads) {
+  std::lock_guard<std::mutex> lock(call_mutex);
+  const IsaKernels& isa = *in_use().kernels;
+  volatile float sink;
+  auto body = [&](const Team&) {
+    const float total = isa.multiply_add(rounds);
+    if (total == 0) sink = total;  // never: it keeps the work from being left out
+  };
+  parallel(clamp_threads(threads), body);
+  return rounds * isa.flops_per_round * clamp_threads(threads);
+}
+
+void run_triad(float* out, const float* a, const float* b, int64_t n, int threads) {
+  std::lock_guard<std::mutex> lock(call_mutex);
+  const IsaKernels& isa = *in_use().kernels;
+  auto body = [&](const Team& team) { isa.triad(out, a, b, team.begin(n), team.end(n)); };
+  parallel(clamp_threads(threads), body);
+}
+
 template <class T>
 const Kernels<T>& kernels() {
   if constexpr (sizeof(T) == sizeof(float)) return in_use().kernels->of_float;

@@ -14,6 +14,12 @@ std::vector<std::string> usable_isas();
 std::string current_isa();
 void set_isa(const std::string& name);
 
+// Float32 multiply-adds from registers, the same on every thread; how many floating-point operations they were.
+int64_t run_multiply_adds(int64_t rounds, int threads);
+
+// out = a + 3 b for n floats in memory, each thread its contiguous part.
+void run_triad(float* out, const float* a, const float* b, int64_t n, int threads);
+
 // Elements of the buffer that a forward pass fills for the backward pass.
 template <class T>
 int64_t kept_size(const EvolveConfig& config, int threads);

@@ -1,6 +1,7 @@
 // Compiled once per instruction set (CMakeLists.txt): picks the tile width and instantiates the kernels.
 #include "cpu_evolve.h"  // first: brings simd.h before cell.h
 
+#include "../peak.h"
 #include "cpu_isa.h"
 
 namespace zoo::ZOO_ISA {
@@ -73,6 +74,9 @@ bool backward(const EvolveConfig& c, const Inputs<T>& in, const T* kept, const T
 }  // namespace
 
 const gridnet::IsaKernels kKernels = {{kept_size<float>, forward<float>, backward<float>},
-                                      {kept_size<double>, forward<double>, backward<double>}};
+                                      {kept_size<double>, forward<double>, backward<double>},
+                                      kFlopsPerRound,
+                                      multiply_add,
+                                      triad};
 
 }  // namespace zoo::ZOO_ISA

@@ -16,6 +16,9 @@ struct Kernels {
 struct IsaKernels {
   Kernels<float> of_float;
   Kernels<double> of_double;
+  int64_t flops_per_round;  // of multiply_add; both are in peak.h
+  float (*multiply_add)(int64_t rounds);
+  void (*triad)(float* out, const float* a, const float* b, int64_t begin, int64_t end);
 };
 
 }  // namespace zoo::gridnet

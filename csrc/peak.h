@@ -1,0 +1,33 @@
+// What the machine can do at best, to measure the kernels against: multiply-adds from registers, and streaming
+// through memory. Compiled once per instruction set, like the kernels (gridnet/cpu_isa.cpp).
+#pragma once
+#include <cstdint>
+
+#include "simd.h"
+
+namespace zoo::ZOO_ISA {
+
+constexpr int kChains = 12;  // independent sums: enough to hide the latency of a multiply-add, few enough for 16 registers
+
+constexpr int64_t kFlopsPerRound = int64_t{2} * kChains * kLanes<float>;
+
+// `rounds` rounds of kChains vector multiply-adds in float32. The result only keeps the work from being left out.
+inline float multiply_add(int64_t rounds) {
+  Vec<float> sums[kChains];
+  for (int i = 0; i < kChains; ++i) sums[i] = splat(1.0f + 0.01f * static_cast<float>(i));
+  const Vec<float> factor = splat(0.999f), term = splat(0.001f);
+  for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kChains; ++i) sums[i] = sums[i] * factor + term;
+  }
+  float total = 0;
+  for (int i = 0; i < kChains; ++i) total += sum_lanes<float>(sums[i]);
+  return total;
+}
+
+// out = a + 3 b over [begin, end).
+inline void triad(float* __restrict out, const float* __restrict a, const float* __restrict b, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) out[i] = a[i] + 3.0f * b[i];
+}
+
+}  // namespace zoo::ZOO_ISA

@@ -1,0 +1,173 @@
+"""`zoo bench kernels`: gridnet's kernels beside their baselines and the machine's limits, in useful GFLOP/s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from zoo.bench.cases import Case, standard_cases, sweep_cases
+from zoo.bench.contenders import COMPILED, EAGER, REFERENCE, choose_isas, make_calls, ours
+from zoo.bench.limits import Limits
+from zoo.bench.machine import machine_facts
+from zoo.bench.report import Report, Table
+from zoo.bench.timing import Spread, interleave
+from zoo.kernels import backend
+
+Say = Callable[[str], None]
+
+
+def bench_kernels(
+    *,
+    grid: tuple[int, int, int] | None = None,
+    batch: int | None = None,
+    outer: int | None = None,
+    threads: int | None = None,
+    isas: Sequence[str] = (),
+    quick: bool = False,
+    sweep: bool = False,
+    say: Say = lambda line: None,
+) -> Report:
+    """Measure step and evolution, forward and training (None: 32x32x32, batch 64, 12 steps; tiny if ``quick``).
+
+    ``quick`` takes few samples, leaves torch.compile out and gives figures that only show that everything runs.
+    ``sweep`` adds other shapes and variants. ``threads`` and the instruction set are as before afterwards. Raises
+    BenchError for an unusable instruction set and for contenders that do not compute the same.
+    """
+    chosen = choose_isas(isas)
+    kernels, threads_before, isa_before = backend.compiled(), torch.get_num_threads(), backend.compiled().current_isa()
+    backend.keep_freed_memory()  # as training does; it serves every contender
+    cases = standard_cases(grid or ((8, 8, 8) if quick else (32, 32, 32)), batch or (4 if quick else 64),
+                           outer or (2 if quick else 12))  # fmt: skip
+    try:
+        torch.set_num_threads(threads or threads_before)
+        kernels.set_isa(chosen[0])
+        facts = machine_facts()
+        limits = Limits(kernels.usable_isas(), quick)
+        names = [*map(ours, chosen), *([] if quick else [COMPILED]), EAGER, REFERENCE]
+        rows, skipped = _measure(cases, names, limits, quick, say)
+        swept = _measure(sweep_cases(quick), [ours(chosen[0]), EAGER], limits, quick, say)[0] if sweep else []
+    finally:
+        torch.set_num_threads(threads_before)
+        kernels.set_isa(isa_before)
+    if quick:
+        skipped[COMPILED] = "--quick leaves torch.compile out, which takes minutes"
+    peaks, bandwidth = limits.peaks(), limits.bandwidth()
+    for table in (rows, swept):
+        _relate(table, max(peak.median for peak in peaks.values()), bandwidth.median)
+    return Report(
+        kind="kernels",
+        subject="",
+        machine=facts,
+        settings={"quick": quick, "grid": list(cases[0].grid), "batch": cases[0].batch, "outer": cases[-1].outer},
+        facts={
+            "peak_gflops": {isa: asdict(peak) for isa, peak in peaks.items()},
+            "bandwidth_gbytes": asdict(bandwidth),
+            "skipped": skipped,
+        },
+        results={"results": rows, **({"sweep": swept} if sweep else {})},
+    )
+
+
+def _measure(
+    cases: Sequence[Case], names: Sequence[str], limits: Limits, quick: bool, say: Say
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    rows, skipped = [], {}
+    for case in cases:
+        say(f"{case.name}, {case.setting}")
+        calls, missing = make_calls(case, names)
+        skipped |= missing
+        for _ in range(1 if quick else 3):
+            limits.sample()
+        timings = interleave(calls, rounds=3 if quick else 9, budget=1 if quick else 10)
+        limits.sample()
+        rows += [_row(case, name, seconds) for name, seconds in timings.items()]
+    return rows, skipped
+
+
+def _row(case: Case, contender: str, seconds: Spread) -> dict[str, Any]:
+    flops = case.flops()
+    return {
+        "case": case.name,
+        "setting": case.setting,
+        **asdict(case),
+        "grid": "x".join(map(str, case.grid)),
+        "contender": contender,
+        "seconds": seconds.median,
+        "seconds_min": seconds.low,
+        "seconds_max": seconds.high,
+        "samples": seconds.samples,
+        "flops": flops,
+        "bytes": case.bytes(),
+        "gflops": flops / seconds.median / 1e9,
+        "gflops_min": flops / seconds.high / 1e9,
+        "gflops_max": flops / seconds.low / 1e9,
+    }
+
+
+def _relate(rows: list[dict[str, Any]], peak: float, bandwidth: float) -> None:
+    """Add to every row what it is worth: against the baselines on the same case, the peak and the roofline."""
+    rates = {(row["case"], row["setting"], row["contender"]): row["gflops"] for row in rows}
+    for row in rows:
+        rate, roofline = row["gflops"], min(peak, bandwidth * row["flops"] / row["bytes"])
+        reference = rates.get((row["case"], row["setting"], REFERENCE))
+        row["times_eager_shifts"] = rate / rates[row["case"], row["setting"], EAGER]
+        row["times_reference"] = None if reference is None else rate / reference
+        row["percent_of_peak"] = 100 * rate / peak
+        row["roofline_gflops"] = roofline
+        row["percent_of_roofline"] = 100 * rate / roofline
+
+
+def tables(report: Report) -> list[Table]:
+    """The report for people."""
+    limits = [
+        {"limit": f"multiply-adds from registers, {isa}", "measured": _spread(peak, "GFLOP/s")}
+        for isa, peak in report.facts["peak_gflops"].items()
+    ]
+    limits.append({"limit": "memory (triad)", "measured": _spread(report.facts["bandwidth_gbytes"], "GB/s")})
+    shown = [Table("The machine's limits", limits)]
+    for case in dict.fromkeys(row["case"] for row in report.results["results"]):
+        rows = [row for row in report.results["results"] if row["case"] == case]
+        lines = [{"contender": row["contender"], **_figures(row)} for row in rows]
+        missing = report.facts["skipped"].items()
+        lines += [{**dict.fromkeys(lines[0], "-"), "contender": f"{name} (skipped: {why})"} for name, why in missing]
+        shown.append(Table(f"{case}, {rows[0]['setting']}".capitalize(), lines))
+    if "sweep" in report.results:
+        shown.append(Table("Other shapes and variants, evolution of 4", _sweep_lines(report.results["sweep"])))
+    return shown
+
+
+def _sweep_lines(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Ours alone; the last column holds its rate against the first setting's in the same mode."""
+    lines = []
+    first: dict[bool, float] = {}
+    for row in rows:
+        if row["contender"] != EAGER:
+            base = first.setdefault(row["training"], row["gflops"])
+            mode = "forward + backward" if row["training"] else "forward"
+            figures = _figures(row)
+            del figures["x reference"]
+            lines.append(
+                {"setting": row["setting"], "mode": mode, **figures, "of first": f"{row['gflops'] / base:.2f}"}
+            )
+    return lines
+
+
+def _figures(row: dict[str, Any]) -> dict[str, str]:
+    reference = row["times_reference"]
+    return {
+        "ms": f"{1e3 * row['seconds']:.3g}",
+        "min to max": f"{1e3 * row['seconds_min']:.3g} to {1e3 * row['seconds_max']:.3g}",
+        "GFLOP/s": f"{row['gflops']:.3g}",
+        "x eager shifts": f"{row['times_eager_shifts']:.2f}",
+        "x reference": "-" if reference is None else f"{reference:.1f}",
+        "% of peak": f"{row['percent_of_peak']:.1f}",
+        "roofline": f"{row['roofline_gflops']:.3g}",
+        "% of roofline": f"{row['percent_of_roofline']:.0f}",
+    }
+
+
+def _spread(spread: dict[str, Any], unit: str) -> str:
+    return f"{spread['median']:.3g} {unit} ({spread['low']:.3g} to {spread['high']:.3g})"

@@ -1,0 +1,54 @@
+"""Timing calls against each other on a machine that is not always equally fast."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sdk.errors import CellzooError
+
+_SHORT = 0.02  # seconds: shorter calls are repeated within a sample
+_LEAST = 3  # samples of a contender that is out of budget
+
+
+class BenchError(CellzooError):
+    """A benchmark that cannot run, or contenders that do not compute the same; one line."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of some samples, with the smallest and the largest."""
+
+    median: float
+    low: float
+    high: float
+    samples: int
+
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> Spread:
+        return cls(statistics.median(samples), min(samples), max(samples), len(samples))
+
+
+def interleave(calls: Mapping[str, Callable[[], object]], rounds: int, budget: float) -> dict[str, Spread]:
+    """Seconds per call of each, sampled in turn (A B C A B C ...), so that a slow minute falls on all alike.
+
+    Every call runs once untimed first. A short one is repeated within a sample; one that has used up ``budget``
+    seconds is left out of further rounds, after three samples at the least.
+    """
+    repeats = {name: max(1, math.ceil(_SHORT / max(_sample(call, 1), 1e-7))) for name, call in calls.items()}
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds):
+        for name, call in calls.items():
+            if turn < _LEAST or sum(samples[name]) * repeats[name] < budget:
+                samples[name].append(_sample(call, repeats[name]))
+    return {name: Spread.of(values) for name, values in samples.items()}
+
+
+def _sample(call: Callable[[], object], repeats: int) -> float:
+    started = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - started) / repeats
