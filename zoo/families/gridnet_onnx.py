@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
+from sdk.artifact import ONNX_INPUT
 from zoo.families.base import Task
-from zoo.families.onnx_graph import INPUT, GraphBuilder
+from zoo.families.onnx_graph import GraphBuilder
 
 if TYPE_CHECKING:
     from zoo.families.gridnet import Gridnet, GridnetConfig
@@ -72,7 +73,7 @@ def _groups(grid: tuple[int, int, int]) -> _Groups:
 
 def _embed(g: GraphBuilder, module: Gridnet, task: Task) -> str:
     """Images -> the initial state ``[M*N*K, B]``."""
-    x, config = INPUT, module.config
+    x, config = ONNX_INPUT, module.config
     if config.patch is not None:
         convolution = module.patch_embed
         weight, bias = (g.weight(f"patch_embed.{name}", tensor) for name, tensor in convolution.named_parameters())

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
+from sdk.artifact import ONNX_INPUT, ONNX_OUTPUT
+
 OPSET = 18
 IR_VERSION = 8
 """Old enough for onnxruntime 1.18 and everything since."""
-INPUT, OUTPUT = "input", "logits"
 
 
 class GraphBuilder:
@@ -73,12 +74,12 @@ class GraphBuilder:
 
     def model(self, name: str, output: str, input_shape: Sequence[int], classes: int) -> onnx.ModelProto:
         """The finished model: ``input [B, *input_shape]`` -> ``logits [B, classes]``, B free."""
-        self._nodes.append(helper.make_node("Identity", [output], [OUTPUT], name=OUTPUT))
+        self._nodes.append(helper.make_node("Identity", [output], [ONNX_OUTPUT], name=ONNX_OUTPUT))
         graph = helper.make_graph(
             self._nodes,
             name,
-            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", *input_shape])],
-            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", classes])],
+            [helper.make_tensor_value_info(ONNX_INPUT, TensorProto.FLOAT, ["batch", *input_shape])],
+            [helper.make_tensor_value_info(ONNX_OUTPUT, TensorProto.FLOAT, ["batch", classes])],
             list(self._initializers.values()),
         )
         return helper.make_model(
