@@ -1,0 +1,91 @@
+"""The wheel as a user gets it: built from the working tree, installed without torch, used from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PREDICT = """
+import importlib.util, json, numpy as np, sdk
+model = sdk.load("gridnet-digits"{options})
+label = model.predict(np.eye(8))
+print(json.dumps([model.backend, label in model.labels, importlib.util.find_spec("torch") is not None, sdk.__file__]))
+"""
+
+
+def run(*command: object, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    result = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    if check:
+        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+    return result
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy of what git knows, so that nothing is left in the tree."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, source / name)
+    if not (source / "README.md").exists():
+        (source / "README.md").write_text("cellzoo\n")
+    flags = ("--no-deps", "--no-build-isolation", "-C", "cmake.define.ZOO_CUDA=OFF", "--wheel-dir", out)
+    run(sys.executable, "-m", "pip", "wheel", ".", *flags, cwd=source)
+    [built] = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The python of a new environment that holds the wheel with its base dependencies."""
+    folder = tmp_path_factory.mktemp("venv")
+    run(sys.executable, "-m", "venv", folder, cwd=folder)
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
+    return python
+
+
+def test_a_base_install_has_no_torch_and_predicts_from_any_folder(installed: Path, tmp_path: Path) -> None:
+    found = json.loads(run(installed, "-c", PREDICT.format(options=""), cwd=tmp_path).stdout)
+    assert found[:3] == ["onnx", True, False]
+    assert not Path(found[3]).is_relative_to(ROOT)
+
+
+def test_the_command_of_a_base_install_says_which_extra_to_install(installed: Path, tmp_path: Path) -> None:
+    result = run(installed.parent / "zoo", "list", cwd=tmp_path, check=False)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert "pip install 'cellzoo[train]'" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_torch_backend_of_a_base_install_says_which_extra_to_install(installed: Path, tmp_path: Path) -> None:
+    code = PREDICT.format(options=", backend='torch'")
+    result = run(installed, "-c", code, cwd=tmp_path, check=False)
+    assert "pip install 'cellzoo[train]'" in result.stderr.splitlines()[-1]
+
+
+def test_with_torch_beside_it_the_wheel_runs_the_torch_backend(installed: Path, wheel: Path, tmp_path: Path) -> None:
+    """The wheel alone, with the packages of this environment visible behind it."""
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
+    python = tmp_path / "venv" / installed.parent.name / installed.name
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).stdout.strip())
+    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel, cwd=tmp_path)
+    (site / "training.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    code = PREDICT.format(options=", backend='torch'")
+    found = json.loads(run(python, "-c", code, cwd=tmp_path).stdout)
+    assert found[:3] == ["torch", True, True]
+    assert Path(found[3]).is_relative_to(site)
