@@ -22,6 +22,8 @@ from sdk.strict import check_keys, check_list, check_type, describe
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+ONNX_FILE = "model.onnx"
+ONNX_INPUT, ONNX_OUTPUT = "input", "logits"
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]*"
 _CONFIG_LIMIT = 16 * 2**20  # bytes; ImageNet's config is below 100 kB
 _SHA256 = re.compile(r"[0-9a-f]{64}")

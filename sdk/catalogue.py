@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,13 +35,20 @@ class ModelInfo:
 
 
 def load(
-    name_or_path: str | os.PathLike[str], backend: str = "auto", device: str | torch.device | None = None
+    name_or_path: str | os.PathLike[str],
+    backend: str = "auto",
+    device: str | torch.device | None = None,
+    providers: Sequence[str] | None = None,
+    threads: int | None = None,
 ) -> Model:
     """Load a bundled model by name, or any model by the path of its folder.
 
     A plain name means a bundled model or a folder of that name; when both are there it is an error that says
-    how to tell them apart. ``backend`` is "auto" or one of the model's own; ``device`` is for the torch
-    backend (default: cpu). The hash of every file that is used is verified.
+    how to tell them apart. ``backend`` is "auto" or one of the model's own, and auto means onnx where the
+    model has it. For the onnx backend, ``providers`` are any of "cpu", "cuda", "coreml" and "directml" (or
+    onnxruntime's names) in the order of preference (default: cpu) and ``threads`` is how many compute one batch
+    (default: one per core); for the torch backend, ``device`` (default: cpu). The hash of every file that is
+    used is verified.
 
     Raises LoadError when the model, backend or device is not there, ArtifactError when the model is damaged.
     """
@@ -48,7 +56,7 @@ def load(
     config = read_config(folder)
     chosen = choose_backend(config, backend)
     artifact = read_artifact(folder, files=[backend_file(chosen)])
-    return open_model(artifact, chosen, device=device)
+    return open_model(artifact, chosen, device=device, providers=providers, threads=threads)
 
 
 def list_models(family: str | None = None) -> list[ModelInfo]:

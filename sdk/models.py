@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.artifact import WEIGHTS_FILE, Artifact, ArtifactConfig
+from sdk.artifact import ONNX_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig
 from sdk.errors import CellzooError, LoadError
 from sdk.inputs import FloatArray, InputSpec
 from sdk.strict import describe
 
-# In the order "auto" prefers them: the file that an artifact must have, and the module that runs it.
-_BACKENDS = {"torch": (WEIGHTS_FILE, "sdk.torch_backend")}
+
+class _BackendInfo(NamedTuple):
+    file: str
+    """What an artifact must have for it."""
+    module: str
+    options: tuple[str, ...]
+    """What :func:`sdk.load` may pass to it."""
+
+
+# In the order "auto" prefers them.
+_BACKENDS = {
+    "onnx": _BackendInfo(ONNX_FILE, "sdk.onnx_backend", ("providers", "threads")),
+    "torch": _BackendInfo(WEIGHTS_FILE, "sdk.torch_backend", ("device",)),
+}
+_INSTALL = {"torch": "'cellzoo[train]'", "pydantic": "'cellzoo[train]'", "onnxruntime": "onnxruntime"}
 
 
 class Backend(Protocol):
@@ -95,7 +108,7 @@ class Model:
 
 def backends_of(config: ArtifactConfig) -> tuple[str, ...]:
     """The backends that have what they need in an artifact, the preferred one first."""
-    return tuple(name for name, (file, _) in _BACKENDS.items() if file in config.files)
+    return tuple(name for name, info in _BACKENDS.items() if info.file in config.files)
 
 
 def choose_backend(config: ArtifactConfig, backend: str) -> str:
@@ -111,18 +124,31 @@ def choose_backend(config: ArtifactConfig, backend: str) -> str:
 
 def backend_file(backend: str) -> str:
     """The one file beside config.json that a backend needs, as its path in the artifact."""
-    return _BACKENDS[backend][0]
+    return _BACKENDS[backend].file
 
 
 def open_model(artifact: Artifact, backend: str, **options: Any) -> Model:
-    """Run a verified artifact on a backend from :func:`choose_backend`; raises ArtifactError, LoadError."""
+    """Run a verified artifact on a backend from :func:`choose_backend`; raises ArtifactError, LoadError.
+
+    An option of another backend is refused unless it is None.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in _BACKENDS[backend].options:
+            raise LoadError(_refuse_option(backend, name))
     try:
-        module = importlib.import_module(_BACKENDS[backend][1])
+        module = importlib.import_module(_BACKENDS[backend].module)
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "pydantic"):
+        if error.name not in _INSTALL:
             raise
         raise LoadError(
             f"the {backend} backend needs {error.name}, which is not installed; "
-            "install it with `pip install 'cellzoo[train]'`"
+            f"install it with `pip install {_INSTALL[error.name]}`"
         ) from error
-    return Model(artifact.config, backend, module.open_backend(artifact, **options))
+    return Model(artifact.config, backend, module.open_backend(artifact, **given))
+
+
+def _refuse_option(backend: str, option: str) -> str:
+    owners = [name for name, info in _BACKENDS.items() if option in info.options]
+    hint = f"; {option} is for backend='{owners[0]}'" if owners else ""
+    return f"the {backend} backend takes {' and '.join(_BACKENDS[backend].options)}, not {option}{hint}"

@@ -1,91 +1,91 @@
-"""The wheel in a clean virtual environment: nothing of the checkout on the path, any working directory."""
+"""The wheel as a user gets it: built from the working tree, installed without torch, used from elsewhere."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parent.parent
+PREDICT = """
+import importlib.util, json, numpy as np, sdk
+model = sdk.load("gridnet-digits"{options})
+label = model.predict(np.eye(8))
+print(json.dumps([model.backend, label in model.labels, importlib.util.find_spec("torch") is not None, sdk.__file__]))
+"""
 
 
-def run(*command: str | Path, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+def run(*command: object, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     result = subprocess.run(
         [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
     if check:
-        assert result.returncode == 0, result.stdout + result.stderr
+        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
     return result
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the tree without CUDA and without torch at hand for the build."""
-    folder = tmp_path_factory.mktemp("wheel")
-    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout.splitlines()
-    for name in listed:
+    """Built from a copy of what git knows, so that nothing is left in the tree."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout
+    for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
-            (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / "tree" / name)
-    pip = [sys.executable, "-m", "pip", "wheel", ".", "--quiet", "--no-deps", "--no-build-isolation"]
-    run(*pip, "-C", "cmake.define.ZOO_CUDA=OFF", "--wheel-dir", folder, cwd=folder / "tree")
-    (built,) = folder.glob("cellzoo-*.whl")
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, source / name)
+    if not (source / "README.md").exists():
+        (source / "README.md").write_text("cellzoo\n")
+    flags = ("--no-deps", "--no-build-isolation", "-C", "cmake.define.ZOO_CUDA=OFF", "--wheel-dir", out)
+    run(sys.executable, "-m", "pip", "wheel", ".", *flags, cwd=source)
+    [built] = out.glob("*.whl")
     return built
 
 
 @pytest.fixture(scope="session")
-def clean_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a clean environment with the wheel and its base dependencies: no torch."""
-    folder = tmp_path_factory.mktemp("clean")
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The python of a new environment that holds the wheel with its base dependencies."""
+    folder = tmp_path_factory.mktemp("venv")
+    run(sys.executable, "-m", "venv", folder, cwd=folder)
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
-    assert run(python, "-c", "import torch", cwd=folder, check=False).returncode == 1
     return python
 
 
-@pytest.fixture
-def python_with_torch(clean_python: Path) -> Path:
-    """The same with this test run's packages behind its own, so that the torch backend has its torch."""
-    site = clean_python.parents[1] / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
-    (site / "test-run.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return clean_python
+def test_a_base_install_has_no_torch_and_predicts_from_any_folder(installed: Path, tmp_path: Path) -> None:
+    found = json.loads(run(installed, "-c", PREDICT.format(options=""), cwd=tmp_path).stdout)
+    assert found[:3] == ["onnx", True, False]
+    assert not Path(found[3]).is_relative_to(ROOT)
 
 
-def test_the_sdk_lists_models_without_torch(clean_python: Path, tmp_path: Path) -> None:
-    code = "import sdk, sys; print([m.name for m in sdk.list_models()], 'torch' in sys.modules, sdk.__file__)"
-    output = run(clean_python, "-c", code, cwd=tmp_path).stdout
-    assert "gridnet-mnist" in output
-    assert "False" in output
-    assert str(ROOT) not in output
-
-
-def test_the_zoo_command_says_what_to_install(clean_python: Path, tmp_path: Path) -> None:
-    result = run(clean_python.parent / "zoo", "list", cwd=tmp_path, check=False)
+def test_the_command_of_a_base_install_says_which_extra_to_install(installed: Path, tmp_path: Path) -> None:
+    result = run(installed.parent / "zoo", "list", cwd=tmp_path, check=False)
     assert result.returncode == 1
-    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
     assert "pip install 'cellzoo[train]'" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_bundled_model_predicts_from_any_folder(python_with_torch: Path, tmp_path: Path) -> None:
-    code = (
-        "import numpy as np, sdk, zoo\n"
-        "model = sdk.load('gridnet-mnist', backend='torch')\n"
-        "print(zoo.__file__)\n"
-        "print(model.predict(np.zeros((3, 28, 28), np.uint8)))\n"
-    )
-    output = run(python_with_torch, "-c", code, cwd=tmp_path).stdout.splitlines()
-    assert str(ROOT) not in output[0]
-    assert output[1].count("'") == 6  # three labels
+def test_the_torch_backend_of_a_base_install_says_which_extra_to_install(installed: Path, tmp_path: Path) -> None:
+    code = PREDICT.format(options=", backend='torch'")
+    result = run(installed, "-c", code, cwd=tmp_path, check=False)
+    assert "pip install 'cellzoo[train]'" in result.stderr.splitlines()[-1]
 
 
-def test_the_zoo_command_runs_from_the_wheel(python_with_torch: Path, tmp_path: Path) -> None:
-    output = run(python_with_torch.parent / "zoo", "list", cwd=tmp_path).stdout
-    assert "gridnet-imagenet" in output
+def test_with_torch_beside_it_the_wheel_runs_the_torch_backend(installed: Path, wheel: Path, tmp_path: Path) -> None:
+    """The wheel alone, with the packages of this environment visible behind it."""
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
+    python = tmp_path / "venv" / installed.parent.name / installed.name
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).stdout.strip())
+    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel, cwd=tmp_path)
+    (site / "training.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    code = PREDICT.format(options=", backend='torch'")
+    found = json.loads(run(python, "-c", code, cwd=tmp_path).stdout)
+    assert found[:3] == ["torch", True, True]
+    assert Path(found[3]).is_relative_to(site)

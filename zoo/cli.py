@@ -170,6 +170,27 @@ def train(
     click.echo(f"logs and checkpoint: {folder}")
 
 
+@cli.command()
+@click.argument("model")
+@click.option("--format", "form", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="What to write.")
+@click.option("--preprocessing", is_flag=True, help="Raw inputs in, probabilities out (with --out).")
+@click.option("--out", type=click.Path(path_type=Path), help="A file of its own (default: into the artifact).")
+@click.option("--overwrite", is_flag=True, help="Replace the file of --out if it is there.")
+@_DATA_DIR
+def export(
+    model: str, form: str, preprocessing: bool, out: Path | None, overwrite: bool, data_dir: Path | None
+) -> None:
+    """Write MODEL (a name or an artifact's folder) as ONNX, checked against torch, into its artifact or to a file."""
+    from zoo.reexport import add_onnx, export_file
+
+    if out is None and preprocessing:
+        raise click.UsageError("an artifact's file takes prepared inputs; give --out FILE for --preprocessing")
+    exported = add_onnx(model, data_dir) if out is None else export_file(model, out, preprocessing, overwrite, data_dir)
+    if exported.uncompared:
+        click.echo(f"zoo: note: not compared with torch on the test set: {exported.uncompared}", err=True)
+    click.echo(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
+
+
 @cli.command("eval")
 @click.argument("model")
 @click.option("--backend", default="auto", show_default=True, help="What runs the model.")

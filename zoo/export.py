@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -23,6 +24,7 @@ import sdk
 from sdk.artifact import (
     CONFIG_FILE,
     NAME_PATTERN,
+    ONNX_FILE,
     WEIGHTS_FILE,
     ArtifactConfig,
     FileRecord,
@@ -32,20 +34,18 @@ from sdk.artifact import (
 )
 from sdk.errors import ArtifactError, CellzooError
 from sdk.inputs import InputSpec
-from sdk.models import open_model
+from sdk.models import backends_of, open_model
 from zoo.atomic import check_creatable, replacing_folder
 from zoo.card import RECIPE_FILE, card_text
 from zoo.families.base import FamilyConfig
+from zoo.onnx import ExportError, random_inputs, write_onnx
+from zoo.splits import Split
 
 if TYPE_CHECKING:
     from zoo.train import TrainResult
 
 CARD_FILE = "README.md"
 _FREE_TO_REMOVE = {".DS_Store", "Thumbs.db"}
-
-
-class ExportError(CellzooError):
-    """An artifact that cannot be written, or that does not load back as what it was made from."""
 
 
 def write_artifact(
@@ -60,23 +60,26 @@ def write_artifact(
     provenance: dict[str, Any],
     recipe_yaml: str,
     licence: str,
+    formats: Sequence[str] = ("safetensors",),
+    test: Split | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write the artifact folder ``out`` whole or not at all, and return it.
 
-    Before it takes its place it is loaded through the SDK and must give bit-equal logits on a random batch.
+    Before it takes its place it is loaded through the SDK and must give bit-equal logits on a random batch;
+    with "onnx" among the ``formats``, so must model.onnx up to rounding, and on ``test`` the same labels.
     ``overwrite`` replaces an older artifact, which stays until the new one is there. A tensor with two names
     (tied weights) is stored under both. Raises ExportError.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}")
     out = check_writable(out, overwrite)
-    trained = _inference_copy(module)
+    trained = inference_copy(module)
     tensors = _tensors(trained)
     try:
         with replacing_folder(out) as folder:
             save_file(tensors, folder / WEIGHTS_FILE)
-            _write_text(folder / RECIPE_FILE, recipe_yaml)
+            write_text(folder / RECIPE_FILE, recipe_yaml)
             config = ArtifactConfig(
                 name=name,
                 family=model_config.family,
@@ -89,9 +92,12 @@ def write_artifact(
                 licence=licence,
                 files={},
             )
-            _write_text(folder / CARD_FILE, card_text(config))
-            _seal(folder, config)
-            _check_loads_back(folder, trained)
+            write_text(folder / CARD_FILE, card_text(config, formats))
+            config = seal(folder, config)
+            if "onnx" in formats:
+                write_onnx(folder / ONNX_FILE, trained, config, test=test)
+                seal(folder, config)
+            check_loads_back(folder, trained)
     except OSError as error:
         raise ExportError(f"cannot write {out}: {error}") from error
     return out
@@ -127,6 +133,8 @@ def export_run(result: TrainResult, out: Path, overwrite: bool = False) -> Path:
         provenance=gather_provenance(recipe_yaml, recipe.train.seed, result.steps, result.seconds, data),
         recipe_yaml=recipe_yaml,
         licence=recipe.export.licence,
+        formats=recipe.export.formats,
+        test=result.data.test,
         overwrite=overwrite,
     )
 
@@ -193,7 +201,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
         raise ExportError(f"{out} holds files that are not the model's: {', '.join(foreign)}; move them away first")
 
 
-def _inference_copy(module: nn.Module) -> nn.Module:
+def inference_copy(module: nn.Module) -> nn.Module:
     """The module as the SDK will have it: on the CPU, in eval mode, its tensors in row-major order."""
     trained = copy.deepcopy(module).cpu().eval()
     for tensor in (*trained.parameters(), *trained.buffers()):
@@ -211,26 +219,30 @@ def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
     return {name: tensor.detach().numpy() for name, tensor in state.items()}
 
 
-def _seal(folder: Path, config: ArtifactConfig) -> None:
-    """Write config.json: the config with the size and hash of every file in the folder."""
+def seal(folder: Path, config: ArtifactConfig) -> ArtifactConfig:
+    """Write config.json, the config with the size and hash of every other file in the folder, and return it."""
     files = {
         path.relative_to(folder).as_posix(): FileRecord(hash_file(path), path.stat().st_size)
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path != folder / CONFIG_FILE
     }
+    sealed = replace(config, files=files)
     try:
-        sealed = replace(config, files=files).to_json()
-        text = json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(sealed.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ExportError(f"{CONFIG_FILE} takes plain finite JSON values only: {error}") from error
-    _write_text(folder / CONFIG_FILE, text + "\n")
+    write_text(folder / CONFIG_FILE, text + "\n")
+    return sealed
 
 
-def _check_loads_back(folder: Path, trained: nn.Module) -> None:
+def check_loads_back(folder: Path, trained: nn.Module) -> None:
     """Raise ExportError unless the SDK reads the folder and computes what the trained module computes."""
     try:
-        loaded = open_model(read_artifact(folder), "torch")
-        raw = _random_batch(loaded.input_spec)
+        artifact = read_artifact(folder)
+        for backend in backends_of(artifact.config):
+            open_model(artifact, backend)
+        loaded = open_model(artifact, "torch")
+        raw = random_inputs(loaded.input_spec, 3)
         found = loaded.logits(raw)
     except CellzooError as error:
         reason = str(error).replace(f"{folder}: ", "").replace(f"{folder}{os.sep}", "")
@@ -242,13 +254,5 @@ def _check_loads_back(folder: Path, trained: nn.Module) -> None:
         raise ExportError(f"the artifact computes other logits than the trained module, apart by {gap:g}")
 
 
-def _random_batch(spec: InputSpec) -> NDArray[Any]:
-    """Three raw inputs ``[3, *shape]`` of the kind the spec takes."""
-    noise = np.random.default_rng(0)
-    if spec.kind == "image":
-        return noise.integers(0, 256, (3, *spec.shape), dtype=np.uint8)
-    return np.array(spec.mean) + np.array(spec.std) * noise.standard_normal((3, *spec.shape))
-
-
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     path.write_bytes(text.encode())

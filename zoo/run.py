@@ -183,7 +183,8 @@ def _restore(run: Run, state: dict[str, Any]) -> None:
 
 
 def _check_same_recipe(recipe: Recipe, saved: dict[str, Any]) -> None:
-    ours, theirs = _flatten(recipe.to_dict()), _flatten(saved)
+    """The export section may differ: it says what is written afterwards, not how the model is trained."""
+    ours, theirs = (_flatten({**tree, "export": {}}) for tree in (recipe.to_dict(), saved))
     differing = [
         f"{key} is {ours.get(key)}, was {theirs.get(key)}"
         for key in sorted(ours.keys() | theirs.keys())

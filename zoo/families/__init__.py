@@ -8,11 +8,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from zoo.families.base import FamilyConfig, Learner, Task
+
+if TYPE_CHECKING:
+    import onnx
 
 _MODULES = {
     "gridnet": "zoo.families.gridnet",
@@ -30,6 +33,9 @@ class Family:
     """``(config, task) -> module`` with ``forward(x) -> logits``; raises ValueError when the two do not fit."""
     learner: Callable[[nn.Module, Any], Learner]
     """``(module, config) -> learner`` that computes the losses and owns what training needs beyond the weights."""
+    onnx_graph: Callable[[Any, Task], onnx.ModelProto] | None
+    """``(module, task) -> model`` with ``input [B, *input_shape]`` -> ``logits [B, classes]``, see
+    :class:`zoo.families.onnx_graph.GraphBuilder`; None for a family that has no ONNX form."""
 
 
 def family_names() -> list[str]:

@@ -6,7 +6,7 @@ opposite face. Source: the public gridnet repository (unixpickle/gridnet).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from zoo.families import Family
 from zoo.families.base import FamilyConfig, Learner, Task
 from zoo.kernels.gridnet import gated_gridnet_evolve, gridnet_evolve
+
+if TYPE_CHECKING:
+    import onnx
 
 
 class PatchConfig(BaseModel):
@@ -140,4 +143,10 @@ def _face(config: GridnetConfig, task: Task) -> tuple[slice, slice, slice]:
     return slice(top, top + height), slice(left, left + width), slice(0, channels)
 
 
-FAMILY = Family(name="gridnet", config=GridnetConfig, build=Gridnet, learner=Learner)
+def _onnx_graph(module: Gridnet, task: Task) -> onnx.ModelProto:
+    from zoo.families.gridnet_onnx import onnx_graph  # onnx is slow to import and needed to export only
+
+    return onnx_graph(module, task)
+
+
+FAMILY = Family(name="gridnet", config=GridnetConfig, build=Gridnet, learner=Learner, onnx_graph=_onnx_graph)

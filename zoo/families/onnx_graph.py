@@ -1,0 +1,90 @@
+"""A small builder of ONNX graphs: operators called like functions, constants and weights by value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
+
+from sdk.artifact import ONNX_INPUT, ONNX_OUTPUT
+
+OPSET = 18
+IR_VERSION = 8
+"""Old enough for onnxruntime 1.18 and everything since."""
+
+
+class GraphBuilder:
+    """Collects nodes and initializers; every method returns the name of the tensor it makes."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: dict[str, onnx.TensorProto] = {}
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+
+    def op(self, operator: str, *inputs: str, **attributes: object) -> str:
+        """One node of a standard operator with one output."""
+        output = f"{operator.lower()}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
+        return output
+
+    def weight(self, name: str, tensor: Tensor) -> str:
+        """A trained tensor under its name in the module's state."""
+        if name not in self._initializers:
+            self._initializers[name] = numpy_helper.from_array(tensor.detach().cpu().numpy(), name)
+        return name
+
+    def constant(self, value: object, dtype: str = "int64") -> str:
+        """A small array or number; equal ones are stored once."""
+        array: NDArray[np.generic] = np.ascontiguousarray(value, dtype).reshape(np.shape(value))
+        key = (dtype, array.shape, array.tobytes())
+        if key not in self._constants:
+            name = f"constant_{len(self._constants)}"
+            self._constants[key] = name
+            self._initializers[name] = numpy_helper.from_array(array, name)
+        return self._constants[key]
+
+    def scalar(self, value: float) -> str:
+        return self.constant(value, "float32")
+
+    def reshape(self, x: str, shape: Sequence[int]) -> str:
+        return self.op("Reshape", x, self.constant(list(shape)))
+
+    def pad(self, x: str, before: Sequence[int], after: Sequence[int], value: float = 0.0) -> str:
+        """``before`` and ``after`` hold one count per axis."""
+        return self.op("Pad", x, self.constant([*before, *after]), self.scalar(value))
+
+    def slice(self, x: str, axis: int, start: int, stop: int) -> str:
+        """``x[..., start:stop, ...]`` along an axis; ``stop`` is taken as it is, so never 0 for the end."""
+        return self.op("Slice", x, *(self.constant([value]) for value in (start, stop, axis)))
+
+    def transpose(self, x: str, order: Sequence[int]) -> str:
+        return self.op("Transpose", x, perm=list(order))
+
+    def mean(self, x: str, axes: Sequence[int]) -> str:
+        """Mean over axes, which stay with length 1."""
+        return self.op("ReduceMean", x, self.constant(list(axes)), keepdims=1)
+
+    def sum(self, x: str, axes: Sequence[int]) -> str:
+        """Sum over axes, which stay with length 1."""
+        return self.op("ReduceSum", x, self.constant(list(axes)), keepdims=1)
+
+    def model(self, name: str, output: str, input_shape: Sequence[int], classes: int) -> onnx.ModelProto:
+        """The finished model: ``input [B, *input_shape]`` -> ``logits [B, classes]``, B free."""
+        self._nodes.append(helper.make_node("Identity", [output], [ONNX_OUTPUT], name=ONNX_OUTPUT))
+        graph = helper.make_graph(
+            self._nodes,
+            name,
+            [helper.make_tensor_value_info(ONNX_INPUT, TensorProto.FLOAT, ["batch", *input_shape])],
+            [helper.make_tensor_value_info(ONNX_OUTPUT, TensorProto.FLOAT, ["batch", classes])],
+            list(self._initializers.values()),
+        )
+        return helper.make_model(
+            graph,
+            producer_name="cellzoo",
+            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+        )
