@@ -57,9 +57,7 @@ class OnnxBackend:
         return output
 
 
-def open_backend(
-    artifact: Artifact, providers: Sequence[str] | None = None, threads: int | None = None
-) -> OnnxBackend:
+def open_backend(artifact: Artifact, providers: Sequence[str] | None = None, threads: int | None = None) -> OnnxBackend:
     """Open a session on model.onnx, which must be the model that config.json describes.
 
     ``providers``, in the order of preference, are "cpu", "cuda", "coreml", "directml" or onnxruntime's own

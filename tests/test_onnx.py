@@ -212,9 +212,7 @@ def test_another_familys_graph_and_a_table_work_the_same_way(tmp_path: Path, lin
     module = _Linear(2, 3)
     rows = random_inputs(spec, 5)
     plain = write_onnx(tmp_path / "plain.onnx", module, config)
-    np.testing.assert_allclose(
-        run(plain, spec.prepare(rows)[0]), logits_of(module, spec.prepare(rows)[0]), atol=1e-6
-    )
+    np.testing.assert_allclose(run(plain, spec.prepare(rows)[0]), logits_of(module, spec.prepare(rows)[0]), atol=1e-6)
     raw = write_onnx(tmp_path / "raw.onnx", module, config, preprocessing=True)
     np.testing.assert_allclose(run(raw, rows.astype(np.float32)).sum(-1), 1, atol=1e-6)
 

@@ -82,7 +82,8 @@ def test_with_torch_beside_it_the_wheel_runs_the_torch_backend(installed: Path, 
     """The wheel alone, with the packages of this environment visible behind it."""
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
     python = tmp_path / "venv" / installed.parent.name / installed.name
-    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).stdout.strip())
+    purelib = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).stdout
+    site = Path(purelib.strip())
     run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel, cwd=tmp_path)
     (site / "training.pth").write_text(sysconfig.get_path("purelib") + "\n")
     code = PREDICT.format(options=", backend='torch'")

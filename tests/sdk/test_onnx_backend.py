@@ -209,7 +209,7 @@ def test_properties_of_another_model_are_refused(change: Callable[..., None], ar
 
 def test_a_file_without_properties_is_refused(change: Callable[..., None], artifact: Path) -> None:
     change(lambda model: model.ClearField("metadata_props"))
-    with pytest.raises(ArtifactError, match="its metadata has name None, config.json says 'tiny'"):
+    with pytest.raises(ArtifactError, match=r"its metadata has name None, config\.json says 'tiny'"):
         sdk.load(artifact)
 
 

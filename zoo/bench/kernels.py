@@ -74,7 +74,8 @@ def bench_kernels(
 def _measure(
     cases: Sequence[Case], names: Sequence[str], limits: Limits, quick: bool, say: Say
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    rows, skipped = [], {}
+    rows: list[dict[str, Any]] = []
+    skipped: dict[str, str] = {}
     for case in cases:
         say(f"{case.name}, {case.setting}")
         calls, missing = make_calls(case, names)

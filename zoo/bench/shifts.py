@@ -71,7 +71,7 @@ class Shifts:
         """``[27, M, N, K]``: 1 where a cell's neighbour is in its own block; None where blocks change nothing."""
         if not blocks_matter:
             return None
-        key = (tuple(x.shape[1:]), block, x.dtype)
+        key = ((x.shape[1], x.shape[2], x.shape[3]), block, x.dtype)
         if key not in self._masks:
             self._masks[key] = _same_block(key[0], block).to(x.dtype)
         return self._masks[key]

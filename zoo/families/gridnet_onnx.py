@@ -311,7 +311,8 @@ def _neighbour_runs(groups: _Groups) -> np.ndarray[tuple[int, ...], np.dtype[np.
     y = np.clip(first[:, None] + np.arange(-1, groups.rows + 1), 0, n - 1)
     part = np.arange(parts)
     runs = (z[:, None, None, :, None] * n + y[None, :, None, None, :]) * parts + part[None, None, :, None, None]
-    return runs.reshape(-1)
+    flat: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = runs.reshape(-1)
+    return flat
 
 
 def _in_grid(length: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

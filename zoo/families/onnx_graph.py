@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
@@ -25,7 +26,7 @@ class GraphBuilder:
         self._initializers: dict[str, onnx.TensorProto] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
-    def op(self, operator: str, *inputs: str, **attributes: object) -> str:
+    def op(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """One node of a standard operator with one output."""
         output = f"{operator.lower()}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
@@ -37,7 +38,7 @@ class GraphBuilder:
             self._initializers[name] = numpy_helper.from_array(tensor.detach().cpu().numpy(), name)
         return name
 
-    def constant(self, value: object, dtype: str = "int64") -> str:
+    def constant(self, value: ArrayLike, dtype: str = "int64") -> str:
         """A small array or number; equal ones are stored once."""
         array: NDArray[np.generic] = np.ascontiguousarray(value, dtype).reshape(np.shape(value))
         key = (dtype, array.shape, array.tobytes())
