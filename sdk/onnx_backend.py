@@ -97,7 +97,8 @@ def _open_session(content: bytes, providers: list[str], threads: int | None) -> 
 def _resolve_providers(providers: Sequence[str] | None) -> list[str]:
     if providers is None:
         return [_PROVIDERS["cpu"]]
-    if isinstance(providers, str) or not providers or not all(isinstance(name, str) for name in providers):
+    listed = isinstance(providers, (list, tuple)) and len(providers) > 0
+    if not listed or not all(isinstance(name, str) for name in providers):
         raise LoadError(f"providers must be a list of names such as ['cpu'], found {describe(providers)}")
     names = [_PROVIDERS.get(name.lower(), name) for name in providers]
     available = onnxruntime.get_available_providers()

@@ -7,11 +7,13 @@ import pytest
 import sdk
 from sdk.artifact import read_artifact
 from sdk.catalogue import bundled_models
+from sdk.models import backends_of
 from zoo.data import data_folder
 from zoo.overview import evaluate_artifact
 from zoo.recipe import load_recipe, recipe_names
 
 NAMES = sorted(bundled_models())
+RUNNABLE = [(info.name, backend) for info in sdk.list_models() for backend in info.backends]
 FLOORS = {"gridnet-digits": 0.96, "gridnet-mnist": 0.985, "gridnet-mnist-gated": 0.975}
 
 
@@ -37,10 +39,18 @@ def test_the_recipe_inside_is_the_recipe_that_ships(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_recorded_accuracy_is_reproduced_exactly(name: str) -> None:
+def test_it_has_every_format_that_its_recipe_asks_for(name: str) -> None:
+    backends = {"safetensors": "torch", "onnx": "onnx"}
+    config = read_artifact(bundled_models()[name], files=[]).config
+    assert set(backends_of(config)) == {backends[form] for form in load_recipe(name).export.formats}
+
+
+@pytest.mark.parametrize(("name", "backend"), RUNNABLE)
+def test_the_recorded_accuracy_is_reproduced_exactly(name: str, backend: str) -> None:
     recipe = load_recipe(name)
     if recipe.data.name == "mnist" and not (data_folder() / "MNIST").is_dir():
         pytest.skip("MNIST is not here: set ZOO_DATA to a folder that has it")
-    measured = evaluate_artifact(name)
+    measured = evaluate_artifact(name, backend)
+    assert measured["backend"] == backend
     assert measured["reproduced"], measured
     assert measured["accuracy"] >= FLOORS.get(name, 0)
