@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import math
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ from zoo.bench.cases import Case, default_block, standard_cases, sweep_cases
 from zoo.bench.contenders import COMPILED, EAGER, REFERENCE, check_same, choose_isas, make_calls, ours
 from zoo.bench.kernels import bench_kernels
 from zoo.bench.limits import Limits
+from zoo.bench.machine import Watch, machine_facts
 from zoo.bench.report import Report, Table, check_folder, write_docs
 from zoo.bench.timing import BenchError, Spread, interleave
 from zoo.cli import cli
@@ -41,11 +46,12 @@ VARIANTS = {
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
+def _one_thread_and_the_instruction_set_as_before() -> Iterator[None]:
+    threads, isa = torch.get_num_threads(), backend.compiled().current_isa()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+    backend.compiled().set_isa(isa)
 
 
 def run(*arguments: str) -> Result:
@@ -180,10 +186,10 @@ def test_contenders_are_called_in_turn_after_a_call_that_is_not_timed() -> None:
 
     def call(name: str) -> None:
         order.append(name)
-        for _ in range(40):
+        for _ in range(5):
             busy @ busy
 
-    spreads = interleave({name: lambda name=name: call(name) for name in "AB"}, rounds=4, budget=100)
+    spreads = interleave({name: partial(call, name) for name in "AB"}, rounds=4, budget=100)
     turns = [name for i, name in enumerate(order) if i == 0 or order[i - 1] != name]
     assert turns == list("ABABABABAB")
     assert {spread.samples for spread in spreads.values()} == {4}
@@ -211,7 +217,6 @@ def test_the_limits_are_measured_and_leave_the_instruction_set_alone() -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_limits_do_the_work_they_count(isa: str, threads: int) -> None:
     kernels = backend.compiled()
-    before = kernels.current_isa()
     kernels.set_isa(isa)
     a, b, out = torch.rand(1001), torch.rand(1001), torch.empty(1002)
     out[-1] = 7
@@ -220,7 +225,6 @@ def test_the_limits_do_the_work_they_count(isa: str, threads: int) -> None:
     assert out[-1] == 7
     lanes = {"baseline": 4, "avx2": 8, "avx512": 16}[isa]
     assert kernels.multiply_adds(10, threads) == 2 * 12 * lanes * 10 * threads
-    kernels.set_isa(before)
 
 
 # zoo bench kernels
@@ -320,8 +324,18 @@ def test_a_folder_with_other_files_is_not_overwritten(tmp_path: Path) -> None:
 # Documents
 
 
+def test_work_of_other_processes_is_noticed() -> None:
+    watch = Watch()
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])  # not waited for, hence not ours
+    time.sleep(1)
+    others = watch.others()
+    busy.kill()
+    busy.wait()
+    assert others is None or others > 0.02
+
+
 def report_of(kind: str, subject: str) -> Report:
-    machine = bench_kernels(quick=True, isas=["baseline"], grid=(2, 2, 2), batch=1, outer=1).machine
+    machine = {**machine_facts(), "other_processes": 1.5}
     return Report(kind, subject, machine, {}, {}, {"results": [{"a": 1}]})
 
 

@@ -44,6 +44,7 @@ def make_calls(case: Case, names: Sequence[str]) -> tuple[dict[str, Call], dict[
     Raises BenchError unless all compute the same, the last of ``names`` being who is right.
     """
     tensors = case.tensors()
+    torch.compiler.reset()  # graphs of other cases would count towards the limit of recompilations
     calls = {name: _bind(case, _module(name), tensors) for name in names}
     skipped = {}
     if COMPILED in calls:

@@ -11,7 +11,7 @@ import torch
 from zoo.bench.cases import Case, standard_cases, sweep_cases
 from zoo.bench.contenders import COMPILED, EAGER, REFERENCE, choose_isas, make_calls, ours
 from zoo.bench.limits import Limits
-from zoo.bench.machine import machine_facts
+from zoo.bench.machine import Watch, machine_facts
 from zoo.bench.report import Report, Table
 from zoo.bench.timing import Spread, interleave
 from zoo.kernels import backend
@@ -44,7 +44,7 @@ def bench_kernels(
     try:
         torch.set_num_threads(threads or threads_before)
         kernels.set_isa(chosen[0])
-        facts = machine_facts()
+        facts, watch = machine_facts(), Watch()
         limits = Limits(kernels.usable_isas(), quick)
         names = [*map(ours, chosen), *([] if quick else [COMPILED]), EAGER, REFERENCE]
         rows, skipped = _measure(cases, names, limits, quick, say)
@@ -60,7 +60,7 @@ def bench_kernels(
     return Report(
         kind="kernels",
         subject="",
-        machine=facts,
+        machine={**facts, "other_processes": watch.others()},
         settings={"quick": quick, "grid": list(cases[0].grid), "batch": cases[0].batch, "outer": cases[-1].outer},
         facts={
             "peak_gflops": {isa: asdict(peak) for isa, peak in peaks.items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from zoo.kernels import backend
 
 
 def machine_facts() -> dict[str, Any]:
-    """Processor, threads, instruction sets, versions, and how busy the machine was (None: not known here)."""
+    """Processor, threads, instruction sets and versions."""
     return {
         "processor": _processor(),
         "processors": os.cpu_count(),
@@ -25,7 +26,6 @@ def machine_facts() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "instruction_sets": backend.compiled().usable_isas(),
         "instruction_set": backend.compiled().current_isa(),
-        "load_average": round(os.getloadavg()[0], 2),
         "versions": {
             "cellzoo": sdk.__version__,
             "python": platform.python_version(),
@@ -45,11 +45,37 @@ def facts_line(facts: dict[str, Any]) -> str:
     )
 
 
-def busy_warning(facts: dict[str, Any]) -> str | None:
-    """A line to show when other work was running as the benchmark started."""
-    if facts["load_average"] < 0.5:
+class Watch:
+    """How much other processes compute while a benchmark runs."""
+
+    def __init__(self) -> None:
+        self._since = (time.perf_counter(), _busy_seconds(), sum(os.times()[:4]))
+
+    def others(self) -> float | None:
+        """Processors in use by others, on average since the start; None where the system does not say."""
+        started, busy, own = self._since
+        now = _busy_seconds()
+        if now is None or busy is None:
+            return None
+        others = now - busy - (sum(os.times()[:4]) - own)
+        return round(max(0.0, others) / (time.perf_counter() - started), 2)
+
+
+def busy_warning(machine: dict[str, Any]) -> str | None:
+    """A line to show when other work was running meanwhile."""
+    others = machine["other_processes"]
+    if others is None or others < 0.1:
         return None
-    return f"the machine was busy (load average {facts['load_average']}): the figures are lower than they could be"
+    return f"other processes used {others} processors meanwhile, so the figures are lower than they could be"
+
+
+def _busy_seconds() -> float | None:
+    """Processor seconds of the whole machine that were not idle, what a hypervisor took away included."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system, _idle, _wait, *rest = map(int, stat.read_text().splitlines()[0].split()[1:9])
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
 
 
 def _processor() -> str:

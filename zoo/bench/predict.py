@@ -19,7 +19,7 @@ from sdk.catalogue import find_model
 from sdk.inputs import FloatArray
 from sdk.models import Model, backends_of
 from zoo.bench.contenders import EAGER, TOLERANCE
-from zoo.bench.machine import machine_facts
+from zoo.bench.machine import Watch, machine_facts
 from zoo.bench.report import Report, Table
 from zoo.bench.shifts import Shifts
 from zoo.bench.timing import BenchError
@@ -43,7 +43,7 @@ def bench_predict(
     if "torch" in contenders and isinstance(contenders["torch"].module, Gridnet):
         module = contenders["torch"].module
         contenders[EAGER] = Model(first.config, EAGER, _EagerShifts(module))
-    facts = machine_facts()
+    facts, watch = machine_facts(), Watch()
     rows = []
     for batch in batches:
         say(f"batch {batch}")
@@ -58,7 +58,7 @@ def bench_predict(
     return Report(
         kind="predict",
         subject=first.name,
-        machine=facts,
+        machine={**facts, "other_processes": watch.others()},
         settings={"quick": quick, "batches": list(batches)},
         facts={"parameters": first.config.parameters, "interpreter_seconds": _interpreter_seconds(1 if quick else 5)},
         results={"results": rows, "cold_start": cold},

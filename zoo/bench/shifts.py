@@ -22,7 +22,9 @@ class Shifts:
     """The shifted form; ``compiled`` puts one outer step with its LayerNorm under torch.compile."""
 
     def __init__(self, compiled: bool = False) -> None:
-        self._outer: Callable[..., Tensor] = torch.compile(_outer_step, dynamic=False) if compiled else _outer_step
+        self._outer: Callable[..., Tensor] = (
+            torch.compile(_outer_step, dynamic=False, fullgraph=True) if compiled else _outer_step
+        )
         self._masks: dict[tuple[Any, ...], Tensor] = {}
 
     def gridnet_step(

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from zoo.bench.machine import machine_facts
+from zoo.bench.machine import Watch, machine_facts
 from zoo.bench.report import Report, Table
 from zoo.bench.timing import BenchError
 from zoo.recipe import load_recipe
@@ -37,7 +37,7 @@ def bench_train(
     """
     loaded = load_recipe(recipe, overrides)
     plan = [("kernels", "compiled", steps, 2), ("reference", "reference", reference_steps, 1)]
-    facts = machine_facts()
+    facts, watch = machine_facts(), Watch()
     rows = []
     for contender, mode, count, warmup in plan:
         if count:
@@ -53,7 +53,7 @@ def bench_train(
     return Report(
         kind="train",
         subject=loaded.name,
-        machine=facts,
+        machine={**facts, "other_processes": watch.others()},
         settings={"steps": steps, "reference_steps": reference_steps, "overrides": list(overrides)},
         facts={"batch_size": loaded.train.batch_size, "precision": loaded.train.precision},
         results={"results": rows},
