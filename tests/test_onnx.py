@@ -193,7 +193,7 @@ def linear(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put a family named linear in the place of every other, with the graph that is given."""
 
     def install(graph: Any) -> None:
-        family = Family("linear", FamilyConfig, lambda c, t: nn.Linear(2, 3), Learner, graph)
+        family = Family("linear", FamilyConfig, lambda c, t: nn.Linear(2, 3), Learner, graph, "")
         monkeypatch.setattr(zoo.onnx, "get_family", lambda name: family)
 
     return install
@@ -231,7 +231,7 @@ def test_a_mismatch_fails_the_export_and_leaves_no_file(tmp_path: Path, monkeypa
     other, _ = make(activation="relu")
     model = get_family("gridnet").onnx_graph(other, Task(SPEC.shape, len(LABELS)))  # type: ignore[misc]
     family = get_family("gridnet")
-    wrong = Family("gridnet", family.config, family.build, family.learner, lambda module, task: model)
+    wrong = Family("gridnet", family.config, family.build, family.learner, lambda module, task: model, "")
     monkeypatch.setattr(zoo.onnx, "get_family", lambda name: wrong)
     with pytest.raises(ExportError, match=r"ONNX and torch are apart by .* on a batch of 1, 0.0001 is allowed"):
         write(tmp_path / "tiny")
@@ -243,7 +243,7 @@ def test_an_unsound_graph_is_not_written(tmp_path: Path, monkeypatch: pytest.Mon
     family = get_family("gridnet")
     model = family.onnx_graph(module, Task(SPEC.shape, len(LABELS)))  # type: ignore[misc]
     model.graph.node[0].input[0] = "nothing"
-    wrong = Family("gridnet", family.config, family.build, family.learner, lambda module, task: model)
+    wrong = Family("gridnet", family.config, family.build, family.learner, lambda module, task: model, "")
     monkeypatch.setattr(zoo.onnx, "get_family", lambda name: wrong)
     with pytest.raises(ExportError, match="the ONNX graph is not sound: "):
         write(tmp_path / "tiny")

@@ -179,6 +179,7 @@ def _restore(run: Run, state: dict[str, Any]) -> None:
         run.accelerator.scaler.load_state_dict(state["scaler"])
     run.learner.load_state_dict(state["learner"])
     run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]
+    run.total_steps = state["total_steps"]  # fewer than the recipe's once the learner has finished
     run.last_loss = run.history[-1]["train_loss"]
 
 

@@ -66,6 +66,7 @@ def train(
     run = setup(recipe, Path(run_dir), data_dir, device, resume, tensorboard, progress)
     try:
         run.log.start(run.step)
+        run.learner.on_start(run.optimizer)
         fit(run)
         return finish(run)
     except KeyboardInterrupt:
@@ -98,6 +99,9 @@ def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
     set_seed(derive_seed(run.recipe.train.seed, 2, run.step), device_specific=True)
     means = train_steps(run, stream, end)
     validation = _evaluate(run, run.data.validation)
+    run.learner.on_validation(run.step, validation.accuracy)
+    if run.learner.finished:
+        run.total_steps = run.step
     run.seconds += time.perf_counter() - started
     record = {
         "step": run.step,
@@ -135,32 +139,38 @@ def train_steps(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> 
 
 
 def _step(run: Run, inputs: Tensor, labels: Tensor) -> tuple[StepResult, dict[str, float]]:
-    """One optimizer step; refuses to take it on a loss or gradient that is not finite."""
-    settings, accelerator = run.recipe.train, run.accelerator
+    """All that the learner wants from one batch; the last result and its numbers."""
     lr = run.lr
-    result = run.learner.training_step(inputs, labels)
-    loss = float(result.loss.detach())
-    if not math.isfinite(loss):
-        raise _not_finite(run, f"the loss is {loss}")
-    run.optimizer.zero_grad()
-    accelerator.backward(result.loss)
-    numbers = {"loss": loss, "lr": lr}
-    if settings.clip_norm is not None:
-        numbers["grad_norm"] = float(accelerator.clip_grad_norm_(run.module.parameters(), settings.clip_norm))
-        # In fp16 an overflow is routine: the gradient scaler skips the step.
-        if not math.isfinite(numbers["grad_norm"]) and settings.precision != "fp16":
-            raise _not_finite(run, f"the gradient's norm is {numbers['grad_norm']}")
-    run.optimizer.step()
-    if not accelerator.optimizer_step_was_skipped:
+    for result in run.learner.training_steps(inputs, labels):
+        numbers = {"lr": lr, **_update(run, result)}
+    if not run.accelerator.optimizer_step_was_skipped:
         run.schedule.step()
     run.step += 1
-    run.last_loss = loss
     run.learner.on_step_end(run.step)
     if isinstance(run.tested, AveragedModel):
         run.tested.update_parameters(run.plain)
     if run.step % run.steps_per_epoch == 0:
         run.learner.on_epoch_end(run.step // run.steps_per_epoch)
     return result, numbers
+
+
+def _update(run: Run, result: StepResult) -> dict[str, float]:
+    """One optimizer step; refuses to take it on a loss or gradient that is not finite."""
+    settings, accelerator = run.recipe.train, run.accelerator
+    loss = float(result.loss.detach())
+    if not math.isfinite(loss):
+        raise _not_finite(run, f"the loss is {loss}")
+    run.optimizer.zero_grad()
+    accelerator.backward(result.loss)
+    numbers = {"loss": loss}
+    if settings.clip_norm is not None:
+        numbers["grad_norm"] = float(accelerator.clip_grad_norm_(run.module.parameters(), settings.clip_norm))
+        # In fp16 an overflow is routine: the gradient scaler skips the step.
+        if not math.isfinite(numbers["grad_norm"]) and settings.precision != "fp16":
+            raise _not_finite(run, f"the gradient's norm is {numbers['grad_norm']}")
+    run.optimizer.step()
+    run.last_loss = loss
+    return numbers
 
 
 def _not_finite(run: Run, what: str) -> TrainingError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from zoo.families.base import FamilyConfig, Learner, Task
+from zoo.families.base import FamilyConfig, Findings, Learner, ProbeContext, Task
 
 if TYPE_CHECKING:
     import onnx
@@ -36,6 +36,12 @@ class Family:
     onnx_graph: Callable[[Any, Task], onnx.ModelProto] | None
     """``(module, task) -> model`` with ``input [B, *input_shape]`` -> ``logits [B, classes]``, see
     :class:`zoo.families.onnx_graph.GraphBuilder`; None for a family that has no ONNX form."""
+    about: str
+    """For the model card: what the network is and whom it comes from, a few paragraphs of Markdown."""
+    probe: Callable[[ProbeContext], Findings] | None = None
+    """What `zoo probe NAME` measures beyond accuracy and draws for the card."""
+    bench: Callable[[], list[dict[str, Any]]] | None = None
+    """What `zoo bench family NAME` times: rows of one table, times as ratios against a named baseline."""
 
 
 def family_names() -> list[str]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
+from torch.optim import Optimizer
+
+if TYPE_CHECKING:
+    from zoo.splits import Data
 
 
 class FamilyConfig(BaseModel):
@@ -34,12 +40,46 @@ class StepResult:
     logs: dict[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ProbeContext:
+    """What a family's probe may use: a trained model, its data, and how its training went."""
+
+    module: nn.Module
+    """The exported weights, on the CPU, in eval mode."""
+    config: Any
+    """The family's config."""
+    task: Task
+    data: Data
+    """Splits ``train``, ``validation`` and ``test``; choices are made on validation, test is for what is reported."""
+    seed: int
+    history: list[dict[str, Any]]
+    """One record per round of the training: step, epoch, losses, accuracies and the learner's mean logs."""
+    figures: Path
+    """An empty folder for PNG and GIF files."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a probe found: numbers for config.json, Markdown for the card, figures by file name with their captions."""
+
+    metrics: dict[str, Any]
+    text: str
+    figures: dict[str, str]
+
+
 class Learner:
     """Softmax classification, and the hooks a family may override. The loop owns optimizer and schedule."""
 
     def __init__(self, module: nn.Module, config: FamilyConfig) -> None:
         self.module = module
         self.config = config
+
+    def on_start(self, optimizer: Optimizer) -> None:
+        """Called once before the first step, after a resumed run's state was loaded; the loop goes on owning it."""
+
+    def training_steps(self, inputs: Tensor, labels: Tensor) -> Iterator[StepResult]:
+        """What to learn from a batch: the loop takes one optimizer step for each result before it asks for the next."""
+        yield self.training_step(inputs, labels)
 
     def training_step(self, inputs: Tensor, labels: Tensor) -> StepResult:
         """Losses and logs of a batch: inputs ``[B, *input_shape]``, integer labels ``[B]``."""
@@ -48,10 +88,18 @@ class Learner:
         return StepResult(F.cross_entropy(logits, labels), {"accuracy": accuracy})
 
     def on_step_end(self, step: int) -> None:
-        """Called after the optimizer's step number ``step`` (from 1)."""
+        """Called after batch number ``step`` (from 1)."""
 
     def on_epoch_end(self, epoch: int) -> None:
         """Called after epoch number ``epoch`` (from 1), before validation."""
+
+    def on_validation(self, step: int, accuracy: float) -> None:
+        """Called after each validation, before the checkpoint; ``accuracy`` in [0, 1]."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether training should stop before the recipe's last step; asked after each validation."""
+        return False
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain JSON values that a resumed run needs beyond module and optimizer."""

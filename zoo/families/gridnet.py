@@ -149,4 +149,12 @@ def _onnx_graph(module: Gridnet, task: Task) -> onnx.ModelProto:
     return onnx_graph(module, task)
 
 
-FAMILY = Family(name="gridnet", config=GridnetConfig, build=Gridnet, learner=Learner, onnx_graph=_onnx_graph)
+_ABOUT = """A gridnet is a 3-D grid of neurons. In every step each neuron takes a weighted sum of the 3x3x3 neurons
+around it (weights of its own, not shared as in a convolution), an activation, and adds the result to its value; a
+LayerNorm over the grid follows. The picture is written on the first faces, information travels one cell per step, and a
+linear layer reads the classes off the last faces.
+"""
+
+FAMILY = Family(
+    name="gridnet", config=GridnetConfig, build=Gridnet, learner=Learner, onnx_graph=_onnx_graph, about=_ABOUT
+)
