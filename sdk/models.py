@@ -49,6 +49,8 @@ class Model:
         self.config = config
         self.backend = backend
         """Which backend runs it, by name."""
+        self.origin = ""
+        """Where it was loaded from, as :func:`sdk.load` takes it: its folder, or ``user/name@commit``."""
         self._runner = runner
 
     @property
