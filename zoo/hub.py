@@ -104,6 +104,8 @@ def push_artifact(
     request's (``create_pr``); a tag never moves. Files of the repo that no artifact brought stay.
     Raises ArtifactError, ExportError and HubError; until the commit the repo is as it was.
     """
+    if repo_id.count("/") != 1:
+        raise HubError(f"a repo on the Hub is called 'user/name', found {repo_id!r}")
     artifact = check_artifact(folder)
     token = get_token()
     if token is None:

@@ -28,7 +28,7 @@ class HubClient:
             "HF_HOME": str(home),
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "HF_HUB_ETAG_TIMEOUT": "3",
+            "HF_HUB_ETAG_TIMEOUT": "2",
             "OMP_NUM_THREADS": "1",
         }
         self.process = subprocess.Popen(
