@@ -80,7 +80,7 @@ def test_every_gridnet_comes_back_bit_for_bit(tmp_path: Path, model: dict[str, A
 def test_the_artifact_is_complete_sealed_and_says_how_it_was_made(tmp_path: Path) -> None:
     folder = write_artifact(tmp_path / "tiny", **arguments())
     config = read_artifact(folder).config
-    assert set(config.files) == {"README.md", "model.safetensors", "recipe.yaml"}
+    assert set(config.files) == {"README.md", "history.json", "model.safetensors", "recipe.yaml"}
     assert config.parameters == sum(p.numel() for p in arguments()["module"].parameters())
     assert (config.format_version, config.version, config.licence) == (1, "1.0.0", "MIT")
     assert config.provenance["recipe_sha256"] == hashlib.sha256((folder / "recipe.yaml").read_bytes()).hexdigest()

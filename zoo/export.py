@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -39,12 +40,14 @@ from zoo.atomic import check_creatable, replacing_folder
 from zoo.card import RECIPE_FILE, card_text
 from zoo.families.base import FamilyConfig
 from zoo.onnx import ExportError, random_inputs, write_onnx
+from zoo.seeds import SeedResult, seed_metrics
 from zoo.splits import Split
 
 if TYPE_CHECKING:
     from zoo.train import TrainResult
 
 CARD_FILE = "README.md"
+HISTORY_FILE = "history.json"
 _FREE_TO_REMOVE = {".DS_Store", "Thumbs.db"}
 
 
@@ -60,6 +63,7 @@ def write_artifact(
     provenance: dict[str, Any],
     recipe_yaml: str,
     licence: str,
+    history: Sequence[dict[str, Any]] = (),
     formats: Sequence[str] = ("safetensors",),
     test: Split | None = None,
     overwrite: bool = False,
@@ -80,6 +84,7 @@ def write_artifact(
         with replacing_folder(out) as folder:
             save_file(tensors, folder / WEIGHTS_FILE)
             write_text(folder / RECIPE_FILE, recipe_yaml)
+            write_text(folder / HISTORY_FILE, _history_text(history))
             config = ArtifactConfig(
                 name=name,
                 family=model_config.family,
@@ -103,8 +108,8 @@ def write_artifact(
     return out
 
 
-def export_run(result: TrainResult, out: Path, overwrite: bool = False) -> Path:
-    """Write the artifact of a finished training run."""
+def export_run(result: TrainResult, out: Path, overwrite: bool = False, seeds: Sequence[SeedResult] = ()) -> Path:
+    """Write the artifact of a finished training run; ``seeds``: the results of all seeds when there are several."""
     recipe, test = result.recipe, result.test
     recipe_yaml = recipe.to_yaml()
     metrics = {
@@ -114,7 +119,7 @@ def export_run(result: TrainResult, out: Path, overwrite: bool = False) -> Path:
         "test_interval_95": list(test.interval),
         "test_loss": test.loss,
         "validation_accuracy": result.validation.accuracy,
-        "seeds": 1,
+        **seed_metrics(seeds),
     }
     data = {
         "name": recipe.data.name,
@@ -133,6 +138,7 @@ def export_run(result: TrainResult, out: Path, overwrite: bool = False) -> Path:
         provenance=gather_provenance(recipe_yaml, recipe.train.seed, result.steps, result.seconds, data),
         recipe_yaml=recipe_yaml,
         licence=recipe.export.licence,
+        history=result.history,
         formats=recipe.export.formats,
         test=result.data.test,
         overwrite=overwrite,
@@ -233,6 +239,15 @@ def seal(folder: Path, config: ArtifactConfig) -> ArtifactConfig:
         raise ExportError(f"{CONFIG_FILE} takes plain finite JSON values only: {error}") from error
     write_text(folder / CONFIG_FILE, text + "\n")
     return sealed
+
+
+def _history_text(history: Sequence[dict[str, Any]]) -> str:
+    """A JSON list with one round per line; what is not finite, such as the loss of logits that overflow, is null."""
+    lines = [
+        json.dumps({key: value if math.isfinite(value) else None for key, value in record.items()})
+        for record in history
+    ]
+    return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
 
 def check_loads_back(folder: Path, trained: nn.Module) -> None:
