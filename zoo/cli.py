@@ -197,6 +197,32 @@ def export(
     click.echo(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
 
 
+@cli.command()
+@click.argument("model")
+@_DATA_DIR
+@_JSON
+def probe(model: str, data_dir: Path | None, as_json: bool) -> None:
+    """Look inside MODEL (a name or an artifact's folder) as its family does; figures and findings go to its card."""
+    from zoo.probe import probe_model
+
+    folder, findings = probe_model(model, data_dir)
+    if as_json:
+        _print_json(findings.metrics)
+        return
+    click.echo(findings.text.strip())
+    for path in (*(f"figures/{name}" for name in sorted(findings.figures)), "probe.md", "README.md"):
+        click.echo(f"written: {folder / path}")
+
+
+@cli.command()
+@click.argument("model")
+def card(model: str) -> None:
+    """Render the model card of MODEL (a name or an artifact's folder) anew; notes between its markers stay."""
+    from zoo.stored import render_card
+
+    click.echo(f"card: {render_card(model)}")
+
+
 @cli.command("eval")
 @click.argument("model")
 @click.option("--backend", default="auto", show_default=True, help="What runs the model.")

@@ -23,9 +23,12 @@ from torch import nn
 
 import sdk
 from sdk.artifact import (
+    CARD_FILE,
     CONFIG_FILE,
+    HISTORY_FILE,
     NAME_PATTERN,
     ONNX_FILE,
+    RECIPE_FILE,
     WEIGHTS_FILE,
     ArtifactConfig,
     FileRecord,
@@ -37,7 +40,7 @@ from sdk.errors import ArtifactError, CellzooError
 from sdk.inputs import InputSpec
 from sdk.models import backends_of, open_model
 from zoo.atomic import check_creatable, replacing_folder
-from zoo.card import RECIPE_FILE, card_text
+from zoo.card import card_text, read_notes
 from zoo.families.base import FamilyConfig
 from zoo.onnx import ExportError, random_inputs, write_onnx
 from zoo.seeds import SeedResult, seed_metrics
@@ -46,8 +49,6 @@ from zoo.splits import Split
 if TYPE_CHECKING:
     from zoo.train import TrainResult
 
-CARD_FILE = "README.md"
-HISTORY_FILE = "history.json"
 _FREE_TO_REMOVE = {".DS_Store", "Thumbs.db"}
 
 
@@ -72,8 +73,8 @@ def write_artifact(
 
     Before it takes its place it is loaded through the SDK and must give bit-equal logits on a random batch;
     with "onnx" among the ``formats``, so must model.onnx up to rounding, and on ``test`` the same labels.
-    ``overwrite`` replaces an older artifact, which stays until the new one is there. A tensor with two names
-    (tied weights) is stored under both. Raises ExportError.
+    ``overwrite`` replaces an older artifact, which stays until the new one is there; notes in its card are kept. A
+    tensor with two names (tied weights) is stored under both. Raises ExportError, and CardError for such notes.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}")
@@ -97,12 +98,9 @@ def write_artifact(
                 licence=licence,
                 files={},
             )
-            write_text(folder / CARD_FILE, card_text(config, formats))
-            config = seal(folder, config)
-            if "onnx" in formats:
-                write_onnx(folder / ONNX_FILE, trained, config, test=test)
-                seal(folder, config)
-            check_loads_back(folder, trained)
+            if "onnx" in formats:  # its properties name the weights' hash
+                write_onnx(folder / ONNX_FILE, trained, seal(folder, config), test=test)
+            complete(folder, config, trained, read_notes(out / CARD_FILE))
     except OSError as error:
         raise ExportError(f"cannot write {out}: {error}") from error
     return out
@@ -149,7 +147,8 @@ def check_writable(out: Path, overwrite: bool) -> Path:
     """The absolute path of ``out`` if an artifact can be written there; call it before hours of training.
 
     Raises ExportError when it exists (without ``overwrite``), when it holds anything but an artifact's own
-    files (with it: nothing else is ever removed), or when the file system refuses.
+    files (with it: nothing else is ever removed), or when the file system refuses; CardError when the notes in
+    its card could not be kept.
     """
     out = Path(os.path.abspath(out))
     try:
@@ -205,6 +204,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
     foreign = sorted(present - own - _FREE_TO_REMOVE)
     if foreign:
         raise ExportError(f"{out} holds files that are not the model's: {', '.join(foreign)}; move them away first")
+    read_notes(out / CARD_FILE)  # raises for notes that could not be kept
 
 
 def inference_copy(module: nn.Module) -> nn.Module:
@@ -223,6 +223,14 @@ def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
         if not tensor.isfinite().all():
             raise ExportError(f"tensor {name} holds NaN or infinite values; the training went wrong")
     return {name: tensor.detach().numpy() for name, tensor in state.items()}
+
+
+def complete(folder: Path, config: ArtifactConfig, module: nn.Module, notes: str) -> None:
+    """Give a folder that has all its other files the card and config.json, and check that the SDK loads it."""
+    config = seal(folder, config)
+    write_text(folder / CARD_FILE, card_text(folder, config, notes))
+    seal(folder, config)
+    check_loads_back(folder, module)
 
 
 def seal(folder: Path, config: ArtifactConfig) -> ArtifactConfig:
