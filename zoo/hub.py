@@ -22,13 +22,12 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from yaml import YAMLError
 
-from sdk.artifact import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, Artifact, read_artifact
+from sdk.artifact import CARD_FILE, CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, Artifact, read_artifact
 from sdk.errors import ArtifactError, HubError
 from sdk.hub import fetch_config
 from sdk.hub_errors import LOGIN, hub_errors
 from sdk.models import backends_of, open_model
 from sdk.reference import HubReference
-from zoo.export import CARD_FILE
 from zoo.onnx import check_onnx
 
 
@@ -142,8 +141,8 @@ def check_artifact(folder: Path) -> Artifact:
 
     Raises ArtifactError, and ExportError when ONNX and torch differ.
     """
+    _check_card(folder)
     artifact = read_artifact(folder)
-    _check_card(artifact)
     models = {backend: open_model(artifact, backend) for backend in backends_of(artifact.config)}
     if "torch" not in models:
         raise ArtifactError(f"{folder}: no {WEIGHTS_FILE}, the file a model is shared by")
@@ -153,17 +152,17 @@ def check_artifact(folder: Path) -> Artifact:
     return artifact
 
 
-def _check_card(artifact: Artifact) -> None:
-    if CARD_FILE not in artifact.verified:
-        raise ArtifactError(f"{artifact.folder}: no {CARD_FILE}, the model card that the Hub shows")
-    card = artifact.file(CARD_FILE)
+def _check_card(folder: Path) -> None:
+    """Raise ArtifactError unless there is a card, as it was sealed, whose metadata the Hub can read."""
     try:
+        card = read_artifact(folder, files=[CARD_FILE]).file(CARD_FILE)
         if metadata_load(card) is None:
-            raise ValueError("it does not begin with metadata (a YAML block between two lines of ---)")
+            raise ArtifactError(f"{folder}: {CARD_FILE} does not begin with metadata for the Hub")
         ModelCard(card.read_text(encoding="utf-8"))
+    except ArtifactError as error:
+        raise ArtifactError(f"{error}; `zoo card` makes the model card anew and keeps its notes") from error
     except (ValueError, YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ArtifactError(f"{artifact.folder}: {CARD_FILE} is no model card: {reason}") from error
+        raise ArtifactError(f"{folder}: {CARD_FILE} is no model card: {' '.join(str(error).split())}") from error
 
 
 def _read_repo(api: HfApi, repo_id: str, revision: str, private: bool) -> _Repo | None:

@@ -10,17 +10,15 @@ import pytest
 import torch
 
 from sdk import InputSpec
-from sdk.artifact import read_config
 from tests.support.hub_server import HubServer
 from tests.support.hub_worker import HubClient
-from zoo.export import CARD_FILE, gather_provenance, seal, write_artifact
+from zoo.export import gather_provenance, write_artifact
 from zoo.families import get_family
 from zoo.families.base import Task
 from zoo.families.gridnet import GridnetConfig
 
 SPEC = InputSpec("image", (1, 4, 4), (0.5,), (0.25,))
 LABELS = ["zero", "one", "two"]
-CARD_METADATA = b"---\nlibrary_name: cellzoo\nlicense: mit\n---\n"
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +46,7 @@ def hub(_server: HubServer) -> HubServer:
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = GridnetConfig(grid=(4, 4, 4), block=2, outer_steps=4)
     torch.manual_seed(0)
-    folder = write_artifact(
+    return write_artifact(
         tmp_path_factory.mktemp("made") / "tiny",
         name="tiny",
         module=get_family("gridnet").build(config, Task(SPEC.shape, len(LABELS))),
@@ -61,22 +59,12 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         licence="MIT",
         formats=("safetensors", "onnx"),
     )
-    return with_metadata(folder)
 
 
 @pytest.fixture
 def tiny(_made: Path, tmp_path: Path) -> Path:
     """The folder of a small untrained model with weights, ONNX and card, to be changed at will."""
     return Path(shutil.copytree(_made, tmp_path / "tiny"))
-
-
-def with_metadata(folder: Path) -> Path:
-    """Give an artifact's card the metadata that the Hub wants, unless it has some."""
-    card = (folder / CARD_FILE).read_bytes()
-    if not card.startswith(b"---\n"):
-        (folder / CARD_FILE).write_bytes(CARD_METADATA + card)
-        seal(folder, read_config(folder))
-    return folder
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from sdk.artifact import read_config
 from sdk.catalogue import bundled_models
 from sdk.models import backends_of
-from tests.hub.conftest import with_metadata
+from tests.hub.conftest import files_of
 from tests.support.hub_server import WRITER, HubServer
 from tests.support.hub_worker import ROOT, HubClient
 
@@ -30,10 +29,11 @@ print(json.dumps([(model.origin, logits_of(model)) for model in models]))
 def test_it_is_pushed_pulled_into_an_empty_cache_and_predicts_the_same_bits_offline_too(
     hub: HubServer, client: HubClient, tmp_path: Path, name: str
 ) -> None:
-    folder = with_metadata(Path(shutil.copytree(bundled_models()[name], tmp_path / name)))
+    folder = bundled_models()[name]
     repo_id, cache = f"alice/{name}", tmp_path / "home" / "hub"
-    pushed = client.zoo("push", folder, "--repo-id", repo_id, token=WRITER, cache=tmp_path / "pushing")
+    pushed = client.zoo("push", name, "--repo-id", repo_id, token=WRITER, cache=tmp_path / "pushing")
     assert pushed["code"] == 0, pushed
+    assert hub.repos[repo_id].files == files_of(folder)
     origin = f"{repo_id}@{hub.repos[repo_id].main}"
     backends = backends_of(read_config(folder))
     expected = {backend: client.load(str(folder), {"backend": backend})["logits"] for backend in backends}
@@ -53,7 +53,7 @@ def test_it_is_pushed_pulled_into_an_empty_cache_and_predicts_the_same_bits_offl
 
 
 def test_a_model_on_the_hub_is_evaluated_as_the_one_here(hub: HubServer, client: HubClient, tmp_path: Path) -> None:
-    folder = with_metadata(Path(shutil.copytree(bundled_models()["gridnet-digits"], tmp_path / "gridnet-digits")))
-    assert client.zoo("push", folder, "--repo-id", "alice/digits", token=WRITER, cache=tmp_path / "c")["code"] == 0
+    pushed = client.zoo("push", "gridnet-digits", "--repo-id", "alice/digits", token=WRITER, cache=tmp_path / "pushing")
+    assert pushed["code"] == 0, pushed
     result = client.zoo("eval", "alice/digits", cache=tmp_path / "cache")
     assert "recorded 355/360: the same" in result["out"], result

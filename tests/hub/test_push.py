@@ -68,7 +68,7 @@ def test_a_push_creates_the_repo_and_makes_one_tagged_commit(hub: HubServer, pus
     assert repo.refs["refs/tags/v1.0.0"] == repo.main
     assert lines == [
         "created the repo",
-        "uploaded config.json, README.md, model.onnx, model.safetensors, recipe.yaml",
+        "uploaded config.json, README.md, history.json, model.onnx, model.safetensors, recipe.yaml",
         f"commit: {repo.main}",
         "tag: v1.0.0",
         f"{hub.endpoint}/{REPO}",
@@ -140,7 +140,7 @@ def test_files_the_model_lost_are_deleted_and_those_of_others_stay(hub: HubServe
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(hub: HubServer, push: Any, tiny: Path) -> None:
     assert push("--dry-run") == [
         "would create the repo",
-        "would upload config.json, README.md, model.onnx, model.safetensors, recipe.yaml",
+        "would upload config.json, README.md, history.json, model.onnx, model.safetensors, recipe.yaml",
         f"{hub.endpoint}/{REPO}",
     ]
     assert hub.repos == {}
@@ -205,8 +205,8 @@ def test_a_damaged_artifact_is_refused_before_anything_is_sent(hub: HubServer, f
 @pytest.mark.parametrize(
     ("card", "message"),
     [
-        (None, "no README.md, the model card"),
-        ("# tiny\n", "does not begin with metadata"),
+        (None, "config.json lists no 'README.md'"),
+        ("# tiny\n", "README.md does not begin with metadata for the Hub; `zoo card` makes the model card anew"),
         ("---\nlicense: [mit\n---\n", "README.md is no model card: while parsing"),
         ("---\n- mit\n---\n", "README.md is no model card"),
         ("---\nmodel-index: 3\n---\n", "README.md is no model card"),
@@ -221,6 +221,15 @@ def test_a_card_the_hub_cannot_read_is_refused(
     seal(tiny, read_config(tiny))
     assert message in fails()
     assert hub.log == []
+
+
+def test_a_card_changed_by_hand_is_refused_with_the_command_that_seals_it(
+    hub: HubServer, fails: Any, tiny: Path
+) -> None:
+    (tiny / "README.md").write_text((tiny / "README.md").read_text() + "more")
+    message = fails()
+    assert "README.md was altered" in message
+    assert "`zoo card` makes the model card anew and keeps its notes" in message
 
 
 def test_weights_and_onnx_that_disagree_are_refused(hub: HubServer, fails: Any, tiny: Path) -> None:
