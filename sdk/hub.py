@@ -71,7 +71,8 @@ def _fetch_config(reference: HubReference) -> Path:
     except HubUnreachableError as error:
         if cached is None:
             raise
-        warnings.warn(f"{error}; taking what {reference} last meant, commit {cached.name}", stacklevel=2)
+        # The level is that of whoever calls sdk.load.
+        warnings.warn(f"{error}; taking what {reference} last meant, commit {cached.name}", stacklevel=5)
         return cached
     return Path(hf_hub_download(reference.repo_id, CONFIG_FILE, revision=reference.revision)).parent
 

@@ -24,7 +24,7 @@ from sdk.errors import CellzooError, HubError, HubUnreachableError
 
 LOGIN = "log in with `hf auth login` or set HF_TOKEN"
 # The base class of the HTTP library's own errors, whichever library it is: the Hub's error derives from it.
-_HTTP_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]
+_HTTP_ERROR: type[Exception] = [base for base in HfHubHTTPError.__mro__ if base.__module__ != "builtins"][-1]
 _CLIENT_ERRORS = (_HTTP_ERROR, EntryNotFoundError, OSError, ValueError)
 _MEANINGS = {
     401: f"the token is not accepted; {LOGIN}",
