@@ -12,7 +12,8 @@ import torch
 
 from zoo.families import get_family
 from zoo.families.base import Task
-from zoo.families.cellnet import Cellnet, CellnetConfig, StemConfig
+from zoo.families.cellnet import Cellnet
+from zoo.families.cellnet_config import CellnetConfig, StemConfig
 from zoo.families.cellnet_onnx import onnx_graph
 
 TASK = Task((1, 10, 12), 3)

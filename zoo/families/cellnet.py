@@ -7,92 +7,21 @@ says what is taken from it and what is ours.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from zoo.families import Family
-from zoo.families.base import FamilyConfig, Learner, StepResult, Task
-from zoo.families.cellnet_topology import Edge, FullTopology, Topology, arrival_steps, edges_of
+from zoo.families.base import Findings, ProbeContext, Task
+from zoo.families.cellnet_config import CellnetConfig, StemConfig
+from zoo.families.cellnet_learner import CellnetLearner
 
 if TYPE_CHECKING:
     import onnx
-
-_GROWTH_STEPS = 10
-
-
-class StemConfig(BaseModel):
-    """Convolutions in front of the InCells: 3x3 without padding, 2x2 max-pooling and ReLU for each of ``channels``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    channels: tuple[PositiveInt, ...] = Field(default=(32, 64), min_length=1)
-    dropout: float = Field(default=0.25, ge=0, lt=1)
-    """Of the features that the InCells are fed."""
-
-
-class CellnetConfig(FamilyConfig):
-    family: Literal["cellnet"] = "cellnet"
-    cells: int = Field(ge=2, le=256)
-    in_cells: PositiveInt = 2
-    """The first so many cells take the input."""
-    out_cells: PositiveInt = 1
-    """The last so many cells give logits; the mean of theirs is the network's."""
-    core: PositiveInt | tuple[PositiveInt, ...] = 128
-    """Floats in a core: one size for all cells, or one for each."""
-    hidden: PositiveInt = 64
-    """Width of the MLPs of connections and outputs."""
-    topology: Topology = FullTopology()
-    stem: StemConfig | None = None
-    steps: PositiveInt = 4
-    """Time steps of a sequence in training, and of a prediction that names no number."""
-    input_steps: PositiveInt = 2
-    """The input is given in the first so many steps; in the others the network goes on without."""
-    truncate: PositiveInt = 1
-    """Gradients go back through windows of so many steps, with one optimizer step for each window."""
-    core_lr: float = Field(default=1.0, gt=0)
-    """The eta of C2 = C1 - eta dL/dC1, where L is the loss of one sample in one step."""
-    loss_a: NonNegativeFloat = 1.0
-    """Weight of loss (a), the prediction of C2; 0 trains the task alone."""
-    loss_growth: NonNegativeFloat = 0.0
-    """The alpha of a weight (1 + alpha)^t on the losses of step t (from 0), which stays as it is after ten steps."""
-
-    @property
-    def cores(self) -> tuple[int, ...]:
-        """The size of each cell's core."""
-        return self.core if isinstance(self.core, tuple) else (self.core,) * self.cells
-
-    @property
-    def edges(self) -> list[Edge]:
-        return edges_of(self.topology, self.cells)
-
-    @model_validator(mode="after")
-    def _check(self) -> CellnetConfig:
-        if self.in_cells + self.out_cells > self.cells:
-            raise ValueError(
-                f"in_cells {self.in_cells} and out_cells {self.out_cells} together exceed the {self.cells} cells"
-            )
-        if len(self.cores) != self.cells:
-            raise ValueError(f"core lists {len(self.cores)} sizes, there are {self.cells} cells")
-        if self.input_steps > self.steps:
-            raise ValueError(f"input_steps {self.input_steps} must not exceed the {self.steps} steps")
-        if self.truncate > self.steps:
-            raise ValueError(f"truncate {self.truncate} must not exceed the {self.steps} steps")
-        first_out = self.cells - self.out_cells
-        arrivals = arrival_steps(self.edges, self.cells, self.in_cells)[first_out:]
-        for cell, arrival in enumerate(arrivals, first_out):
-            if arrival is None:
-                raise ValueError(f"topology leads from no InCell to OutCell {cell}")
-            if arrival > self.input_steps:
-                raise ValueError(
-                    f"input_steps {self.input_steps} end before the input reaches OutCell {cell}, in step {arrival}"
-                )
-        return self
 
 
 class Trace(NamedTuple):
@@ -241,100 +170,42 @@ def _features(stem: StemConfig | None, task: Task) -> int:
     return stem.channels[-1] * height * width
 
 
-class CellnetLearner(Learner):
-    """Temporal training: each step is to make the move (a) that the last step's gradient asked for, and (b) the task's.
-
-    With input, L = (a) + (b) (the first step has no (a)); without, L = (a). C2 = C1 - eta dL/dC1 is what (a) of the
-    next step compares with. Cores, L and C2 are those of a sample, so they do not depend on the batch.
-    """
-
-    config: CellnetConfig
-
-    def training_steps(self, inputs: Tensor, labels: Tensor) -> Iterator[StepResult]:
-        """One result per window of ``truncate`` steps; the last one's logs are the sequence's."""
-        c = self.config
-        steps = c.steps if c.loss_a else c.input_steps  # without loss (a), steps without input have no loss
-        core: Tensor | None = None
-        target: Tensor | None = None
-        log = _SequenceLog(labels)
-        for start in range(0, steps, c.truncate):
-            stop = min(start + c.truncate, steps)
-            trace = self.module(inputs, stop, trace=True, start=start, cores=core)
-            total = torch.zeros((), device=inputs.device)
-            for step, after, logits in zip(range(start, stop), *trace, strict=True):
-                a = None if target is None else self._distance(after, target)
-                b = F.cross_entropy(logits, labels, reduction="none") if step < c.input_steps else None
-                loss = self._weight(step) * _add(b, None if a is None else c.loss_a * a)
-                log.add(step < c.input_steps, core, after, target, a, b, logits)
-                (slope,) = torch.autograd.grad(loss.sum(), after, retain_graph=True)
-                core, target = after, after - c.core_lr * slope
-                total = total + loss.mean()
-            assert core is not None
-            assert target is not None
-            core, target = core.detach(), target.detach()
-            yield StepResult(total, log.means())
-
-    def _distance(self, core: Tensor, target: Tensor) -> Tensor:
-        """Loss (a) of each sample, ``[B]``: the mean square over all numbers of all its cores."""
-        return (core - target).square().sum((1, 2)) / sum(self.config.cores)
-
-    def _weight(self, step: int) -> float:
-        return float((1 + self.config.loss_growth) ** min(step, _GROWTH_STEPS))
-
-
-def _add(*losses: Tensor | None) -> Tensor:
-    present = [loss for loss in losses if loss is not None]
-    assert present
-    return torch.stack(present).sum(0)
-
-
-class _SequenceLog:
-    """Means over the steps of one sequence."""
-
-    def __init__(self, labels: Tensor) -> None:
-        self.labels = labels
-        self.values: dict[str, list[Tensor]] = {}
-
-    @torch.no_grad()
-    def add(
-        self,
-        fed: bool,
-        before: Tensor | None,
-        after: Tensor,
-        target: Tensor | None,
-        a: Tensor | None,
-        b: Tensor | None,
-        logits: Tensor,
-    ) -> None:
-        found = {"loss_a": a, "loss_b": b}
-        if before is not None and target is not None:
-            kind = "cosine_with_input" if fed else "cosine_without_input"
-            found[kind] = step_cosine(before, after, target)
-        for name, value in found.items():
-            if value is not None:
-                self.values.setdefault(name, []).append(value.mean())
-        self.values["accuracy"] = [(logits.argmax(-1) == self.labels).float().mean()]
-
-    def means(self) -> dict[str, Tensor]:
-        return {name: torch.stack(values).mean() for name, values in self.values.items()}
-
-
-def step_cosine(before: Tensor, after: Tensor, target: Tensor) -> Tensor:
-    """Cosine between the move that was made and the one that the gradient asked for, of each sample: ``[B]``.
-
-    ``before`` is C1 of a step, ``target`` its C2 and ``after`` the next step's C1, each ``[B, N, C]``.
-    """
-    return F.cosine_similarity((after - before).flatten(1), (target - before).flatten(1), dim=1)
-
-
 def _onnx_graph(module: Cellnet, task: Task) -> onnx.ModelProto:
     from zoo.families.cellnet_onnx import onnx_graph  # onnx is slow to import and needed to export only
 
     return onnx_graph(module, task)
 
 
-_ABOUT = """..."""
+def _probe(context: ProbeContext) -> Findings:
+    from zoo.families.cellnet_probe import probe  # matplotlib and scikit-learn, needed to probe only
+
+    return probe(context)
+
+
+def _bench() -> list[dict[str, Any]]:
+    from zoo.families.cellnet_bench import bench
+
+    return bench()
+
+
+_ABOUT = """A CellNet is a handful of cells. Each has a core, a vector of numbers that starts as ones, and a small
+MLP leads from each cell to each other (or to those that a topology names). In every step all cells at once add to
+their cores what the MLPs make of the others'; the first cells also add a linear map of the input, the last read logits
+from theirs.
+
+It is trained over time: after each step the gradient says where the cores should have gone (C2), and loss (a) asks the
+next step to make that move, beside loss (b), the task's. From the public CellNet repository, which trains one sample at
+a time with all cells connected; batches, sparse topologies, cores of different sizes and gradients through several
+steps are ours.
+"""
 
 FAMILY = Family(
-    name="cellnet", config=CellnetConfig, build=Cellnet, learner=CellnetLearner, onnx_graph=_onnx_graph, about=_ABOUT
+    name="cellnet",
+    config=CellnetConfig,
+    build=Cellnet,
+    learner=CellnetLearner,
+    onnx_graph=_onnx_graph,
+    about=_ABOUT,
+    probe=_probe,
+    bench=_bench,
 )

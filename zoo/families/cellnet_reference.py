@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.families.cellnet import Cellnet, CellnetConfig, MemberLinear
+from zoo.families.cellnet import Cellnet, MemberLinear
+from zoo.families.cellnet_config import CellnetConfig
 
 Cores = list[Tensor]
 """One vector ``[size]`` for each cell."""
