@@ -33,7 +33,7 @@ class CellnetModel(Model):
     def steps(self) -> int:
         """The steps of a prediction that names no number."""
         if self.backend == "torch":
-            steps: int = self.module.default_steps
+            steps: int = self.module.config.input_steps
             return steps
         properties = self._runner.session.get_modelmeta().custom_metadata_map  # type: ignore[attr-defined]
         return int(properties["steps"])

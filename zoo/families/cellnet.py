@@ -75,9 +75,10 @@ class Cellnet(nn.Module):
         """Inputs ``[B, *input_shape]``, normalised as in training -> logits ``[B, classes]`` after step ``steps``.
 
         ``trace`` gives cores and logits of every step instead. A sequence may go on after ``start`` steps from their
-        ``cores [B, N, C]``. ``steps`` defaults to the config's. Raises ValueError unless ``0 <= start < steps``.
+        ``cores [B, N, C]``. ``steps`` defaults to the config's ``input_steps``.
+        Raises ValueError unless ``0 <= start < steps``.
         """
-        steps = self.config.steps if steps is None else steps
+        steps = self.config.input_steps if steps is None else steps
         if not 0 <= start < steps:
             raise ValueError(f"steps must be a whole number above {start}, found {steps}")
         if cores is None:

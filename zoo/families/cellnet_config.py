@@ -34,9 +34,10 @@ class CellnetConfig(FamilyConfig):
     topology: Topology = FullTopology()
     stem: StemConfig | None = None
     steps: PositiveInt = 4
-    """Time steps of a sequence in training, and of a prediction that names no number."""
+    """Time steps of a sequence in training."""
     input_steps: PositiveInt = 2
-    """The input is given in the first so many steps; in the others the network goes on without."""
+    """The input is given in the first so many steps; in the others the network goes on without. A prediction that names
+    no number of steps ends with the last of them, which is the last that the task was trained on."""
     truncate: PositiveInt = 1
     """Gradients go back through windows of so many steps, with one optimizer step for each window."""
     core_lr: float = Field(default=1.0, gt=0)

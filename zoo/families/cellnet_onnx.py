@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 def onnx_graph(module: Cellnet, task: Task, steps: int | None = None) -> onnx.ModelProto:
-    """``input [B, *input_shape]`` -> ``logits [B, classes]`` after ``steps`` (default: the config's).
+    """``input [B, *input_shape]`` -> ``logits [B, classes]`` after ``steps`` (default: the module's).
 
     Raises ValueError unless there is at least one step.
     """
-    steps = module.config.steps if steps is None else steps
+    steps = module.config.input_steps if steps is None else steps
     if steps < 1:
         raise ValueError(f"steps must be a whole number above 0, found {steps}")
     g = GraphBuilder()
@@ -35,7 +35,9 @@ def onnx_graph(module: Cellnet, task: Task, steps: int | None = None) -> onnx.Mo
     cores = g.constant(module.core_mask.cpu().numpy(), "float32")
     for step in range(steps):
         cores = graph.step(cores, fed if step < module.config.input_steps else None, first=step == 0)
-    return g.model("cellnet", graph.read(cores), task.input_shape, task.num_classes)
+    model = g.model("cellnet", graph.read(cores), task.input_shape, task.num_classes)
+    onnx.helper.set_model_props(model, {"steps": str(steps)})
+    return model
 
 
 class _Graph:

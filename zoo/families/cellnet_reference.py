@@ -63,7 +63,7 @@ class LiteralCellnet(nn.Module):
     def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
         """One input ``[*input_shape]`` -> logits ``[classes]`` after ``steps``."""
         cores = self.initial_cores()
-        for t in range(self.config.steps if steps is None else steps):
+        for t in range(self.config.input_steps if steps is None else steps):
             cores = self.step(cores, x if t < self.config.input_steps else None, first=t == 0)
         return self.read(cores)
 
