@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from zoo.families.cellnet import Cellnet, Trace
 from zoo.families.cellnet_config import CellnetConfig, StemConfig
 from zoo.families.cellnet_learner import CellnetLearner, step_cosine
 from zoo.families.cellnet_reference import LiteralCellnet
+from zoo.recipe import load_recipe
+from zoo.train import TrainResult, train
 
 TASK = Task((5,), 3)
 IMAGES = Task((2, 10, 11), 3)
@@ -267,6 +271,56 @@ def test_a_network_learns_and_its_own_core_sizes_stay_within_bounds() -> None:
             optimizer.step()
     assert (module(inputs).argmax(-1) == labels).float().mean() > 0.9
     assert not module(inputs, 4, trace=True).cores[-1][:, 1, 3:].any()
+
+
+def small_run(run_dir: Path, *overrides: str) -> TrainResult:
+    model = "model={family: cellnet, cells: 4, core: 8, hidden: 8, truncate: 2}"
+    length = ["train.epochs=null", "train.steps=4", "train.checkpoint_every=2", "train.batch_size=16", "train.ema=null"]
+    recipe = load_recipe("cellnet-digits", [model, *length, *overrides])
+    return train(recipe, run_dir=run_dir, device="cpu", progress=False)
+
+
+def test_the_loop_takes_an_optimizer_step_for_each_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = 0
+    usual = torch.optim.AdamW.step
+
+    def step(self: torch.optim.AdamW, *args: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        return usual(self, *args)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    result = small_run(tmp_path)
+    assert (result.steps, taken) == (4, 8)
+    logged = {"train_loss_a", "train_loss_b", "train_cosine_with_input", "train_cosine_without_input"}
+    assert all(logged <= set(record) for record in result.history)
+
+
+def test_it_trains_in_bfloat16_with_cores_in_float32(tmp_path: Path) -> None:
+    result = small_run(tmp_path, "train.precision=bf16")
+    assert all(math.isfinite(record["train_loss"]) for record in result.history)
+    with torch.autocast("cpu", torch.bfloat16):
+        trace = result.module(torch.randn(2, 1, 8, 8), 2, trace=True)
+    assert {core.dtype for core in trace.cores} == {torch.float32}
+
+
+def train_on(device: str) -> dict[str, torch.device]:
+    module = build(truncate=2, core=(4, 1, 6, 3)).to(device)
+    inputs, labels = torch.randn(3, 5).to(device), torch.tensor([0, 1, 2]).to(device)
+    for result in CellnetLearner(module, module.config).training_steps(inputs, labels):
+        result.loss.backward()
+    return {name: parameter.grad.device for name, parameter in module.named_parameters() if parameter.grad is not None}
+
+
+def test_everything_stays_on_the_device_of_module_and_inputs() -> None:
+    """The meta device refuses operations with tensors of any other."""
+    assert {device.type for device in train_on("meta").values()} == {"meta"}
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_it_trains_on_cuda() -> None:
+    assert {device.type for device in train_on("cuda").values()} == {"cuda"}
 
 
 # What cannot work

@@ -101,7 +101,7 @@ class Cellnet(nn.Module):
         first, second = self.readout
         outs = cores.transpose(0, 1)[-self.config.out_cells :]
         logits: Tensor = second(F.relu(first(outs))).mean(0)
-        return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+        return logits
 
     def _step(self, cores: Tensor, fed: Tensor | None, first: bool) -> Tensor:
         """One time step, all cells at once: ``[B, N, C]`` -> ``[B, N, C]``."""
@@ -109,7 +109,7 @@ class Cellnet(nn.Module):
         # In the very first step the connections are given zero vectors in the place of cores, for every sample alike.
         sent = torch.zeros_like(cells[:, :1]) if first else cells
         one, two, three = self.connections
-        moves = three(F.relu(two(F.relu(one(sent.index_select(0, self.sources))))))
+        moves: Tensor = three(F.relu(two(F.relu(one(sent.index_select(0, self.sources))))))
         update = moves.new_zeros(len(cells), *moves.shape[1:]).index_add(0, self.targets, moves)
         if fed is not None:
             update = update + fed
@@ -118,7 +118,7 @@ class Cellnet(nn.Module):
     def _feed(self, x: Tensor) -> Tensor:
         """What the InCells add for inputs ``[B, *input_shape]``: ``[N, B, C]``, 0 for all other cells."""
         weight, bias = self.input.weight.flatten(0, 1), self.input.bias.flatten()
-        fed = F.linear(self.stem(x), weight, bias).unflatten(1, (self.config.in_cells, -1)).transpose(0, 1)
+        fed = F.linear(self.stem(x), weight, bias).view(len(x), *self.input.bias.shape).transpose(0, 1)
         return F.pad(fed, (0, 0, 0, 0, 0, self.config.cells - self.config.in_cells))
 
 

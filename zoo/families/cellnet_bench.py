@@ -71,7 +71,7 @@ def _sequence(config: CellnetConfig, literal: bool, batch: int) -> Callable[[], 
     def train() -> None:
         for loss in losses():
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
 
     return train

@@ -140,7 +140,7 @@ def brief_training(context: ProbeContext, loss_a: float) -> Cellnet:
         for inputs, labels in context.data.train.stream(batches, _CPU):
             for result in learner.training_steps(inputs, labels):
                 optimizer.zero_grad()
-                result.loss.backward()
+                torch.autograd.backward(result.loss)
                 torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
                 optimizer.step()
             schedule.step()

@@ -28,7 +28,7 @@ class LiteralCellnet(nn.Module):
         cores, hidden = self.config.cores, self.config.hidden
         self.edges = self.config.edges
         self.first_out = self.config.cells - self.config.out_cells
-        features, classes = module.input.weight.shape[2], module.readout[1].weight.shape[1]
+        features, classes = module.input.weight.size(2), _member_layer(module.readout[-1]).weight.size(1)
         self.stem = module.stem
         self.inputs = nn.ModuleList(nn.Linear(features, cores[i]) for i in range(self.config.in_cells))
         self.connections = nn.ModuleList(_mlp(cores[j], hidden, hidden, cores[i]) for j, i in self.edges)
@@ -38,11 +38,13 @@ class LiteralCellnet(nn.Module):
             _take(linear, module.input, member)
         for mlps, layers in ((self.connections, module.connections), (self.outputs, module.readout)):
             for member, mlp in enumerate(mlps):
+                assert isinstance(mlp, nn.Sequential)
                 for linear, layer in zip(mlp[::2], layers, strict=True):
-                    _take(linear, layer, member)
+                    _take(linear, _member_layer(layer), member)
 
     def initial_cores(self) -> Cores:
-        return [torch.ones(size).to(self.inputs[0].weight) for size in self.config.cores]
+        like = next(self.inputs.parameters())
+        return [torch.ones(size).to(like) for size in self.config.cores]
 
     def step(self, cores: Cores, x: Tensor | None, first: bool) -> Cores:
         """All cells at once from the previous cores; ``x [C, H, W]`` or ``[features]`` if the InCells are fed."""
@@ -101,10 +103,14 @@ def _mlp(*sizes: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def _take(linear: nn.Module, layer: nn.Module, member: int) -> None:
+def _member_layer(layer: nn.Module) -> MemberLinear:
+    assert isinstance(layer, MemberLinear)
+    return layer
+
+
+def _take(linear: nn.Module, layer: MemberLinear, member: int) -> None:
     """Give a linear layer the weights of a member without its padding."""
     assert isinstance(linear, nn.Linear)
-    assert isinstance(layer, MemberLinear)
     with torch.no_grad():
         linear.weight.copy_(layer.weight[member, : linear.out_features, : linear.in_features])
         linear.bias.copy_(layer.bias[member, : linear.out_features])
