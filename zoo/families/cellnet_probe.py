@@ -18,6 +18,7 @@ from zoo.families.base import Findings, ProbeContext
 from zoo.families.cellnet import Cellnet
 from zoo.families.cellnet_config import CellnetConfig
 from zoo.families.cellnet_learner import CellnetLearner, step_cosine
+from zoo.families.figures import save_png
 from zoo.splits import Split, evaluation_batches, training_batches
 
 STEPS = 12  # looked at, which is more than any recipe trains
@@ -66,7 +67,7 @@ def probe(context: ProbeContext) -> Findings:
             "Cosine between the cores' step that was made and the one that the gradient asked for, during training."
         )
     for name, figure in figures.items():
-        figure.savefig(context.figures / name, dpi=100)
+        save_png(figure, context.figures / name)
     metrics = {
         "accuracy_after_steps": {str(step): accuracy[step - 1] for step in REPORTED},
         "predicted_moves": [move.__dict__ for move in moves],
