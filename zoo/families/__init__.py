@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import onnx
 
 _MODULES = {
+    "cellnet": "zoo.families.cellnet",
     "gridnet": "zoo.families.gridnet",
 }
 
