@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zoo.families import Family
-from zoo.families.base import FamilyConfig, Learner, StepResult, Task
+from zoo.families.base import FamilyConfig, Findings, Learner, ProbeContext, StepResult, Task
 from zoo.families.normnet_layers import (
     Activation,
     Kind,
@@ -216,10 +216,27 @@ def _onnx_graph(module: Normnet, task: Task) -> onnx.ModelProto:
     return onnx_graph(module, task)
 
 
-_ABOUT = """In a normnet a layer computes `m * act(x tan(W) / n)`: the weights enter through the tangent, the sum is divided by
-the fan-in n, and there is no bias anywhere. The tangent makes the strengths heavy-tailed: most are small and a few are large.
+def _probe(context: ProbeContext) -> Findings:
+    from zoo.families.normnet_probe import probe  # needed to probe only, and builds on this module
+
+    return probe(context)
+
+
+_ABOUT = """In a normnet a layer computes `m * act(x tan(W) / n)`: the weights enter through the tangent, the
+sum is divided by the fan-in n, and there is no bias anywhere; a scale m lets outputs exceed 1. The idea is that
+of the public `brains` repository (earlier Norm_Net), which publishes no accuracy.
+
+The tangent makes connections heavy-tailed: most are weak and a few are very strong. As published, with weights
+from N(0, 1) that may cross its poles, training is unstable (`normnet-mnist-literal` shows how far it gets);
+here every weight is kept within a bound below pi/2.
 """
 
 FAMILY = Family(
-    name="normnet", config=NormnetConfig, build=Normnet, learner=NormnetLearner, onnx_graph=_onnx_graph, about=_ABOUT
+    name="normnet",
+    config=NormnetConfig,
+    build=Normnet,
+    learner=NormnetLearner,
+    onnx_graph=_onnx_graph,
+    about=_ABOUT,
+    probe=_probe,
 )

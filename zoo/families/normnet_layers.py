@@ -117,7 +117,14 @@ class NormConvolution(Layer):
     """The norm layer over windows of ``size^d``, d = 1 to 3: ``[B, C, *space] -> [B, out, *space']``; n = C size^d."""
 
     def __init__(
-        self, dims: int, inputs: int, outputs: int, size: int, settings: LayerSettings, stride: int = 1, padding: int = 0
+        self,
+        dims: int,
+        inputs: int,
+        outputs: int,
+        size: int,
+        settings: LayerSettings,
+        stride: int = 1,
+        padding: int = 0,
     ) -> None:
         if dims not in _CONVOLUTIONS:
             raise ValueError(f"a convolution has 1, 2 or 3 dimensions, found {dims}")

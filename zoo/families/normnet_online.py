@@ -36,11 +36,11 @@ class OnlineLearner:
     """Trains ``module`` in place, an input (or a batch of them) at a time.
 
     The loss is ``|output - target|^p``, so outputs whose target is the output itself are left alone. The optimizer is
-    Adadelta with the original's rho and eps unless another one over the module's parameters is given. With a ``tree``
-    the errors of updates are observed, and :meth:`search` goes on from one of its checkpoints.
+    Adam at 1e-2 unless another one over the module's parameters is given (docs/normnet.md has it beside the original's
+    Adadelta). With a ``tree`` the errors of updates are observed; :meth:`search` goes on from one of its checkpoints.
 
-    Inputs are tensors or arrays ``[*input_shape]`` or ``[B, *input_shape]``, ready for the network; ``prepare`` makes of
-    anything else (a batch ``[B, *input_shape]``, whether it was a single input).
+    Inputs are tensors or arrays ``[*input_shape]`` or ``[B, *input_shape]``, ready for the network; ``prepare`` makes
+    of anything else (a batch ``[B, *input_shape]``, whether it was a single input).
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class OnlineLearner:
         if power < 1:
             raise ValueError(f"power should be at least 1, found {power}")
         self.module = module
-        self.optimizer = optimizer or torch.optim.Adadelta(module.parameters(), lr=1.0, rho=0.95, eps=1e-8)
+        self.optimizer = optimizer or torch.optim.Adam(module.parameters(), lr=1e-2)
         self.power = power
         self.tree = tree
         self._prepare = prepare or self._batch
@@ -80,7 +80,7 @@ class OnlineLearner:
         error = float(loss.detach())
         checkpoint = self.tree.observe(error, self.module.state_dict()) if self.tree is not None else None
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         for layer in self.module.modules():
             if isinstance(layer, Layer):
