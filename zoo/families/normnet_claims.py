@@ -41,7 +41,7 @@ class Budget:
     """Of each of A, B and A again."""
     check_every: int = 5
     rate_steps: int = 150
-    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
+    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 
 
 @dataclass(frozen=True)
