@@ -8,7 +8,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+from matplotlib.figure import Figure
+
 from zoo.families.base import Findings, ProbeContext
+from zoo.families.figures import save_png
 from zoo.families.normnet_claims import (
     FRACTIONS,
     THRESHOLD,
@@ -27,7 +30,6 @@ from zoo.families.normnet_claims import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _COLOURS = {"norm": "#0072b2", "linear W/n": "#e69f00", "biased": "#009e73"}
 _TOLERATED = 0.01
@@ -211,11 +213,7 @@ def _cell(values: Sequence[float], show: Callable[[float], str]) -> str:
 
 
 def _canvas(columns: int, width: float = 4.2) -> tuple[Figure, list[Axes]]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width * columns, 3.4), layout="constrained", dpi=110)
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(width * columns, 3.4), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
     for axis in axes:
         axis.set_ylim(0, 1.02)
@@ -235,7 +233,7 @@ def _draw_pruning(results: dict[str, Measured], shipped: list[float], path: Path
     axis.plot(FRACTIONS, shipped, color="black", linestyle="--", label="the shipped weights")
     axis.set_xlabel("share of each layer's weights pruned")
     axis.legend(loc="lower left", frameon=False)
-    figure.savefig(path)
+    save_png(figure, path)
 
 
 def _draw_sequel(results: dict[str, Measured], budget: Budget, path: Path) -> None:
@@ -250,7 +248,7 @@ def _draw_sequel(results: dict[str, Measured], budget: Budget, path: Path) -> No
         axis.set_title(name)
         axis.set_xlabel("steps: A | B | A")
     axes[0].legend(loc="lower left", frameon=False)
-    figure.savefig(path)
+    save_png(figure, path)
 
 
 def _draw_tasks(results: dict[str, Measured], path: Path) -> None:
@@ -264,4 +262,4 @@ def _draw_tasks(results: dict[str, Measured], path: Path) -> None:
         axis.bar(places, [mean(g) for g in groups], width, yerr=spread, color=_COLOURS[name], label=name, capsize=2)
     axis.set_xticks(range(4), ["first task alone", "first of three", "second", "third"])
     axis.legend(loc="lower left", framealpha=0.9)
-    figure.savefig(path)
+    save_png(figure, path)
