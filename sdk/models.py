@@ -28,7 +28,10 @@ _BACKENDS = {
     "torch": _BackendInfo(WEIGHTS_FILE, "sdk.torch_backend", ("device",)),
 }
 # Families whose models offer more than Model does: the module has a subclass named MODEL.
-_FAMILY_MODELS = {"cellnet": "sdk.families.cellnet"}
+_FAMILY_MODELS = {
+    "cellnet": "sdk.families.cellnet",
+    "normnet": "sdk.families.normnet",
+}
 _INSTALL = {"torch": "'cellzoo[train]'", "pydantic": "'cellzoo[train]'", "onnxruntime": "onnxruntime"}
 
 

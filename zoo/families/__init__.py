@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "cellnet": "zoo.families.cellnet",
     "gridnet": "zoo.families.gridnet",
+    "normnet": "zoo.families.normnet",
 }
 
 
