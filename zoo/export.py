@@ -115,6 +115,7 @@ def export_run(result: TrainResult, out: Path, overwrite: bool = False) -> Path:
         "test_loss": test.loss,
         "validation_accuracy": result.validation.accuracy,
         "seeds": 1,
+        **result.findings,
     }
     data = {
         "name": recipe.data.name,

@@ -1,0 +1,1 @@
+"""What single families add to a loaded model."""
