@@ -51,6 +51,11 @@ class OnnxBackend:
         """The execution providers in use, the preferred one first."""
         return list(self.session.get_providers())
 
+    @property
+    def outputs(self) -> list[str]:
+        """The names that :meth:`output` takes."""
+        return [value.name for value in self.session.get_outputs()]
+
     def logits(self, x: FloatArray) -> NDArray[np.float32]:
         """Prepared inputs ``[B, *shape]`` -> logits ``[B, classes]``."""
         return self.output(ONNX_OUTPUT, x)

@@ -33,6 +33,12 @@ class TorchBackend:
         """Prepared inputs ``[B, *shape]`` -> logits ``[B, classes]``."""
         return self._run(self.module, x)
 
+    @property
+    def outputs(self) -> list[str]:
+        """The names that :meth:`output` takes; for families whose module has them."""
+        module: Any = self.module
+        return list(module.outputs)
+
     def output(self, name: str, x: FloatArray) -> NDArray[np.float32]:
         """What the module's ``output(name, x)`` gives, as safe; for families whose module has it."""
         module: Any = self.module

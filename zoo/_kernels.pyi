@@ -78,6 +78,33 @@ def cuda_backward_workspace_bytes(config: EvolveConfig, dtype: int, /) -> int: .
 def cuda_forward(
     config: EvolveConfig, dtype: int, inputs: Sequence[int], out: int, saved: int, workspace: int, stream: int, /
 ) -> None: ...
+def cuda_sparse_workspace_bytes(shape: Sequence[int], dtype: int, batch: int, /) -> int: ...
+def cuda_sparse_forward(
+    shape: Sequence[int],
+    pattern: Sequence[int],
+    dtype: int,
+    values: int,
+    x: int,
+    batch: int,
+    y: int,
+    workspace: int,
+    stream: int,
+    /,
+) -> None: ...
+def cuda_sparse_backward(
+    shape: Sequence[int],
+    pattern: Sequence[int],
+    dtype: int,
+    values: int,
+    x: int,
+    grad_y: int,
+    batch: int,
+    grad_values: int,
+    grad_x: int,
+    workspace: int,
+    stream: int,
+    /,
+) -> None: ...
 def cuda_backward(
     config: EvolveConfig,
     dtype: int,

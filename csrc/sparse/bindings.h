@@ -4,9 +4,13 @@
 #include <nanobind/stl/array.h>
 
 #include <array>
+#include <stdexcept>
 #include <string>
 
 #include "cpu.h"
+#ifdef ZOO_CUDA
+#include "cuda.h"
+#endif
 
 namespace zoo::sparse::binding {
 
@@ -44,9 +48,40 @@ void bind_dtype(nanobind::module_& m, const std::string& dtype) {
         "batch"_a, "grad_values"_a, "grad_x"_a, "threads"_a);
 }
 
+#ifdef ZOO_CUDA
+inline void* at(uintptr_t address) { return reinterpret_cast<void*>(address); }
+
+inline void check(const std::string& error) {
+  if (!error.empty()) throw std::runtime_error(error);
+}
+
+inline void bind_cuda(nanobind::module_& m) {
+  using Shape = std::array<int64_t, 3>;
+  m.def("cuda_sparse_workspace_bytes", [](const Shape& shape, int dtype, int64_t batch) {
+    return cuda::workspace_bytes(cuda::Dtype(dtype), pattern_at(shape, {}), batch);
+  });
+  m.def("cuda_sparse_forward", [](const Shape& shape, const Addresses& pattern, int dtype, uintptr_t values, uintptr_t x,
+                                  int64_t batch, uintptr_t y, uintptr_t workspace, uintptr_t stream) {
+    nanobind::gil_scoped_release release;
+    check(cuda::forward(cuda::Dtype(dtype), pattern_at(shape, pattern), at(values), at(x), batch, at(y), at(workspace),
+                        at(stream)));
+  });
+  m.def("cuda_sparse_backward", [](const Shape& shape, const Addresses& pattern, int dtype, uintptr_t values, uintptr_t x,
+                                   uintptr_t grad_y, int64_t batch, uintptr_t grad_values, uintptr_t grad_x,
+                                   uintptr_t workspace, uintptr_t stream) {
+    nanobind::gil_scoped_release release;
+    check(cuda::backward(cuda::Dtype(dtype), pattern_at(shape, pattern), at(values), at(x), at(grad_y), batch,
+                         at(grad_values), at(grad_x), at(workspace), at(stream)));
+  });
+}
+#endif
+
 inline void bind(nanobind::module_& m) {
   bind_dtype<float>(m, "float");
   bind_dtype<double>(m, "double");
+#ifdef ZOO_CUDA
+  bind_cuda(m);
+#endif
 }
 
 }  // namespace zoo::sparse::binding

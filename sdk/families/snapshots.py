@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sdk.artifact import ArtifactConfig
 from sdk.errors import ArtifactError
 from sdk.inputs import FloatArray
-from sdk.models import Backend, Model, check_batch_size, softmax
+from sdk.models import Model, check_batch_size, softmax
 from sdk.strict import check_keys, check_list, check_type, describe
 
 WEIGHTED, PROGRESSIVE, FINAL = "weighted", "progressive", "final"
@@ -95,10 +95,11 @@ class SnapshotsModel(Model):
     (its last snapshot), or the number of a snapshot.
     """
 
-    def __init__(self, config: ArtifactConfig, backend: str, runner: Backend) -> None:
+    def __init__(self, config: ArtifactConfig, backend: str, runner: Any) -> None:
         super().__init__(config, backend, runner)
         try:
             self._snapshots, self.threshold = _read(config.metrics)
+            _check_count(len(self._snapshots), runner.outputs)
         except ValueError as error:
             raise ArtifactError(f"{config.name}: config.json: metrics: {error}") from error
 
@@ -181,6 +182,12 @@ def _read(metrics: dict[str, Any]) -> tuple[tuple[SnapshotInfo, ...], float]:
     if not infos:
         raise ValueError("snapshots must list at least one, found []")
     return tuple(infos), threshold
+
+
+def _check_count(listed: int, outputs: Sequence[str]) -> None:
+    there = sum(name.startswith("snapshot_") for name in outputs)
+    if listed != there:
+        raise ValueError(f"lists {listed} snapshots, the model has {there}")
 
 
 MODEL = SnapshotsModel

@@ -21,6 +21,7 @@ from zoo.kernels import backend
 DENSE_FROM = {"cpu": 0.2, "cuda": 0.05}
 """The density from which the dense form is faster, per device; `zoo bench family snapshots` measures it."""
 _CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
+_CUDA_DTYPES = {torch.float32: 0, torch.float64: 1}
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _check(x: Tensor, values: Tensor, structure: Structure) -> None:
 # --- the op ---
 
 
-def _arguments(x: Tensor, pattern: tuple[Tensor, ...]) -> tuple[list[int], list[int]]:
+def _arguments(pattern: tuple[Tensor, ...]) -> tuple[list[int], list[int]]:
     """The kernels' shape and addresses of a pattern."""
     row_starts, columns, column_starts, _, _ = pattern
     return [len(row_starts) - 1, len(column_starts) - 1, len(columns)], [t.data_ptr() for t in pattern]
@@ -133,7 +134,7 @@ def _forward(
     y = x.new_empty(len(x), len(row_starts) - 1)
     if len(x):
         kernel = getattr(backend.compiled(), f"sparse_forward_{_CPU_DTYPES[x.dtype]}")
-        shape, pattern = _arguments(x, (row_starts, columns, column_starts, rows, order))
+        shape, pattern = _arguments((row_starts, columns, column_starts, rows, order))
         kernel(shape, pattern, values.data_ptr(), x.data_ptr(), len(x), y.data_ptr(), torch.get_num_threads())
     return y
 
@@ -161,7 +162,7 @@ def _backward_op(
     grad_values = torch.empty_like(values)
     grad_x = torch.empty_like(x) if need_x else x.new_empty(0)
     kernel = getattr(backend.compiled(), f"sparse_backward_{_CPU_DTYPES[x.dtype]}")
-    shape, pattern = _arguments(x, (row_starts, columns, column_starts, rows, order))
+    shape, pattern = _arguments((row_starts, columns, column_starts, rows, order))
     kernel(
         shape, pattern, values.data_ptr(), x.data_ptr(), grad_y.data_ptr(), len(x), grad_values.data_ptr(),
         grad_x.data_ptr() if need_x else 0, torch.get_num_threads(),
@@ -172,6 +173,43 @@ def _backward_op(
 @_backward_op.register_fake
 def _(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     return torch.empty_like(values), torch.empty_like(x) if rest[-1] else x.new_empty(0)
+
+
+@_forward.register_kernel("cuda")
+def _(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
+    y = x.new_empty(len(x), len(pattern[0]) - 1)
+    if len(x):
+        kernels, (shape, addresses) = backend.compiled(), _arguments(pattern)
+        with torch.cuda.device(x.device):
+            workspace = _cuda_workspace(x, shape)
+            kernels.cuda_sparse_forward(
+                shape, addresses, _CUDA_DTYPES[x.dtype], values.data_ptr(), x.data_ptr(), len(x), y.data_ptr(),
+                workspace.data_ptr(), torch.cuda.current_stream().cuda_stream,
+            )  # fmt: skip
+    return y
+
+
+@_backward_op.register_kernel("cuda")
+def _(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *pattern, need_x = rest
+    if not len(x):
+        return torch.zeros_like(values), torch.zeros_like(x) if need_x else x.new_empty(0)
+    grad_values = torch.empty_like(values)
+    grad_x = torch.empty_like(x) if need_x else x.new_empty(0)
+    kernels, (shape, addresses) = backend.compiled(), _arguments(tuple(pattern))
+    with torch.cuda.device(x.device):
+        workspace = _cuda_workspace(x, shape)
+        kernels.cuda_sparse_backward(
+            shape, addresses, _CUDA_DTYPES[x.dtype], values.data_ptr(), x.data_ptr(), grad_y.data_ptr(), len(x),
+            grad_values.data_ptr(), grad_x.data_ptr() if need_x else 0, workspace.data_ptr(),
+            torch.cuda.current_stream().cuda_stream,
+        )  # fmt: skip
+    return grad_values, grad_x
+
+
+def _cuda_workspace(x: Tensor, shape: list[int]) -> Tensor:
+    size = backend.compiled().cuda_sparse_workspace_bytes(shape, _CUDA_DTYPES[x.dtype], len(x))
+    return x.new_empty(size, dtype=torch.uint8)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -187,3 +225,4 @@ def _backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
 
 _forward.register_autograd(_backward, setup_context=_setup_context)
 register_autocast(_forward, "cpu", torch.float32)
+register_autocast(_forward, "cuda", torch.float32)

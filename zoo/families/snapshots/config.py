@@ -46,6 +46,8 @@ class ExtremaConfig(_Section):
     """A ReLU unit that is zero more often than this is low."""
     share: float = Field(default=0.05, ge=0, le=0.5)
     """Where a threshold finds no unit of a layer, this share of its units at the top or bottom."""
+    at_least: float = Field(default=0, ge=0, le=0.5)
+    """This share at the top and bottom is taken in any case."""
     batches: PositiveInt = 4
     """The last batches of an epoch, over which activity is measured."""
     ends: Literal["extreme", "all"] = "extreme"
@@ -69,6 +71,8 @@ class RoutingConfig(_Section):
     """Among the extrema: any, or those whose missing edge has the largest gradient."""
     complete: bool = False
     """Lay the edges that a new edge lacks to be on a path from an input to a class."""
+    once: bool = False
+    """A high unit routes its edges at most once per growth event."""
     scales: bool = False
     """The first phase prefers long edges, the last one short ones."""
 
@@ -112,6 +116,8 @@ class StructureConfig(_Section):
     unit: Literal["site", "connection"] = "site"
     size: PositiveInt = 1
     """High units that make one site together."""
+    rotate: Literal["layers", "units"] = "layers"
+    """Sites start in each source layer in turn, or by chance in proportion to the layers' high units."""
 
 
 class EndConfig(_Section):

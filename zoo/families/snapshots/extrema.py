@@ -53,8 +53,8 @@ def find_extrema(activity: Activity, layout: Layout, activation: str, config: Ex
         units = layout.layer(number)
         kind = "tanh" if number == 0 else activation
         level, over, under = _judge(activity, units, kind, config)
-        high[units] = over if over.any() else _top(level, config.share)
-        low[units] = under if under.any() else _top(-level, config.share)
+        high[units] = _choose(over, level, config)
+        low[units] = _choose(under, -level, config)
     low[layout.layer(0)] = False
     high[layout.layer(layout.output)] = False
     if config.ends == "all":
@@ -72,6 +72,11 @@ def _judge(activity: Activity, units: slice, activation: str, config: ExtremaCon
     # A tanh unit at -1 is as saturated as one at 1; a sigmoid's levels are all positive.
     level = activity.magnitude[units] if activation == "tanh" else activity.mean[units]
     return level, level > config.high, level < config.low
+
+
+def _choose(beyond: Tensor, level: Tensor, config: ExtremaConfig) -> Tensor:
+    """The units beyond a threshold, or those at the top where there are none."""
+    return (beyond if beyond.any() else _top(level, config.share)) | _top(level, config.at_least)
 
 
 def _top(level: Tensor, share: float) -> Tensor:

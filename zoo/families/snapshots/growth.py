@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from zoo.families.snapshots.cloning import clone
@@ -38,24 +39,34 @@ def grow(
     if connections:
         draft.room = min(draft.room, quota)
     router = Router(draft, extrema, config.routing, scores, longer)
-    layers = draft.layout.output
-    sites = idle = 0
-    while idle < layers and not draft.full and (connections or sites < quota):
-        grown = grow_site(router, rotation % layers, config)
-        rotation += 1
-        sites += grown
-        idle = 0 if grown else idle + 1
-    return Growth(draft.grown if connections else sites, rotation % layers)
+    sites, used = 0, set[int]()
+    left = list(range(draft.layout.output))  # the source layers that had something to grow
+    while left and not draft.full and (connections or sites < quota):
+        if config.structure.rotate == "layers":
+            layer = min(left, key=lambda number: (number - rotation) % draft.layout.output)
+        else:
+            high = torch.tensor([float(extrema.high[draft.layout.layer(number)].sum()) for number in left])
+            layer = left[int(torch.multinomial(high + 1e-6, 1))]
+        rotation = (layer + 1) % draft.layout.output
+        units = grow_site(router, layer, config, used if config.routing.once else set())
+        used.update(units)
+        sites += bool(units)
+        if not units:
+            left.remove(layer)
+    return Growth(draft.grown if connections else sites, rotation)
 
 
-def grow_site(router: Router, layer: int, config: SnapshotsConfig) -> bool:
-    """One site: the routed edges of ``structure.size`` high units of a layer, and clones of the first of them."""
+def grow_site(router: Router, layer: int, config: SnapshotsConfig, used: set[int]) -> list[int]:
+    """One site: the routed edges of ``structure.size`` unused high units of a layer, and clones of the first of them.
+
+    The units whose edges were laid; none when nothing could be realised.
+    """
     units: list[int] = []
     for _ in range(config.structure.size):
-        unit = router.route(layer, set(units))
+        unit = router.route(layer, used | set(units))
         if unit is None:
             break
         units.append(unit)
     if units:
         clone(router.draft, units[0], config.cloning)
-    return bool(units)
+    return units

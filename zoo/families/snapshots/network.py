@@ -24,24 +24,27 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Incoming:
-    """The edges into one layer from the layers before it, or from those behind it."""
+    """The edges into one layer from some of the others."""
 
+    sources: range
+    """The layers they come from: the input alone (it needs no gradient), hidden ones, or those behind the layer."""
     slots: Tensor
     """Which of the network's weights they are, int64, in the structure's order."""
     structure: Structure
 
-    def __call__(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Sources ``[B, inputs]`` and all weights -> what the layer's units receive ``[B, units]``."""
-        return sparse_linear(x, weight[self.slots], self.structure)
+    def __call__(self, layers: list[Tensor], weight: Tensor) -> Tensor:
+        """What each layer holds ``[B, units]`` and all weights -> what the layer's units receive ``[B, units]``."""
+        before = [layers[number] for number in self.sources]
+        x = before[0] if len(before) == 1 else torch.cat(before, 1)
+        return sparse_linear(x, weight.index_select(0, self.slots), self.structure)
 
 
 @dataclass(frozen=True)
 class Wiring:
     """All edges by the layer they end in, from the first layer after the input on."""
 
-    forward: tuple[Incoming, ...]
-    back: tuple[Incoming | None, ...]
-    """None for a layer without edges from behind."""
+    forward: tuple[tuple[Incoming, ...], ...]
+    back: tuple[tuple[Incoming, ...], ...]
     edges: int
     """What one sample spends: an edge counts in every sweep that reads it."""
 
@@ -107,8 +110,13 @@ class SnapshotNet(nn.Module):
         slots = len(self.weight)
         return snapshot.values[:slots], snapshot.values[slots:], snapshot.edges
 
+    @property
+    def outputs(self) -> list[str]:
+        """The names of its snapshots, for :meth:`output`."""
+        return [f"snapshot_{number}" for number in range(len(self.snapshots))]
+
     def output(self, name: str, x: Tensor) -> Tensor:
-        """Logits ``[B, classes]`` of the snapshot called ``snapshot_N``."""
+        """Logits ``[B, classes]`` of the snapshot of that name."""
         return self.member(int(name.removeprefix("snapshot_")), x)
 
     def activations(self, x: Tensor) -> list[Tensor]:
@@ -119,19 +127,18 @@ class SnapshotNet(nn.Module):
         """Every layer in the last sweep over a wiring, with these weights ``[slots]`` and biases ``[(B,) units]``."""
         act, output = ACTIVATIONS[self.config.activation], self.layout.output
         biases = self.layout.biases(bias)
-        previous: list[Tensor] = []
+        layers: list[Tensor] = []
         for _ in range(self.config.sweeps if wiring.recurrent else 1):
+            previous = [*layers[:-1], act(layers[-1])] if layers else None
             layers = [x.flatten(1)]
             for number in range(1, output + 1):
-                before = layers[0] if number == 1 else torch.cat(layers, 1)
-                received = wiring.forward[number - 1](before, weight) + biases[number - 1]
-                back = wiring.back[number - 1]
-                if previous and back is not None:
-                    behind = [*previous[number + 1 : output], act(previous[output])]
-                    received = received + back(torch.cat(behind, 1), weight)
+                received = biases[number - 1].expand(len(x), -1)
+                for incoming in wiring.forward[number - 1]:
+                    received = received + incoming(layers, weight)
+                for incoming in wiring.back[number - 1] if previous else ():
+                    received = received + incoming(previous or [], weight)
                 layers.append(received if number == output else act(received))
-            previous = layers
-        return previous
+        return layers
 
     # --- structure ---
 
@@ -166,20 +173,28 @@ class SnapshotNet(nn.Module):
 
     def _wire(self, edges: int) -> Wiring:
         source, target = self.source[:edges].long(), self.target[:edges].long()
+        output, layer_of = self.layout.output, self.layout.layer_of.to(source.device)
+        forward, back = [], []
+        for number in range(1, output + 1):
+            into = layer_of[target] == number
+            groups = (range(1), range(1, number), range(number + 1, output + 1))
+            incoming = [
+                self._incoming(source, target, into & _in(layer_of[source], group), group, number) for group in groups
+            ]
+            forward.append(tuple(i for i in incoming[:2] if len(i.slots)))
+            back.append(tuple(i for i in incoming[2:] if len(i.slots)))
+        behind = sum(len(incoming.slots) for layer in back for incoming in layer)
+        sweeps = self.config.sweeps if behind else 1
+        return Wiring(tuple(forward), tuple(back), (edges - behind) * sweeps + behind * (sweeps - 1))
+
+    def _incoming(self, source: Tensor, target: Tensor, chosen: Tensor, group: range, number: int) -> Incoming:
+        """The chosen edges, from the layers of a group into a layer."""
         starts = self.layout.starts
-        forward: list[Incoming] = []
-        back: list[Incoming | None] = []
-        for number in range(1, self.layout.output + 1):
-            start, stop = starts[number], starts[number + 1]
-            inside = (target >= start) & (target < stop)
-            forward.append(_incoming(source, target, inside & (source < start), range(start, stop), range(start)))
-            behind = inside & (source >= stop)
-            recurrent = bool(behind.any())
-            rest = range(stop, self.layout.units)
-            back.append(_incoming(source, target, behind, range(start, stop), rest) if recurrent else None)
-        ahead = sum(len(incoming.slots) for incoming in forward)
-        sweeps = self.config.sweeps if any(back) else 1
-        return Wiring(tuple(forward), tuple(back), ahead * sweeps + (edges - ahead) * (sweeps - 1))
+        first, last = starts[group.start], starts[group.stop]
+        slots = chosen.nonzero().flatten()
+        slots = slots[(target[slots] * self.layout.units + source[slots]).argsort()]
+        rows, columns = target[slots] - starts[number], source[slots] - first
+        return Incoming(group, slots, Structure.of(self.layout.widths[number], last - first, rows, columns))
 
     def _apply(self, fn: Any, recurse: bool = True) -> SnapshotNet:
         self._wirings.clear()  # they lie on a device
@@ -226,11 +241,8 @@ class Member(nn.Module):
         return self.net.member(self.number, x)
 
 
-def _incoming(source: Tensor, target: Tensor, chosen: Tensor, targets: range, sources: range) -> Incoming:
-    slots = chosen.nonzero().flatten()
-    slots = slots[(target[slots] * (sources.stop + 1) + source[slots]).argsort()]
-    rows, columns = target[slots] - targets.start, source[slots] - sources.start
-    return Incoming(slots, Structure.of(len(targets), len(sources), rows, columns))
+def _in(layers: Tensor, group: range) -> Tensor:
+    return (layers >= group.start) & (layers < group.stop)
 
 
 def _check_loaded(net: SnapshotNet, _keys: Any) -> None:

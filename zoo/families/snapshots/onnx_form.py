@@ -53,23 +53,26 @@ class _Network:
     def _sweeps(self, wiring: Wiring) -> str:
         graph, output = self.graph, self.net.layout.output
         act = _OPERATORS[self.net.config.activation]
-        matrices = [self._matrix(f"forward_{i + 1}", incoming) for i, incoming in enumerate(wiring.forward)]
-        behind = [None if b is None else self._matrix(f"back_{i + 1}", b) for i, b in enumerate(wiring.back)]
         biases = self.net.layout.biases(self.bias)
-        previous: list[str] = []
+        layers: list[str] = []
         for _ in range(self.net.config.sweeps if wiring.recurrent else 1):
+            previous = [*layers[:-1], graph.op(act, layers[-1])] if layers else None
             layers = [graph.op("Flatten", ONNX_INPUT, axis=1)]
             for number in range(1, output + 1):
-                bias = graph.weight(f"{self.name}.bias_{number}", biases[number - 1])
-                before = layers[0] if number == 1 else graph.op("Concat", *layers, axis=1)
-                received = graph.op("Gemm", before, matrices[number - 1], bias, transB=1)
-                matrix = behind[number - 1]
-                if previous and matrix is not None:
-                    sources = [*previous[number + 1 : output], graph.op(act, previous[output])]
-                    received = graph.op("Gemm", graph.op("Concat", *sources, axis=1), matrix, received, transB=1)
+                received = graph.weight(f"{self.name}.bias_{number}", biases[number - 1][None])
+                for incoming in wiring.forward[number - 1]:
+                    received = self._receive(incoming, layers, received, number)
+                for incoming in wiring.back[number - 1] if previous else ():
+                    received = self._receive(incoming, previous or [], received, number)
                 layers.append(received if number == output else graph.op(act, received))
-            previous = layers
-        return previous[-1]
+        return layers[-1]
+
+    def _receive(self, incoming: Incoming, layers: list[str], received: str, number: int) -> str:
+        """What a layer receives over some edges, added to what it has."""
+        sources = [layers[source] for source in incoming.sources]
+        x = sources[0] if len(sources) == 1 else self.graph.op("Concat", *sources, axis=1)
+        matrix = self._matrix(f"weight_{incoming.sources.start}_{number}", incoming)
+        return self.graph.op("Gemm", x, matrix, received, transB=1)
 
     def _matrix(self, name: str, incoming: Incoming) -> str:
         """The dense ``[units, sources]`` of sparse entries."""
