@@ -21,7 +21,8 @@ inline float multiply_add(int64_t rounds) {
     for (int i = 0; i < kChains; ++i) sums[i] = sums[i] * factor + term;
   }
   float total = 0;
-  for (int i = 0; i < kChains; ++i) total += sum_lanes<float>(sums[i]);
+  for (int i = 0; i < kChains; ++i)
+    for (int l = 0; l < kLanes<float>; ++l) total += sums[i][l];
   return total;
 }
 

@@ -14,6 +14,7 @@
 #endif
 
 #define ZOO_INLINE inline __attribute__((always_inline))
+#define ZOO_INLINE_LAMBDA __attribute__((always_inline))
 
 namespace zoo::ZOO_ISA {
 
@@ -32,6 +33,41 @@ ZOO_INLINE Vec<T> splat(T x) {
   return x - Vec<T>{};  // x - 0 is x for every x (0 + x is not for -0), so this is one broadcast
 }
 
+// N vectors that take every operation together: an activation is one long chain of dependent operations, and a
+// processor that meets N of them one after another cannot look far enough ahead to run them side by side.
+template <class T, int N>
+struct Pack {
+  Vec<T> v[N];
+
+  ZOO_INLINE T operator[](int i) const { return v[0][i]; }
+  ZOO_INLINE Pack operator-() const {
+    Pack out;
+    for (int i = 0; i < N; ++i) out.v[i] = -v[i];
+    return out;
+  }
+};
+
+#define ZOO_PACK_OPERATOR(op)                                        \
+  template <class T, int N>                                          \
+  ZOO_INLINE Pack<T, N> operator op(Pack<T, N> a, Pack<T, N> b) {    \
+    for (int i = 0; i < N; ++i) a.v[i] = a.v[i] op b.v[i];           \
+    return a;                                                        \
+  }                                                                  \
+  template <class T, int N>                                          \
+  ZOO_INLINE Pack<T, N> operator op(Pack<T, N> a, T b) {             \
+    for (int i = 0; i < N; ++i) a.v[i] = a.v[i] op splat(b);         \
+    return a;                                                        \
+  }                                                                  \
+  template <class T, int N>                                          \
+  ZOO_INLINE Pack<T, N> operator op(T a, Pack<T, N> b) {             \
+    for (int i = 0; i < N; ++i) b.v[i] = splat(a) op b.v[i];         \
+    return b;                                                        \
+  }
+ZOO_PACK_OPERATOR(+)
+ZOO_PACK_OPERATOR(-)
+ZOO_PACK_OPERATOR(*)
+#undef ZOO_PACK_OPERATOR
+
 // Hides where a pointer came from, so that accesses at fixed distances from it stay fixed distances: left alone, GCC
 // hoists every sum of index and distance out of the loop and runs out of registers.
 template <class T>
@@ -45,16 +81,22 @@ ZOO_INLINE Vec<T> load(const T* p) {  // p is aligned to ZOO_VECTOR_BYTES
   return *reinterpret_cast<const Vec<T>*>(p);
 }
 
+// Keeps a value in its register: left alone, GCC loads it from memory again for each use.
 template <class T>
-ZOO_INLINE void store(T* p, Vec<T> v) {
-  *reinterpret_cast<Vec<T>*>(p) = v;
+ZOO_INLINE Vec<T> in_register(Vec<T> v) {
+#if ZOO_VECTOR_BYTES == 64
+  asm("" : "+v"(v));
+#elif defined(__x86_64__)
+  asm("" : "+x"(v));
+#else
+  asm("" : "+w"(v));
+#endif
+  return v;
 }
 
 template <class T>
-ZOO_INLINE T sum_lanes(Vec<T> v) {
-  T total = 0;
-  for (int i = 0; i < kLanes<T>; ++i) total += v[i];
-  return total;
+ZOO_INLINE void store(T* p, Vec<T> v) {
+  *reinterpret_cast<Vec<T>*>(p) = v;
 }
 
 // lo = lanes {a[l] where bit d of l is clear, b[l - d] where set}, hi = {a[l + d], b[l]}: their sum folds a and b.
@@ -79,45 +121,82 @@ ZOO_INLINE Vec<T> sum_each(Vec<T>* v) {
   }
 }
 
-// exp to about 1 ulp: x = n ln2 + r, |r| <= ln2/2, a polynomial in r, then the exponent bits. Clamped so that
-// neither the result nor its reciprocal overflows or becomes subnormal; NaN stays NaN.
-ZOO_INLINE Vec<float> exp_of(Vec<float> x) {
-  typedef int32_t Bits __attribute__((vector_size(ZOO_VECTOR_BYTES)));
-  const Vec<float> hi = splat(80.0f), lo = splat(-80.0f);
-  x = x > hi ? hi : x;
-  x = x < lo ? lo : x;
-  const Vec<float> magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to the nearest integer
-  const Vec<float> shifted = x * 1.44269504088896341f + magic;
-  const Vec<float> n = shifted - magic;
-  Vec<float> r = x - n * 0.693359375f;
-  r = r + n * 2.12194440054690583e-4f;
-  Vec<float> p = splat(1.0f / 5040);  // Taylor to r^7: below 6e-9 for |r| <= ln2/2
-  p = p * r + 1.0f / 720;
-  p = p * r + 1.0f / 120;
-  p = p * r + 1.0f / 24;
-  p = p * r + 1.0f / 6;
-  p = p * r + 0.5f;
-  p = p * (r * r) + r + 1.0f;
-  Bits bits;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits + 127) << 23;  // the low bits of `shifted` hold n
-  Vec<float> scale;
-  std::memcpy(&scale, &bits, sizeof scale);
-  return p * scale;
+// out[i] += the sum of all lanes of v[i] for i < n; v has kLanes<T> vectors, n of them set, and is overwritten.
+template <class T>
+ZOO_INLINE void add_sums(Vec<T>* v, int64_t n, T* out) {
+  for (int64_t i = n; i < kLanes<T>; ++i) v[i] = Vec<T>{};
+  const Vec<T> totals = sum_each<T>(v);
+  for (int64_t i = 0; i < n; ++i) out[i] += totals[i];
 }
 
-ZOO_INLINE Vec<double> exp_of(Vec<double> x) {
-  typedef int64_t Bits __attribute__((vector_size(ZOO_VECTOR_BYTES)));
-  const Vec<double> hi = splat(700.0), lo = splat(-700.0);
-  x = x > hi ? hi : x;
-  x = x < lo ? lo : x;
-  const Vec<double> magic = splat(6755399441055744.0);  // 1.5 * 2^52
-  const Vec<double> shifted = x * 1.4426950408889634074 + magic;
-  const Vec<double> n = shifted - magic;
-  Vec<double> r = x - n * 6.93147180369123816490e-1;
+// x within [lo, hi]; NaN stays NaN. (GCC makes two instructions each of the comparisons where one would do.)
+ZOO_INLINE Vec<float> clamp(Vec<float> x, float lo, float hi) {
+#if ZOO_VECTOR_BYTES == 64 && defined(__AVX512F__)
+  return _mm512_max_ps(splat(lo), _mm512_min_ps(splat(hi), x));
+#elif ZOO_VECTOR_BYTES == 32 && defined(__AVX__)
+  return _mm256_max_ps(splat(lo), _mm256_min_ps(splat(hi), x));
+#else
+  x = x > hi ? splat(hi) : x;
+  return x < lo ? splat(lo) : x;
+#endif
+}
+
+ZOO_INLINE Vec<double> clamp(Vec<double> x, double lo, double hi) {
+  x = x > hi ? splat(hi) : x;
+  return x < lo ? splat(lo) : x;
+}
+
+// 2^n, n being the integer in the low bits of x, less the exponent's bias.
+template <class T, class Int, int Mantissa>
+ZOO_INLINE Vec<T> shift_to_exponent(Vec<T> x) {
+  typedef Int Bits __attribute__((vector_size(ZOO_VECTOR_BYTES)));
+  Bits bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  bits <<= Mantissa;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+ZOO_INLINE Vec<float> exponent_bits(Vec<float> x) { return shift_to_exponent<float, int32_t, 23>(x); }
+ZOO_INLINE Vec<double> exponent_bits(Vec<double> x) { return shift_to_exponent<double, int64_t, 52>(x); }
+
+template <class T, int N>
+ZOO_INLINE Pack<T, N> clamp(Pack<T, N> x, T lo, T hi) {
+  for (int i = 0; i < N; ++i) x.v[i] = clamp(x.v[i], lo, hi);
+  return x;
+}
+
+template <class T, int N>
+ZOO_INLINE Pack<T, N> exponent_bits(Pack<T, N> x) {
+  for (int i = 0; i < N; ++i) x.v[i] = exponent_bits(x.v[i]);
+  return x;
+}
+
+// exp to about 1 ulp: x log2(e) = n + f with |f| <= 1/2, a polynomial for 2^f, then the exponent bits. Clamped so that
+// neither the result nor its reciprocal overflows or becomes subnormal; NaN stays NaN. V is a vector or a pack.
+template <class V>
+ZOO_INLINE V exp_of_floats(V x) {
+  constexpr float kLog2e = 1.44269504088896341f;
+  constexpr float kMagic = 12582912.0f + 127;  // 1.5 * 2^23, to which adding rounds to the nearest integer, and the bias
+  x = clamp(x, -80.0f, 80.0f);
+  const V shifted = x * kLog2e + kMagic, n = shifted - kMagic;
+  const V f = x * kLog2e - n;
+  V p = f * 1.534581203e-4f + 1.339993136e-3f;  // minimax: below 2e-9 off, relative
+  p = p * f + 9.618488959e-3f;
+  p = p * f + 5.550328777e-2f;
+  p = p * f + 2.402264689e-1f;
+  p = p * f + 6.931472057e-1f;
+  p = p * f + 1.0f;
+  return p * exponent_bits(shifted);
+}
+
+template <class V>
+ZOO_INLINE V exp_of_doubles(V x) {
+  constexpr double kMagic = 6755399441055744.0 + 1023;  // 1.5 * 2^52 and the bias
+  x = clamp(x, -700.0, 700.0);
+  const V shifted = x * 1.4426950408889634074 + kMagic, n = shifted - kMagic;
+  V r = x - n * 6.93147180369123816490e-1;  // ln 2 in two parts
   r = r - n * 1.90821492927058770002e-10;
-  Vec<double> p = splat(1.0 / 6227020800.0);  // Taylor to r^13: below 1e-17 for |r| <= ln2/2
-  p = p * r + 1.0 / 479001600.0;
+  V p = r * (1.0 / 6227020800.0) + 1.0 / 479001600.0;  // Taylor to r^13: below 1e-17 for |r| <= ln2/2
   p = p * r + 1.0 / 39916800.0;
   p = p * r + 1.0 / 3628800.0;
   p = p * r + 1.0 / 362880.0;
@@ -129,13 +208,15 @@ ZOO_INLINE Vec<double> exp_of(Vec<double> x) {
   p = p * r + 1.0 / 6.0;
   p = p * r + 0.5;
   p = p * (r * r) + r + 1.0;
-  Bits bits;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits + 1023) << 52;
-  Vec<double> scale;
-  std::memcpy(&scale, &bits, sizeof scale);
-  return p * scale;
+  return p * exponent_bits(shifted);
 }
+
+ZOO_INLINE Vec<float> exp_of(Vec<float> x) { return exp_of_floats(x); }
+ZOO_INLINE Vec<double> exp_of(Vec<double> x) { return exp_of_doubles(x); }
+template <int N>
+ZOO_INLINE Pack<float, N> exp_of(Pack<float, N> x) { return exp_of_floats(x); }
+template <int N>
+ZOO_INLINE Pack<double, N> exp_of(Pack<double, N> x) { return exp_of_doubles(x); }
 
 // 1 / x for normal x, to about 1 ulp: the processor's estimate and Newton's steps, a third of the cost of a division.
 ZOO_INLINE Vec<float> reciprocal_of(Vec<float> x) {
@@ -153,6 +234,19 @@ ZOO_INLINE Vec<float> reciprocal_of(Vec<float> x) {
 }
 
 ZOO_INLINE Vec<double> reciprocal_of(Vec<double> x) { return 1.0 / x; }
+
+template <class T, int N>
+ZOO_INLINE Pack<T, N> reciprocal_of(Pack<T, N> x) {
+  for (int i = 0; i < N; ++i) x.v[i] = reciprocal_of(x.v[i]);
+  return x;
+}
+
+// a where x > 0, else b.
+template <class T, int N>
+ZOO_INLINE Pack<T, N> where_positive(Pack<T, N> x, Pack<T, N> a, Pack<T, N> b) {
+  for (int i = 0; i < N; ++i) a.v[i] = x.v[i] > 0 ? a.v[i] : b.v[i];
+  return a;
+}
 
 ZOO_INLINE Vec<float> sqrt_of(Vec<float> x) {
   for (int i = 0; i < kLanes<float>; ++i) x[i] = __builtin_sqrtf(x[i]);

@@ -158,3 +158,15 @@ def predict(model: str, **options: Any) -> tuple[Report, list[Table]]:
 
     report = bench_predict(model, **options, say=_say)
     return report, tables(report)
+
+
+@bench.command()
+@click.argument("name")
+@_THREADS
+@_measures("family", subject="name")
+def family(name: str, **options: Any) -> tuple[Report, list[Table]]:
+    """Measure what family NAME has a benchmark for, as ratios against a baseline that it names."""
+    from zoo.bench.family import bench_family, tables
+
+    report = bench_family(name, **options, say=_say)
+    return report, tables(report)

@@ -113,15 +113,22 @@ def info(name: str, as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the artifact (default: exports/NAME).")
 @click.option("--overwrite", is_flag=True, help="Replace an artifact that is already there.")
 @click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Train so many times, with the recipe's seed and those after it; the first becomes the artifact.",
+)
+@click.option(
     "--run-dir",
     type=click.Path(path_type=Path),
-    help="Folder of logs and checkpoints (default: runs/NAME-TIME).",
+    help="Folder of logs and checkpoints, of several seeds seed-N in it (default: runs/NAME-TIME).",
 )
 @click.option(
     "--resume",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="RUN_DIR",
-    help="Go on from the checkpoint of an earlier run.",
+    help="Go on from the checkpoints of an earlier run; finished seeds are not trained again.",
 )
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs to the run's folder.")
 @click.option("--quiet", is_flag=True, help="No progress display.")
@@ -132,6 +139,7 @@ def train(
     data_dir: Path | None,
     out: Path | None,
     overwrite: bool,
+    seeds: int,
     run_dir: Path | None,
     resume: Path | None,
     tensorboard: bool,
@@ -142,15 +150,16 @@ def train(
 
     from zoo.export import check_writable, export_run
     from zoo.recipe import load_recipe
-    from zoo.train import train as run_training
+    from zoo.seeds import seed_lines, summary_line, train_seeds
 
     if resume and run_dir:
         raise click.UsageError("--resume names the run's folder already; leave --run-dir out")
     loaded = load_recipe(recipe, overrides)
     target = check_writable(out or Path("exports") / loaded.name, overwrite)
     folder = resume or run_dir or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    result = run_training(
+    result, results = train_seeds(
         loaded,
+        seeds,
         run_dir=folder,
         data_dir=data_dir,
         device=device,
@@ -160,12 +169,9 @@ def train(
     )
     if not PartialState().is_main_process:
         return
-    export_run(result, target, overwrite)
-    low, high = result.test.interval
-    click.echo(
-        f"{loaded.name}: test accuracy {result.test.accuracy:.2%} ({result.test.correct}/{result.test.total}, "
-        f"95% interval {low:.2%} to {high:.2%}) after {result.steps} steps in {result.seconds:.0f} s"
-    )
+    export_run(result, target, overwrite, results)
+    for line in (*seed_lines(results), summary_line(result)):
+        click.echo(line)
     click.echo(f"artifact: {target}")
     click.echo(f"logs and checkpoint: {folder}")
 
@@ -189,6 +195,32 @@ def export(
     if exported.uncompared:
         click.echo(f"zoo: note: not compared with torch on the test set: {exported.uncompared}", err=True)
     click.echo(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
+
+
+@cli.command()
+@click.argument("model")
+@_DATA_DIR
+@_JSON
+def probe(model: str, data_dir: Path | None, as_json: bool) -> None:
+    """Look inside MODEL (a name or an artifact's folder) as its family does; figures and findings go to its card."""
+    from zoo.probe import probe_model
+
+    folder, findings = probe_model(model, data_dir)
+    if as_json:
+        _print_json(findings.metrics)
+        return
+    click.echo(findings.text.strip())
+    for path in (*(f"figures/{name}" for name in findings.figures), "probe.md", "README.md"):
+        click.echo(f"written: {folder / path}")
+
+
+@cli.command()
+@click.argument("model")
+def card(model: str) -> None:
+    """Render the model card of MODEL (a name or an artifact's folder) anew; notes between its markers stay."""
+    from zoo.stored import render_card
+
+    click.echo(f"card: {render_card(model)}")
 
 
 @cli.command("eval")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -22,9 +23,12 @@ from torch import nn
 
 import sdk
 from sdk.artifact import (
+    CARD_FILE,
     CONFIG_FILE,
+    HISTORY_FILE,
     NAME_PATTERN,
     ONNX_FILE,
+    RECIPE_FILE,
     WEIGHTS_FILE,
     ArtifactConfig,
     FileRecord,
@@ -36,15 +40,15 @@ from sdk.errors import ArtifactError, CellzooError
 from sdk.inputs import InputSpec
 from sdk.models import backends_of, open_model
 from zoo.atomic import check_creatable, replacing_folder
-from zoo.card import RECIPE_FILE, card_text
+from zoo.card import card_text, read_notes
 from zoo.families.base import FamilyConfig
 from zoo.onnx import ExportError, random_inputs, write_onnx
+from zoo.seeds import SeedResult, seed_metrics
 from zoo.splits import Split
 
 if TYPE_CHECKING:
     from zoo.train import TrainResult
 
-CARD_FILE = "README.md"
 _FREE_TO_REMOVE = {".DS_Store", "Thumbs.db"}
 
 
@@ -60,6 +64,7 @@ def write_artifact(
     provenance: dict[str, Any],
     recipe_yaml: str,
     licence: str,
+    history: Sequence[dict[str, Any]] = (),
     formats: Sequence[str] = ("safetensors",),
     test: Split | None = None,
     overwrite: bool = False,
@@ -68,8 +73,8 @@ def write_artifact(
 
     Before it takes its place it is loaded through the SDK and must give bit-equal logits on a random batch;
     with "onnx" among the ``formats``, so must model.onnx up to rounding, and on ``test`` the same labels.
-    ``overwrite`` replaces an older artifact, which stays until the new one is there. A tensor with two names
-    (tied weights) is stored under both. Raises ExportError.
+    ``overwrite`` replaces an older artifact, which stays until the new one is there; notes in its card are kept. A
+    tensor with two names (tied weights) is stored under both. Raises ExportError, and CardError for such notes.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}")
@@ -80,6 +85,7 @@ def write_artifact(
         with replacing_folder(out) as folder:
             save_file(tensors, folder / WEIGHTS_FILE)
             write_text(folder / RECIPE_FILE, recipe_yaml)
+            write_text(folder / HISTORY_FILE, _history_text(history))
             config = ArtifactConfig(
                 name=name,
                 family=model_config.family,
@@ -92,19 +98,16 @@ def write_artifact(
                 licence=licence,
                 files={},
             )
-            write_text(folder / CARD_FILE, card_text(config, formats))
-            config = seal(folder, config)
-            if "onnx" in formats:
-                write_onnx(folder / ONNX_FILE, trained, config, test=test)
-                seal(folder, config)
-            check_loads_back(folder, trained)
+            if "onnx" in formats:  # its properties name the weights' hash
+                write_onnx(folder / ONNX_FILE, trained, seal(folder, config), test=test)
+            complete(folder, config, trained, read_notes(out / CARD_FILE))
     except OSError as error:
         raise ExportError(f"cannot write {out}: {error}") from error
     return out
 
 
-def export_run(result: TrainResult, out: Path, overwrite: bool = False) -> Path:
-    """Write the artifact of a finished training run."""
+def export_run(result: TrainResult, out: Path, overwrite: bool = False, seeds: Sequence[SeedResult] = ()) -> Path:
+    """Write the artifact of a finished training run; ``seeds``: the results of all seeds when there are several."""
     recipe, test = result.recipe, result.test
     recipe_yaml = recipe.to_yaml()
     metrics = {
@@ -114,7 +117,7 @@ def export_run(result: TrainResult, out: Path, overwrite: bool = False) -> Path:
         "test_interval_95": list(test.interval),
         "test_loss": test.loss,
         "validation_accuracy": result.validation.accuracy,
-        "seeds": 1,
+        **seed_metrics(seeds),
         **result.findings,
     }
     data = {
@@ -134,6 +137,7 @@ def export_run(result: TrainResult, out: Path, overwrite: bool = False) -> Path:
         provenance=gather_provenance(recipe_yaml, recipe.train.seed, result.steps, result.seconds, data),
         recipe_yaml=recipe_yaml,
         licence=recipe.export.licence,
+        history=result.history,
         formats=recipe.export.formats,
         test=result.data.test,
         overwrite=overwrite,
@@ -144,7 +148,8 @@ def check_writable(out: Path, overwrite: bool) -> Path:
     """The absolute path of ``out`` if an artifact can be written there; call it before hours of training.
 
     Raises ExportError when it exists (without ``overwrite``), when it holds anything but an artifact's own
-    files (with it: nothing else is ever removed), or when the file system refuses.
+    files (with it: nothing else is ever removed), or when the file system refuses; CardError when the notes in
+    its card could not be kept.
     """
     out = Path(os.path.abspath(out))
     try:
@@ -200,6 +205,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
     foreign = sorted(present - own - _FREE_TO_REMOVE)
     if foreign:
         raise ExportError(f"{out} holds files that are not the model's: {', '.join(foreign)}; move them away first")
+    read_notes(out / CARD_FILE)  # raises for notes that could not be kept
 
 
 def inference_copy(module: nn.Module) -> nn.Module:
@@ -220,6 +226,14 @@ def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
     return {name: tensor.detach().numpy() for name, tensor in state.items()}
 
 
+def complete(folder: Path, config: ArtifactConfig, module: nn.Module, notes: str) -> None:
+    """Give a folder that has all its other files the card and config.json, and check that the SDK loads it."""
+    config = seal(folder, config)
+    write_text(folder / CARD_FILE, card_text(folder, config, notes))
+    seal(folder, config)
+    check_loads_back(folder, module)
+
+
 def seal(folder: Path, config: ArtifactConfig) -> ArtifactConfig:
     """Write config.json, the config with the size and hash of every other file in the folder, and return it."""
     files = {
@@ -234,6 +248,15 @@ def seal(folder: Path, config: ArtifactConfig) -> ArtifactConfig:
         raise ExportError(f"{CONFIG_FILE} takes plain finite JSON values only: {error}") from error
     write_text(folder / CONFIG_FILE, text + "\n")
     return sealed
+
+
+def _history_text(history: Sequence[dict[str, Any]]) -> str:
+    """A JSON list with one round per line; what is not finite, such as the loss of logits that overflow, is null."""
+    lines = [
+        json.dumps({key: value if math.isfinite(value) else None for key, value in record.items()})
+        for record in history
+    ]
+    return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
 
 def check_loads_back(folder: Path, trained: nn.Module) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import sdk
-from sdk.artifact import read_artifact
+from sdk.artifact import RECIPE_FILE, read_artifact
 from sdk.catalogue import find_model
-from zoo.card import RECIPE_FILE
 from zoo.data import load_data
 from zoo.evaluate import evaluate_model
 from zoo.recipe import load_recipe, recipe_names

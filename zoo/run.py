@@ -104,7 +104,7 @@ def setup(
     silent = not accelerator.is_main_process
     saved = load_checkpoint(run_dir) if resume else None
     if saved is not None:
-        _check_same_recipe(recipe, saved["recipe"])
+        check_same_recipe(recipe, saved["recipe"], run_dir)
     if not silent:
         _claim(run_dir, recipe, resume)
     log = RunLog(run_dir, total_steps, silent=silent, progress=progress, tensorboard=tensorboard)
@@ -140,13 +140,8 @@ def _check_batch_size(batch_size: int, samples: int, processes: int) -> None:
 
 def _claim(run_dir: Path, recipe: Recipe, resume: bool) -> None:
     """Make ``run_dir`` this run's, unless it holds an unfinished one."""
-    if not resume and (run_dir / CHECKPOINT_FILE).exists():
-        old = load_checkpoint(run_dir)
-        if old["step"] < old["total_steps"]:
-            raise TrainingError(
-                f"{run_dir} holds an unfinished run at step {old['step']} of {old['total_steps']}: "
-                "resume it with --resume, or delete the folder"
-            )
+    if not resume:
+        check_claimable(run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         if not resume:
@@ -154,6 +149,17 @@ def _claim(run_dir: Path, recipe: Recipe, resume: bool) -> None:
         (run_dir / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
     except OSError as error:
         raise TrainingError(f"cannot write to {run_dir}: {error.strerror or error}") from None
+
+
+def check_claimable(run_dir: Path) -> None:
+    """Raise TrainingError when a new run in ``run_dir`` would destroy an unfinished one."""
+    if (run_dir / CHECKPOINT_FILE).exists():
+        old = load_checkpoint(run_dir)
+        if old["step"] < old["total_steps"]:
+            raise TrainingError(
+                f"{run_dir} holds an unfinished run at step {old['step']} of {old['total_steps']}: "
+                "resume it with --resume, or delete the folder"
+            )
 
 
 def run_state(run: Run) -> dict[str, Any]:
@@ -187,8 +193,11 @@ def _restore(run: Run, state: dict[str, Any]) -> None:
     run.last_loss = run.history[-1]["train_loss"]
 
 
-def _check_same_recipe(recipe: Recipe, saved: dict[str, Any]) -> None:
-    """The export section may differ: it says what is written afterwards, not how the model is trained."""
+def check_same_recipe(recipe: Recipe, saved: dict[str, Any], run_dir: Path) -> None:
+    """Raise TrainingError unless ``run_dir``'s run was made by this recipe.
+
+    The export section may differ: it says what is written afterwards, not how the model is trained.
+    """
     ours, theirs = (_flatten({**tree, "export": {}}) for tree in (recipe.to_dict(), saved))
     differing = [
         f"{key} is {ours.get(key)}, was {theirs.get(key)}"
@@ -196,7 +205,7 @@ def _check_same_recipe(recipe: Recipe, saved: dict[str, Any]) -> None:
         if ours.get(key) != theirs.get(key)
     ]
     if differing:
-        raise TrainingError(f"cannot resume with another recipe: {'; '.join(differing)}")
+        raise TrainingError(f"cannot resume {run_dir} with another recipe: {'; '.join(differing)}")
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

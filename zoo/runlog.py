@@ -95,6 +95,13 @@ class RunLog:
             self.bar.console.print(line, highlight=False, soft_wrap=True)
 
 
+def read_test(run_dir: Path) -> dict[str, Any] | None:
+    """The test record of a finished run: step, accuracy, correct, total, loss, interval; None of any other."""
+    path = run_dir / FILE
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return next((record for record in map(_parse, lines) if record["kind"] == "test"), None)
+
+
 def _summary_writer(folder: Path) -> Any:
     from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
 
@@ -102,11 +109,16 @@ def _summary_writer(folder: Path) -> Any:
 
 
 def _is_until(line: str, step: int) -> bool:
+    record = _parse(line)
+    return record["kind"] in ("step", "round") and record["step"] <= step
+
+
+def _parse(line: str) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record: dict[str, Any] = json.loads(line)
     except json.JSONDecodeError:  # the last line of a run that was killed
-        return False
-    return bool(record["kind"] != "test" and record["step"] <= step)
+        return {"kind": "cut"}
+    return record
 
 
 def _format(record: dict[str, float]) -> str:

@@ -1,5 +1,6 @@
 // The maths of one gridnet cell, written once for scalars on the CPU, SIMD vectors on the CPU and CUDA threads.
-// V is a scalar or a GCC vector; simd.h, included before this file, brings exp_of and reciprocal_of for vectors.
+// V is a scalar, a GCC vector or a pack of them; simd.h, included before this file, brings exp_of, reciprocal_of and
+// where_positive for those.
 #pragma once
 #include <cmath>
 #include <type_traits>
@@ -45,6 +46,12 @@ ZOO_HD V sigmoid(V x) {
   return reciprocal_of(one + exp_of(-x));
 }
 
+// a where x > 0, else b.
+template <class V>
+ZOO_HD V where_positive(V x, V a, V b) {
+  return x > constant<V>(0) ? a : b;
+}
+
 // An activation and its derivative at the same point.
 template <class V>
 struct ValueAndSlope {
@@ -59,9 +66,9 @@ ZOO_HD ValueAndSlope<V> activate_with_slope(V x) {
     const V s = sigmoid(x);
     return {x * s, s * (one + x * (one - s))};
   } else if constexpr (A == Activation::relu) {
-    return {x > zero ? x : zero, x > zero ? one : zero};
+    return {where_positive(x, x, zero), where_positive(x, one, zero)};
   } else if constexpr (A == Activation::leaky_relu) {
-    const V slope = x > zero ? one : constant<V>(kLeakySlope);
+    const V slope = where_positive(x, one, constant<V>(kLeakySlope));
     return {x * slope, slope};
   } else {
     const V two = constant<V>(2);

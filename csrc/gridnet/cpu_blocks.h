@@ -37,9 +37,11 @@ ZOO_INLINE int64_t block_transposed_size(const StepConfig& c) {
   return (c.gated ? 2 : 1) * (c.block + 2) * (c.block + 2) * (c.block + 2) * kNeighbours;
 }
 
-// The block's cells and shell out of the grid's lanes; zeros outside the grid.
-template <class T, int W>
-void read_box(const LaneGrid<T, W>& grid, BlockOrigin o, const Box<T, W>& box) {
+// The block's cells and shell out of the grid's lanes, normalised unless norm is null; zeros outside the grid.
+template <class T, int NV>
+void read_box(const LaneGrid<T, NV * kLanes<T>>& grid, const Norm<T, NV>* norm, BlockOrigin o,
+              const Box<T, NV * kLanes<T>>& box) {
+  constexpr int W = NV * kLanes<T>;
   for (int64_t z = 0; z < box.side; ++z)
     for (int64_t y = 0; y < box.side; ++y) {
       T* row = box.row(z, y);
@@ -48,6 +50,9 @@ void read_box(const LaneGrid<T, W>& grid, BlockOrigin o, const Box<T, W>& box) {
       // The grid's own padding supplies the zeros before and after a row.
       const T* from = inside ? grid.row(gz * grid.shape.n + gy) + (o.x - 1) * W : nullptr;
       for (int64_t i = 0; i < box.side * W; i += kLanes<T>) store(row + i, inside ? load(from + i) : Vec<T>{});
+      if (!inside || !norm) continue;
+      const int64_t first = o.x > 0 ? 0 : 1, last = o.x + box.side - 2 < grid.shape.k ? box.side : box.side - 1;
+      norm_row<T, NV>(*norm, row + first * W, grid.shape.index(gz, gy, o.x + first - 1), last - first, row + first * W);
     }
 }
 
@@ -158,10 +163,10 @@ void block_inner_step(const StepConfig& c, const Parameters<T>& p, const T* weig
       const int64_t local = (z * b + y) * b * W;
       T* row = after.row(z + 1, y + 1) + W;
       if (c.gated)
-        update_gated_row<T, NV>(c.activation, scratch.pre(s, 0) + local, scratch.pre(s, 1) + local, row, b, row);
+        update_gated_row<T, NV>(c.activation, {}, scratch.pre(s, 0) + local, scratch.pre(s, 1) + local, row, b, row, nullptr);
       else
-        update_row<T, NV>(c.activation, scratch.pre(s, 0) + local, p.scale + c.shape.index(o.z + z, o.y + y, o.x), row, b,
-                          row);
+        update_row<T, NV>(c.activation, {}, scratch.pre(s, 0) + local, p.scale + c.shape.index(o.z + z, o.y + y, o.x), row, b,
+                          row, nullptr);
     }
 }
 

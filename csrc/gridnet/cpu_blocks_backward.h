@@ -117,7 +117,7 @@ void block_backward(const StepConfig& c, const Parameters<T>& p, int64_t block, 
   const T* weight = p.weight + block * block_weight_size(c);
   const T* transposed = p.transposed + block * block_transposed_size(c);
   std::memset(own.grad_pre, 0, scratch.channels * (b + 4) * (b + 4) * (b + 4) * W * sizeof(T));
-  read_box(in, o, scratch.raw(0));
+  read_box<T, NV>(in, nullptr, o, scratch.raw(0));
   for (int64_t s = 0; s < c.inner_steps; ++s)
     block_inner_step<T, NV>(c, p, weight, o, scratch, s, s + 1 < c.inner_steps ? scratch.raw(s + 1).data : nullptr);
   const Box<T, W> grad{own.grad_box, b + 2};
@@ -175,32 +175,41 @@ struct Blocks {
       : config(c), boxes(shared), scratch(layout(c, backward, own)), grads(own + scratch.size(), c.block, W),
         list(reinterpret_cast<RowGradient<T>*>(own + scratch.size() + BlockGradScratch<T>::size(c.block, scratch.channels, W))) {}
 
+  static constexpr bool kFolds = false;
+
   template <class After>
-  void forward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& out, bool, const Team& team,
-               After after) {
+  void forward(const Parameters<T>& p, const LaneGrid<T, W>& in, const Norm<T, NV>* norm, const LaneGrid<T, W>& out,
+               Moments<T, NV>* moments, const Team& team, After after) {
     const int64_t b = config.block, blocks = count_blocks(config);
     for (int64_t block = team.begin(blocks); block < team.end(blocks); ++block) {
       const BlockOrigin o = block_origin(config, block);
-      read_box(in, o, scratch.raw(0));
+      read_box<T, NV>(in, norm, o, scratch.raw(0));
       for (int s = 0; s < config.inner_steps; ++s)
         block_inner_step<T, NV>(config, p, p.weight + block * block_weight_size(config), o, scratch, 0, scratch.raw(0).data);
       for (int64_t row = 0; row < b * b; ++row) {
         const int64_t cell = config.shape.index(o.z + row / b, o.y + row % b, o.x);
         std::memcpy(out.cell(cell), scratch.raw(0).row(row / b + 1, row % b + 1) + W, b * W * sizeof(T));
+        if (moments) moments->add_row(out.cell(cell), b);
         after(out.cell(cell), cell, b);
       }
     }
   }
 
-  // Runs the step again by itself: needs no forward(..., keep) before.
-  void backward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, const Team& team) {
+  template <class Incoming, class Finished>
+  void backward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, const Team& team,
+                Incoming incoming, Finished finished) {
     const int64_t blocks = count_blocks(config), rows = config.shape.rows(), box_size = scratch.box_size();
+    for (int64_t r = team.begin(rows); r < team.end(rows); ++r) incoming(r);
+    team.barrier();
     for (int64_t block = team.begin(blocks); block < team.end(blocks); ++block) {
       block_backward<T, NV>(config, p, block, in, grad, scratch, grads, list);
       std::memcpy(boxes + block * box_size, grads.grad_box, box_size * sizeof(T));
     }
     team.barrier();
-    for (int64_t r = team.begin(rows); r < team.end(rows); ++r) sum_boxes_row<T, W>(config, boxes, r, grad.row(r));
+    for (int64_t r = team.begin(rows); r < team.end(rows); ++r) {
+      sum_boxes_row<T, W>(config, boxes, r, grad.row(r));
+      finished(r);
+    }
     team.barrier();
   }
 };

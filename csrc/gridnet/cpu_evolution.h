@@ -12,6 +12,7 @@ template <class T, int NV, template <class, int> class Step>
 struct Evolution {
   static constexpr int W = NV * kLanes<T>;
   using Grid = LaneGrid<T, W>;
+  using Stats = NormStats<T, NV>;
 
   const EvolveConfig& config;
   const Team& team;
@@ -21,124 +22,125 @@ struct Evolution {
   const T* norm_bias;
   T* grad_norm_weight;  // backward only
   T* grad_norm_bias;
-  Grid output;                // of a step, unpadded
-  Grid normed;                // padded; with outer_residual
-  Moments<T, NV>* moments;    // partial results of each member
-  NormSums<T, NV>* sums;
+  Grid normed;                  // padded; a grid after its LayerNorm where one is needed whole
+  Grid carried;                 // the gradient that passes a step by; backward with outer_residual
+  Moments<T, NV>* moments[2];   // partial results of each member, for the grids before even and odd steps: while one
+  NormSums<T, NV>* sums[2];     // member still reads those of one step, another may begin with the next
 
   const Parameters<T>& parameters_of(int s) const { return parameters[config.separate ? s : 0]; }
+  int64_t row_cells() const { return config.step.shape.k; }
   int64_t first_row() const { return team.begin(config.step.shape.rows()); }
   int64_t last_row() const { return team.end(config.step.shape.rows()); }
+  Norm<T, NV> norm(Stats stats) const { return {stats, norm_weight, norm_bias}; }
 
-  // Reads samples into a grid; `measure` also takes their moments.
-  void fill(const T* samples, int64_t count, const Grid& grid, bool measure) {
-    const int64_t k = config.step.shape.k;
+  // Reads samples into a grid; gives its statistics unless stats is null.
+  void fill(const T* samples, int64_t count, const Grid& grid, const Stats* stats) {
+    const int64_t k = row_cells();
     samples_to_lanes<T, W>(samples, count, first_row() * k, last_row() * k, grid);
-    moments[team.rank].clear();
+    moments[0][team.rank].clear();
     for (int64_t r = first_row(); r < last_row(); ++r) {
       if (grid.pad) grid.clear_padding(r);
-      if (measure) moments[team.rank].add_row(grid.row(r), k);
+      if (stats) moments[0][team.rank].add_row(grid.row(r), k);
     }
+    team.barrier();
+    if (stats) stats->set(moments[0], team.size, config.norm_eps);
+  }
+
+  // Writes this member's cells of the evolution's output, which is the grid x or, with its statistics, norm(x).
+  void write(const Grid& x, const Stats* stats, int64_t count, T* samples) {
+    const int64_t k = row_cells();
+    if (stats)
+      for (int64_t r = first_row(); r < last_row(); ++r) norm_row<T, NV>(norm(*stats), x.row(r), r * k, k, normed.row(r));
+    lanes_to_samples<T, W>(stats ? normed : x, count, first_row() * k, last_row() * k, samples);
+  }
+
+  // next = the grid after step s on x, with statistics in `before`; `after`, unless null, becomes those of next.
+  void advance(int s, const Grid& x, Stats before, const Grid& next, const Stats* after) {
+    const Norm<T, NV> reading = norm(before);
+    Moments<T, NV>* all = moments[(s + 1) % 2];
+    Moments<T, NV>& own = all[team.rank];
+    own.clear();
+    const auto finish_row = [&](T* row, int64_t cell, int64_t n) {
+      if (!config.outer_residual) return;
+      const T* from = x.cell(cell);
+      for (int64_t k = 0; k < n; ++k)
+        for (int i = 0; i < W; i += kLanes<T>) {
+          T* to = row + k * W + i;
+          store(to, load(from + k * W + i) + (load(to) - reading.apply(from + k * W, i, cell + k)));
+        }
+      if (after) own.add_row(row, n);
+    };
+    for (int64_t r = first_row(); r < last_row(); ++r) next.clear_padding(r);
+    step.forward(parameters_of(s), x, config.normalises(s) ? &reading : nullptr, next,
+                 after && !config.outer_residual ? &own : nullptr, team, finish_row);
+    team.barrier();
+    if (after) after->set(all, team.size, config.norm_eps);
+  }
+
+  // Before the first backward(): grad is the gradient of norm(x), the evolution's output.
+  void backward_output(const Grid& x, Stats stats, const Grid& grad) {
+    const int64_t k = row_cells();
+    NormSums<T, NV>& own = sums[config.outer_steps % 2][team.rank];
+    own.clear();
+    for (int64_t r = first_row(); r < last_row(); ++r)
+      norm_row_sums<T, NV>(norm(stats), grad.row(r), x.row(r), r * k, k, own, grad_norm_weight, grad_norm_bias);
     team.barrier();
   }
 
-  // next = h after outer step s, both padded. `stats` are computed, or used when `known`.
-  void advance(int s, const Grid& h, const Grid& next, const NormStats<T, NV>& stats, bool known) {
-    if (config.outer_residual) {
-      norm_grid(h, stats, known);
-      moments[team.rank].clear();
-      const auto add_residual = [&](T* row, int64_t cell, int64_t n) {
-        const T *from = h.cell(cell), *z = normed.cell(cell);
-        T* to = next.cell(cell);
-        for (int64_t i = 0; i < n * W; i += kLanes<T>) store(to + i, load(from + i) + (load(row + i) - load(z + i)));
-        if (!known) moments[team.rank].add_row(to, n);
-      };
-      for (int64_t r = first_row(); r < last_row(); ++r) next.clear_padding(r);
-      step.forward(parameters_of(s), normed, output, false, team, add_residual);
-      team.barrier();
-      return;
-    }
-    moments[team.rank].clear();
-    step.forward(parameters_of(s), h, output, false, team, [&](T* row, int64_t, int64_t n) {
-      if (config.norm && !known) moments[team.rank].add_row(row, n);
-    });
-    team.barrier();
-    if (config.norm && !known) stats.set(moments, team.size, config.norm_eps);
-    const int64_t k = config.step.shape.k;
-    for (int64_t r = first_row(); r < last_row(); ++r) {
-      if (config.norm) norm_row<T, NV>(stats, output.row(r), norm_weight + r * k, norm_bias + r * k, k, next.row(r));
-      else std::memcpy(next.row(r), output.row(r), k * W * sizeof(T));
-      if (next.pad) next.clear_padding(r);
-    }
-    team.barrier();
+  // Row r of the gradient of grid x_s out of that of what was read of it, norm(x_s), and of what passed the step by.
+  void through_norm(int s, const Grid& x, Stats stats, const NormSums<T, NV>& total, const Grid& grad, int64_t r) {
+    const int64_t k = row_cells();
+    const bool adds = config.outer_residual && s < config.outer_steps;
+    norm_row_backward<T, NV>(norm(stats), total, config.step.shape.cells(), x.row(r), r * k, adds ? carried.row(r) : nullptr,
+                             k, grad.row(r));
   }
 
-  // normed = norm(h), padded.
-  void norm_grid(const Grid& h, const NormStats<T, NV>& stats, bool known) {
-    const int64_t k = config.step.shape.k;
-    if (!known) stats.set(moments, team.size, config.norm_eps);
+  // Whether the gradient that backward(s) begins with is that of norm(x_s), not of x_s.
+  bool behind_norm(int s) const { return s < config.outer_steps ? config.normalises(s) : config.normalises_output(); }
+
+  // grad: the gradient of what was read of the grid `after` step s, becomes that of what step s read of x.
+  void backward(int s, const Grid& x, Stats stats, const Grid& after, Stats after_stats, const Grid& grad) {
+    const int64_t k = row_cells();
+    const bool through = behind_norm(s + 1), normed_here = config.normalises(s);
+    const NormSums<T, NV> total = through ? combined_sums(s + 1) : NormSums<T, NV>{};
+    if (normed_here) norm_grid(x, stats);
+    NormSums<T, NV>& own = sums[s % 2][team.rank];
+    own.clear();
+    const auto incoming = [&](int64_t r) {
+      if (through) through_norm(s + 1, after, after_stats, total, grad, r);
+      if (config.outer_residual) std::memcpy(carried.row(r), grad.row(r), k * W * sizeof(T));
+    };
+    const auto finished = [&](int64_t r) {
+      T* g = grad.row(r);
+      if (config.outer_residual)  // x + step(z) - z
+        for (int64_t i = 0; i < k * W; i += kLanes<T>) store(g + i, load(g + i) - load(carried.row(r) + i));
+      if (normed_here)
+        norm_row_sums<T, NV>(norm(stats), g, x.row(r), r * k, k, own, grad_norm_weight, grad_norm_bias);
+    };
+    step.backward(parameters_of(s), normed_here ? normed : x, grad, team, incoming, finished);
+  }
+
+  // After the last backward(): grad becomes the gradient of the evolution's input x.
+  void backward_input(const Grid& x, Stats stats, const Grid& grad) {
+    if (!behind_norm(0)) return;
+    const NormSums<T, NV> total = combined_sums(0);
+    for (int64_t r = first_row(); r < last_row(); ++r) through_norm(0, x, stats, total, grad, r);
+  }
+
+  // normed = norm(x), padded.
+  void norm_grid(const Grid& x, Stats stats) {
+    const int64_t k = row_cells();
     for (int64_t r = first_row(); r < last_row(); ++r) {
-      norm_row<T, NV>(stats, h.row(r), norm_weight + r * k, norm_bias + r * k, k, normed.row(r));
+      norm_row<T, NV>(norm(stats), x.row(r), r * k, k, normed.row(r));
       normed.clear_padding(r);
     }
     team.barrier();
   }
 
-  // grad: gradient of the grid after outer step s, becomes that of the grid h before it.
-  void backward(int s, const Grid& h, const NormStats<T, NV>& stats, const Grid& grad) {
-    if (config.outer_residual) return residual_backward(s, h, stats, grad);
-    if (!config.norm) {
-      step.forward(parameters_of(s), h, output, true, team, [](T*, int64_t, int64_t) {});
-      team.barrier();
-      return step.backward(parameters_of(s), h, grad, team);
-    }
-    NormSums<T, NV>& own = sums[team.rank];
-    own.clear();
-    step.forward(parameters_of(s), h, output, true, team, [&](T* row, int64_t cell, int64_t n) {
-      for (int64_t k = 0; k < n; ++k)
-        for (int i = 0; i < W; i += kLanes<T>) store(row + k * W + i, stats.standardised(row + k * W, i));
-      norm_row_sums<T, NV>(grad.cell(cell), row, norm_weight + cell, n, own, grad_norm_weight + cell, grad_norm_bias + cell);
-    });
-    team.barrier();
-    const NormSums<T, NV> total = combined_sums();
-    const int64_t k = config.step.shape.k, cells = config.step.shape.cells();
-    for (int64_t r = first_row(); r < last_row(); ++r)
-      norm_row_backward<T, NV>(stats, total, cells, grad.row(r), output.row(r), norm_weight + r * k, nullptr, k, grad.row(r));
-    team.barrier();
-    step.backward(parameters_of(s), h, grad, team);
-  }
-
-  // h' = h + step(z) - z with z = norm(h).
-  void residual_backward(int s, const Grid& h, const NormStats<T, NV>& stats, const Grid& grad) {
-    const int64_t k = config.step.shape.k, cells = config.step.shape.cells();
-    norm_grid(h, stats, true);
-    step.forward(parameters_of(s), normed, output, true, team, [](T*, int64_t, int64_t) {});
-    team.barrier();
-    for (int64_t r = first_row(); r < last_row(); ++r) std::memcpy(output.row(r), grad.row(r), k * W * sizeof(T));
-    team.barrier();
-    step.backward(parameters_of(s), normed, grad, team);
-    NormSums<T, NV>& own = sums[team.rank];
-    own.clear();
-    for (int64_t r = first_row(); r < last_row(); ++r) {
-      T *g = grad.row(r), *z = normed.row(r);
-      for (int64_t i = 0; i < k * W; i += kLanes<T>) {
-        store(g + i, load(g + i) - load(output.row(r) + i));
-        store(z + i, stats.standardised(h.row(r) + i / W * W, static_cast<int>(i % W)));
-      }
-      norm_row_sums<T, NV>(g, z, norm_weight + r * k, k, own, grad_norm_weight + r * k, grad_norm_bias + r * k);
-    }
-    team.barrier();
-    const NormSums<T, NV> total = combined_sums();
-    for (int64_t r = first_row(); r < last_row(); ++r)
-      norm_row_backward<T, NV>(stats, total, cells, grad.row(r), normed.row(r), norm_weight + r * k, output.row(r), k,
-                               grad.row(r));
-    team.barrier();
-  }
-
-  NormSums<T, NV> combined_sums() const {
+  NormSums<T, NV> combined_sums(int s) const {
     NormSums<T, NV> total;
     total.clear();
-    for (int i = 0; i < team.size; ++i) total.add(sums[i]);
+    for (int i = 0; i < team.size; ++i) total.add(sums[s % 2][i]);
     return total;
   }
 };

@@ -9,24 +9,33 @@ using gridnet::Grads;
 using gridnet::Inputs;
 
 // What forward keeps for backward, in one buffer of the caller's: for every tile the grid before every segment-th step
-// but the first, and the LayerNorm statistics of every step. The first entries say how many lanes it was written with.
+// but the first, the last grid where the output is its LayerNorm, and the statistics of those that are normalised. The first entries
+// say how many lanes it was written with.
 template <class T, int W>
 struct Kept {
   static constexpr int64_t kHeader = 16;
   const EvolveConfig& config;
   T* data;
 
+  bool keeps(int s) const {
+    return s == config.outer_steps ? config.normalises_output() : s > 0 && s % config.segment == 0;
+  }
+  int64_t grids() const { return (config.outer_steps - 1) / config.segment + config.normalises_output(); }
   LaneGrid<T, W> grid_shape() const { return {nullptr, config.step.shape, 1}; }
-  int64_t tile_size() const { return config.kept_steps() * grid_shape().size() + config.outer_steps * 2 * W; }
+  int64_t stats_size() const { return config.outer_steps * 2 * W; }
+  int64_t tile_size() const { return grids() * grid_shape().size() + stats_size(); }
   int64_t tiles() const { return (config.step.batch + W - 1) / W; }
   int64_t size() const { return kHeader + tiles() * tile_size(); }
-  LaneGrid<T, W> grid(int64_t t, int s) const {  // s is a positive multiple of segment
+  // The grid before step s, or after the last; keeps(s) is true.
+  LaneGrid<T, W> grid(int64_t t, int s) const {
     LaneGrid<T, W> grid = grid_shape();
-    grid.data = data + kHeader + t * tile_size() + (s / config.segment - 1) * grid.size();
+    const int64_t index = s == config.outer_steps ? grids() - 1 : s / config.segment - 1;
+    grid.data = data + kHeader + t * tile_size() + index * grid.size();
     return grid;
   }
+  // Of the grid before step s, or after the last: one of the outer_steps grids that are read normalised.
   T* stats(int64_t t, int s) const {
-    return data + kHeader + t * tile_size() + config.kept_steps() * grid_shape().size() + s * 2 * W;
+    return data + kHeader + (t + 1) * tile_size() - stats_size() + (s - !config.outer_residual) * 2 * W;
   }
 };
 
@@ -53,31 +62,49 @@ struct Run {
   const int64_t group_grads = sets * set_grads + 2 * cells;
 
   T* const packed = workspace.get<T>(0, sets * Step<T, NV>::weight_size(step));
+  const int64_t folded_size = Step<T, NV>::weight_size(step) + 2 * channels * cells;
+  T* const folded = workspace.get<T>(11, folds() ? sets * folded_size : 0);
   T* const transposed = workspace.get<T>(1, backward ? sets * Step<T, NV>::transposed_size(step) : 0);
   const int64_t shared_size = Step<T, NV>::shared_size(step, backward);
   const int64_t own_size = Step<T, NV>::own_size(step, backward);
   T* const shared = workspace.get<T>(2, groups * shared_size);
   T* const own = workspace.get<T>(3, threads * own_size);
-  // Per team: the grids before the steps of a segment and after it, the step's output, the normed grid.
+  // Per team: the grids before the steps of a segment (forward: before and after a step), the normed, the carried.
   const int64_t grids = (backward ? config.segment : 2) + 2;
   T* const grid_data = workspace.get<T>(4, groups * grids * grid_size);
   T* const grads = workspace.get<T>(5, backward ? groups * group_grads : 0);
   Parameters<T>* const parameters = workspace.get<Parameters<T>>(6, groups * sets);
-  Moments<T, NV>* const moments = workspace.get<Moments<T, NV>>(7, threads);
-  NormSums<T, NV>* const sums = workspace.get<NormSums<T, NV>>(8, threads);
-  T* const stats = workspace.get<T>(9, threads * 2 * W);
+  Moments<T, NV>* const moments = workspace.get<Moments<T, NV>>(7, 2 * threads);
+  NormSums<T, NV>* const sums = workspace.get<NormSums<T, NV>>(8, 2 * threads);
+  T* const stats = workspace.get<T>(9, 2 * threads * NormStats<T, NV>::kSize);
 
-  LaneGrid<T, W> grid(int group, int64_t i, int pad) const {
-    return {grid_data + (group * grids + i) * grid_size, step.shape, pad};
+  LaneGrid<T, W> grid(int group, int64_t i) const { return {grid_data + (group * grids + i) * grid_size, step.shape, 1}; }
+  // A member's own copies of the statistics of the grids before even and odd steps.
+  NormStats<T, NV> own_stats(const Team& all, int s) const {
+    return NormStats<T, NV>(stats + (2 * all.rank + s % 2) * NormStats<T, NV>::kSize);
   }
 
+  // Which forms of the weights the steps read. Backward reads them plain, and folded to compute a segment's grids again.
+  bool folds() const {
+    return Step<T, NV>::kFolds && config.norm && (config.outer_residual || config.outer_steps > 1) &&
+           (!backward || config.segment > 1);
+  }
+  bool reads_plain(int set) const { return backward || !folds() || (!config.outer_residual && set == 0); }
+
   void pack(const Team& team) const {
+    const int64_t weight_size = Step<T, NV>::weight_size(step);
     for (int s = 0; s < sets; ++s) {
       const T* weight = in.weight + s * kNeighbours * channels * cells;
-      T* to = packed + s * Step<T, NV>::weight_size(step);
-      Step<T, NV>::pack(step, weight, team, to);
+      T* to = packed + s * weight_size;
+      if (reads_plain(s)) Step<T, NV>::pack(step, weight, team, to);
       if (backward)
         Step<T, NV>::pack_transposed(step, weight, to, team, transposed + s * Step<T, NV>::transposed_size(step));
+      if constexpr (Step<T, NV>::kFolds) {
+        T* sums = folded + s * folded_size + weight_size;
+        if (folds())
+          Step<T, NV>::fold(step, weight, in.bias + s * channels * cells, in.norm_weight, in.norm_bias, team,
+                            folded + s * folded_size, sums, sums + channels * cells, own + team.rank * own_size);
+      }
     }
     team.barrier();
   }
@@ -89,7 +116,12 @@ struct Run {
     if (team.rank == 0)
       for (int s = 0; s < sets; ++s) {
         T* g = backward ? team_grads + s * set_grads : nullptr;
+        const T* folded_set = folded + s * folded_size;
+        const T* folded_sums = folded_set + Step<T, NV>::weight_size(step);
         sets_of_team[s] = {packed + s * Step<T, NV>::weight_size(step),
+                           folded_set,
+                           folded_sums,
+                           folded_sums + channels * cells,
                            backward ? transposed + s * Step<T, NV>::transposed_size(step) : nullptr,
                            in.bias + s * channels * cells,
                            step.gated ? nullptr : in.residual_scale + s * cells,
@@ -98,9 +130,18 @@ struct Run {
                            backward ? g + channels * cells * (kNeighbours + 1) : nullptr};
       }
     T* norm_grads = backward ? team_grads + sets * set_grads : nullptr;
-    return {config, team, Step<T, NV>(step, shared + team.group * shared_size, own + (first_thread + team.rank) * own_size, backward),
-            sets_of_team, in.norm_weight, in.norm_bias, norm_grads, backward ? norm_grads + cells : nullptr,
-            grid(team.group, grids - 2, 0), grid(team.group, grids - 1, 1), moments + first_thread, sums + first_thread};
+    return {config,
+            team,
+            Step<T, NV>(step, shared + team.group * shared_size, own + (first_thread + team.rank) * own_size, backward),
+            sets_of_team,
+            in.norm_weight,
+            in.norm_bias,
+            norm_grads,
+            backward ? norm_grads + cells : nullptr,
+            grid(team.group, grids - 2),
+            grid(team.group, grids - 1),
+            {moments + first_thread, moments + threads + first_thread},
+            {sums + first_thread, sums + threads + first_thread}};
   }
 
   int64_t samples_in(int64_t t) const { return step.batch - t * W < W ? step.batch - t * W : W; }
@@ -121,20 +162,27 @@ void evolve_forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_
     const Team team = all.split(run.groups);
     auto evolution = run.evolution(team, all.rank - team.rank);
     team.barrier();
-    T* own_stats = run.stats + all.rank * 2 * W;
     for (int64_t t = team.group; t < run.tiles; t += run.groups) {
-      const Grid grids[2] = {run.grid(team.group, 0, 1), run.grid(team.group, 1, 1)};
-      Grid h = grids[0];
-      evolution.fill(in.x + t * W * run.cells, run.samples_in(t), h, c.outer_residual);
+      const T* samples = in.x + t * W * run.cells;
+      Grid x = run.grid(team.group, 0);
+      const auto stats_of = [&](int s) { return run.own_stats(all, s); };
+      const auto keep_stats = [&](int s) {
+        if (kept_data && evolution.behind_norm(s) && team.rank == 0)
+          std::memcpy(kept.stats(t, s), stats_of(s).inverse, NormStats<T, NV>::kSize * sizeof(T));
+      };
+      const NormStats<T, NV> first = stats_of(0);
+      evolution.fill(samples, run.samples_in(t), x, c.normalises(0) ? &first : nullptr);
+      keep_stats(0);
       for (int s = 0; s < c.outer_steps; ++s) {
-        const bool keep = kept_data && s + 1 < c.outer_steps && (s + 1) % c.segment == 0;
-        const Grid next = keep ? kept.grid(t, s + 1) : grids[h.data == grids[0].data ? 1 : 0];
-        evolution.advance(s, h, next, NormStats<T, NV>(own_stats), false);
-        if (kept_data && team.rank == 0) std::memcpy(kept.stats(t, s), own_stats, 2 * W * sizeof(T));
-        h = next;
+        const bool keep = kept_data && kept.keeps(s + 1);
+        const Grid next = keep ? kept.grid(t, s + 1) : run.grid(team.group, x.data == run.grid(team.group, 0).data ? 1 : 0);
+        const NormStats<T, NV> after = stats_of(s + 1);
+        evolution.advance(s, x, stats_of(s), next, evolution.behind_norm(s + 1) ? &after : nullptr);
+        keep_stats(s + 1);
+        x = next;
       }
-      const int64_t begin = evolution.first_row() * c.step.shape.k, end = evolution.last_row() * c.step.shape.k;
-      lanes_to_samples<T, W>(h, run.samples_in(t), begin, end, out + t * W * run.cells);
+      const NormStats<T, NV> last = stats_of(c.outer_steps);
+      evolution.write(x, c.normalises_output() ? &last : nullptr, run.samples_in(t), out + t * W * run.cells);
       team.barrier();
     }
   };
@@ -187,19 +235,21 @@ void evolve_backward(const EvolveConfig& c, const Inputs<T>& in, const T* kept_d
     team.barrier();
     const Grid gradient{gradient_data + team.group * run.grid_size, c.step.shape, 0};
     const int64_t begin = evolution.first_row() * c.step.shape.k, end = evolution.last_row() * c.step.shape.k;
-    T* own_stats = run.stats + all.rank * 2 * W;
-    const auto stats_of = [&](int64_t t, int s) { return NormStats<T, NV>(kept_data ? kept.stats(t, s) : own_stats); };
     for (int64_t t = team.group; t < run.tiles; t += run.groups) {
-      evolution.fill(grad_out + t * W * run.cells, run.samples_in(t), gradient, false);
+      const auto stats = [&](int s) { return NormStats<T, NV>(evolution.behind_norm(s) ? kept.stats(t, s) : nullptr); };
+      evolution.fill(grad_out + t * W * run.cells, run.samples_in(t), gradient, nullptr);
+      if (c.normalises_output()) evolution.backward_output(kept.grid(t, c.outer_steps), stats(c.outer_steps), gradient);
       for (int first = (c.outer_steps - 1) / c.segment * c.segment; first >= 0; first -= c.segment) {
         const int last = first + c.segment < c.outer_steps ? first + c.segment : c.outer_steps;
-        const auto before = [&](int s) {
-          return s == first && s > 0 ? kept.grid(t, s) : run.grid(team.group, s - first, 1);
+        const auto grid = [&](int s) {  // before step s, first <= s <= last
+          return kept_data && kept.keeps(s) ? kept.grid(t, s) : run.grid(team.group, s - first);
         };
-        if (first == 0) evolution.fill(in.x + t * W * run.cells, run.samples_in(t), before(0), false);
-        for (int s = first; s + 1 < last; ++s) evolution.advance(s, before(s), before(s + 1), stats_of(t, s), true);
-        for (int s = last - 1; s >= first; --s) evolution.backward(s, before(s), stats_of(t, s), gradient);
+        if (first == 0) evolution.fill(in.x + t * W * run.cells, run.samples_in(t), grid(0), nullptr);
+        for (int s = first; s + 1 < last; ++s) evolution.advance(s, grid(s), stats(s), grid(s + 1), nullptr);
+        for (int s = last - 1; s >= first; --s)
+          evolution.backward(s, grid(s), stats(s), grid(s + 1), stats(s + 1), gradient);
       }
+      evolution.backward_input(run.grid(team.group, 0), stats(0), gradient);
       lanes_to_samples<T, W>(gradient, run.samples_in(t), begin, end, grads.x + t * W * run.cells);
       team.barrier();
     }

@@ -1,5 +1,6 @@
 // Compiled once per instruction set (CMakeLists.txt): picks the tile width and instantiates the kernels.
 #include "cpu_evolve.h"  // first: brings simd.h before cell.h
+#include "cpu_flat.h"
 
 #include "../peak.h"
 #include "cpu_isa.h"
@@ -51,6 +52,7 @@ int64_t kept_size(const EvolveConfig& c, int threads) {
 
 template <class T>
 void forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept, Workspace& workspace, int threads) {
+  if (c.step.batch < kFlatBatch<T> && !kept && !c.step.blocks_matter()) return evolve_flat(c, in, out, workspace, threads);
   with_kernel(c.step, vectors_per_tile<T>(c.step.batch, threads), [&]<int NV, template <class, int> class Step>() {
     evolve_forward<T, NV, Step>(c, in, out, kept, workspace, threads);
   });

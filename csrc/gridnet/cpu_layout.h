@@ -194,6 +194,39 @@ void pack_weight_transposed(const T* weight, int64_t tap_stride, Shape shape, in
   pack_taps(taps, shift, shape.cells(), begin, end, packed);
 }
 
+// A LayerNorm's weight and bias folded into a step's weights, for the rows [first, last): packed[c][i] = weight[i][c] *
+// norm_weight[neighbour i of c], 0 outside the grid, with the sums that FoldedSums (cpu_update.h) needs.
+// scratch holds 27 rows.
+template <class T>
+void pack_folded(const T* weight, int64_t tap_stride, const T* bias, const T* norm_weight, const T* norm_bias, Shape shape,
+                 int64_t first, int64_t last, T* packed, T* weight_sum, T* bias_sum, T* scratch) {
+  const int64_t k = shape.k;
+  const T* taps[kNeighbours];
+  const int64_t none[kNeighbours] = {};
+  for (int i = 0; i < kNeighbours; ++i) taps[i] = scratch + i * k;
+  for (int64_t r = first; r < last; ++r) {
+    T *weights = weight_sum + r * k, *biases = bias_sum + r * k;
+    std::memset(weights, 0, k * sizeof(T));
+    std::memcpy(biases, bias + r * k, k * sizeof(T));
+    for (int i = 0; i < kNeighbours; ++i) {
+      T* out = scratch + i * k;
+      const int64_t z = r / shape.n + i / 9 - 1, y = r % shape.n + i / 3 % 3 - 1, dx = i % 3 - 1;
+      const bool inside = z >= 0 && z < shape.m && y >= 0 && y < shape.n;
+      const int64_t from = inside ? (dx < 0 ? 1 : 0) : k, to = inside ? (dx > 0 ? k - 1 : k) : k;
+      for (int64_t x = 0; x < from; ++x) out[x] = 0;
+      for (int64_t x = to; x < k; ++x) out[x] = 0;
+      const T* w = weight + i * tap_stride + r * k;
+      const int64_t at = shape.index(z, y, dx);
+      for (int64_t x = from; x < to; ++x) {
+        out[x] = w[x] * norm_weight[at + x];
+        weights[x] += out[x];
+        biases[x] += w[x] * norm_bias[at + x];
+      }
+    }
+    pack_taps(taps, none, k, 0, k, packed + r * k * kNeighbours);
+  }
+}
+
 // packed [cell][27] -> weight [27, stride...] for the cells [begin, end).
 template <class T>
 void unpack_weight(const T* packed, int64_t tap_stride, int64_t begin, int64_t end, T* weight) {

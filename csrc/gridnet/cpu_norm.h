@@ -1,5 +1,6 @@
 // LayerNorm over the whole grid, in lane layout: each lane is a sample with statistics of its own. Rows are folded in
 // one at a time while they are hot, every team member keeps partial results, and all members combine them in order.
+// Grids are stored as the steps leave them, and normalised when they are read.
 #pragma once
 #include "../parallel.h"
 #include "../simd.h"
@@ -26,17 +27,31 @@ struct Moments {
     store(squares + lane, load(squares + lane) + other_squares + delta * delta * (count * other_count / total));
   }
 
+  // What a row adds to one vector of lanes. Deviations are taken from a pivot near the row's mean: one pass, and no
+  // cancellation.
+  struct Row {
+    Vec<T> pivot, sum{}, squares{};
+    ZOO_INLINE void add(Vec<T> x) {
+      const Vec<T> d = x - pivot;
+      sum += d;
+      squares += d * d;
+    }
+  };
+  ZOO_INLINE void add(int lane, const Row& row, int64_t n) {
+    const Vec<T> offset = row.sum * (T(1) / static_cast<T>(n));
+    merge(static_cast<T>(n), lane, row.pivot + offset, row.squares - row.sum * offset);
+  }
+
+  // The mean so far is a good pivot for the next row; the first row brings its own.
   void add_row(const T* row, int64_t n) {
-    const T each = T(1) / static_cast<T>(n);
     for (int lane = 0; lane < W; lane += L) {
-      Vec<T> sum{}, deviations{};
-      for (int64_t k = 0; k < n; ++k) sum += load(row + k * W + lane);
-      const Vec<T> row_mean = sum * each;
-      for (int64_t k = 0; k < n; ++k) {
-        const Vec<T> d = load(row + k * W + lane) - row_mean;
-        deviations += d * d;
+      Row sums{load(mean + lane)};
+      if (count == 0) {
+        for (int64_t k = 0; k < n; ++k) sums.pivot += load(row + k * W + lane);
+        sums.pivot *= T(1) / static_cast<T>(n);
       }
-      merge(static_cast<T>(n), lane, row_mean, deviations);
+      for (int64_t k = 0; k < n; ++k) sums.add(load(row + k * W + lane));
+      add(lane, sums, n);
     }
     count += static_cast<T>(n);
   }
@@ -48,37 +63,50 @@ struct Moments {
   }
 };
 
-// mean and 1 / sqrt(variance + eps) of each lane.
+// What standardises each lane: z = x * inverse + shift, with inverse = 1 / sqrt(variance + eps), shift = -mean * inverse.
 template <class T, int NV>
 struct NormStats {
-  static constexpr int W = NV * kLanes<T>;
-  T* mean;
+  static constexpr int W = NV * kLanes<T>, kSize = 2 * W;
   T* inverse;
+  T* shift;
 
-  explicit NormStats(T* data) : mean(data), inverse(data + W) {}
+  explicit NormStats(T* data) : inverse(data), shift(data + W) {}
 
   void set(const Moments<T, NV>* partials, int count, double eps) const {
     Moments<T, NV> all;
     all.clear();
     for (int i = 0; i < count; ++i) all.add(partials[i]);
     for (int lane = 0; lane < W; lane += kLanes<T>) {
-      store(mean + lane, load(all.mean + lane));
       const Vec<T> variance = load(all.squares + lane) / splat(all.count);
-      store(inverse + lane, splat(T(1)) / sqrt_of(variance + static_cast<T>(eps)));
+      const Vec<T> scale = splat(T(1)) / sqrt_of(variance + static_cast<T>(eps));
+      store(inverse + lane, scale);
+      store(shift + lane, -load(all.mean + lane) * scale);
     }
   }
 
-  Vec<T> standardised(const T* x, int lane) const { return (load(x + lane) - load(mean + lane)) * load(inverse + lane); }
+  ZOO_INLINE Vec<T> standardised(const T* x, int lane) const { return load(x + lane) * load(inverse + lane) + load(shift + lane); }
 };
 
-// out = standardised x * weight + bias for n cells.
+// A LayerNorm that is applied while a grid is read: statistics per lane, weight and bias per cell.
 template <class T, int NV>
-void norm_row(const NormStats<T, NV>& stats, const T* x, const T* weight, const T* bias, int64_t n, T* out) {
+struct Norm {
+  NormStats<T, NV> stats;
+  const T* weight;  // [cells]
+  const T* bias;
+
+  ZOO_INLINE Vec<T> apply(const T* x, int lane, int64_t cell) const {
+    return stats.standardised(x, lane) * weight[cell] + bias[cell];
+  }
+  ZOO_INLINE Norm from(int64_t cell) const { return {stats, weight + cell, bias + cell}; }
+};
+
+// out = norm(x) for n cells from `cell`.
+template <class T, int NV>
+void norm_row(const Norm<T, NV>& norm, const T* x, int64_t cell, int64_t n, T* out) {
   constexpr int W = NV * kLanes<T>;
   for (int64_t k = 0; k < n; ++k)
 #pragma GCC unroll 4
-    for (int i = 0; i < W; i += kLanes<T>)
-      store(out + k * W + i, stats.standardised(x + k * W, i) * weight[k] + bias[k]);
+    for (int i = 0; i < W; i += kLanes<T>) store(out + k * W + i, norm.apply(x + k * W, i, cell + k));
 }
 
 // Sums over the cells of grad * weight and grad * weight * standardised x, per lane: what LayerNorm's backward needs.
@@ -99,40 +127,59 @@ struct NormSums {
   }
 };
 
-// First half of the backward pass of a row: folds it into `sums` and adds to the gradients of weight and bias, [n].
-// z are the standardised values.
+// First half of the backward pass of a row x: folds it into `sums` and adds to the gradients of the norm's weight and
+// bias. grad is the gradient of norm(x).
 template <class T, int NV>
-void norm_row_sums(const T* grad, const T* z, const T* weight, int64_t n, NormSums<T, NV>& sums, T* grad_weight, T* grad_bias) {
-  constexpr int W = NV * kLanes<T>;
-  for (int64_t k = 0; k < n; ++k) {
-    Vec<T> weight_sum{}, bias_sum{};
+void norm_row_sums(const Norm<T, NV>& norm, const T* grad, const T* x, int64_t cell, int64_t n, NormSums<T, NV>& sums,
+                   T* grad_weight, T* grad_bias) {
+  constexpr int L = kLanes<T>, W = NV * L;
+  Vec<T> weight_sums[L], bias_sums[L], plain[NV], weighed[NV];
+  for (int v = 0; v < NV; ++v) {
+    plain[v] = load(sums.plain + v * L);
+    weighed[v] = load(sums.weighed + v * L);
+  }
+  for (int64_t first = 0; first < n; first += L) {
+    const int64_t count = n - first < L ? n - first : L;
+    for (int64_t c = 0; c < count; ++c) {
+      const int64_t k = first + c;
+      const Vec<T> weight = splat(norm.weight[cell + k]);
+      Vec<T> weight_sum{}, bias_sum{};
 #pragma GCC unroll 4
-    for (int i = 0; i < W; i += kLanes<T>) {
-      const Vec<T> g = load(grad + k * W + i), gz = g * load(z + k * W + i);
-      weight_sum += gz;
-      bias_sum += g;
-      store(sums.plain + i, load(sums.plain + i) + g * weight[k]);
-      store(sums.weighed + i, load(sums.weighed + i) + gz * weight[k]);
+      for (int v = 0; v < NV; ++v) {
+        const int64_t at = k * W + v * L;
+        const Vec<T> g = load(grad + at), gz = g * norm.stats.standardised(x + k * W, v * L);
+        weight_sum += gz;
+        bias_sum += g;
+        plain[v] += g * weight;
+        weighed[v] += gz * weight;
+      }
+      weight_sums[c] = weight_sum;
+      bias_sums[c] = bias_sum;
     }
-    grad_weight[k] += sum_lanes<T>(weight_sum);
-    grad_bias[k] += sum_lanes<T>(bias_sum);
+    add_sums<T>(weight_sums, count, grad_weight + cell + first);
+    add_sums<T>(bias_sums, count, grad_bias + cell + first);
+  }
+  for (int v = 0; v < NV; ++v) {
+    store(sums.plain + v * L, plain[v]);
+    store(sums.weighed + v * L, weighed[v]);
   }
 }
 
-// Second half: the gradient of the row's inputs, out = inverse * (grad * weight - mean(...) - z * mean(...)), plus `add`
-// when given.
+// Second half: grad becomes the gradient of x, inverse * (grad * weight - mean(...) - z * mean(...)), plus `add` when
+// given.
 template <class T, int NV>
-void norm_row_backward(const NormStats<T, NV>& stats, const NormSums<T, NV>& sums, int64_t cells, const T* grad, const T* z,
-                       const T* weight, const T* add, int64_t n, T* out) {
+void norm_row_backward(const Norm<T, NV>& norm, const NormSums<T, NV>& sums, int64_t cells, const T* x, int64_t cell,
+                       const T* add, int64_t n, T* grad) {
   constexpr int W = NV * kLanes<T>;
   const T each = T(1) / static_cast<T>(cells);
   for (int64_t k = 0; k < n; ++k)
 #pragma GCC unroll 4
     for (int i = 0; i < W; i += kLanes<T>) {
       const int64_t at = k * W + i;
-      const Vec<T> centred = load(grad + at) * weight[k] - (load(sums.plain + i) + load(z + at) * load(sums.weighed + i)) * each;
-      const Vec<T> result = centred * load(stats.inverse + i);
-      store(out + at, add ? result + load(add + at) : result);
+      const Vec<T> z = norm.stats.standardised(x + k * W, i);
+      const Vec<T> means = (load(sums.plain + i) + z * load(sums.weighed + i)) * each;
+      const Vec<T> result = (load(grad + at) * norm.weight[cell + k] - means) * load(norm.stats.inverse + i);
+      store(grad + at, add ? result + load(add + at) : result);
     }
 }
 

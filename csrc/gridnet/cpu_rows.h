@@ -1,4 +1,4 @@
-// The inner loops of the CPU kernels, one row of cells (along x) at a time.
+// The sums over neighbours and their weight gradients, one row of cells (along x) at a time.
 //
 // Layout: W = NV * kLanes<T> samples lie side by side in SIMD lanes ("lane layout": [cell][W]), so a cell's weight is
 // one broadcast, every neighbour is one aligned load, and odd grids or blocks need no special case. A row of n cells
@@ -10,7 +10,6 @@
 
 namespace zoo::ZOO_ISA {
 
-using gridnet::Activation;
 using gridnet::kNeighbours;
 
 // The nine rows (dz, dy) around and including a row; null where it is known to be all zeros.
@@ -30,7 +29,7 @@ ZOO_INLINE void weigh_cells(const RowNeighbours<T>& in, const T* weight, int64_t
     for (int j = 0; j < R + 2; ++j) {
       Vec<T> x[NV];
 #pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) x[v] = load(entry + j * W + v * kLanes<T>);
+      for (int v = 0; v < NV; ++v) x[v] = in_register<T>(load(entry + j * W + v * kLanes<T>));
 #pragma GCC unroll 3
       for (int dx = 0; dx < 3; ++dx) {
         const int r = j - dx;
@@ -52,7 +51,7 @@ ZOO_INLINE void weigh_chunk(const RowNeighbours<T>& in, const T* weight, const T
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) {
       if constexpr (Add) acc[r][v] = load(out + (k + r) * W + v * kLanes<T>);
-      else acc[r][v] = splat(bias[k + r]);
+      else acc[r][v] = bias ? splat(bias[k + r]) : Vec<T>{};
     }
   weigh_cells<T, NV, R>(in, weight, k, acc);
 #pragma GCC unroll 8
@@ -61,99 +60,13 @@ ZOO_INLINE void weigh_chunk(const RowNeighbours<T>& in, const T* weight, const T
     for (int v = 0; v < NV; ++v) store(out + (k + r) * W + v * kLanes<T>, acc[r][v]);
 }
 
-// out[k] = bias[k] + sum_i weight[k][i] * in_i for the n cells of a row (Add: out[k] += ..., bias unused).
+// out[k] = bias[k] + sum_i weight[k][i] * in_i for the n cells of a row; without bias when it is null. Add: out[k] += ...
 // weight is packed [n][27], out is [n][W].
 template <class T, int NV, bool Add>
 void weigh_row(const RowNeighbours<T>& in, const T* weight, const T* bias, int64_t n, T* out) {
   int64_t k = 0;
   for (; k + 4 <= n; k += 4) weigh_chunk<T, NV, 4, Add>(in, weight, bias, k, out);
   for (; k < n; ++k) weigh_chunk<T, NV, 1, Add>(in, weight, bias, k, out);
-}
-
-// Calls f.template operator()<A>() with the activation as a template argument.
-template <class F>
-ZOO_INLINE void with_activation(Activation a, F f) {
-  switch (a) {
-    case Activation::silu: return f.template operator()<Activation::silu>();
-    case Activation::relu: return f.template operator()<Activation::relu>();
-    case Activation::leaky_relu: return f.template operator()<Activation::leaky_relu>();
-    case Activation::tanh: return f.template operator()<Activation::tanh>();
-  }
-}
-
-// x <- x + scale * act(pre), n cells; x and out may be the same row.
-template <class T, int NV>
-void update_row(Activation a, const T* pre, const T* scale, const T* x, int64_t n, T* out) {
-  constexpr int W = NV * kLanes<T>;
-  with_activation(a, [&]<Activation A>() {
-    for (int64_t k = 0; k < n; ++k)
-#pragma GCC unroll 4
-      for (int i = 0; i < W; i += kLanes<T>) {
-        const int64_t at = k * W + i;
-        store(out + at, load(x + at) + scale[k] * gridnet::activate<A>(load(pre + at)));
-      }
-  });
-}
-
-// x <- g * x + (1 - g) * act(value), g = sigmoid(gate).
-template <class T, int NV>
-void update_gated_row(Activation a, const T* value, const T* gate, const T* x, int64_t n, T* out) {
-  constexpr int W = NV * kLanes<T>;
-  with_activation(a, [&]<Activation A>() {
-    for (int64_t at = 0; at < n * W; at += kLanes<T>) {
-      const Vec<T> g = gridnet::sigmoid(load(gate + at)), v = gridnet::activate<A>(load(value + at));
-      store(out + at, v + g * (load(x + at) - v));
-    }
-  });
-}
-
-// Backward of update_row: pre becomes the gradient of pre; adds to the gradients of scale and bias, [n] each.
-template <class T, int NV>
-void update_row_backward(Activation a, const T* grad, const T* scale, int64_t n, T* pre, T* grad_scale, T* grad_bias) {
-  constexpr int W = NV * kLanes<T>;
-  with_activation(a, [&]<Activation A>() {
-    for (int64_t k = 0; k < n; ++k) {
-      Vec<T> scale_sum{}, bias_sum{};
-#pragma GCC unroll 4
-      for (int i = 0; i < W; i += kLanes<T>) {
-        const int64_t at = k * W + i;
-        const auto act = gridnet::activate_with_slope<A>(load(pre + at));
-        const Vec<T> g = load(grad + at), g_pre = g * act.slope * scale[k];
-        scale_sum += g * act.value;
-        bias_sum += g_pre;
-        store(pre + at, g_pre);
-      }
-      grad_scale[k] += sum_lanes<T>(scale_sum);
-      grad_bias[k] += sum_lanes<T>(bias_sum);
-    }
-  });
-}
-
-// Backward of update_gated_row: value and gate become their gradients, direct the gradient that reaches x past both.
-template <class T, int NV>
-void update_gated_row_backward(Activation a, const T* grad, const T* x, int64_t n, T* value, T* gate, T* direct,
-                               T* grad_bias_value, T* grad_bias_gate) {
-  constexpr int W = NV * kLanes<T>;
-  with_activation(a, [&]<Activation A>() {
-    for (int64_t k = 0; k < n; ++k) {
-      Vec<T> value_sum{}, gate_sum{};
-#pragma GCC unroll 4
-      for (int i = 0; i < W; i += kLanes<T>) {
-        const int64_t at = k * W + i;
-        const auto act = gridnet::activate_with_slope<A>(load(value + at));
-        const Vec<T> s = gridnet::sigmoid(load(gate + at)), g = load(grad + at);
-        const Vec<T> g_value = g * (1 - s) * act.slope;
-        const Vec<T> g_gate = g * (load(x + at) - act.value) * s * (1 - s);
-        value_sum += g_value;
-        gate_sum += g_gate;
-        store(direct + at, g * s);
-        store(value + at, g_value);
-        store(gate + at, g_gate);
-      }
-      grad_bias_value[k] += sum_lanes<T>(value_sum);
-      grad_bias_gate[k] += sum_lanes<T>(gate_sum);
-    }
-  });
 }
 
 // One tile of samples for the weight gradient of a row: the row's inputs and the gradient of its pre-activations.

@@ -4,20 +4,24 @@
 #include "../workspace.h"
 #include "cpu_layout.h"
 #include "cpu_rows.h"
+#include "cpu_update.h"
 
 namespace zoo::ZOO_ISA {
 
 using gridnet::StepConfig;
 
 // One parameter set as the kernels read it; for the backward pass also the accumulated gradients. There is one channel
-// (plain) or two (value, gate). `weight` and `transposed` are packed by the kernel that reads them.
+// (plain) or two (value, gate). `weight`, `folded` and `transposed` are packed by the kernel that reads them.
 template <class T>
 struct Parameters {
   const T* weight;
-  const T* transposed;  // the weights with which its neighbours read a cell, backward only
-  const T* bias;        // [channel][cell]
-  const T* scale;       // [cell], null when gated
-  T* grad_weight;       // [channel][cell][27]
+  const T* folded;       // `weight` with the norm's weight folded in, and its sums [channel][cell]: see FoldedSums
+  const T* folded_weight_sum;
+  const T* folded_bias_sum;
+  const T* transposed;   // the weights with which its neighbours read a cell, backward only
+  const T* bias;         // [channel][cell]
+  const T* scale;        // [cell], null when gated
+  T* grad_weight;        // [channel][cell][27]
   T* grad_bias;
   T* grad_scale;
 };
@@ -40,19 +44,23 @@ struct Stencil {
   static constexpr int W = NV * kLanes<T>;
   const StepConfig& config;
   LaneGrid<T, W> pre[2];  // pre-activations (value, gate) of the whole grid, then their gradients; backward only
-  T* row_scratch;         // forward only: a row for the value, one for the gate
+  T* row_scratch;         // a row for the value, one for the gate
 
   // Scratch that a team shares, and that each of its members needs.
   static int64_t shared_size(const StepConfig& c, bool backward) {
     return backward ? (c.gated ? 2 : 1) * LaneGrid<T, W>{nullptr, c.shape, 1}.size() : 0;
   }
-  static int64_t own_size(const StepConfig& c, bool) { return 2 * c.shape.k * W; }
+  static int64_t own_size(const StepConfig& c, bool) {
+    constexpr int64_t rows = kNeighbours > 2 * W ? (kNeighbours + W - 1) / W * W : 2 * W;  // for fold() and forward()
+    return rows * c.shape.k;
+  }
 
   Stencil(const StepConfig& c, T* shared, T* own, bool) : config(c), row_scratch(own) {
     pre[0] = pre[1] = {shared, c.shape, 1};
     pre[1].data += pre[0].size();
   }
 
+  static constexpr bool kFolds = true;  // reads `folded` where the grid is yet to be normalised
   static int64_t weight_size(const StepConfig& c) { return (c.gated ? 2 : 1) * c.shape.cells() * kNeighbours; }
   static int64_t transposed_size(const StepConfig& c) { return weight_size(c); }
 
@@ -69,35 +77,54 @@ struct Stencil {
       pack_weight_transposed(weight + i * cells, channels * cells, c.shape, team.begin(cells), team.end(cells),
                              packed + i * cells * kNeighbours);
   }
+  static void fold(const StepConfig& c, const T* weight, const T* bias, const T* norm_weight, const T* norm_bias,
+                   const Team& team, T* folded, T* weight_sum, T* bias_sum, T* scratch) {
+    const int64_t cells = c.shape.cells(), channels = c.gated ? 2 : 1, rows = c.shape.rows();
+    for (int64_t i = 0; i < channels; ++i)
+      pack_folded(weight + i * cells, channels * cells, bias + i * cells, norm_weight, norm_bias, c.shape, team.begin(rows),
+                  team.end(rows), folded + i * cells * kNeighbours, weight_sum + i * cells, bias_sum + i * cells, scratch);
+  }
 
-  // out = step(in), this member's rows; then after(row, first cell, count) on each. `keep` leaves the pre-activations
-  // for backward().
+  // out = step(in), or step(norm(in)) unless norm is null: this member's rows, then after(row, first cell, count) on each.
+  // moments, unless null, takes in every row as it is written.
   template <class After>
-  void forward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& out, bool keep, const Team& team,
-               After after) {
+  void forward(const Parameters<T>& p, const LaneGrid<T, W>& in, const Norm<T, NV>* norm, const LaneGrid<T, W>& out,
+               Moments<T, NV>* moments, const Team& team, After after) {
     const int64_t rows = config.shape.rows(), k = config.shape.k, cells = config.shape.cells();
+    const T* weight = norm ? p.folded : p.weight;
     for (int64_t r = team.begin(rows); r < team.end(rows); ++r) {
+      const int64_t cell = r * k;
       const RowNeighbours<T> near = neighbours_of(in, r);
-      T* value = keep ? pre[0].row(r) : row_scratch;
-      T* gate = keep ? pre[1].row(r) : row_scratch + k * W;
-      weigh_row<T, NV, false>(near, p.weight + r * k * kNeighbours, p.bias + r * k, k, value);
-      if (config.gated) {
-        weigh_row<T, NV, false>(near, p.weight + (cells + r * k) * kNeighbours, p.bias + cells + r * k, k, gate);
-        update_gated_row<T, NV>(config.activation, value, gate, in.row(r), k, out.row(r));
-      } else {
-        update_row<T, NV>(config.activation, value, p.scale + r * k, in.row(r), k, out.row(r));
+      RowView<T, NV> view{norm, cell, {}};
+      for (int i = 0; i < (config.gated ? 2 : 1); ++i) {
+        const int64_t at = i * cells + cell;
+        if (norm) view.folded[i] = {p.folded_weight_sum + at, p.folded_bias_sum + at};
+        weigh_row<T, NV, false>(near, weight + at * kNeighbours, norm ? nullptr : p.bias + at, k, row_scratch + i * k * W);
       }
-      after(out.row(r), r * k, k);
+      if (config.gated)
+        update_gated_row<T, NV>(config.activation, view, row_scratch, row_scratch + k * W, in.row(r), k, out.row(r), moments);
+      else
+        update_row<T, NV>(config.activation, view, row_scratch, p.scale + cell, in.row(r), k, out.row(r), moments);
+      after(out.row(r), cell, k);
     }
   }
 
-  // grad holds the gradient of the step's output and becomes that of its input. forward(..., keep) came before.
-  void backward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, const Team& team) {
+  // grad becomes the gradient of the step's input; in is what the step read, normalised where it was. Of every row r,
+  // incoming(r) makes grad hold the gradient of the step's output first, and finished(r) is called last.
+  template <class Incoming, class Finished>
+  void backward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, const Team& team,
+                Incoming incoming, Finished finished) {
     const int64_t rows = config.shape.rows(), k = config.shape.k, cells = config.shape.cells();
     const int channels = config.gated ? 2 : 1;
     for (int64_t r = team.begin(rows); r < team.end(rows); ++r) {
       const int64_t cell = r * k;
-      for (int i = 0; i < channels; ++i) pre[i].clear_padding(r);
+      const RowNeighbours<T> near = neighbours_of(in, r);
+      incoming(r);
+      for (int i = 0; i < channels; ++i) {
+        const int64_t at = i * cells + cell;
+        pre[i].clear_padding(r);
+        weigh_row<T, NV, false>(near, p.weight + at * kNeighbours, p.bias + at, k, pre[i].row(r));
+      }
       if (config.gated)
         update_gated_row_backward<T, NV>(config.activation, grad.row(r), in.row(r), k, pre[0].row(r), pre[1].row(r),
                                          grad.row(r), p.grad_bias + cell, p.grad_bias + cells + cell);
@@ -106,13 +133,15 @@ struct Stencil {
                                    p.grad_bias + cell);
     }
     team.barrier();
-    for (int64_t r = team.begin(rows); r < team.end(rows); ++r)
+    for (int64_t r = team.begin(rows); r < team.end(rows); ++r) {
       for (int i = 0; i < channels; ++i) {
         const int64_t at = (i * cells + r * k) * kNeighbours;
         weigh_row<T, NV, true>(neighbours_of(pre[i], r), p.transposed + at, nullptr, k, grad.row(r));
         const RowGradient<T> tile{neighbours_of(in, r), pre[i].row(r)};
         weight_grad_row<T, NV>(&tile, 1, k, p.grad_weight + at);
       }
+      finished(r);
+    }
     team.barrier();
   }
 };

@@ -43,7 +43,10 @@ struct EvolveConfig {
   int segment;          // backward keeps the grid of every segment-th step and computes those between again
 
   ZOO_HD int parameter_sets() const { return separate ? outer_steps : 1; }
-  ZOO_HD int kept_steps() const { return (outer_steps - 1) / segment; }  // the input itself is not counted
+  // Whether step s reads the LayerNorm of the grid it finds; the input of an evolution without outer_residual is read
+  // as it is, and its output is normalised instead.
+  ZOO_HD bool normalises(int s) const { return norm && (outer_residual || s > 0); }
+  ZOO_HD bool normalises_output() const { return norm && !outer_residual; }
 };
 
 // The tensors of a single step.

@@ -14,9 +14,8 @@ _WIDTH = 9.0  # inches
 
 def draw(report: Report, path: Path) -> None:
     """Write the report's figure as PNG."""
-    {"kernels": _draw_kernels, "train": _draw_train, "predict": _draw_predict}[report.kind](report).savefig(
-        path, dpi=120
-    )
+    drawings = {"kernels": _draw_kernels, "train": _draw_train, "predict": _draw_predict, "family": _draw_family}
+    drawings[report.kind](report).savefig(path, dpi=120)
 
 
 def _draw_kernels(report: Report) -> Figure:
@@ -71,4 +70,19 @@ def _draw_predict(report: Report) -> Figure:
     axes.set(title=f"Latency of {report.subject}", xlabel="milliseconds per call", xscale="log")
     axes.invert_yaxis()
     axes.legend(fontsize="small")
+    return figure
+
+
+def _draw_family(report: Report) -> Figure:
+    """A panel of bars for each column of numbers; the columns of text name the bars."""
+    rows = report.results["results"]
+    columns = [key for key in rows[0] if any(isinstance(row[key], float) for row in rows)]
+    names = [", ".join(str(value) for value in row.values() if isinstance(value, str)) for row in rows]
+    figure = Figure(figsize=(_WIDTH, 1.2 + 0.4 * len(rows)), layout="constrained")
+    for axes, key in zip(figure.subplots(1, len(columns), sharey=True, squeeze=False)[0], columns, strict=True):
+        bars = axes.barh(range(len(rows)), [row[key] or 0.0 for row in rows])
+        axes.bar_label(bars, ["-" if row[key] is None else f" {row[key]:.3g}" for row in rows], fontsize="small")
+        axes.set(title=key, yticks=range(len(rows)), yticklabels=names)
+        axes.margins(x=0.2)
+    figure.axes[0].invert_yaxis()
     return figure

@@ -29,9 +29,9 @@ class Report:
     """A benchmark's settings and figures, all of them plain JSON values."""
 
     kind: str
-    """kernels, train or predict."""
+    """kernels, train, predict or family."""
     subject: str
-    """The recipe or model; empty for kernels."""
+    """The recipe, model or family; empty for kernels."""
     machine: dict[str, Any]
     settings: dict[str, Any]
     facts: dict[str, Any]

@@ -42,11 +42,17 @@ class Family:
     probe: Callable[[ProbeContext], Findings] | None = None
     """What `zoo probe NAME` measures beyond accuracy and draws for the card."""
     bench: Callable[[], list[dict[str, Any]]] | None = None
-    """What `zoo bench family NAME` times: rows of one table, times as ratios against a named baseline."""
+    """What `zoo bench family NAME` times: rows of one table with the same keys, text that says what was timed and
+    floats (or None), among them times as ratios against a named baseline."""
 
 
 def family_names() -> list[str]:
     return sorted(_MODULES)
+
+
+def families_with(hook: str) -> list[str]:
+    """Names of the families that have an optional hook: ``probe`` or ``bench``."""
+    return [name for name in family_names() if getattr(get_family(name), hook) is not None]
 
 
 def get_family(name: str) -> Family:

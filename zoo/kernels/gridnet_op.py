@@ -251,5 +251,5 @@ def kept_bytes_bound(x_shape: tuple[int, int, int, int], options: Options, items
     """Upper bound, in bytes, of what the CPU op keeps for backward: padded rows, a batch rounded up to whole tiles."""
     batch, m, n, k = x_shape
     lanes = math.ceil(batch / 64) * 64
-    grids = (options.outer_steps - 1) // options.recompute
+    grids = (options.outer_steps - 1) // options.recompute + (not options.outer_residual)
     return itemsize * (16 + lanes * (grids * m * n * (k + 2) + 2 * options.outer_steps))
