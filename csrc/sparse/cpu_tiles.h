@@ -73,7 +73,10 @@ struct Tile {
         const Vec<T> sums = sum_each<T>(products);
         for (int i = 0; i < kLanes<T>; ++i) grads[e + i] += sums[i];
       }
-      for (; e < end; ++e) grads[e] += sum_lanes<T>(product(g, x + int64_t{p.column_of[e]} * kWidth));
+      for (; e < end; ++e) {
+        const Vec<T> last = product(g, x + int64_t{p.column_of[e]} * kWidth);
+        for (int i = 0; i < kLanes<T>; ++i) grads[e] += last[i];
+      }
     }
   }
 

@@ -1,11 +1,14 @@
-"""Multi-scale snapshots: a network that starts with almost no edges, grows, and answers as an ensemble of its past."""
+"""Multi-scale snapshots: a network that starts with almost no edges, grows, and answers as an ensemble of its past.
+
+Source: the public structure_net repository (Ethycs/structure_net).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.families import Family
-from zoo.families.base import Task
+from zoo.families.base import Findings, ProbeContext, Task
 from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.learner import SnapshotsLearner
 from zoo.families.snapshots.network import Member, SnapshotNet
@@ -20,7 +23,24 @@ def _onnx_graph(module: SnapshotNet | Member, task: Task) -> onnx.ModelProto:
     return onnx_graph(module, task)
 
 
-_ABOUT = """A multi-scale snapshots network"""
+def _probe(context: ProbeContext) -> Findings:
+    from zoo.families.snapshots.probe import probe  # matplotlib is slow to import and needed to probe only
+
+    return probe(context)
+
+
+def _bench() -> list[dict[str, Any]]:
+    from zoo.families.snapshots.bench import bench
+
+    return bench()
+
+
+_ABOUT = """A multi-scale snapshots network starts with a ten-thousandth of the edges that its layers could have. While
+it learns, spikes of its gradient's variance earn credits; credits buy growth: edges from units that are much used to
+units that are little used, in a coarse, a medium and a fine phase. Snapshots of the way are kept, and together they
+answer as a weighted ensemble, or one after the other from coarse to fine until one is sure. The idea is that of
+structure_net (Ethycs, 2025); the code is our own.
+"""
 
 FAMILY = Family(
     name="snapshots",
@@ -29,4 +49,6 @@ FAMILY = Family(
     learner=SnapshotsLearner,
     onnx_graph=_onnx_graph,
     about=_ABOUT,
+    probe=_probe,
+    bench=_bench,
 )

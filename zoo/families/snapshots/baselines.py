@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +13,8 @@ from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.layout import Layout
 
 _LR = 1e-3
-Batches = Callable[[int], "list[tuple[Tensor, Tensor]]"]
-"""The training batches of an epoch."""
+Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
+"""The training batches of an epoch (from 0)."""
 
 
 def dense(layout: Layout, config: SnapshotsConfig) -> nn.Sequential:
@@ -26,36 +26,40 @@ def dense(layout: Layout, config: SnapshotsConfig) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def linears(module: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Its weights, as torch.nn.utils.prune takes them."""
-    return [(layer, "weight") for layer in module.modules() if isinstance(layer, nn.Linear)]
+def linears(module: nn.Module) -> list[nn.Linear]:
+    """Its fully connected layers."""
+    return [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
 
 
 def mask_randomly(module: nn.Module, edges: int) -> None:
     """Keep so many weights, drawn from each layer in proportion to its size, scaled up for the smaller fan-in."""
-    sizes = [layer.weight.numel() for layer, _ in linears(module)]  # type: ignore[union-attr,operator]
-    for (layer, name), size in zip(linears(module), sizes, strict=True):
-        kept = max(1, round(edges * size / sum(sizes)))  # type: ignore[arg-type]
+    total = sum(layer.weight.numel() for layer in linears(module))
+    for layer in linears(module):
+        size = layer.weight.numel()
+        kept = max(1, round(edges * size / total))
         with torch.no_grad():
-            layer.weight *= (size / kept) ** 0.5  # type: ignore[operator]
-        prune.random_unstructured(layer, name, amount=int(size) - kept)  # type: ignore[no-untyped-call,operator]
+            layer.weight.mul_((size / kept) ** 0.5)
+        prune.random_unstructured(layer, "weight", amount=size - kept)
 
 
 def prune_smallest(module: nn.Module, edges: int) -> None:
     """Keep so many weights, the largest of the whole network."""
-    total = sum(int(layer.weight.numel()) for layer, _ in linears(module))  # type: ignore[union-attr,operator,arg-type]
-    prune.global_unstructured(linears(module), prune.L1Unstructured, amount=total - edges)  # type: ignore[no-untyped-call]
+    layers = linears(module)
+    total = sum(layer.weight.numel() for layer in layers)
+    pairs = [(layer, "weight") for layer in layers]
+    prune.global_unstructured(pairs, prune.L1Unstructured, amount=total - edges)
 
 
-def fit(module: nn.Module, batches: Batches, epochs: int) -> nn.Module:
+def fit(module: nn.Module, batches: Batches, per_epoch: int, epochs: int) -> nn.Module:
     """Train with Adam and a learning rate that falls to 0 along a line; in evaluation mode afterwards."""
     optimizer = torch.optim.Adam(module.parameters(), lr=_LR)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=per_epoch * epochs)
+    module.train()
     for epoch in range(epochs):
-        found = batches(epoch)
-        for number, (inputs, labels) in enumerate(found):
-            for group in optimizer.param_groups:
-                group["lr"] = _LR * (1 - (epoch + number / len(found)) / epochs)
+        for inputs, labels in batches(epoch):
             optimizer.zero_grad()
-            F.cross_entropy(module(inputs), labels).backward()
+            loss = F.cross_entropy(module(inputs), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            schedule.step()
     return module.eval()

@@ -63,6 +63,8 @@ class RoutingConfig(_Section):
     """The fewest and the most edges from one high unit."""
     incoming: PositiveInt = 5
     """The most new edges into one low unit per growth event."""
+    incoming_classes: PositiveInt | None = None
+    """The same for a class (null: as for the others); every hidden feature has to pass through these few units."""
     scale: float = Field(default=0.1, gt=0)
     """New weights are this times a standard normal number."""
     reciprocal: Share = 0.2

@@ -14,7 +14,7 @@ from zoo.families.base import Task
 from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.deltas import Snapshot, SnapshotStore
 from zoo.families.snapshots.layout import Layout
-from zoo.families.snapshots.start import start_edges, start_weights
+from zoo.families.snapshots.start import start_counts, start_edges, start_weights
 from zoo.kernels.sparse_linear import Structure, sparse_linear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -211,6 +211,11 @@ class SnapshotNet(nn.Module):
         """Note that growth after ``epoch`` has brought so many structures and the edges there are now."""
         row = int((self.events[:, 0] > 0).sum())
         self.events[row] = torch.tensor([epoch, structures, int(self.edges)])
+
+    @property
+    def started(self) -> int:
+        """The number of edges at the start."""
+        return sum(start_counts(self.layout, self.config.start))
 
     @property
     def growth(self) -> list[tuple[int, int, int]]:

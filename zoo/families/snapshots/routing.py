@@ -73,7 +73,9 @@ class Router:
         """Low units up to ``reach`` layers ahead that may take another edge (rule 9)."""
         layout = self.draft.layout
         ahead = slice(layout.starts[layer + 1], layout.starts[min(layer + self.config.reach, layout.output) + 1])
-        takes_more = self.extrema.low & (self.draft.incoming < self.config.incoming)
+        limit = torch.full((layout.units,), self.config.incoming)
+        limit[layout.layer(layout.output)] = self.config.incoming_classes or self.config.incoming
+        takes_more = self.extrema.low & (self.draft.incoming < limit)
         return takes_more[ahead].nonzero().flatten() + ahead.start
 
     def _wanted(self, layer: int, sources: Tensor, targets: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -9,13 +11,18 @@ from zoo.families.snapshots.config import StartConfig
 from zoo.families.snapshots.layout import Layout
 
 
+def start_counts(layout: Layout, config: StartConfig) -> list[int]:
+    """How many edges the start lays into each layer after the input: the density's share, at least one."""
+    return [max(1, round(config.density * before * after)) for before, after in pairwise(layout.widths)]
+
+
 def start_edges(layout: Layout, config: StartConfig) -> tuple[Tensor, Tensor]:
     """Source and target, int64 ``[edges]``: adjacent layers share the density's edges by size, each at least one."""
     wanted: set[int] | None = None  # units of the layer ahead that an edge should end in; None: any
     pairs: list[tuple[int, int]] = []
+    counts = start_counts(layout, config)
     for number in range(layout.output, 0, -1):
-        before, after = layout.widths[number - 1], layout.widths[number]
-        count = max(1, round(config.density * before * after))
+        before, after, count = layout.widths[number - 1], layout.widths[number], counts[number - 1]
         ends = sorted(wanted) if config.connected and wanted else list(range(after))
         if count > before * len(ends):  # more than the paths can hold
             ends = list(range(after))
