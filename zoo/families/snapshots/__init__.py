@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sdk.families.snapshots import last_of_phases
 from zoo.families import Family
 from zoo.families.base import Findings, ProbeContext, Task
 from zoo.families.snapshots.config import SnapshotsConfig
@@ -27,6 +28,14 @@ def _probe(context: ProbeContext) -> Findings:
     from zoo.families.snapshots.probe import probe  # matplotlib is slow to import and needed to probe only
 
     return probe(context)
+
+
+def _members(module: SnapshotNet) -> dict[str, Member]:
+    """The last snapshot of each phase by the phase's name, and every one by its number."""
+    count = len(module.snapshots)
+    phases = [module.config.phases[module.snapshots[number].phase].name for number in range(count)]
+    named = {phases[number]: number for number in last_of_phases(phases)}
+    return {name: Member(module, number) for name, number in (named | {str(n): n for n in range(count)}).items()}
 
 
 def _bench() -> list[dict[str, Any]]:
@@ -50,5 +59,6 @@ FAMILY = Family(
     onnx_graph=_onnx_graph,
     about=_ABOUT,
     probe=_probe,
+    members=_members,
     bench=_bench,
 )

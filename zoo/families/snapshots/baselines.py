@@ -39,7 +39,7 @@ def mask_randomly(module: nn.Module, edges: int) -> None:
         kept = max(1, round(edges * size / total))
         with torch.no_grad():
             layer.weight.mul_((size / kept) ** 0.5)
-        prune.random_unstructured(layer, "weight", amount=size - kept)
+        prune.random_unstructured(layer, "weight", amount=size - kept)  # type: ignore[no-untyped-call]
 
 
 def prune_smallest(module: nn.Module, edges: int) -> None:
