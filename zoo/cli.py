@@ -182,16 +182,28 @@ def train(
 @click.option("--preprocessing", is_flag=True, help="Raw inputs in, probabilities out (with --out).")
 @click.option("--out", type=click.Path(path_type=Path), help="A file of its own (default: into the artifact).")
 @click.option("--overwrite", is_flag=True, help="Replace the file of --out if it is there.")
+@click.option("--member", metavar="NAME", help="One network of an ensemble alone, such as coarse (with --out).")
 @_DATA_DIR
 def export(
-    model: str, form: str, preprocessing: bool, out: Path | None, overwrite: bool, data_dir: Path | None
+    model: str,
+    form: str,
+    preprocessing: bool,
+    out: Path | None,
+    overwrite: bool,
+    member: str | None,
+    data_dir: Path | None,
 ) -> None:
     """Write MODEL (a name or an artifact's folder) as ONNX, checked against torch, into its artifact or to a file."""
     from zoo.reexport import add_onnx, export_file
 
     if out is None and preprocessing:
         raise click.UsageError("an artifact's file takes prepared inputs; give --out FILE for --preprocessing")
-    exported = add_onnx(model, data_dir) if out is None else export_file(model, out, preprocessing, overwrite, data_dir)
+    if out is None and member is not None:
+        raise click.UsageError("an artifact's file holds the whole model; give --out FILE for --member")
+    if out is None:
+        exported = add_onnx(model, data_dir)
+    else:
+        exported = export_file(model, out, preprocessing, overwrite, data_dir, member)
     if exported.uncompared:
         click.echo(f"zoo: note: not compared with torch on the test set: {exported.uncompared}", err=True)
     click.echo(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")

@@ -118,6 +118,7 @@ def export_run(result: TrainResult, out: Path, overwrite: bool = False, seeds: S
         "test_loss": test.loss,
         "validation_accuracy": result.validation.accuracy,
         **seed_metrics(seeds),
+        **result.findings,
     }
     data = {
         "name": recipe.data.name,

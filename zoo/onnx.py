@@ -117,6 +117,7 @@ def _wrap(graph: onnx.GraphProto, spec: InputSpec) -> None:
     del graph.node[:]
     graph.node.extend([*nodes, *old, helper.make_node("Softmax", [ONNX_OUTPUT], [PROBABILITIES], axis=-1)])
     graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in constants.items())
+    del graph.output[1:]
     classes = graph.output[0].type.tensor_type.shape.dim[1].dim_value
     graph.input[0].CopyFrom(helper.make_tensor_value_info(name, kind, ["batch", *spec.shape]))
     graph.output[0].CopyFrom(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["batch", classes]))

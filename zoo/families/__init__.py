@@ -6,7 +6,7 @@ To add one: write ``zoo/families/NAME.py`` with a module-level ``FAMILY = Family
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ _MODULES = {
     "cellnet": "zoo.families.cellnet",
     "gridnet": "zoo.families.gridnet",
     "normnet": "zoo.families.normnet",
+    "snapshots": "zoo.families.snapshots",
 }
 
 
@@ -42,6 +43,8 @@ class Family:
     """For the model card: what the network is and whom it comes from, a few paragraphs of Markdown."""
     probe: Callable[[ProbeContext], Findings] | None = None
     """What `zoo probe NAME` measures beyond accuracy and draws for the card."""
+    members: Callable[[Any], Mapping[str, nn.Module]] | None = None
+    """``module -> {name: module}``: networks inside a trained one that `zoo export NAME --member` writes alone."""
     bench: Callable[[], list[dict[str, Any]]] | None = None
     """What `zoo bench family NAME` times: rows of one table with the same keys, text that says what was timed and
     floats (or None), among them times as ratios against a named baseline."""

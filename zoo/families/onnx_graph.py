@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,14 +73,25 @@ class GraphBuilder:
         """Sum over axes, which stay with length 1."""
         return self.op("ReduceSum", x, self.constant(list(axes)), keepdims=1)
 
-    def model(self, name: str, output: str, input_shape: Sequence[int], classes: int) -> onnx.ModelProto:
-        """The finished model: ``input [B, *input_shape]`` -> ``logits [B, classes]``, B free."""
-        self._nodes.append(helper.make_node("Identity", [output], [ONNX_OUTPUT], name=ONNX_OUTPUT))
+    def model(
+        self,
+        name: str,
+        output: str,
+        input_shape: Sequence[int],
+        classes: int,
+        others: Mapping[str, str] | None = None,
+    ) -> onnx.ModelProto:
+        """The finished model: ``input [B, *input_shape]`` -> ``logits [B, classes]``, B free.
+
+        ``others`` are further outputs of the same shape, by their names.
+        """
+        outputs = {ONNX_OUTPUT: output, **(others or {})}
+        self._nodes += [helper.make_node("Identity", [x], [name], name=name) for name, x in outputs.items()]
         graph = helper.make_graph(
             self._nodes,
             name,
             [helper.make_tensor_value_info(ONNX_INPUT, TensorProto.FLOAT, ["batch", *input_shape])],
-            [helper.make_tensor_value_info(ONNX_OUTPUT, TensorProto.FLOAT, ["batch", classes])],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", classes]) for name in outputs],
             list(self._initializers.values()),
         )
         return helper.make_model(
