@@ -304,6 +304,26 @@ def test_it_trains_in_bfloat16_with_cores_in_float32(tmp_path: Path) -> None:
     assert {core.dtype for core in trace.cores} == {torch.float32}
 
 
+@pytest.mark.parametrize(
+    "options", [{"truncate": 4}, {"truncate": 3, "input_steps": 4}, {"truncate": 1, "loss_a": 0.0}]
+)
+def test_several_processes_train_windows_that_all_have_input(options: dict[str, Any], monkeypatch: Any) -> None:
+    monkeypatch.setattr("zoo.families.cellnet_learner._processes", lambda: 2)
+    module = build(**options)
+    inputs, labels = torch.randn(3, 5), torch.tensor([0, 1, 2])
+    for result in CellnetLearner(module, module.config).training_steps(inputs, labels):
+        module.zero_grad()
+        result.loss.backward()
+        assert all(parameter.grad is not None for parameter in module.parameters())
+
+
+def test_several_processes_refuse_a_window_without_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = build(truncate=2)
+    monkeypatch.setattr("zoo.families.cellnet_learner._processes", lambda: 2)
+    with pytest.raises(ValueError, match=r"model.truncate 2 makes a window without input.* set model.truncate to 4"):
+        CellnetLearner(module, module.config)
+
+
 def train_on(device: str) -> dict[str, torch.device]:
     module = build(truncate=2, core=(4, 1, 6, 3)).to(device)
     inputs, labels = torch.randn(3, 5).to(device), torch.tensor([0, 1, 2]).to(device)

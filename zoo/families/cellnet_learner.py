@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.families.base import Learner, StepResult
 from zoo.families.cellnet_config import CellnetConfig
@@ -22,6 +22,17 @@ class CellnetLearner(Learner):
     """
 
     config: CellnetConfig
+
+    def __init__(self, module: nn.Module, config: CellnetConfig) -> None:
+        """Raises ValueError for what several processes together cannot train."""
+        super().__init__(module, config)
+        last_window = (config.steps - 1) // config.truncate * config.truncate
+        if _processes() > 1 and config.loss_a and last_window >= config.input_steps:
+            raise ValueError(
+                f"model.truncate {config.truncate} makes a window without input, in which parameters have no gradient; "
+                f"on {_processes()} processes each window needs one of the {config.input_steps} steps with input, "
+                f"so set model.truncate to {config.steps}"
+            )
 
     def training_steps(self, inputs: Tensor, labels: Tensor) -> Iterator[StepResult]:
         """One result per window of ``truncate`` steps; the last one's logs are the sequence's."""
@@ -53,6 +64,11 @@ class CellnetLearner(Learner):
 
     def _weight(self, step: int) -> float:
         return float((1 + self.config.loss_growth) ** min(step, _GROWTH_STEPS))
+
+
+def _processes() -> int:
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def _add(*losses: Tensor | None) -> Tensor:
