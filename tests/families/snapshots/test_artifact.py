@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from zoo.families.snapshots.network import SnapshotNet
 from zoo.families.snapshots.report import describe
 
 SPEC = InputSpec("image", (1, 2, 3), (0.5,), (0.25,))
+Trained = tuple[Path, SnapshotNet]
 LABELS = ["a", "b", "c"]
 IMAGES = np.random.default_rng(0).random((9, 1, 2, 3), np.float32)
 
@@ -50,7 +52,7 @@ def trained(**options: Any) -> tuple[SnapshotNet, SnapshotsConfig]:
     return net.eval(), config
 
 
-def export(folder: Path, **options: Any) -> tuple[Path, SnapshotNet]:
+def export(folder: Path, **options: Any) -> Trained:
     net, config = trained(**options)
     path = write_artifact(
         folder / "tiny",
@@ -69,12 +71,12 @@ def export(folder: Path, **options: Any) -> tuple[Path, SnapshotNet]:
 
 
 @pytest.fixture(scope="module")
-def artifact(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SnapshotNet]:
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return export(tmp_path_factory.mktemp("artifact"))
 
 
 @pytest.fixture(params=["onnx", "torch"])
-def model(request: pytest.FixtureRequest, artifact: tuple[Path, SnapshotNet]) -> SnapshotsModel:
+def model(request: pytest.FixtureRequest, artifact: Trained) -> SnapshotsModel:
     loaded = sdk.load(artifact[0], backend=request.param)
     assert isinstance(loaded, SnapshotsModel)
     return loaded
@@ -84,7 +86,7 @@ def prepared() -> torch.Tensor:
     return torch.from_numpy(SPEC.prepare(IMAGES)[0])
 
 
-def test_the_default_is_the_weighted_ensemble(model: SnapshotsModel, artifact: tuple[Path, SnapshotNet]) -> None:
+def test_the_default_is_the_weighted_ensemble(model: SnapshotsModel, artifact: Trained) -> None:
     expected = artifact[1](prepared()).detach().numpy()
     np.testing.assert_allclose(model.logits(IMAGES), expected, atol=1e-5)
     np.testing.assert_array_equal(model.logits(IMAGES, mode="weighted"), model.logits(IMAGES))
@@ -94,9 +96,7 @@ def test_the_default_is_the_weighted_ensemble(model: SnapshotsModel, artifact: t
 @pytest.mark.parametrize(
     ("mode", "number"), [("final", 3), ("coarse", 1), ("medium", 2), ("fine", 3), (0, 0), (1, 1), (2, 2)]
 )
-def test_a_mode_may_name_one_snapshot(
-    model: SnapshotsModel, artifact: tuple[Path, SnapshotNet], mode: str | int, number: int
-) -> None:
+def test_a_mode_may_name_one_snapshot(model: SnapshotsModel, artifact: Trained, mode: str | int, number: int) -> None:
     expected = artifact[1].member(number, prepared()).detach().numpy()
     np.testing.assert_allclose(model.logits(IMAGES, mode=mode), expected, atol=1e-5)
     assert model.predict(IMAGES, mode=mode) == [LABELS[i] for i in expected.argmax(1)]
@@ -150,13 +150,13 @@ def test_a_threshold_or_batch_size_that_is_none_is_refused(model: SnapshotsModel
         model.progressive(IMAGES, batch_size=0)
 
 
-def test_one_safetensors_file_holds_base_deltas_and_history(artifact: tuple[Path, SnapshotNet]) -> None:
+def test_one_safetensors_file_holds_base_deltas_and_history(artifact: Trained) -> None:
     tensors = load_file(artifact[0] / "model.safetensors")
     assert {"weight", "bias", "source", "target", "edges", "events", "mixture", "threshold"} <= set(tensors)
     assert {f"snapshots.{name}" for name in ("base", "index", "value", "sizes", "facts", "accuracy")} <= set(tensors)
 
 
-def test_reconstruction_from_the_file_is_bit_exact(artifact: tuple[Path, SnapshotNet]) -> None:
+def test_reconstruction_from_the_file_is_bit_exact(artifact: Trained) -> None:
     module = sdk.load(artifact[0], backend="torch").module
     for number in range(4):
         saved, found = artifact[1].snapshots[number].values, module.snapshots[number].values
@@ -184,6 +184,10 @@ def test_a_network_without_ensemble_is_exported_as_it_is(tmp_path: Path) -> None
 # --- files of strangers ---
 
 
+def copy_of(artifact: Trained, folder: Path) -> Path:
+    return Path(shutil.copytree(artifact[0], folder / "tiny"))
+
+
 def _reseal(folder: Path, path: str) -> None:
     config = json.loads((folder / "config.json").read_text())
     content = (folder / path).read_bytes()
@@ -206,8 +210,10 @@ def _edit_metrics(folder: Path, change: Callable[[dict[str, Any]], None]) -> Non
         ("snapshots.index", 2**30, r"snapshots\.index: delta 0 names values outside"),
     ],
 )
-def test_a_file_whose_tensors_lie_is_refused(tmp_path: Path, tensor: str, value: Any, message: str) -> None:
-    path, _ = export(tmp_path)
+def test_a_file_whose_tensors_lie_is_refused(
+    artifact: Trained, tmp_path: Path, tensor: str, value: Any, message: str
+) -> None:
+    path = copy_of(artifact, tmp_path)
     tensors = load_file(path / "model.safetensors")
     if isinstance(value, np.ndarray):
         tensors[tensor] = value
@@ -219,8 +225,8 @@ def test_a_file_whose_tensors_lie_is_refused(tmp_path: Path, tensor: str, value:
         sdk.load(path, backend="torch")
 
 
-def test_a_file_with_more_slots_than_its_config_allows_is_refused(tmp_path: Path) -> None:
-    path, _ = export(tmp_path)
+def test_a_file_with_more_slots_than_its_config_allows_is_refused(artifact: Trained, tmp_path: Path) -> None:
+    path = copy_of(artifact, tmp_path)
     tensors = load_file(path / "model.safetensors")
     tensors["weight"] = np.zeros(10**5, np.float32)
     save_file(tensors, path / "model.safetensors")
@@ -229,8 +235,8 @@ def test_a_file_with_more_slots_than_its_config_allows_is_refused(tmp_path: Path
         sdk.load(path, backend="torch")
 
 
-def test_a_config_that_asks_for_far_more_than_its_file_holds_is_refused(tmp_path: Path) -> None:
-    path, _ = export(tmp_path)
+def test_a_config_that_asks_for_far_more_than_its_file_holds_is_refused(artifact: Trained, tmp_path: Path) -> None:
+    path = copy_of(artifact, tmp_path)
     config = json.loads((path / "config.json").read_text())
     config["model"]["hidden"] = [8192] * 8
     (path / "config.json").write_text(json.dumps(config))
@@ -251,9 +257,9 @@ def test_a_config_that_asks_for_far_more_than_its_file_holds_is_refused(tmp_path
 )
 @pytest.mark.parametrize("backend", ["onnx", "torch"])
 def test_metrics_that_do_not_describe_the_snapshots_are_refused(
-    tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str, backend: str
+    artifact: Trained, tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str, backend: str
 ) -> None:
-    path, _ = export(tmp_path)
+    path = copy_of(artifact, tmp_path)
     _edit_metrics(path, change)
     with pytest.raises(ArtifactError, match=message):
         sdk.load(path, backend=backend)

@@ -13,6 +13,7 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
+from tests.support.snapshots import SHORT
 from zoo.cli import cli
 from zoo.export import export_run
 from zoo.families import get_family
@@ -23,14 +24,6 @@ from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.layout import Layout
 from zoo.recipe import load_recipe
 from zoo.train import TrainResult, train
-
-SHORT = [
-    "train.epochs=12",
-    "model.phases=[{name: coarse, until: 6, structures: 4, snapshots: 1}, "
-    "{name: fine, until: 12, structures: 8, snapshots: 2}]",
-    "model.stabilisation=2",
-    "model.trigger={every: 1, window: 2}",
-]
 
 
 @pytest.fixture(scope="module")
@@ -122,12 +115,6 @@ def test_a_member_that_is_not_there_is_named_with_those_that_are(artifact: Path,
     done = CliRunner().invoke(cli, ["export", str(artifact), "--member", "coarse"])
     assert done.exit_code == 2
     assert "give --out FILE for --member" in done.output
-
-
-def test_a_running_average_is_refused(tmp_path: Path) -> None:
-    recipe = load_recipe("snapshots-digits", [*SHORT, "train.ema=0.9"])
-    with pytest.raises(Exception, match=r"train\.ema: family snapshots keeps snapshots of its weights"):
-        train(recipe, run_dir=tmp_path, device="cpu", progress=False)
 
 
 def test_the_family_offers_its_hooks() -> None:
