@@ -28,8 +28,12 @@ _BACKENDS = {
     "onnx": _BackendInfo(ONNX_FILE, "sdk.onnx_backend", ("providers", "threads")),
     "torch": _BackendInfo(WEIGHTS_FILE, "sdk.torch_backend", ("device",)),
 }
-_FAMILY_MODELS = {"snapshots": "sdk.families.snapshots"}
-"""Families whose models can do more than :class:`Model`; the module's class is called MODEL."""
+# Families whose models offer more than Model does: the module has a subclass named MODEL.
+_FAMILY_MODELS = {
+    "cellnet": "sdk.families.cellnet",
+    "normnet": "sdk.families.normnet",
+    "snapshots": "sdk.families.snapshots",
+}
 _INSTALL = {"torch": "'cellzoo[train]'", "pydantic": "'cellzoo[train]'", "onnxruntime": "onnxruntime"}
 
 
@@ -52,6 +56,8 @@ class Model:
         self.config = config
         self.backend = backend
         """Which backend runs it, by name."""
+        self.origin = ""
+        """Where it was loaded from, as :func:`sdk.load` takes it: its folder, or ``user/name@commit``."""
         self._runner = runner
 
     @property

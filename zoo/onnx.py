@@ -66,7 +66,7 @@ def write_onnx(
 
 
 def build_onnx(module: nn.Module, config: ArtifactConfig, preprocessing: bool = False) -> onnx.ModelProto:
-    """The family's graph with properties and, if asked for, the preprocessing; raises ExportError."""
+    """The family's graph with all models' properties and, if asked for, the preprocessing; raises ExportError."""
     family = get_family(config.family)
     if family.onnx_graph is None:
         raise ExportError(f"family {family.name} has no ONNX form; leave onnx out of the formats")
@@ -74,7 +74,8 @@ def build_onnx(module: nn.Module, config: ArtifactConfig, preprocessing: bool = 
     if preprocessing:
         _wrap(model.graph, config.input)
     model.doc_string = f"{config.name}, a {config.family} network from the cellzoo model zoo"
-    helper.set_model_props(model, {**onnx_metadata(config), "cellzoo_version": sdk.__version__})
+    own = {entry.key: entry.value for entry in model.metadata_props}
+    helper.set_model_props(model, {**own, **onnx_metadata(config), "cellzoo_version": sdk.__version__})
     return model
 
 

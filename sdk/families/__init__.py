@@ -1,1 +1,1 @@
-"""What single families add to a loaded model."""
+"""What models of single families offer beyond :class:`sdk.models.Model`: one module each, named in sdk.models."""

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import onnx
 
 _MODULES = {
+    "cellnet": "zoo.families.cellnet",
     "gridnet": "zoo.families.gridnet",
+    "normnet": "zoo.families.normnet",
     "snapshots": "zoo.families.snapshots",
 }
 
