@@ -18,7 +18,7 @@ from torch.library import custom_op, register_autocast
 
 from zoo.kernels import backend
 
-DENSE_FROM = {"cpu": 0.2, "cuda": 0.05}
+DENSE_FROM = {"cpu": 0.25, "cuda": 0.05}
 """The density from which the dense form is faster, per device; `zoo bench family snapshots` measures it."""
 _CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
 _CUDA_DTYPES = {torch.float32: 0, torch.float64: 1}
