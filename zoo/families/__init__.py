@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "gridnet": "zoo.families.gridnet",
+    "nca": "zoo.families.nca",
 }
 
 
