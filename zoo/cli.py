@@ -210,7 +210,7 @@ def probe(model: str, data_dir: Path | None, as_json: bool) -> None:
         _print_json(findings.metrics)
         return
     click.echo(findings.text.strip())
-    for path in (*(f"figures/{name}" for name in sorted(findings.figures)), "probe.md", "README.md"):
+    for path in (*(f"figures/{name}" for name in findings.figures), "probe.md", "README.md"):
         click.echo(f"written: {folder / path}")
 
 

@@ -53,8 +53,9 @@ def probe_model(name: str, data_dir: Path | None = None) -> tuple[Path, Findings
         config = replace(stored.config, metrics={**stored.config.metrics, "probe": findings.metrics})
         with changing(stored, config) as new:
             shutil.rmtree(new / FIGURES_FOLDER, ignore_errors=True)
-            if findings.figures:
-                shutil.copytree(figures, new / FIGURES_FOLDER)
+            for file in findings.figures:
+                (new / FIGURES_FOLDER).mkdir(exist_ok=True)
+                shutil.copyfile(figures / file, new / FIGURES_FOLDER / file)
             write_text(new / PROBE_FILE, _markdown(findings))
     return folder, findings
 
@@ -78,6 +79,6 @@ def _check_figures(family: Family, findings: Findings, folder: Path) -> None:
 def _markdown(findings: Findings) -> str:
     """The text and below it each figure with its caption."""
     figures = [
-        f"![{caption}]({FIGURES_FOLDER}/{file})\n\n*{caption}*" for file, caption in sorted(findings.figures.items())
+        f"![{Path(file).stem}]({FIGURES_FOLDER}/{file})\n\n*{caption}*" for file, caption in findings.figures.items()
     ]
     return "\n\n".join([findings.text.strip(), *figures]) + "\n"

@@ -74,7 +74,7 @@ def test_findings_and_figures_become_part_of_the_model_and_its_card(model: Path,
     assert set(config.files) == {*before.files, "probe.md", "figures/a.png"}
     assert config.files["model.safetensors"] == before.files["model.safetensors"]
     for text in ((model / "probe.md").read_text(), (model / "README.md").read_text()):
-        assert "It is **deep**.\n\n![How deep it is](figures/a.png)\n\n*How deep it is*" in text
+        assert "It is **deep**.\n\n![a](figures/a.png)\n\n*How deep it is*" in text
     sdk.load(model, backend="torch")
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from zoo.families import Family
-from zoo.families.base import FamilyConfig, Learner, Task
+from zoo.families.base import FamilyConfig, Findings, Learner, ProbeContext, Task
 from zoo.kernels.gridnet import gated_gridnet_evolve, gridnet_evolve
 
 if TYPE_CHECKING:
@@ -101,15 +101,30 @@ class Gridnet(nn.Module):
 
     def evolve(self, grid: Tensor) -> Tensor:
         """All outer steps: ``[B, M, N, K]`` -> ``[B, M, N, K]``."""
+        return self._evolve(grid, slice(None), self.config.outer_steps)
+
+    def outer_step(self, grid: Tensor, number: int) -> Tensor:
+        """Outer step ``number`` (from 0) alone: ``[B, M, N, K]`` -> ``[B, M, N, K]``.
+
+        Numbers beyond the trained ones are steps too where the parameters are shared; IndexError where they are not.
+        """
+        sets = len(self.weight)
+        if number >= sets > 1:
+            raise IndexError(f"outer step {number} has no parameters; there are those of steps 0 to {sets - 1}")
+        first = number if sets > 1 else 0
+        return self._evolve(grid, slice(first, first + 1), 1)
+
+    def _evolve(self, grid: Tensor, sets: slice, outer_steps: int) -> Tensor:
+        """So many outer steps with some of the parameter sets."""
         c, norm = self.config, self.norm
         if c.gated:
             return gated_gridnet_evolve(
-                self.weight, self.bias, norm.weight, norm.bias, grid,
-                c.outer_steps, c.inner_steps, c.block, c.activation, norm.eps, c.outer_residual, c.recompute,
+                self.weight[sets], self.bias[sets], norm.weight, norm.bias, grid,
+                outer_steps, c.inner_steps, c.block, c.activation, norm.eps, c.outer_residual, c.recompute,
             )  # fmt: skip
         return gridnet_evolve(
-            self.weight, self.bias, self.residual_scale, norm.weight, norm.bias, grid,
-            c.outer_steps, c.inner_steps, c.block, c.eps, c.normalize, c.activation, norm.eps, c.outer_residual,
+            self.weight[sets], self.bias[sets], self.residual_scale[sets], norm.weight, norm.bias, grid,
+            outer_steps, c.inner_steps, c.block, c.eps, c.normalize, c.activation, norm.eps, c.outer_residual,
             c.recompute,
         )  # fmt: skip
 
@@ -149,12 +164,27 @@ def _onnx_graph(module: Gridnet, task: Task) -> onnx.ModelProto:
     return onnx_graph(module, task)
 
 
+def _probe(context: ProbeContext) -> Findings:
+    from zoo.families.gridnet_probe import probe  # matplotlib is slow to import and needed to draw only
+
+    return probe(context)
+
+
 _ABOUT = """A gridnet is a 3-D grid of neurons. In every step each neuron takes a weighted sum of the 3x3x3 neurons
 around it (weights of its own, not shared as in a convolution), an activation, and adds the result to its value; a
 LayerNorm over the grid follows. The picture is written on the first faces, information travels one cell per step, and a
 linear layer reads the classes off the last faces.
+
+The network is that of [unixpickle/gridnet](https://github.com/unixpickle/gridnet), written anew, with kernels of its
+own.
 """
 
 FAMILY = Family(
-    name="gridnet", config=GridnetConfig, build=Gridnet, learner=Learner, onnx_graph=_onnx_graph, about=_ABOUT
+    name="gridnet",
+    config=GridnetConfig,
+    build=Gridnet,
+    learner=Learner,
+    onnx_graph=_onnx_graph,
+    about=_ABOUT,
+    probe=_probe,
 )
