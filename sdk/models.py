@@ -27,6 +27,8 @@ _BACKENDS = {
     "onnx": _BackendInfo(ONNX_FILE, "sdk.onnx_backend", ("providers", "threads")),
     "torch": _BackendInfo(WEIGHTS_FILE, "sdk.torch_backend", ("device",)),
 }
+# Families whose models offer more than Model does: the module has a subclass named MODEL.
+_FAMILY_MODELS = {"nca": "sdk.families.nca"}
 _INSTALL = {"torch": "'cellzoo[train]'", "pydantic": "'cellzoo[train]'", "onnxruntime": "onnxruntime"}
 
 
@@ -145,7 +147,10 @@ def open_model(artifact: Artifact, backend: str, **options: Any) -> Model:
             f"the {backend} backend needs {error.name}, which is not installed; "
             f"install it with `pip install {_INSTALL[error.name]}`"
         ) from error
-    return Model(artifact.config, backend, module.open_backend(artifact, **given))
+    runner = module.open_backend(artifact, **given)
+    family = _FAMILY_MODELS.get(artifact.config.family)
+    model: type[Model] = importlib.import_module(family).MODEL if family else Model
+    return model(artifact.config, backend, runner)
 
 
 def _refuse_option(backend: str, option: str) -> str:

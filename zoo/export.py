@@ -25,9 +25,11 @@ import sdk
 from sdk.artifact import (
     CARD_FILE,
     CONFIG_FILE,
+    FIGURES_FOLDER,
     HISTORY_FILE,
     NAME_PATTERN,
     ONNX_FILE,
+    PROBE_FILE,
     RECIPE_FILE,
     WEIGHTS_FILE,
     ArtifactConfig,
@@ -41,8 +43,9 @@ from sdk.inputs import InputSpec
 from sdk.models import backends_of, open_model
 from zoo.atomic import check_creatable, replacing_folder
 from zoo.card import card_text, read_notes
-from zoo.families.base import FamilyConfig
-from zoo.onnx import ExportError, random_inputs, write_onnx
+from zoo.families import get_family
+from zoo.families.base import FamilyConfig, Findings
+from zoo.onnx import ExportError, random_inputs, write_extra_onnx, write_onnx
 from zoo.seeds import SeedResult, seed_metrics
 from zoo.splits import Split
 
@@ -100,6 +103,8 @@ def write_artifact(
             )
             if "onnx" in formats:  # its properties name the weights' hash
                 write_onnx(folder / ONNX_FILE, trained, seal(folder, config), test=test)
+                write_extra_onnx(folder, trained, config)
+            _draw_portrait(folder, trained, config)
             complete(folder, config, trained, read_notes(out / CARD_FILE))
     except OSError as error:
         raise ExportError(f"cannot write {out}: {error}") from error
@@ -225,6 +230,20 @@ def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
     return {name: tensor.detach().numpy() for name, tensor in state.items()}
 
 
+def _draw_portrait(folder: Path, trained: nn.Module, config: ArtifactConfig) -> None:
+    """The figures that the family makes of every fresh model, and their text, which a probe replaces."""
+    family = get_family(config.family)
+    if family.portrait is None:
+        return
+    figures = folder / FIGURES_FOLDER
+    figures.mkdir()
+    findings = family.portrait(trained, figures)
+    if findings.figures:
+        write_text(folder / PROBE_FILE, findings_text(findings))
+    else:
+        figures.rmdir()
+
+
 def complete(folder: Path, config: ArtifactConfig, module: nn.Module, notes: str) -> None:
     """Give a folder that has all its other files the card and config.json, and check that the SDK loads it."""
     config = seal(folder, config)
@@ -275,6 +294,14 @@ def check_loads_back(folder: Path, trained: nn.Module) -> None:
     if not np.array_equal(found, expected):
         gap = float(np.abs(found - expected).max())
         raise ExportError(f"the artifact computes other logits than the trained module, apart by {gap:g}")
+
+
+def findings_text(findings: Findings) -> str:
+    """The text and below it each figure with its caption."""
+    figures = [
+        f"![{Path(file).stem}]({FIGURES_FOLDER}/{file})\n\n*{caption}*" for file, caption in findings.figures.items()
+    ]
+    return "\n\n".join([findings.text.strip(), *figures]) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:
