@@ -14,6 +14,7 @@ from zoo.families.base import Task
 from zoo.families.nca_config import NcaConfig
 from zoo.families.nca_evolution import (
     Lesson,
+    Positions,
     apply_rule,
     draw_fires,
     perceive,
@@ -45,11 +46,11 @@ def build(**rule: Any) -> MetaNca:
     "rule",
     [
         {},
-        {"pooling": "sum", "positions": False, "memory": 2},
+        {"pooling": "sum", "positions": "units", "memory": 2},
         {"layer_norm": True, "activation": "relu", "change": "sigmoid"},
         {"senses": "activations", "change": "linear", "scale": 0.1},
         {"senses": "teaching", "memory": 1},
-        {"senses": "teaching", "positions": False, "pooling": "sum"},
+        {"senses": "teaching", "positions": "none", "pooling": "sum"},
     ],
     ids=str,
 )
@@ -81,7 +82,7 @@ def test_a_population_of_several_architectures_evolves_as_the_literal_loop_says(
     st.integers(0, 2**16),
 )
 def test_a_network_evolves_the_same_alone_and_padded_among_others(architectures: list[list[int]], seed: int) -> None:
-    module = build(positions=False, memory=1)
+    module = build(positions="none", memory=1)
     generator = torch.Generator().manual_seed(seed)
     wiring = wire(architectures)
     state = module.with_weights(start_weights(wiring, "xavier", generator).double(), wiring)
@@ -121,14 +122,22 @@ def test_a_fraction_of_the_weights_fires() -> None:
     assert share.item() == pytest.approx(0.8, abs=0.02)
 
 
-def test_position_codes_are_layer_and_index_in_binary_and_differ_for_every_weight() -> None:
+@pytest.mark.parametrize(("positions", "number_bits"), [("index", 6), ("units", 4)])
+def test_position_codes_differ_for_every_weight_of_a_network(positions: Positions, number_bits: int) -> None:
     wiring = wire([(4, 10, 3), (4, 3)])
-    codes = position_codes(wiring, layer_bits=1, index_bits=6)
-    assert codes[0, 1, 2, 1].tolist() == [1, 1, 1, 1, 0, 0, 0]  # layer 1, index 2 * 3 + 1 = 7
-    assert codes[1, 0, 2, 1].tolist() == [0, 1, 1, 1, 0, 0, 0]
+    codes = position_codes(wiring, positions, layer_bits=1, number_bits=number_bits)
     for network in range(2):
         own = codes[network][wiring.mask[network]]
         assert len(own.unique(dim=0)) == len(own)
+
+
+def test_position_codes_are_binary_with_the_lowest_bit_first() -> None:
+    wiring = wire([(4, 10, 3), (4, 3)])
+    by_index = position_codes(wiring, "index", layer_bits=1, number_bits=6)
+    assert by_index[0, 1, 2, 1].tolist() == [1, 1, 1, 1, 0, 0, 0]  # layer 1, index 2 * 3 + 1 = 7
+    assert by_index[1, 0, 2, 1].tolist() == [0, 1, 1, 1, 0, 0, 0]
+    by_units = position_codes(wiring, "units", layer_bits=1, number_bits=4)
+    assert by_units[0, 1, 9, 2].tolist() == [1, 1, 0, 0, 1, 0, 1, 0, 0]  # layer 1, from unit 9 to unit 2
 
 
 def test_padded_networks_compute_what_their_layers_do() -> None:

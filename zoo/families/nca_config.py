@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from zoo.families.base import FamilyConfig
-from zoo.families.nca_evolution import Pooling, Senses, Start
+from zoo.families.nca_evolution import Pooling, Positions, Senses, Start
 from zoo.families.nca_tasks import TasksConfig
 
 
@@ -28,8 +28,9 @@ class RuleConfig(BaseModel):
     """How the neighbours' states are put together."""
     senses: Senses = "none"
     """What is perceived of the data: nothing, activations, or these and a teaching signal."""
-    positions: bool = True
-    """Hidden states start as the binary codes of layer and index."""
+    positions: Positions = "index"
+    """Hidden states start as binary codes: of the layer and the weight's index in it, of the layer and the two units
+    that the weight connects, or of nothing."""
     memory: NonNegativeInt = 0
     """Hidden states that start at zero."""
 

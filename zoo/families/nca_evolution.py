@@ -23,6 +23,7 @@ Start = Literal["zero", "xavier"]
 Rule = Callable[[Tensor], Tensor]
 """Perceptions ``[..., features]`` -> changes of the state ``[..., C]``."""
 
+Positions = Literal["none", "index", "units"]
 Senses = Literal["none", "activations", "teaching"]
 SIGNALS: dict[Senses, int] = {"none": 0, "activations": 2, "teaching": 4}
 """How many numbers a weight perceives of the data."""
@@ -88,13 +89,22 @@ def draw_fires(wiring: Wiring, fraction: float, generator: torch.Generator | Non
     return (torch.rand(wiring.mask.shape, generator=generator).to(wiring.mask.device) < fraction) & wiring.mask
 
 
-def position_codes(wiring: Wiring, layer_bits: int, index_bits: int) -> Tensor:
-    """``[P, L, N, M, layer_bits + index_bits]``: layer number and index in the layer, binary, lowest bit first."""
+def position_codes(wiring: Wiring, positions: Positions, layer_bits: int, number_bits: int) -> Tensor:
+    """``[P, L, N, M, H]``, binary with the lowest bit first: the layer's number, then where in it the weight is.
+
+    "index": the weight's index in the layer, row by row, in ``number_bits``. "units": the number of the unit it comes
+    from and of the unit it leads to, in ``number_bits`` each. "none": H = 0.
+    """
     layers, rows, columns = (torch.arange(n, device=wiring.mask.device) for n in wiring.mask.shape[1:])
-    index = rows[:, None] * wiring.fan_out + columns
-    layer = layers[:, None, None].expand_as(index)
-    codes = torch.cat([_bits(layer, layer_bits), _bits(index, index_bits)], -1)
-    return codes * wiring.mask[..., None]
+    shape = wiring.mask.shape
+    if positions == "none":
+        return torch.zeros(*shape, 0, device=wiring.mask.device)
+    codes = [_bits(layers[:, None, None].expand(shape), layer_bits)]
+    if positions == "index":
+        codes.append(_bits(rows[:, None] * wiring.fan_out + columns, number_bits))
+    else:
+        codes += [_bits(rows[:, None].expand(shape), number_bits), _bits(columns.expand(shape), number_bits)]
+    return torch.cat(codes, -1) * wiring.mask[..., None]
 
 
 def _bits(numbers: Tensor, count: int) -> Tensor:

@@ -85,8 +85,9 @@ class MetaNca(nn.Module):
         if len(task.input_shape) != 1:
             raise ValueError(f"nca takes tables [features], the data has inputs of shape {list(task.input_shape)}")
         self.config, self.task = config, task
-        self.layer_bits, self.index_bits = _code_widths(config, task) if config.rule.positions else (0, 0)
-        hidden_states = self.layer_bits + self.index_bits + config.rule.memory + (config.rule.senses == "teaching")
+        self.layer_bits, self.number_bits = _code_widths(config, task)
+        codes = {"none": 0, "index": self.layer_bits + self.number_bits, "units": self.layer_bits + 2 * self.number_bits}
+        hidden_states = codes[config.rule.positions] + config.rule.memory + (config.rule.senses == "teaching")
         self.rule = Rule(config.rule, 1 + hidden_states)
         features = task.input_shape[0]
         self.register_buffer("shift", torch.zeros(features))
@@ -125,8 +126,7 @@ class MetaNca(nn.Module):
         Raises ValueError for an architecture that the rule's position codes cannot count.
         """
         wiring = wire(architectures, self.shift.device)
-        if self.config.rule.positions:
-            self._check_countable(architectures)
+        self._check_countable(architectures)
         weights = start_weights(wiring, self.config.start, generator)
         return wiring, self.with_weights(weights, wiring, generator)
 
@@ -135,10 +135,9 @@ class MetaNca(nn.Module):
 
         With a teaching signal the last hidden state, which carries it back, starts at random like a weight.
         """
-        parts = [weights[..., None]]
-        if self.config.rule.positions:
-            parts.append(position_codes(wiring, self.layer_bits, self.index_bits).to(weights.dtype))
-        parts.append(weights.new_zeros(*weights.shape, self.config.rule.memory))
+        codes = position_codes(wiring, self.config.rule.positions, self.layer_bits, self.number_bits)
+        memory = weights.new_zeros(*weights.shape, self.config.rule.memory)
+        parts = [weights[..., None], codes.to(weights.dtype), memory]
         if self.config.rule.senses == "teaching":
             parts.append(start_weights(wiring, "xavier", generator).to(weights.dtype)[..., None])
         return torch.cat(parts, -1)
@@ -194,22 +193,24 @@ class MetaNca(nn.Module):
         return grown
 
     def _check_countable(self, architectures: Sequence[Sequence[int]]) -> None:
-        for units in architectures:
-            layers, largest = len(units) - 1, max(n * m for n, m in pairwise(units))
-            if layers > 2**self.layer_bits or largest > 2**self.index_bits:
+        positions = self.config.rule.positions
+        for units in architectures if positions != "none" else ():
+            largest = max(n * m for n, m in pairwise(units)) if positions == "index" else max(units)
+            if len(units) - 1 > 2**self.layer_bits or largest > 2**self.number_bits:
+                what = "weights" if positions == "index" else "units"
                 raise ValueError(
                     f"layers of {list(units)} units cannot be counted by this rule's position codes: it knows up to "
-                    f"{2**self.layer_bits} layers of up to {2**self.index_bits} weights"
+                    f"{2**self.layer_bits} layers of up to {2**self.number_bits} {what}"
                 )
 
 
 def _code_widths(config: NcaConfig, task: Task) -> tuple[int, int]:
-    """Bits for the layer's number and for the index in the layer, of the largest networks in play."""
+    """Bits for the number of a layer, and of a weight in it or of a unit, in the largest networks in play."""
     layers = max(config.layers, *config.meta.layers)
     hidden = max(config.hidden, *config.meta.hidden) if layers > 1 else 0
-    first, classes = task.input_shape[0] + config.bias, task.num_classes
-    sizes = [first * classes] if layers == 1 else [first * hidden, hidden * classes, hidden * hidden * (layers > 2)]
-    return (layers - 1).bit_length(), (max(sizes) - 1).bit_length()
+    units = (task.input_shape[0] + config.bias, *[hidden] * (layers - 1), task.num_classes)
+    largest = max(n * m for n, m in pairwise(units)) if config.rule.positions == "index" else max(units)
+    return (layers - 1).bit_length(), (largest - 1).bit_length()
 
 
 def _unpad(state: Tensor, units: Sequence[int]) -> list[Tensor]:
