@@ -42,9 +42,9 @@ from sdk.errors import ArtifactError, CellzooError
 from sdk.inputs import InputSpec
 from sdk.models import backends_of, open_model
 from zoo.atomic import check_creatable, replacing_folder
-from zoo.card import card_text, read_notes
+from zoo.card import card_text, findings_text, read_notes
 from zoo.families import get_family
-from zoo.families.base import FamilyConfig, Findings
+from zoo.families.base import FamilyConfig
 from zoo.onnx import ExportError, random_inputs, write_extra_onnx, write_onnx
 from zoo.seeds import SeedResult, seed_metrics
 from zoo.splits import Split
@@ -294,14 +294,6 @@ def check_loads_back(folder: Path, trained: nn.Module) -> None:
     if not np.array_equal(found, expected):
         gap = float(np.abs(found - expected).max())
         raise ExportError(f"the artifact computes other logits than the trained module, apart by {gap:g}")
-
-
-def findings_text(findings: Findings) -> str:
-    """The text and below it each figure with its caption."""
-    figures = [
-        f"![{Path(file).stem}]({FIGURES_FOLDER}/{file})\n\n*{caption}*" for file, caption in findings.figures.items()
-    ]
-    return "\n\n".join([findings.text.strip(), *figures]) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:

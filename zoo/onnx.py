@@ -76,7 +76,9 @@ def write_extra_onnx(folder: Path, module: nn.Module, config: ArtifactConfig) ->
         raise ExportError(f"family {family.name}: {error}") from error
     for name, model in models.items():
         model.doc_string = f"{name} of {config.name}, a {config.family} network from the cellzoo model zoo"
-        helper.set_model_props(model, {"name": config.name, "family": config.family, "cellzoo_version": sdk.__version__})
+        helper.set_model_props(
+            model, {"name": config.name, "family": config.family, "cellzoo_version": sdk.__version__}
+        )
         (folder / name).write_bytes(model.SerializeToString())
 
 

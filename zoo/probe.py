@@ -11,8 +11,9 @@ from typing import Any
 
 from sdk.artifact import FIGURES_FOLDER, HISTORY_FILE, PROBE_FILE, Artifact
 from sdk.errors import CellzooError
+from zoo.card import findings_text
 from zoo.data import load_data
-from zoo.export import check_writable, findings_text, write_text
+from zoo.export import check_writable, write_text
 from zoo.families import Family, families_with, get_family
 from zoo.families.base import Findings, ProbeContext
 from zoo.stored import changing, open_stored

@@ -18,12 +18,10 @@ _LARGEST_SEED = 2**63 - 1
 class EvolvedClassifier:
     """A task network that a rule grew; numpy only, so it outlives the model. Made by :meth:`NcaModel.evolve`."""
 
-    def __init__(
-        self, model: NcaModel, layers: int | None, hidden: int | None, steps: int | None, seed: int
-    ) -> None:
+    def __init__(self, model: NcaModel, layers: int | None, hidden: int | None, steps: int | None, seed: int) -> None:
         self._model, self._layers, self._hidden, self._steps, self._seed = model, layers, hidden, steps, seed
         self.classes_: NDArray[Any] = np.array(model.labels)
-        """What a prediction may be: the labels as they were given, sorted; the model's own for a rule without labels."""
+        """What a prediction may be: the labels given, sorted; the model's own for a rule without labels."""
         self.weights: list[FloatArray] = []
         """Per layer ``[inputs, outputs]``."""
         self.history: list[list[FloatArray]] = []

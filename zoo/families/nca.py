@@ -53,8 +53,8 @@ _ABOUT = """A small local rule network updates every weight of another network, 
 that weight: its own state and those of the weights that share a unit with it. The rule is trained by backpropagation
 through the whole evolution; the task network never is: it grows from its start by the rule alone.
 
-The system is that of [nowittynamesleft/meta-nca](https://github.com/nowittynamesleft/meta-nca), written anew. It builds on
-Growing Neural Cellular Automata (Mordvintsev et al., Distill 2020).
+The system is that of [nowittynamesleft/meta-nca](https://github.com/nowittynamesleft/meta-nca), written anew. It
+builds on Growing Neural Cellular Automata (Mordvintsev et al., Distill 2020).
 """
 
 FAMILY = Family(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -16,8 +15,8 @@ from zoo.families.nca_module import Grown, MetaNca
 
 ANIMATION = "evolution.gif"
 ANIMATION_CAPTION = (
-    "The weights of the task network over the epochs of its evolution, from its random start; one panel per layer, units "
-    "of a layer along the rows, those of the next along the columns, blue below zero and red above."
+    "The weights of the task network over the epochs of its evolution, from its random start; one panel per layer, "
+    "units of a layer along the rows, those of the next along the columns, blue below zero and red above."
 )
 _FRAME_MS, _LAST_MS = 200, 1500
 
@@ -44,7 +43,6 @@ def animate(grown: Grown, path: Path) -> None:
 
 def _frame(weights: Sequence[Tensor], epoch: int, largest: float) -> Image.Image:
     figure = Figure(figsize=(1.2 + 1.6 * len(weights), 2.4), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(weights), squeeze=False)[0]
     for number, (axes, weight) in enumerate(zip(panels, weights, strict=True)):
         image = axes.imshow(weight.numpy(), cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
@@ -53,8 +51,9 @@ def _frame(weights: Sequence[Tensor], epoch: int, largest: float) -> Image.Image
         axes.set_yticks([])
     figure.colorbar(image, ax=list(panels), shrink=0.8).ax.tick_params(labelsize=6)
     figure.suptitle(f"epoch {epoch}", fontsize=8)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=100)
+    return Image.open(drawn).convert("RGB")
 
 
 def draw_curves(

@@ -33,15 +33,19 @@ class Rule(nn.Module):
 
     def __init__(self, config: RuleConfig, channels: int) -> None:
         super().__init__()
-        self.config = config
-        features = 3 * channels + SIGNALS[config.senses]
-        widths = (features, *config.hidden, channels)
-        self.norm = nn.LayerNorm(features) if config.layer_norm else nn.Identity()
+        self.config, self.channels = config, channels
+        self.features = 3 * channels + SIGNALS[config.senses]
+        widths = (self.features, *config.hidden, channels)
+        self.norm = nn.LayerNorm(self.features) if config.layer_norm else nn.Identity()
         self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(widths))
         if config.change == "tanh":  # the first evolutions should hardly move
             with torch.no_grad():
-                self.layers[-1].weight.mul_(0.1)
-                self.layers[-1].bias.zero_()
+                self.linears[-1].weight.mul_(0.1)
+                self.linears[-1].bias.zero_()
+
+    @property
+    def linears(self) -> list[nn.Linear]:
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def forward(self, perceptions: Tensor) -> Tensor:
         if self.config.senses == "teaching":
@@ -57,7 +61,8 @@ class Rule(nn.Module):
 
     def _compress(self, perceptions: Tensor) -> Tensor:
         """Signals fall by orders of magnitude as a network learns: their logarithm, in effect, is perceived."""
-        own, signals = perceptions.split((perceptions.shape[-1] - SIGNALS["teaching"], SIGNALS["teaching"]), -1)
+        first = self.features - SIGNALS["teaching"]
+        own, signals = perceptions[..., :first], perceptions[..., first:]
         return torch.cat([own, (signals * SIGNAL_GAIN).asinh() / 2], -1)
 
 
@@ -86,7 +91,11 @@ class MetaNca(nn.Module):
             raise ValueError(f"nca takes tables [features], the data has inputs of shape {list(task.input_shape)}")
         self.config, self.task = config, task
         self.layer_bits, self.number_bits = _code_widths(config, task)
-        codes = {"none": 0, "index": self.layer_bits + self.number_bits, "units": self.layer_bits + 2 * self.number_bits}
+        codes = {
+            "none": 0,
+            "index": self.layer_bits + self.number_bits,
+            "units": self.layer_bits + 2 * self.number_bits,
+        }
         hidden_states = codes[config.rule.positions] + config.rule.memory + (config.rule.senses == "teaching")
         self.rule = Rule(config.rule, 1 + hidden_states)
         features = task.input_shape[0]
@@ -111,7 +120,11 @@ class MetaNca(nn.Module):
         return [self.get_buffer(f"task_{number}") for number in range(self.config.layers)]
 
     def architecture(
-        self, layers: int | None = None, hidden: int | None = None, features: int | None = None, classes: int | None = None
+        self,
+        layers: int | None = None,
+        hidden: int | None = None,
+        features: int | None = None,
+        classes: int | None = None,
     ) -> tuple[int, ...]:
         """Units per layer, inputs first; by default of the exported network."""
         first = (features or self.task.input_shape[0]) + self.config.bias

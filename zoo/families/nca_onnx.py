@@ -50,7 +50,7 @@ def rule_files(module: MetaNca, task: Task) -> dict[str, onnx.ModelProto]:
     changes = _rule(g, module.rule, g.op("Concat", *perceived, axis=2))
     masked = g.op("Mul", changes, g.op("Unsqueeze", "mask", g.constant([2])))
     after = g.op("Add", state, masked)
-    channels = _channels(module)
+    channels = module.rule.channels
     new_weights = g.op("Squeeze", g.slice(after, 2, 0, 1), g.constant([2]))
     new_states = g.slice(after, 2, 1, channels) if channels > 1 else "states"
     plane = ("inputs", "outputs")
@@ -63,14 +63,10 @@ def rule_files(module: MetaNca, task: Task) -> dict[str, onnx.ModelProto]:
     return {RULE_FILE: model}
 
 
-def _channels(module: MetaNca) -> int:
-    return module.rule.layers[-1].out_features
-
-
 def _inputs(module: MetaNca) -> dict[str, tuple[int | str, ...]]:
     plane = ("inputs", "outputs")
     shapes: dict[str, tuple[int | str, ...]] = {
-        "weights": plane, "states": (*plane, _channels(module) - 1), "mask": plane,
+        "weights": plane, "states": (*plane, module.rule.channels - 1), "mask": plane,
     }  # fmt: skip
     if module.config.rule.senses != "none":
         shapes |= {"before": ("examples", "inputs"), "after": ("examples", "outputs")}
@@ -104,18 +100,17 @@ def _signals(g: GraphBuilder, teaching: bool) -> str:
 def _rule(g: GraphBuilder, rule: Rule, x: str) -> str:
     config = rule.config
     if config.senses == "teaching":
-        features = rule.layers[0].in_features
-        start = features - SIGNALS["teaching"]
+        features, start = rule.features, rule.features - SIGNALS["teaching"]
         own, signals = g.slice(x, 2, 0, start), g.slice(x, 2, start, features)
         compressed = g.op("Mul", g.op("Asinh", g.op("Mul", signals, g.scalar(SIGNAL_GAIN))), g.scalar(0.5))
         x = g.op("Concat", own, compressed, axis=2)
     if isinstance(rule.norm, torch.nn.LayerNorm):
         scale, bias = (g.weight(f"norm.{part}", getattr(rule.norm, part)) for part in ("weight", "bias"))
         x = g.op("LayerNormalization", x, scale, bias, axis=-1, epsilon=rule.norm.eps)
-    for number, layer in enumerate(rule.layers):
+    for number, layer in enumerate(rule.linears):
         weight = g.transpose(g.weight(f"layers.{number}.weight", layer.weight), (1, 0))
         x = g.op("Add", g.op("MatMul", x, weight), g.weight(f"layers.{number}.bias", layer.bias))
-        if number + 1 < len(rule.layers):
+        if number + 1 < len(rule.linears):
             x = g.op("Relu", x) if config.activation == "relu" else g.op("Mul", x, g.op("Sigmoid", x))
     if config.change != "linear":
         x = g.op("Tanh" if config.change == "tanh" else "Sigmoid", x)

@@ -103,7 +103,9 @@ def _run(layers: list[Layer], inputs: Tensor) -> tuple[list[Tensor], list[Tensor
     for number, layer in enumerate(layers):
         before.append(x)
         outputs = range(len(layer[0]))
-        sums.append(torch.stack([sum((x[i] * layer[i][j][0] for i in range(len(layer))), x.new_zeros(())) for j in outputs]))
+        sums.append(
+            torch.stack([sum((x[i] * layer[i][j][0] for i in range(len(layer))), x.new_zeros(())) for j in outputs])
+        )
         x = sums[-1].softmax(-1) if number == len(layers) - 1 else sums[-1].relu()
         after.append(x)
     return before, sums, after

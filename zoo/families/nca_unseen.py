@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -88,19 +89,14 @@ def _evolve(module: MetaNca, parts: list[_Part], layers: int, seed: int) -> dict
 
 def _others(parts: list[_Part], passes: int) -> dict[str, float]:
     """Mean accuracies of nearest neighbours, logistic regression, and SGD on its loss with as many passes."""
-    learners = {
+    learners: dict[str, Callable[[], Any]] = {
         "knn": lambda: KNeighborsClassifier(5),
         "logistic": lambda: LogisticRegression(max_iter=2000),
         "sgd": lambda: SGDClassifier(loss="log_loss", max_iter=passes, tol=None, random_state=0),
     }
-    return {
-        name: float(
-            np.mean(
-                [
-                    make().fit(shown.inputs.numpy(), shown.labels.numpy()).score(asked.inputs.numpy(), asked.labels.numpy())
-                    for shown, asked in parts
-                ]
-            )
-        )
-        for name, make in learners.items()
-    }
+    return {name: float(np.mean([_fit_and_score(make(), *part) for part in parts])) for name, make in learners.items()}
+
+
+def _fit_and_score(learner: Any, shown: Examples, asked: Examples) -> float:
+    learner.fit(shown.inputs.numpy(), shown.labels.numpy())
+    return float(learner.score(asked.inputs.numpy(), asked.labels.numpy()))

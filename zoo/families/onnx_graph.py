@@ -75,12 +75,13 @@ class GraphBuilder:
 
     def model(self, name: str, output: str, input_shape: Sequence[int], classes: int) -> onnx.ModelProto:
         """The finished classifier: ``input [B, *input_shape]`` -> ``logits [B, classes]``, B free."""
-        return self.function(
-            name, {ONNX_INPUT: ("batch", *input_shape)}, {ONNX_OUTPUT: (output, ("batch", classes))}
-        )
+        return self.function(name, {ONNX_INPUT: ("batch", *input_shape)}, {ONNX_OUTPUT: (output, ("batch", classes))})
 
     def function(
-        self, name: str, inputs: Mapping[str, Sequence[int | str]], outputs: Mapping[str, tuple[str, Sequence[int | str]]]
+        self,
+        name: str,
+        inputs: Mapping[str, Sequence[int | str]],
+        outputs: Mapping[str, tuple[str, Sequence[int | str]]],
     ) -> onnx.ModelProto:
         """The finished model of float tensors: inputs with their shapes, outputs with what they are and their shapes.
 
