@@ -31,6 +31,7 @@ _BACKENDS = {
 # Families whose models offer more than Model does: the module has a subclass named MODEL.
 _FAMILY_MODELS = {
     "cellnet": "sdk.families.cellnet",
+    "nca": "sdk.families.nca",
     "normnet": "sdk.families.normnet",
     "snapshots": "sdk.families.snapshots",
 }

@@ -65,6 +65,23 @@ def write_onnx(
     return path
 
 
+def write_extra_onnx(folder: Path, module: nn.Module, config: ArtifactConfig) -> None:
+    """Write what else of ``module`` its family has as ONNX files into a folder. Raises ExportError."""
+    family = get_family(config.family)
+    if family.extra_onnx is None:
+        return
+    try:
+        models = family.extra_onnx(module, Task(config.input.shape, len(config.labels)))
+    except ValueError as error:
+        raise ExportError(f"family {family.name}: {error}") from error
+    for name, model in models.items():
+        model.doc_string = f"{name} of {config.name}, a {config.family} network from the cellzoo model zoo"
+        helper.set_model_props(
+            model, {"name": config.name, "family": config.family, "cellzoo_version": sdk.__version__}
+        )
+        (folder / name).write_bytes(model.SerializeToString())
+
+
 def build_onnx(module: nn.Module, config: ArtifactConfig, preprocessing: bool = False) -> onnx.ModelProto:
     """The family's graph with all models' properties and, if asked for, the preprocessing; raises ExportError."""
     family = get_family(config.family)

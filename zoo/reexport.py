@@ -12,7 +12,7 @@ from sdk.artifact import ONNX_FILE, RECIPE_FILE
 from zoo.data import load_data
 from zoo.export import check_writable, write_text
 from zoo.families import get_family
-from zoo.onnx import ExportError, write_onnx
+from zoo.onnx import ExportError, write_extra_onnx, write_onnx
 from zoo.recipe import Recipe
 from zoo.splits import DataError, Split
 from zoo.stored import Stored, changing, open_stored
@@ -72,6 +72,7 @@ def add_onnx(name: str, data_dir: Path | None = None) -> Exported:
     config = replace(stored.config, provenance={**stored.config.provenance, "recipe_sha256": digest})
     with changing(stored, config) as new:
         write_onnx(new / ONNX_FILE, stored.module, config, test=test)
+        write_extra_onnx(new, stored.module, config)
         write_text(new / RECIPE_FILE, recipe_yaml)
     return Exported(folder / ONNX_FILE, uncompared)
 

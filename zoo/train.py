@@ -100,6 +100,7 @@ def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
     # What else a learner draws depends on the round alone, so that a resumed run draws the same.
     set_seed(derive_seed(run.recipe.train.seed, 2, run.step), device_specific=True)
     means = train_steps(run, stream, end)
+    run.learner.before_validation(run.step)
     validation = _evaluate(run, run.data.validation)
     run.learner.on_validation(run.step, validation.accuracy)
     if run.learner.finished:

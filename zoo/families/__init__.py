@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "cellnet": "zoo.families.cellnet",
     "gridnet": "zoo.families.gridnet",
+    "nca": "zoo.families.nca",
     "normnet": "zoo.families.normnet",
     "snapshots": "zoo.families.snapshots",
 }
@@ -41,6 +43,12 @@ class Family:
     :class:`zoo.families.onnx_graph.GraphBuilder`; None for a family that has no ONNX form."""
     about: str
     """For the model card: what the network is and whom it comes from, a few paragraphs of Markdown."""
+    extra_onnx: Callable[[Any, Task], dict[str, onnx.ModelProto]] | None = None
+    """``(module, task) -> models by file name``: what an artifact with model.onnx has beside it, checked by the family,
+    which raises ValueError when a model does not compute what the module does."""
+    portrait: Callable[[Any, Path], Findings] | None = None
+    """``(module, empty folder) -> findings``: what a fresh artifact shows before anyone runs a probe; looks at the
+    module alone."""
     probe: Callable[[ProbeContext], Findings] | None = None
     """What `zoo probe NAME` measures beyond accuracy and draws for the card."""
     members: Callable[[Any], Mapping[str, nn.Module]] | None = None

@@ -96,6 +96,9 @@ class Learner:
     def on_epoch_end(self, epoch: int) -> None:
         """Called after epoch number ``epoch`` (from 1), before validation."""
 
+    def before_validation(self, step: int) -> None:
+        """Called before each validation: the last chance to change what is tested and exported."""
+
     def on_validation(self, step: int, accuracy: float) -> None:
         """Called after each validation, before the checkpoint; ``accuracy`` in [0, 1]."""
 

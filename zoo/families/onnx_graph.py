@@ -81,18 +81,29 @@ class GraphBuilder:
         classes: int,
         others: Mapping[str, str] | None = None,
     ) -> onnx.ModelProto:
-        """The finished model: ``input [B, *input_shape]`` -> ``logits [B, classes]``, B free.
+        """The finished classifier: ``input [B, *input_shape]`` -> ``logits [B, classes]``, B free.
 
         ``others`` are further outputs of the same shape, by their names.
         """
         outputs = {ONNX_OUTPUT: output, **(others or {})}
-        self._nodes += [helper.make_node("Identity", [x], [name], name=name) for name, x in outputs.items()]
+        shapes = {output: (value, ("batch", classes)) for output, value in outputs.items()}
+        return self.function(name, {ONNX_INPUT: ("batch", *input_shape)}, shapes)
+
+    def function(
+        self,
+        name: str,
+        inputs: Mapping[str, Sequence[int | str]],
+        outputs: Mapping[str, tuple[str, Sequence[int | str]]],
+    ) -> onnx.ModelProto:
+        """The finished model of float tensors: inputs with their shapes, outputs with what they are and their shapes.
+
+        A named axis is free.
+        """
+        for output, (value, _) in outputs.items():
+            self._nodes.append(helper.make_node("Identity", [value], [output], name=output))
+        shapes = {output: shape for output, (_, shape) in outputs.items()}
         graph = helper.make_graph(
-            self._nodes,
-            name,
-            [helper.make_tensor_value_info(ONNX_INPUT, TensorProto.FLOAT, ["batch", *input_shape])],
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", classes]) for name in outputs],
-            list(self._initializers.values()),
+            self._nodes, name, _values(inputs), _values(shapes), list(self._initializers.values())
         )
         return helper.make_model(
             graph,
@@ -100,3 +111,7 @@ class GraphBuilder:
             ir_version=IR_VERSION,
             opset_imports=[helper.make_opsetid("", OPSET)],
         )
+
+
+def _values(shapes: Mapping[str, Sequence[int | str]]) -> list[onnx.ValueInfoProto]:
+    return [helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)) for name, shape in shapes.items()]
