@@ -23,7 +23,6 @@ RUNNABLE = [
 FLOORS = {
     "cellnet-digits": 0.96,
     "cellnet-mnist": 0.99,
-    "cellnet-mnist-clusters": 0.975,
     "cellnet-mnist-flat": 0.98,
     "gridnet-digits": 0.96,
     "gridnet-mnist": 0.985,
