@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "gridnet/cpu.h"
+#include "sparse/bindings.h"
 #include "workspace.h"
 #ifdef ZOO_CUDA
 #include "bindings_cuda.h"
@@ -83,6 +84,7 @@ NB_MODULE(_kernels, m) {
            "eps"_a, "activation"_a, "outer_steps"_a, "separate"_a, "norm"_a, "outer_residual"_a, "norm_eps"_a, "segment"_a);
   bind<float>(m, "float");
   bind<double>(m, "double");
+  zoo::sparse::binding::bind(m);
   m.def("usable_isas", &usable_isas);
   m.def("current_isa", &current_isa);
   m.def("set_isa", &set_isa, "name"_a);

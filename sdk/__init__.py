@@ -9,7 +9,7 @@ Importing it loads neither torch nor the training side; a backend is imported wh
 """
 
 from sdk.catalogue import ModelInfo, list_models, load
-from sdk.errors import ArtifactError, CellzooError, InputError, LoadError
+from sdk.errors import ArtifactError, CellzooError, HubError, HubUnreachableError, InputError, LoadError
 from sdk.inputs import InputSpec
 from sdk.models import Model
 
@@ -18,6 +18,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ArtifactError",
     "CellzooError",
+    "HubError",
+    "HubUnreachableError",
     "InputError",
     "InputSpec",
     "LoadError",

@@ -30,7 +30,7 @@ PROBE_FILE = "probe.md"
 FIGURES_FOLDER = "figures"
 ONNX_INPUT, ONNX_OUTPUT = "input", "logits"
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]*"
-_CONFIG_LIMIT = 16 * 2**20  # bytes; ImageNet's config is below 100 kB
+CONFIG_LIMIT = 16 * 2**20  # bytes; ImageNet's config is below 100 kB
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _OPTIONAL = frozenset({"version"})
 
@@ -109,6 +109,8 @@ class Artifact:
     folder: Path
     config: ArtifactConfig
     verified: frozenset[str]
+    origin: str
+    """What :func:`sdk.load` takes to find the same model again: the folder, or ``user/name@commit``."""
 
     def file(self, path: str) -> Path:
         """Where a verified file lies; raises ArtifactError for any other."""
@@ -134,7 +136,7 @@ def read_artifact(folder: Path, files: Iterable[str] | None = None, within: Path
             _fail(folder, f"cannot read {path}: {error.strerror}")
         if found != config.files[path].sha256:
             _fail(folder, f"{path} was altered or damaged: sha256 {found}, expected {config.files[path].sha256}")
-    return Artifact(folder, config, frozenset(wanted))
+    return Artifact(folder, config, frozenset(wanted), origin=os.path.abspath(folder))
 
 
 def read_config(folder: Path, within: Path | None = None) -> ArtifactConfig:
@@ -144,8 +146,8 @@ def read_config(folder: Path, within: Path | None = None) -> ArtifactConfig:
     path = _contained(folder, CONFIG_FILE, within)
     if not path.is_file():
         _fail(folder, f"no {CONFIG_FILE} in it, so it is not a cellzoo model")
-    if path.stat().st_size > _CONFIG_LIMIT:
-        _fail(folder, f"{CONFIG_FILE} has {path.stat().st_size} bytes, more than the {_CONFIG_LIMIT} allowed")
+    if path.stat().st_size > CONFIG_LIMIT:
+        _fail(folder, f"{CONFIG_FILE} has {path.stat().st_size} bytes, more than the {CONFIG_LIMIT} allowed")
     try:
         data = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except OSError as error:

@@ -17,3 +17,11 @@ class ArtifactError(CellzooError):
 
 class LoadError(CellzooError):
     """A model, backend or device that was asked for and is not there."""
+
+
+class HubError(LoadError):
+    """The Hub refuses, or has not what was asked for."""
+
+
+class HubUnreachableError(HubError):
+    """The Hub cannot be reached, or has a problem of its own that passes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -28,7 +29,12 @@ _BACKENDS = {
     "torch": _BackendInfo(WEIGHTS_FILE, "sdk.torch_backend", ("device",)),
 }
 # Families whose models offer more than Model does: the module has a subclass named MODEL.
-_FAMILY_MODELS = {"normnet": "sdk.families.normnet"}
+_FAMILY_MODELS = {
+    "cellnet": "sdk.families.cellnet",
+    "nca": "sdk.families.nca",
+    "normnet": "sdk.families.normnet",
+    "snapshots": "sdk.families.snapshots",
+}
 _INSTALL = {"torch": "'cellzoo[train]'", "pydantic": "'cellzoo[train]'", "onnxruntime": "onnxruntime"}
 
 
@@ -51,6 +57,8 @@ class Model:
         self.config = config
         self.backend = backend
         """Which backend runs it, by name."""
+        self.origin = ""
+        """Where it was loaded from, as :func:`sdk.load` takes it: its folder, or ``user/name@commit``."""
         self._runner = runner
 
     @property
@@ -80,32 +88,52 @@ class Model:
 
     def predict(self, inputs: Any, batch_size: int = 64) -> str | list[str]:
         """The most likely label: one string for one input, a list of them for a batch."""
-        logits = self.logits(inputs, batch_size)
+        return self._name(self.logits(inputs, batch_size))
+
+    def predict_proba(self, inputs: Any, batch_size: int = 64) -> NDArray[np.float32]:
+        """Probabilities that sum to one: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
+        return softmax(self.logits(inputs, batch_size))
+
+    def logits(self, inputs: Any, batch_size: int = 64) -> NDArray[np.float32]:
+        """What the softmax is taken of: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
+        return self._run(self._runner.logits, inputs, batch_size)
+
+    def _run(
+        self, network: Callable[[FloatArray], NDArray[np.float32]], inputs: Any, batch_size: int
+    ) -> NDArray[np.float32]:
+        """What a network makes of people's inputs: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
+        check_batch_size(batch_size)
+        batches, single = self.input_spec.batches(inputs, batch_size)
+        logits = self._finite(np.concatenate([np.empty((0, len(self.labels)), np.float32), *map(network, batches)]))
+        return logits[0] if single else logits
+
+    def _finite(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not np.isfinite(logits).all():
+            raise CellzooError(f"{self.name} gives NaN or infinite logits for these inputs; its weights overflow")
+        return logits
+
+    def _name(self, logits: NDArray[np.float32]) -> str | list[str]:
+        """The labels of logits ``[classes]`` or ``[B, classes]``."""
         if logits.ndim == 1:
             return self.labels[int(logits.argmax())]
         return [self.labels[i] for i in logits.argmax(axis=1)]
 
-    def predict_proba(self, inputs: Any, batch_size: int = 64) -> NDArray[np.float32]:
-        """Probabilities that sum to one: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        logits = self.logits(inputs, batch_size)
-        exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
-        return probabilities
-
-    def logits(self, inputs: Any, batch_size: int = 64) -> NDArray[np.float32]:
-        """What the softmax is taken of: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size must be a positive integer, found {describe(batch_size)}")
-        batches, single = self.input_spec.batches(inputs, batch_size)
-        parts = [np.empty((0, len(self.labels)), np.float32), *map(self._runner.logits, batches)]
-        logits = np.concatenate(parts)
-        if not np.isfinite(logits).all():
-            raise CellzooError(f"{self.name} gives NaN or infinite logits for these inputs; its weights overflow")
-        return logits[0] if single else logits
-
     def __repr__(self) -> str:
         size = f"{self.config.parameters} parameters"
         return f"<{self.name}: {self.config.family}, {size}, {self.backend} backend>"
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities ``[..., classes]`` that sum to one."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raise ValueError unless it is a positive integer."""
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size must be a positive integer, found {describe(batch_size)}")
 
 
 def backends_of(config: ArtifactConfig) -> tuple[str, ...]:

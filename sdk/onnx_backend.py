@@ -51,9 +51,20 @@ class OnnxBackend:
         """The execution providers in use, the preferred one first."""
         return list(self.session.get_providers())
 
+    @property
+    def outputs(self) -> list[str]:
+        """The names that :meth:`output` takes."""
+        return [value.name for value in self.session.get_outputs()]
+
     def logits(self, x: FloatArray) -> NDArray[np.float32]:
         """Prepared inputs ``[B, *shape]`` -> logits ``[B, classes]``."""
-        output: NDArray[np.float32] = self.session.run([ONNX_OUTPUT], {ONNX_INPUT: x})[0]
+        return self.output(ONNX_OUTPUT, x)
+
+    def output(self, name: str, x: FloatArray) -> NDArray[np.float32]:
+        """Any output of the graph, as safe; computes nothing that it does not need."""
+        options = onnxruntime.RunOptions()
+        options.only_execute_path_to_fetches = True
+        output: NDArray[np.float32] = self.session.run([name], {ONNX_INPUT: x}, options)[0]
         return output
 
 
@@ -114,7 +125,7 @@ def _mismatch(session: onnxruntime.InferenceSession, config: ArtifactConfig) -> 
     """What of the file does not fit config.json, if anything."""
     ends = (
         ("input", session.get_inputs(), ONNX_INPUT, list(config.input.shape)),
-        ("output", session.get_outputs(), ONNX_OUTPUT, [len(config.labels)]),
+        ("output", session.get_outputs()[:1], ONNX_OUTPUT, [len(config.labels)]),  # a family may give more
     )
     for what, found, name, shape in ends:
         fits = len(found) == 1 and found[0].name == name and found[0].type == "tensor(float)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,22 @@ class TorchBackend:
 
     def logits(self, x: FloatArray) -> NDArray[np.float32]:
         """Prepared inputs ``[B, *shape]`` -> logits ``[B, classes]``."""
+        return self._run(self.module, x)
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names that :meth:`output` takes; for families whose module has them."""
+        module: Any = self.module
+        return list(module.outputs)
+
+    def output(self, name: str, x: FloatArray) -> NDArray[np.float32]:
+        """What the module's ``output(name, x)`` gives, as safe; for families whose module has it."""
+        module: Any = self.module
+        return self._run(lambda inputs: module.output(name, inputs), x)
+
+    def _run(self, network: Callable[[torch.Tensor], torch.Tensor], x: FloatArray) -> NDArray[np.float32]:
         with torch.inference_mode():
-            output: NDArray[np.float32] = self.module(torch.from_numpy(x).to(self.device)).float().cpu().numpy()
+            output: NDArray[np.float32] = network(torch.from_numpy(x).to(self.device)).float().cpu().numpy()
         return output
 
 
@@ -48,7 +63,10 @@ def open_backend(artifact: Artifact, device: str | torch.device | None = None) -
     with torch.random.fork_rng(devices=[]), _Allowance(weights.stat().st_size):
         module = _build(artifact, family, config, task)
     arrays = read_weights(weights, {name: _spec(tensor) for name, tensor in module.state_dict().items()})
-    module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=True)
+    try:
+        module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=True)
+    except ValueError as error:  # a family checks what its tensors say
+        raise ArtifactError(f"{weights}: {error}") from error
     return TorchBackend(module.eval().to(target), target)
 
 

@@ -51,7 +51,20 @@ def digit_files(tmp_path: Path) -> list[tuple[str, str]]:
 def test_help_names_every_command() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("list", "info", "train", "eval", "predict", "export", "probe", "card", "bench", "doctor"):
+    for command in (
+        "list",
+        "info",
+        "train",
+        "eval",
+        "predict",
+        "export",
+        "probe",
+        "card",
+        "push",
+        "pull",
+        "bench",
+        "doctor",
+    ):
         assert command in result.output
         assert run(command, "--help").exit_code == 0
 

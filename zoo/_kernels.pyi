@@ -41,12 +41,69 @@ def backward_double(
     config: EvolveConfig, inputs: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
 ) -> None: ...
 
+# shape: rows, columns, entries; pattern: row_starts, columns, column_starts, rows, order. A grad_x of 0 is left out.
+def sparse_forward_float(
+    shape: Sequence[int], pattern: Sequence[int], values: int, x: int, batch: int, y: int, threads: int
+) -> None: ...
+def sparse_forward_double(
+    shape: Sequence[int], pattern: Sequence[int], values: int, x: int, batch: int, y: int, threads: int
+) -> None: ...
+def sparse_backward_float(
+    shape: Sequence[int],
+    pattern: Sequence[int],
+    values: int,
+    x: int,
+    grad_y: int,
+    batch: int,
+    grad_values: int,
+    grad_x: int,
+    threads: int,
+) -> None: ...
+def sparse_backward_double(
+    shape: Sequence[int],
+    pattern: Sequence[int],
+    values: int,
+    x: int,
+    grad_y: int,
+    batch: int,
+    grad_values: int,
+    grad_x: int,
+    threads: int,
+) -> None: ...
+
 # Only when cuda_built. Addresses are device memory; dtype is cuda.h's Dtype.
 def cuda_saved_bytes(config: EvolveConfig, dtype: int, /) -> int: ...
 def cuda_forward_workspace_bytes(config: EvolveConfig, dtype: int, training: bool, /) -> int: ...
 def cuda_backward_workspace_bytes(config: EvolveConfig, dtype: int, /) -> int: ...
 def cuda_forward(
     config: EvolveConfig, dtype: int, inputs: Sequence[int], out: int, saved: int, workspace: int, stream: int, /
+) -> None: ...
+def cuda_sparse_workspace_bytes(shape: Sequence[int], dtype: int, batch: int, /) -> int: ...
+def cuda_sparse_forward(
+    shape: Sequence[int],
+    pattern: Sequence[int],
+    dtype: int,
+    values: int,
+    x: int,
+    batch: int,
+    y: int,
+    workspace: int,
+    stream: int,
+    /,
+) -> None: ...
+def cuda_sparse_backward(
+    shape: Sequence[int],
+    pattern: Sequence[int],
+    dtype: int,
+    values: int,
+    x: int,
+    grad_y: int,
+    batch: int,
+    grad_values: int,
+    grad_x: int,
+    workspace: int,
+    stream: int,
+    /,
 ) -> None: ...
 def cuda_backward(
     config: EvolveConfig,

@@ -7,9 +7,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from sdk.artifact import CARD_FILE, ONNX_FILE, PROBE_FILE, RECIPE_FILE, ArtifactConfig
+from sdk.artifact import CARD_FILE, FIGURES_FOLDER, ONNX_FILE, PROBE_FILE, RECIPE_FILE, ArtifactConfig
 from sdk.errors import CellzooError
 from zoo.families import get_family
+from zoo.families.base import Findings
 
 NOTES_BEGIN = "<!-- begin: notes, kept by `zoo card` -->"
 NOTES_END = "<!-- end: notes -->"
@@ -143,3 +144,11 @@ def _training(config: ArtifactConfig) -> str:
         f"{f' ({parts})' if parts else ''}, with torch {versions['torch']} on {made['platform']['machine']}, "
         f"{made['date'][:10]}. `zoo train {config.name}.yaml{seeds}` does it again, with this recipe in that file:"
     )
+
+
+def findings_text(findings: Findings) -> str:
+    """The text and below it each figure with its caption."""
+    figures = [
+        f"![{Path(file).stem}]({FIGURES_FOLDER}/{file})\n\n*{caption}*" for file, caption in findings.figures.items()
+    ]
+    return "\n\n".join([findings.text.strip(), *figures]) + "\n"

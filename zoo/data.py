@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
 from torch import Tensor
 from torchvision import datasets
 
 from sdk.inputs import InputSpec
 from zoo.image_folder import load_image_folder
-from zoo.schema import DigitsConfig, ImageFolderConfig, MnistConfig
+from zoo.schema import AugmentConfig, DigitsConfig, ImageFolderConfig, IrisConfig, MnistConfig
 from zoo.splits import ArraySplit, Data, DataError, hold_out
 
 _DIGITS_TEST = 360
+_IRIS_TEST = 30
+_DIGITS = [str(digit) for digit in range(10)]
 
 
 def load_data(config: Any, data_dir: str | Path | None = None) -> Data:
@@ -28,6 +30,8 @@ def load_data(config: Any, data_dir: str | Path | None = None) -> Data:
     match config:
         case DigitsConfig():
             return _digits(config)
+        case IrisConfig():
+            return _iris(config)
         case MnistConfig():
             return _mnist(config, data_folder(data_dir))
         case ImageFolderConfig():
@@ -52,31 +56,48 @@ def _digits(config: DigitsConfig) -> Data:
     labels = torch.from_numpy(bunch.target.astype(np.int64))
     rest, test = hold_out(labels, _DIGITS_TEST, seed=0)
     spec = InputSpec(kind="image", shape=(1, 8, 8), mean=(0.3053,), std=(0.3761,))
-    return _in_memory((images[rest], labels[rest]), (images[test], labels[test]), spec, config)
+    return _in_memory((images[rest], labels[rest]), (images[test], labels[test]), spec, config, _DIGITS)
+
+
+def _iris(config: IrisConfig) -> Data:
+    """Lengths over their root mean square in what is not test data.
+
+    They are not centred: a network without biases could not tell a class that lies at the origin.
+    """
+    bunch = load_iris()
+    inputs = torch.from_numpy(bunch.data.astype(np.float32))
+    labels = torch.from_numpy(bunch.target.astype(np.int64))
+    rest, test = hold_out(labels, _IRIS_TEST, seed=config.split)
+    scale = inputs[rest].square().mean(0).sqrt()
+    spec = InputSpec(kind="table", shape=(4,), mean=(0.0,) * 4, std=tuple(scale.tolist()))
+    names = [str(name) for name in bunch.target_names]
+    return _in_memory((inputs[rest], labels[rest]), (inputs[test], labels[test]), spec, config, names)
 
 
 def _mnist(config: MnistConfig, folder: Path) -> Data:
     spec = InputSpec(kind="image", shape=(1, 28, 28), mean=(0.1307,), std=(0.3081,))
-    return _in_memory(_read_mnist(folder, train=True), _read_mnist(folder, train=False), spec, config)
+    return _in_memory(_read_mnist(folder, train=True), _read_mnist(folder, train=False), spec, config, _DIGITS)
 
 
 def _in_memory(
     train: tuple[Tensor, Tensor],
     test: tuple[Tensor, Tensor],
     spec: InputSpec,
-    config: DigitsConfig | MnistConfig,
+    config: DigitsConfig | IrisConfig | MnistConfig,
+    names: list[str],
 ) -> Data:
     rest, held = hold_out(train[1], config.validation, config.seed)
+    changes = AugmentConfig() if isinstance(config, IrisConfig) else config.augment
 
     def split(inputs: Tensor, labels: Tensor) -> ArraySplit:
-        return ArraySplit(inputs, labels, spec, config.augment, config.workers)
+        return ArraySplit(inputs, labels, spec, changes, config.workers)
 
     return Data(
         train=split(train[0][rest], train[1][rest]),
         validation=split(train[0][held], train[1][held]),
         test=split(*test),
         input_spec=spec,
-        labels=[str(digit) for digit in range(10)],
+        labels=names,
     )
 
 

@@ -25,9 +25,11 @@ import sdk
 from sdk.artifact import (
     CARD_FILE,
     CONFIG_FILE,
+    FIGURES_FOLDER,
     HISTORY_FILE,
     NAME_PATTERN,
     ONNX_FILE,
+    PROBE_FILE,
     RECIPE_FILE,
     WEIGHTS_FILE,
     ArtifactConfig,
@@ -40,9 +42,10 @@ from sdk.errors import ArtifactError, CellzooError
 from sdk.inputs import InputSpec
 from sdk.models import backends_of, open_model
 from zoo.atomic import check_creatable, replacing_folder
-from zoo.card import card_text, read_notes
+from zoo.card import card_text, findings_text, read_notes
+from zoo.families import get_family
 from zoo.families.base import FamilyConfig
-from zoo.onnx import ExportError, random_inputs, write_onnx
+from zoo.onnx import ExportError, random_inputs, write_extra_onnx, write_onnx
 from zoo.seeds import SeedResult, seed_metrics
 from zoo.splits import Split
 
@@ -100,6 +103,8 @@ def write_artifact(
             )
             if "onnx" in formats:  # its properties name the weights' hash
                 write_onnx(folder / ONNX_FILE, trained, seal(folder, config), test=test)
+                write_extra_onnx(folder, trained, config)
+            _draw_portrait(folder, trained, config)
             complete(folder, config, trained, read_notes(out / CARD_FILE))
     except OSError as error:
         raise ExportError(f"cannot write {out}: {error}") from error
@@ -118,6 +123,7 @@ def export_run(result: TrainResult, out: Path, overwrite: bool = False, seeds: S
         "test_loss": test.loss,
         "validation_accuracy": result.validation.accuracy,
         **seed_metrics(seeds),
+        **result.findings,
     }
     data = {
         "name": recipe.data.name,
@@ -223,6 +229,20 @@ def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
         if not tensor.isfinite().all():
             raise ExportError(f"tensor {name} holds NaN or infinite values; the training went wrong")
     return {name: tensor.detach().numpy() for name, tensor in state.items()}
+
+
+def _draw_portrait(folder: Path, trained: nn.Module, config: ArtifactConfig) -> None:
+    """The figures that the family makes of every fresh model, and their text, which a probe replaces."""
+    family = get_family(config.family)
+    if family.portrait is None:
+        return
+    figures = folder / FIGURES_FOLDER
+    figures.mkdir()
+    findings = family.portrait(trained, figures)
+    if findings.figures:
+        write_text(folder / PROBE_FILE, findings_text(findings))
+    else:
+        figures.rmdir()
 
 
 def complete(folder: Path, config: ArtifactConfig, module: nn.Module, notes: str) -> None:

@@ -65,8 +65,25 @@ def write_onnx(
     return path
 
 
+def write_extra_onnx(folder: Path, module: nn.Module, config: ArtifactConfig) -> None:
+    """Write what else of ``module`` its family has as ONNX files into a folder. Raises ExportError."""
+    family = get_family(config.family)
+    if family.extra_onnx is None:
+        return
+    try:
+        models = family.extra_onnx(module, Task(config.input.shape, len(config.labels)))
+    except ValueError as error:
+        raise ExportError(f"family {family.name}: {error}") from error
+    for name, model in models.items():
+        model.doc_string = f"{name} of {config.name}, a {config.family} network from the cellzoo model zoo"
+        helper.set_model_props(
+            model, {"name": config.name, "family": config.family, "cellzoo_version": sdk.__version__}
+        )
+        (folder / name).write_bytes(model.SerializeToString())
+
+
 def build_onnx(module: nn.Module, config: ArtifactConfig, preprocessing: bool = False) -> onnx.ModelProto:
-    """The family's graph with properties and, if asked for, the preprocessing; raises ExportError."""
+    """The family's graph with all models' properties and, if asked for, the preprocessing; raises ExportError."""
     family = get_family(config.family)
     if family.onnx_graph is None:
         raise ExportError(f"family {family.name} has no ONNX form; leave onnx out of the formats")
@@ -74,7 +91,8 @@ def build_onnx(module: nn.Module, config: ArtifactConfig, preprocessing: bool = 
     if preprocessing:
         _wrap(model.graph, config.input)
     model.doc_string = f"{config.name}, a {config.family} network from the cellzoo model zoo"
-    helper.set_model_props(model, {**onnx_metadata(config), "cellzoo_version": sdk.__version__})
+    own = {entry.key: entry.value for entry in model.metadata_props}
+    helper.set_model_props(model, {**own, **onnx_metadata(config), "cellzoo_version": sdk.__version__})
     return model
 
 
@@ -116,6 +134,7 @@ def _wrap(graph: onnx.GraphProto, spec: InputSpec) -> None:
     del graph.node[:]
     graph.node.extend([*nodes, *old, helper.make_node("Softmax", [ONNX_OUTPUT], [PROBABILITIES], axis=-1)])
     graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in constants.items())
+    del graph.output[1:]
     classes = graph.output[0].type.tensor_type.shape.dim[1].dim_value
     graph.input[0].CopyFrom(helper.make_tensor_value_info(name, kind, ["batch", *spec.shape]))
     graph.output[0].CopyFrom(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["batch", classes]))

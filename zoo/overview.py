@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import sdk
-from sdk.artifact import RECIPE_FILE, read_artifact
-from sdk.catalogue import find_model
+from sdk.artifact import RECIPE_FILE
+from sdk.catalogue import open_artifact
 from zoo.data import load_data
 from zoo.evaluate import evaluate_model
 from zoo.recipe import load_recipe, recipe_names
@@ -42,7 +42,7 @@ def _families() -> set[str]:
 def describe(name: str) -> dict[str, list[str]]:
     """A recipe and the trained model of the same name (or a model's folder), as sections of text lines."""
     facts: dict[str, list[str]] = {}
-    trained = name in {info.name for info in sdk.list_models()} or Path(name).is_dir()
+    trained = name in {info.name for info in sdk.list_models()} or Path(name).is_dir() or "/" in name
     if trained:
         model = sdk.load(name)
         config = model.config
@@ -70,7 +70,7 @@ def evaluate_artifact(
 ) -> dict[str, Any]:
     """Accuracy on the test data of the recipe stored with the model, through the SDK as a user calls it."""
     model = sdk.load(name, backend=backend, device=device)
-    recipe = load_recipe(read_artifact(find_model(name), files=[RECIPE_FILE]).file(RECIPE_FILE))
+    recipe = load_recipe(open_artifact(model.origin, lambda config: [RECIPE_FILE]).file(RECIPE_FILE))
     test = load_data(recipe.data, data_dir).test
     measured = evaluate_model(model, test, recipe.train.eval_batch_size)
     recorded = model.metrics

@@ -11,6 +11,7 @@ from typing import Any
 
 from sdk.artifact import FIGURES_FOLDER, HISTORY_FILE, PROBE_FILE, Artifact
 from sdk.errors import CellzooError
+from zoo.card import findings_text
 from zoo.data import load_data
 from zoo.export import check_writable, write_text
 from zoo.families import Family, families_with, get_family
@@ -56,7 +57,7 @@ def probe_model(name: str, data_dir: Path | None = None) -> tuple[Path, Findings
             for file in findings.figures:
                 (new / FIGURES_FOLDER).mkdir(exist_ok=True)
                 shutil.copyfile(figures / file, new / FIGURES_FOLDER / file)
-            write_text(new / PROBE_FILE, _markdown(findings))
+            write_text(new / PROBE_FILE, findings_text(findings))
     return folder, findings
 
 
@@ -74,11 +75,3 @@ def _check_figures(family: Family, findings: Findings, folder: Path) -> None:
         raise ProbeError(
             f"the probe of {family.name} drew {sorted(drawn)} and has captions for {sorted(findings.figures)}"
         )
-
-
-def _markdown(findings: Findings) -> str:
-    """The text and below it each figure with its caption."""
-    figures = [
-        f"![{Path(file).stem}]({FIGURES_FOLDER}/{file})\n\n*{caption}*" for file, caption in findings.figures.items()
-    ]
-    return "\n\n".join([findings.text.strip(), *figures]) + "\n"

@@ -6,13 +6,16 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import nn
+
 from sdk.artifact import ONNX_FILE, RECIPE_FILE
 from zoo.data import load_data
 from zoo.export import check_writable, write_text
-from zoo.onnx import ExportError, write_onnx
+from zoo.families import get_family
+from zoo.onnx import ExportError, write_extra_onnx, write_onnx
 from zoo.recipe import Recipe
 from zoo.splits import DataError, Split
-from zoo.stored import changing, open_stored
+from zoo.stored import Stored, changing, open_stored
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,14 @@ class Exported:
 
 
 def export_file(
-    name: str, out: Path, preprocessing: bool = False, overwrite: bool = False, data_dir: Path | None = None
+    name: str,
+    out: Path,
+    preprocessing: bool = False,
+    overwrite: bool = False,
+    data_dir: Path | None = None,
+    member: str | None = None,
 ) -> Exported:
-    """Write a trained model (a name or an artifact's folder) as the ONNX file ``out``.
+    """Write a trained model (a name or an artifact's folder), or one ``member`` of it, as the ONNX file ``out``.
 
     Raises ExportError when ``out`` is there (without ``overwrite``) or the model cannot be exported.
     """
@@ -35,9 +43,19 @@ def export_file(
     if not out.parent.is_dir():
         raise ExportError(f"cannot write {out}: there is no folder {out.parent}")
     stored = open_stored(name)
+    module = stored.module if member is None else _member(stored, member)
     test, uncompared = _test_part(stored.recipe, data_dir)
-    path = write_onnx(out, stored.module, stored.config, preprocessing=preprocessing, test=test)
+    path = write_onnx(out, module, stored.config, preprocessing=preprocessing, test=test)
     return Exported(path, uncompared)
+
+
+def _member(stored: Stored, name: str) -> nn.Module:
+    members = get_family(stored.config.family).members
+    found = members(stored.module) if members else {}
+    if name not in found:
+        there = f"it has {', '.join(found)}" if found else "it has none"
+        raise ExportError(f"{stored.config.name} has no member {name!r}; {there}")
+    return found[name]
 
 
 def add_onnx(name: str, data_dir: Path | None = None) -> Exported:
@@ -54,6 +72,7 @@ def add_onnx(name: str, data_dir: Path | None = None) -> Exported:
     config = replace(stored.config, provenance={**stored.config.provenance, "recipe_sha256": digest})
     with changing(stored, config) as new:
         write_onnx(new / ONNX_FILE, stored.module, config, test=test)
+        write_extra_onnx(new, stored.module, config)
         write_text(new / RECIPE_FILE, recipe_yaml)
     return Exported(folder / ONNX_FILE, uncompared)
 

@@ -109,6 +109,10 @@ def setup(
         _claim(run_dir, recipe, resume)
     log = RunLog(run_dir, total_steps, silent=silent, progress=progress, tensorboard=tensorboard)
     learner = family.learner(module, recipe.model)
+    if settings.ema and not learner.averageable:
+        raise TrainingError(
+            f"train.ema: family {family.name} keeps snapshots of its weights, not an average; leave it out"
+        )
     run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, run_dir, log,
               total_steps, steps_per_epoch)  # fmt: skip
     if saved is not None:

@@ -81,7 +81,6 @@ class _DataConfig(Section):
     """How many (or which share) of the training samples are held out for validation, equally per class."""
     seed: NonNegativeInt = 0
     """Of the choice of the validation samples."""
-    augment: AugmentConfig = AugmentConfig()
     workers: NonNegativeInt = 0
     """Processes that prepare batches beside training; 0: none."""
 
@@ -92,20 +91,24 @@ class _DataConfig(Section):
         return self
 
 
-class DigitsConfig(_DataConfig):
+class _ImagesConfig(_DataConfig):
+    augment: AugmentConfig = AugmentConfig()
+
+
+class DigitsConfig(_ImagesConfig):
     """scikit-learn's 1797 handwritten digits of 8x8 pixels, which come with the library."""
 
     name: Literal["digits"]
 
 
-class MnistConfig(_DataConfig):
+class MnistConfig(_ImagesConfig):
     """70,000 handwritten digits of 28x28 pixels, the last 10,000 of them the test set."""
 
     name: Literal["mnist"]
     validation: CountOrFraction = 5000
 
 
-class ImageFolderConfig(_DataConfig):
+class ImageFolderConfig(_ImagesConfig):
     """Images of any size in ``train/CLASS/``, ``val/CLASS/`` and, if there is one, ``test/CLASS/``.
 
     Without a ``test`` folder, ``val`` is the test set and validation samples are taken out of ``train``.
@@ -125,7 +128,16 @@ class ImageFolderConfig(_DataConfig):
         return self
 
 
-DataConfig = Annotated[DigitsConfig | MnistConfig | ImageFolderConfig, Field(discriminator="name")]
+class IrisConfig(_DataConfig):
+    """Fisher's 150 flowers of three species, four lengths in cm each, which come with scikit-learn."""
+
+    name: Literal["iris"]
+    validation: CountOrFraction = 24
+    split: NonNegativeInt = 0
+    """Which of the ways to set 30 flowers aside for the test."""
+
+
+DataConfig = Annotated[DigitsConfig | MnistConfig | IrisConfig | ImageFolderConfig, Field(discriminator="name")]
 
 
 # --- train ---

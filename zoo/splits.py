@@ -59,6 +59,11 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         values = raw.float().div(255) if raw.dtype == torch.uint8 else raw
         return values.sub(mean).div(std)
 
+    def everything(self) -> tuple[Tensor, Tensor]:
+        """All prepared inputs ``[N, *shape]`` and labels ``[N]``, in order; for parts that fit into memory."""
+        raw, labels = self[Batch(torch.arange(len(self)))]
+        return self.prepare(raw), labels
+
     def stream(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Prepared inputs ``[B, *shape]`` and labels ``[B]`` on ``device``, batch after batch."""
         loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(

@@ -25,7 +25,7 @@ from zoo.evaluate import Evaluation, evaluate
 from zoo.families.base import StepResult
 from zoo.recipe import Recipe
 from zoo.run import Run, TrainingError, TrainingInterruptedError, run_state, setup
-from zoo.splits import Data, Split, derive_seed, training_batches
+from zoo.splits import Data, Split, derive_seed, evaluation_batches, training_batches
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class TrainResult:
     """Of training, validations included, over all attempts of a resumed run."""
     history: list[dict[str, Any]]
     """One record per round: step, epoch, lr, train and validation loss and accuracy, seconds."""
+    findings: dict[str, Any]
+    """What the learner found, for the artifact's metrics."""
     run_dir: Path
 
 
@@ -98,6 +100,7 @@ def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
     # What else a learner draws depends on the round alone, so that a resumed run draws the same.
     set_seed(derive_seed(run.recipe.train.seed, 2, run.step), device_specific=True)
     means = train_steps(run, stream, end)
+    run.learner.before_validation(run.step)
     validation = _evaluate(run, run.data.validation)
     run.learner.on_validation(run.step, validation.accuracy)
     if run.learner.finished:
@@ -184,25 +187,27 @@ def _not_finite(run: Run, what: str) -> TrainingError:
 
 
 def finish(run: Run) -> TrainResult:
-    """Use the test part, once, on the final weights."""
+    """Let the learner choose what it chooses on validation data, then use the test part, once."""
+    batches = evaluation_batches(len(run.data.validation), run.recipe.train.eval_batch_size)
+    with closing(run.data.validation.stream(batches, run.accelerator.device)) as stream:
+        run.learner.on_finish(stream)
+    validation = _evaluate(run, run.data.validation)
     test = _evaluate(run, run.data.test)
-    validation = run.history[-1]
     record = {"step": run.step, "accuracy": test.accuracy, "correct": test.correct, "total": test.total,
               "loss": test.loss, "interval": list(test.interval), "seconds": run.seconds}  # fmt: skip
     run.log.test(record)
     module = _tested_module(run)
-    held = len(run.data.validation)
-    correct = round(validation["validation_accuracy"] * held)
     return TrainResult(
         recipe=run.recipe,
         module=module.cpu().eval(),
         data=run.data,
-        validation=Evaluation(correct, held, validation["validation_loss"]),
+        validation=validation,
         test=test,
         steps=run.step,
         epochs=run.step / run.steps_per_epoch,
         seconds=run.seconds,
         history=run.history,
+        findings=run.learner.findings(),
         run_dir=run.run_dir,
     )
 

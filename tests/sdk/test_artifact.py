@@ -18,7 +18,7 @@ def test_a_sound_artifact_reads_and_gives_its_verified_files(artifact: Path) -> 
     read = read_artifact(artifact)
     assert read.config.name == "tiny"
     assert read.config.version == "1.0.0"
-    assert read.verified == {"README.md", "model.safetensors", "recipe.yaml"}
+    assert read.verified == {"README.md", "history.json", "model.safetensors", "recipe.yaml"}
     assert read.file("model.safetensors") == artifact / "model.safetensors"
 
 
@@ -38,7 +38,7 @@ def test_only_the_files_asked_for_are_verified_and_handed_out(artifact: Path) ->
     assert read.file("model.safetensors").is_file()
     with pytest.raises(ArtifactError, match=r"recipe\.yaml is not among the verified files"):
         read.file("recipe.yaml")
-    with pytest.raises(ArtifactError, match=r"lists no 'model\.onnx'; it lists README\.md, model"):
+    with pytest.raises(ArtifactError, match=r"lists no 'model\.onnx'; it lists README\.md, history\.json, model"):
         read_artifact(artifact, files=["model.onnx"])
 
 

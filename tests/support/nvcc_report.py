@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +35,8 @@ class Kernel:
     """Bytes stored to and loaded from local memory."""
 
 
-def compile_report(architectures: Iterable[str] = ARCHITECTURES) -> list[Kernel]:
-    """Compile every gridnet .cu file with ``nvcc -Xptxas -v``, two at a time; raises on a compiler error."""
+def compile_report(architectures: Iterable[str] = ARCHITECTURES, sources: Sequence[Path] | None = None) -> list[Kernel]:
+    """Compile the sources (None: every gridnet .cu file) with ``nvcc -Xptxas -v``; raises on a compiler error."""
     targets = [f"-gencode=arch=compute_{a[3:]},code={a}" for a in architectures]
 
     def compile_one(source: Path) -> list[Kernel]:
@@ -58,7 +58,7 @@ def compile_report(architectures: Iterable[str] = ARCHITECTURES) -> list[Kernel]
         return parse(done.stderr)
 
     with ThreadPoolExecutor(max_workers=2) as pool:
-        reports = list(pool.map(compile_one, cuda_sources()))
+        reports = list(pool.map(compile_one, sources or cuda_sources()))
     return sorted((k for report in reports for k in report), key=lambda k: (k.name, k.architecture))
 
 

@@ -6,8 +6,9 @@ To add one: write ``zoo/families/NAME.py`` with a module-level ``FAMILY = Family
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     import onnx
 
 _MODULES = {
+    "cellnet": "zoo.families.cellnet",
     "gridnet": "zoo.families.gridnet",
+    "nca": "zoo.families.nca",
     "normnet": "zoo.families.normnet",
+    "snapshots": "zoo.families.snapshots",
 }
 
 
@@ -39,8 +43,16 @@ class Family:
     :class:`zoo.families.onnx_graph.GraphBuilder`; None for a family that has no ONNX form."""
     about: str
     """For the model card: what the network is and whom it comes from, a few paragraphs of Markdown."""
+    extra_onnx: Callable[[Any, Task], dict[str, onnx.ModelProto]] | None = None
+    """``(module, task) -> models by file name``: what an artifact with model.onnx has beside it, checked by the family,
+    which raises ValueError when a model does not compute what the module does."""
+    portrait: Callable[[Any, Path], Findings] | None = None
+    """``(module, empty folder) -> findings``: what a fresh artifact shows before anyone runs a probe; looks at the
+    module alone."""
     probe: Callable[[ProbeContext], Findings] | None = None
     """What `zoo probe NAME` measures beyond accuracy and draws for the card."""
+    members: Callable[[Any], Mapping[str, nn.Module]] | None = None
+    """``module -> {name: module}``: networks inside a trained one that `zoo export NAME --member` writes alone."""
     bench: Callable[[], list[dict[str, Any]]] | None = None
     """What `zoo bench family NAME` times: rows of one table with the same keys, text that says what was timed and
     floats (or None), among them times as ratios against a named baseline."""

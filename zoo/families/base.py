@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,9 @@ class Findings:
 class Learner:
     """Softmax classification, and the hooks a family may override. The loop owns optimizer and schedule."""
 
+    averageable = True
+    """Whether a running average of the weights (``train.ema``) makes sense."""
+
     def __init__(self, module: nn.Module, config: FamilyConfig) -> None:
         self.module = module
         self.config = config
@@ -93,6 +96,9 @@ class Learner:
     def on_epoch_end(self, epoch: int) -> None:
         """Called after epoch number ``epoch`` (from 1), before validation."""
 
+    def before_validation(self, step: int) -> None:
+        """Called before each validation: the last chance to change what is tested and exported."""
+
     def on_validation(self, step: int, accuracy: float) -> None:
         """Called after each validation, before the checkpoint; ``accuracy`` in [0, 1]."""
 
@@ -100,6 +106,16 @@ class Learner:
     def finished(self) -> bool:
         """Whether training should stop before the recipe's last step; asked after each validation."""
         return False
+
+    def on_finish(self, validation: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Called once after the last step with the validation part, batch after batch: prepared inputs and labels.
+
+        For what is chosen on it, such as the weights of an ensemble; validation and test follow.
+        """
+
+    def findings(self) -> dict[str, Any]:
+        """Plain JSON values about the finished training, for the artifact's metrics."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain JSON values that a resumed run needs beyond module and optimizer."""

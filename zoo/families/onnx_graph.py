@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,15 +73,37 @@ class GraphBuilder:
         """Sum over axes, which stay with length 1."""
         return self.op("ReduceSum", x, self.constant(list(axes)), keepdims=1)
 
-    def model(self, name: str, output: str, input_shape: Sequence[int], classes: int) -> onnx.ModelProto:
-        """The finished model: ``input [B, *input_shape]`` -> ``logits [B, classes]``, B free."""
-        self._nodes.append(helper.make_node("Identity", [output], [ONNX_OUTPUT], name=ONNX_OUTPUT))
+    def model(
+        self,
+        name: str,
+        output: str,
+        input_shape: Sequence[int],
+        classes: int,
+        others: Mapping[str, str] | None = None,
+    ) -> onnx.ModelProto:
+        """The finished classifier: ``input [B, *input_shape]`` -> ``logits [B, classes]``, B free.
+
+        ``others`` are further outputs of the same shape, by their names.
+        """
+        outputs = {ONNX_OUTPUT: output, **(others or {})}
+        shapes = {output: (value, ("batch", classes)) for output, value in outputs.items()}
+        return self.function(name, {ONNX_INPUT: ("batch", *input_shape)}, shapes)
+
+    def function(
+        self,
+        name: str,
+        inputs: Mapping[str, Sequence[int | str]],
+        outputs: Mapping[str, tuple[str, Sequence[int | str]]],
+    ) -> onnx.ModelProto:
+        """The finished model of float tensors: inputs with their shapes, outputs with what they are and their shapes.
+
+        A named axis is free.
+        """
+        for output, (value, _) in outputs.items():
+            self._nodes.append(helper.make_node("Identity", [value], [output], name=output))
+        shapes = {output: shape for output, (_, shape) in outputs.items()}
         graph = helper.make_graph(
-            self._nodes,
-            name,
-            [helper.make_tensor_value_info(ONNX_INPUT, TensorProto.FLOAT, ["batch", *input_shape])],
-            [helper.make_tensor_value_info(ONNX_OUTPUT, TensorProto.FLOAT, ["batch", classes])],
-            list(self._initializers.values()),
+            self._nodes, name, _values(inputs), _values(shapes), list(self._initializers.values())
         )
         return helper.make_model(
             graph,
@@ -89,3 +111,7 @@ class GraphBuilder:
             ir_version=IR_VERSION,
             opset_imports=[helper.make_opsetid("", OPSET)],
         )
+
+
+def _values(shapes: Mapping[str, Sequence[int | str]]) -> list[onnx.ValueInfoProto]:
+    return [helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)) for name, shape in shapes.items()]

@@ -1,0 +1,112 @@
+"""Rules 7, 10, 11 and 12: phases, limits, stabilisation, the end."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoo.families.snapshots.config import EndConfig, PhaseConfig, SnapshotsConfig
+from zoo.families.snapshots.schedule import End, Limits, phase_at
+
+CONFIG = SnapshotsConfig()
+
+
+def test_phases_are_the_epochs_to_50_to_100_and_after() -> None:
+    assert [phase_at(CONFIG.phases, epoch) for epoch in (1, 50, 51, 100, 101, 150, 900)] == [0, 0, 1, 1, 2, 2, 2]
+
+
+def test_a_phases_quota_is_spread_over_its_possible_events() -> None:
+    limits = Limits(CONFIG)
+    quotas = []
+    for epoch in range(1, 50):
+        if quota := limits.quota(epoch):
+            quotas.append(quota)
+            limits.charge(epoch, quota)
+    assert quotas == [2, 2, 2, 2, 2]
+    assert limits.used == [10, 0, 0]
+
+
+def test_what_an_event_did_not_grow_is_left_for_the_next() -> None:
+    limits = Limits(CONFIG)
+    limits.charge(1, 0)
+    assert limits.quota(11) == 3
+    limits.charge(11, 1)
+    assert limits.quota(21) == 3
+
+
+@given(epochs=st.sets(st.integers(1, 160)))
+def test_a_phase_never_grows_more_than_its_limit(epochs: set[int]) -> None:
+    limits = Limits(CONFIG)
+    for epoch in sorted(epochs):
+        if quota := limits.quota(epoch):
+            limits.charge(epoch, quota)
+    assert all(used <= phase.structures for used, phase in zip(limits.used, CONFIG.phases, strict=True))
+
+
+def test_nothing_grows_for_ten_epochs_after_growth() -> None:
+    limits = Limits(CONFIG)
+    limits.charge(20, 1)
+    assert next(epoch for epoch in range(20, 40) if limits.quota(epoch)) == 30
+
+
+def test_nothing_grows_that_could_not_settle_before_the_end() -> None:
+    limits = Limits(CONFIG)
+    assert limits.quota(140) > 0
+    assert limits.quota(141) == 0
+
+
+def test_growth_after_a_phases_last_epoch_is_the_next_phases() -> None:
+    limits = Limits(CONFIG)
+    limits.charge(50, 7)
+    assert limits.used == [0, 7, 0]
+
+
+def test_without_stabilisation_every_epoch_may_grow() -> None:
+    limits = Limits(CONFIG.model_copy(update={"stabilisation": 0}))
+    for epoch in range(1, 150):
+        limits.charge(epoch, limits.quota(epoch))
+    assert limits.used == [10, 50, 200]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "extrema", "epoch"),
+    [
+        ([0.5] * 100, True, 31),  # the first is a gain
+        ([0.5 + 0.001 * i for i in range(100)], True, None),
+        ([0.5 + 0.0005 * i for i in range(100)], True, None),  # slow, but a tenth of a point in two epochs
+        ([0.5 + 0.01 * i for i in range(100)], False, 50),
+    ],
+)
+def test_training_ends_without_gain_or_extrema(accuracies: list[float], extrema: bool, epoch: int | None) -> None:
+    end, reached = End(EndConfig()), None
+    for i, accuracy in enumerate(accuracies, 1):
+        end.observe(1, accuracy, extrema)
+        reached = reached or (i if end.reached else None)
+    assert reached == epoch
+
+
+def test_an_epoch_with_extrema_starts_the_count_again() -> None:
+    end = End(EndConfig(no_gain=10**6))
+    for extrema in [False] * 49 + [True] + [False] * 49:
+        end.observe(1, 0.5, extrema)
+    assert not end.reached
+    end.observe(1, 0.5, False)
+    assert end.reached
+
+
+def test_epochs_between_validations_count() -> None:
+    end = End(EndConfig())
+    end.observe(1, 0.5, True)
+    end.observe(30, 0.5, True)
+    assert end.reached
+
+
+def test_phases_that_cannot_be_are_refused() -> None:
+    def phase(name: str, until: int) -> PhaseConfig:
+        return PhaseConfig(name=name, until=until, structures=1, snapshots=1)
+
+    with pytest.raises(ValueError, match="phases: fine ends in epoch 5, coarse in 5"):
+        SnapshotsConfig(phases=(phase("coarse", 5), phase("fine", 5)))
+    with pytest.raises(ValueError, match="should have names of their own"):
+        SnapshotsConfig(phases=(phase("coarse", 5), phase("coarse", 6)))

@@ -1,0 +1,113 @@
+"""A process with the real client in it, started with HF_ENDPOINT set, that does one thing per line of its input.
+
+One process for many calls, because importing torch takes seconds. Each call has its own token, cache and folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class HubClient:
+    """The test's end of the process."""
+
+    def __init__(self, endpoint: str, home: Path) -> None:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "ZOO_HUB"))}
+        self.environment = {
+            **environment,
+            "PYTHONPATH": str(ROOT),
+            "HF_ENDPOINT": endpoint,
+            "HF_HOME": str(home),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HUB_ETAG_TIMEOUT": "2",
+            "OMP_NUM_THREADS": "1",
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.hub_worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment, cwd=ROOT, text=True,
+        )  # fmt: skip
+
+    def zoo(self, *arguments: object, **settings: Any) -> dict[str, Any]:
+        """Run a ``zoo`` command: its ``code``, ``out`` and ``err``. Settings: token, cache, offline, cwd, namespace."""
+        return self._call(zoo=[str(argument) for argument in arguments], **settings)
+
+    def load(self, name: str, options: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
+        """``sdk.load``: origin, backend, logits of fixed inputs (in hex) and warnings; or error and message."""
+        return self._call(load=name, options=options or {}, **settings)
+
+    def _call(self, **request: Any) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({key: _plain(value) for key, value in request.items()}) + "\n")
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        self.process.communicate(timeout=30)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def logits_of(model: Any) -> str:
+    """What a model makes of fixed inputs, bit for bit."""
+    import numpy as np
+
+    noise = np.random.default_rng(0)
+    shape = (3, *model.input_spec.shape)
+    inputs = noise.integers(0, 256, shape, np.uint8) if model.input_spec.kind == "image" else noise.normal(size=shape)
+    return str(model.logits(inputs).tobytes().hex())
+
+
+def _load(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    import sdk
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            model = sdk.load(name, **options)
+        except sdk.CellzooError as error:
+            return {"error": type(error).__name__, "message": str(error)}
+    said = [str(warning.message) for warning in caught]
+    return {"origin": model.origin, "backend": model.backend, "logits": logits_of(model), "warnings": said}
+
+
+def _zoo(arguments: list[str]) -> dict[str, Any]:
+    from click.testing import CliRunner
+
+    from zoo.cli import cli
+
+    result = CliRunner().invoke(cli, arguments, prog_name="zoo")
+    return {"code": result.exit_code, "out": result.stdout, "err": result.stderr}
+
+
+def _serve() -> None:
+    from huggingface_hub import constants
+
+    default = constants.HF_HUB_CACHE
+    for line in sys.stdin:
+        request = json.loads(line)
+        for variable, setting in (("HF_TOKEN", "token"), ("ZOO_HUB_NAMESPACE", "namespace")):
+            os.environ.pop(variable, None)
+            if request.get(setting):
+                os.environ[variable] = request[setting]
+        constants.HF_HUB_CACHE = request.get("cache", default)
+        constants.HF_HUB_OFFLINE = request.get("offline", False)
+        os.chdir(request.get("cwd", ROOT))
+        answer = _zoo(request["zoo"]) if "zoo" in request else _load(request["load"], request["options"])
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,120 @@
+"""Which cells of a CellNet are connected: full, ring, clusters, or any list of edges."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+Edge = tuple[int, int]
+"""(source, target), as numbers of cells."""
+
+
+class _Topology(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FullTopology(_Topology):
+    """Every ordered pair of cells."""
+
+    name: Literal["full"] = "full"
+
+
+class RingTopology(_Topology):
+    """Each cell with the ``reach`` cells on either side of it, in both directions."""
+
+    name: Literal["ring"]
+    reach: PositiveInt = 1
+
+
+class ClustersTopology(_Topology):
+    """Consecutive clusters of ``size`` cells, dense inside, with few edges between.
+
+    From each cluster to each other lead ``bridges`` edges: from its last cell to the other's first, from its last
+    but one to the second, and so on.
+    """
+
+    name: Literal["clusters"]
+    size: PositiveInt
+    bridges: PositiveInt = 1
+
+
+class ExplicitTopology(_Topology):
+    """The edges as a list of [source, target]."""
+
+    name: Literal["explicit"]
+    edges: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = Field(min_length=1)
+
+
+Topology = Annotated[
+    FullTopology | RingTopology | ClustersTopology | ExplicitTopology,
+    Field(discriminator="name"),
+]
+
+
+def edges_of(topology: Topology, cells: int) -> list[Edge]:
+    """The edges among ``cells`` cells, ordered by target, then source; raises ValueError where they do not fit."""
+    match topology:
+        case FullTopology():
+            found = {(source, target) for source in range(cells) for target in range(cells)}
+        case RingTopology(reach=reach):
+            ends = range(-reach, reach + 1)
+            found = {((target + end) % cells, target) for target in range(cells) for end in ends}
+        case ClustersTopology():
+            found = _cluster_edges(topology, cells)
+        case ExplicitTopology():
+            found = _checked_edges(topology, cells)
+    return sorted(
+        ((source, target) for source, target in found if source != target), key=lambda edge: (edge[1], edge[0])
+    )
+
+
+def _cluster_edges(topology: ClustersTopology, cells: int) -> set[Edge]:
+    size, bridges = topology.size, topology.bridges
+    if cells % size:
+        raise ValueError(f"topology.size {size} must divide the {cells} cells")
+    if bridges > size:
+        raise ValueError(f"topology.bridges {bridges} must not exceed the size of a cluster, {size}")
+    starts = range(0, cells, size)
+    inside = {(start + a, start + b) for start in starts for a in range(size) for b in range(size)}
+    between = {
+        (start + size - 1 - bridge, other + bridge)
+        for start in starts
+        for other in starts
+        for bridge in range(bridges)
+        if start != other
+    }
+    return inside | between
+
+
+def _checked_edges(topology: ExplicitTopology, cells: int) -> set[Edge]:
+    for edge in topology.edges:
+        if max(edge) >= cells:
+            raise ValueError(f"topology.edges holds {list(edge)}, the {cells} cells are numbered 0 to {cells - 1}")
+        if edge[0] == edge[1]:
+            raise ValueError(f"topology.edges holds {list(edge)}, a cell has no edge to itself")
+    found = set(topology.edges)
+    if len(found) < len(topology.edges):
+        raise ValueError("topology.edges should name each edge once")
+    return found
+
+
+def arrival_steps(edges: Sequence[Edge], cells: int, in_cells: int) -> list[int | None]:
+    """The first step (from 1) after which each cell's core depends on the input; None where it never does.
+
+    The first ``in_cells`` cells are fed in step 1; along an edge it takes one step more.
+    """
+    targets: dict[int, list[int]] = {}
+    for source, target in edges:
+        targets.setdefault(source, []).append(target)
+    arrival: list[int | None] = [1 if cell < in_cells else None for cell in range(cells)]
+    waiting = deque((cell, 1) for cell in range(in_cells))
+    while waiting:
+        cell, step = waiting.popleft()
+        for target in targets.get(cell, ()):
+            if arrival[target] is None:
+                arrival[target] = step + 1
+                waiting.append((target, step + 1))
+    return arrival

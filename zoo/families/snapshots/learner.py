@@ -1,0 +1,179 @@
+"""Training: the rules in the order in which an epoch applies them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.families.base import FamilyConfig, Learner, StepResult
+from zoo.families.snapshots.config import SnapshotsConfig
+from zoo.families.snapshots.deltas import Snapshot
+from zoo.families.snapshots.draft import Draft
+from zoo.families.snapshots.economy import Economy
+from zoo.families.snapshots.ensemble import fit_mixture, fit_threshold
+from zoo.families.snapshots.extrema import Activity, Extrema, find_extrema
+from zoo.families.snapshots.gradient import missing_gradient
+from zoo.families.snapshots.growth import grow
+from zoo.families.snapshots.network import ACTIVATIONS, SnapshotNet
+from zoo.families.snapshots.report import describe
+from zoo.families.snapshots.routing import gradient_scores, length_preference, random_scores
+from zoo.families.snapshots.saving import keep, worth_saving
+from zoo.families.snapshots.schedule import End, Limits, phase_at
+from zoo.families.snapshots.trigger import Trigger
+
+
+class SnapshotsLearner(Learner):
+    """Softmax classification by a network that grows. Growth, snapshots and the end are decided once per epoch,
+    after its validation: a snapshot is what was validated, before anything grows."""
+
+    module: SnapshotNet
+    config: SnapshotsConfig
+    averageable = False
+
+    def __init__(self, module: nn.Module, config: FamilyConfig) -> None:
+        if not isinstance(module, SnapshotNet) or not isinstance(config, SnapshotsConfig):
+            raise ValueError("a network that grows is trained by one process: start it without torchrun")
+        super().__init__(module, config)
+        self.trigger = Trigger(config.trigger)
+        self.economy = Economy(config.economy)
+        self.limits = Limits(config)
+        self.end = End(config.end)
+        self.epoch = 0
+        self.judged = 0
+        """The last epoch whose end was judged."""
+        self.rotation = 0
+        self.recent: list[tuple[Tensor, Tensor]] = []
+        """The last batches, on which activity is measured."""
+
+    def training_step(self, inputs: Tensor, labels: Tensor) -> StepResult:
+        """See :class:`Learner`; keeps the batch for the judgement at the epoch's end."""
+        self.recent = [*self.recent, (inputs, labels)][-self.config.extrema.batches :]
+        result = super().training_step(inputs, labels)
+        return StepResult(result.loss, {**result.logs, "edges": self.module.edges.float()})
+
+    def on_step_end(self, step: int) -> None:
+        grads = [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
+        if self.trigger.observe(float(torch.nn.utils.get_total_norm(grads))):
+            self.economy.earn()
+
+    def on_epoch_end(self, epoch: int) -> None:
+        self.epoch = epoch
+        if self.trigger.end_epoch():
+            self.economy.earn()
+
+    def on_validation(self, step: int, accuracy: float) -> None:
+        """Judge the epochs since the last judgement, if any has ended."""
+        passed = self.epoch - self.judged
+        if not passed:
+            return
+        self.judged = self.epoch
+        activity = Activity.of(torch.cat([self._activations(inputs) for inputs, _ in self.recent]))
+        extrema = find_extrema(activity, self.module.layout, self.config.activation, self.config.extrema)
+        self.end.observe(passed, accuracy, extrema.found)
+        grew = self._grow(extrema, activity, accuracy)
+        if not grew and worth_saving(self.config, self.epoch, accuracy, self._last(), grows=False):
+            self._save(accuracy)
+        self.recent = []
+
+    @property
+    def finished(self) -> bool:
+        return self.end.reached or self.epoch >= self.config.phases[-1].until
+
+    def on_finish(self, validation: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Save the end and fit the ensemble of what was saved."""
+        net = self.module.eval()
+        batches = list(validation)
+        labels = torch.cat([targets for _, targets in batches]).cpu()
+        with torch.no_grad():
+            last = torch.cat([net.activations(inputs)[-1].argmax(-1).cpu() for inputs, _ in batches])
+            saved = self._last()
+            if saved is None or not torch.equal(saved.values, net.freeze(0, 0, 0.0).values):
+                self._save(float((last == labels).float().mean()))
+            members = range(len(net.snapshots))
+            probabilities = torch.stack(
+                [
+                    torch.cat([net.member(number, inputs).softmax(-1).cpu() for inputs, _ in batches])
+                    for number in members
+                ]
+            )
+        mixture = fit_mixture(probabilities, labels)
+        snapshots = [net.snapshots[number] for number in members]
+        phases, costs = [s.phase for s in snapshots], [net.wiring(s.edges).edges for s in snapshots]
+        threshold = fit_threshold(probabilities, labels, mixture, phases, costs, self.config.progressive_loss)
+        net.set_ensemble(mixture, threshold)
+
+    def findings(self) -> dict[str, Any]:
+        """The snapshots, the ensemble made of them and how the network grew, for the artifact."""
+        return describe(self.module)
+
+    def _activations(self, inputs: Tensor) -> Tensor:
+        """``[B, units]``, the output layer's through the activation like the others'."""
+        with torch.no_grad():
+            layers = self.module.activations(inputs)
+            return torch.cat([*layers[:-1], ACTIVATIONS[self.config.activation](layers[-1])], 1)
+
+    def _grow(self, extrema: Extrema, activity: Activity, accuracy: float) -> bool:
+        """Grow if the credits, the limits and the extrema allow it; whether anything was realised."""
+        net, quota = self.module, self.limits.quota(self.epoch)
+        if not quota or not self.economy.affords_growth or not extrema.found:
+            return False
+        draft = Draft(net.layout, *net.laid(), room=net.room)
+        phase = phase_at(self.config.phases, self.epoch + 1)
+        longer = length_preference(phase, len(self.config.phases), self.config.routing)
+        grown = grow(draft, extrema, self.config, self._scores(activity), quota, self.rotation, longer)
+        self.rotation = grown.rotation
+        if not grown.structures:
+            return False
+        self._save(accuracy)
+        net.lay(*draft.new_edges())
+        net.record_growth(self.epoch, grown.structures)
+        self.limits.charge(self.epoch, grown.structures)
+        self.economy.spend()
+        return True
+
+    def _scores(self, activity: Activity) -> Tensor:
+        if self.config.routing.choice == "random":
+            return random_scores(self.module.layout.units)
+        inputs, labels = (torch.cat(parts) for parts in zip(*self.recent, strict=True))
+        return gradient_scores(missing_gradient(self.module, inputs, labels), activity.std)
+
+    def _last(self) -> Snapshot | None:
+        store = self.module.snapshots
+        return store[len(store) - 1] if len(store) else None
+
+    def _save(self, accuracy: float) -> None:
+        store = self.module.snapshots
+        phase = phase_at(self.config.phases, self.epoch)
+        new = self.module.freeze(self.epoch, phase, accuracy)
+        store.replace(keep([*(store[number] for number in range(len(store))), new], self.config))
+
+    # --- resume ---
+
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`Learner`."""
+        return {
+            "samples": list(self.trigger.samples),
+            "norms": [self.trigger.total, self.trigger.count],
+            "credits": self.economy.credits,
+            "used": list(self.limits.used),
+            "last_growth": self.limits.last_growth,
+            "end": [self.end.best, self.end.since_gain, self.end.since_extrema],
+            "epochs": [self.epoch, self.judged],
+            "rotation": self.rotation,
+            "recent": [list(batch) for batch in self.recent],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`Learner`."""
+        self.trigger.samples = state["samples"]
+        self.trigger.total, self.trigger.count = state["norms"]
+        self.economy.credits = state["credits"]
+        self.limits.used, self.limits.last_growth = state["used"], state["last_growth"]
+        self.end.best, self.end.since_gain, self.end.since_extrema = state["end"]
+        self.epoch, self.judged = state["epochs"]
+        self.rotation = state["rotation"]
+        device = self.module.weight.device
+        self.recent = [(inputs.to(device), labels.to(device)) for inputs, labels in state["recent"]]

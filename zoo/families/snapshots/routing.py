@@ -1,0 +1,115 @@
+"""Rules 4, 9 and 11: edges from high units to low units of the layers ahead."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.families.snapshots.config import RoutingConfig
+from zoo.families.snapshots.draft import Draft
+from zoo.families.snapshots.extrema import Extrema
+
+_TIE = 1e-9
+"""What decides between targets without a gradient, far below any gradient that matters."""
+_SKEW = 16
+_PER_LAYER = 100.0
+"""How much a layer's distance weighs where lengths are preferred."""
+
+
+def length_preference(phase: int, phases: int, config: RoutingConfig) -> int:
+    """Rule 11: 1 when long edges are preferred, -1 when short ones are, else 0."""
+    if not config.scales or phases < 2:
+        return 0
+    return 1 if phase == 0 else -1 if phase == phases - 1 else 0
+
+
+def random_scores(units: int) -> Tensor:
+    """Every pair ``[source, target]`` is as welcome as any other."""
+    return torch.rand(units, units)
+
+
+def gradient_scores(gradient: Tensor, spread: Tensor) -> Tensor:
+    """Pairs ``[source, target]`` by the size of the loss's gradient by their missing edge.
+
+    A dormant unit has none yet: those are filled one after the other up to the load limit, from sources that vary
+    (``spread [units]``, the standard deviation of their activation), so that what is recruited has several inputs.
+    """
+    units = len(spread)
+    turn = torch.rand(units) ** _SKEW  # few stand out, so that one is filled before the next
+    return gradient.abs() + _TIE * turn * spread[:, None] * torch.rand(units, units)
+
+
+class Router:
+    """Routes one growth event's edges."""
+
+    def __init__(self, draft: Draft, extrema: Extrema, config: RoutingConfig, scores: Tensor, longer: int = 0) -> None:
+        """``scores [source, target]`` say which edges are wanted first; ``longer`` is a :func:`length_preference`."""
+        self.draft = draft
+        self.extrema = extrema
+        self.config = config
+        self.scores = scores
+        self.longer = longer
+
+    def route(self, layer: int, used: set[int]) -> int | None:
+        """Lay the edges of one high unit of ``layer`` that is not in ``used``; the unit, None when none could be."""
+        sources, targets = self._sources(layer, used), self._targets(layer)
+        if not len(sources) or not len(targets):
+            return None
+        low, high = self.config.fan_out
+        count = min(int(torch.randint(low, high + 1, ())), len(targets))
+        best, choice = self._wanted(layer, sources, targets).topk(count, dim=1)
+        row = int(best.sum(1).argmax())
+        chosen = targets[choice[row][best[row] > 0]].tolist()
+        source = int(sources[row])
+        laid = [self._lay(source, target) for target in chosen]
+        return source if any(laid) else None
+
+    def _sources(self, layer: int, used: set[int]) -> Tensor:
+        units = self.draft.layout.layer(layer)
+        sources = (self.extrema.high[units].nonzero().flatten() + units.start).tolist()
+        return torch.tensor([unit for unit in sources if unit not in used], dtype=torch.int64)
+
+    def _targets(self, layer: int) -> Tensor:
+        """Low units up to ``reach`` layers ahead that may take another edge (rule 9)."""
+        layout = self.draft.layout
+        ahead = slice(layout.starts[layer + 1], layout.starts[min(layer + self.config.reach, layout.output) + 1])
+        limit = torch.full((layout.units,), self.config.incoming)
+        limit[layout.layer(layout.output)] = self.config.incoming_classes or self.config.incoming
+        takes_more = self.extrema.low & (self.draft.incoming < limit)
+        return takes_more[ahead].nonzero().flatten() + ahead.start
+
+    def _wanted(self, layer: int, sources: Tensor, targets: Tensor) -> Tensor:
+        """How much each pair is wanted ``[sources, targets]``: 0 for edges that are there, else positive."""
+        distance = self.draft.layout.layer_of[targets] - layer
+        wanted = self.scores[sources][:, targets].clamp(min=1e-20) * _PER_LAYER ** (self.longer * distance.float())
+        return wanted.masked_fill(self.draft.connected[sources][:, targets], 0)
+
+    def _lay(self, source: int, target: int) -> bool:
+        """One edge, by chance one back, and what it takes to make them part of a path."""
+        if not self.draft.add(source, target, self._weight()):
+            return False
+        self.draft.incoming[target] += 1
+        if float(torch.rand(())) < self.config.reciprocal:
+            self.draft.add(target, source, self._weight())
+        if self.config.complete:
+            self._complete(source, target)
+        return True
+
+    def _complete(self, source: int, target: int) -> None:
+        """Join a target without an edge ahead to a unit that a class hears, a source without input to a high one."""
+        layout = self.draft.layout
+        ahead = layout.starts[int(layout.layer_of[target]) + 1]
+        if ahead < layout.units and not self.draft.connected[target, ahead:].any():
+            self._lay_best(torch.tensor([target]), self.draft.heard()[ahead:].nonzero().flatten() + ahead)
+        behind = layout.starts[int(layout.layer_of[source])]
+        if behind > 0 and not self.draft.connected[:behind, source].any():
+            self._lay_best(self.extrema.high[: layout.inputs].nonzero().flatten(), torch.tensor([source]))
+
+    def _lay_best(self, sources: Tensor, targets: Tensor) -> None:
+        """The edge with the best score between any of the sources and targets."""
+        if len(sources) and len(targets):
+            best = int(self.scores[sources][:, targets].argmax())
+            self.draft.add(int(sources[best // len(targets)]), int(targets[best % len(targets)]), self._weight())
+
+    def _weight(self) -> float:
+        return self.config.scale * float(torch.randn(()))

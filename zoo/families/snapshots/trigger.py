@@ -1,0 +1,45 @@
+"""Rule 2: growth is triggered by spikes of the variance of the gradient's norm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from zoo.families.snapshots.config import TriggerConfig
+
+
+@dataclass
+class Trigger:
+    """Collects gradient norms into samples and compares the last ``window`` of them with those before."""
+
+    config: TriggerConfig
+    samples: list[float] = field(default_factory=list)
+    """The last two windows, the newest sample last."""
+    total: float = 0.0
+    count: int = 0
+    """Norms that the next sample will be the mean of: their sum and number."""
+
+    def observe(self, norm: float) -> bool:
+        """Take the norm of one step's gradient; whether it completed a sample and that is a spike."""
+        self.total += norm
+        self.count += 1
+        return self.count == self.config.every and self._sample()
+
+    def end_epoch(self) -> bool:
+        """Complete the epoch's sample where samples are epochs; whether it is a spike."""
+        return self.config.every == "epoch" and self.count > 0 and self._sample()
+
+    def _sample(self) -> bool:
+        self.samples.append(self.total / self.count)
+        self.total, self.count = 0.0, 0
+        window = self.config.window
+        del self.samples[: -2 * window]
+        if len(self.samples) < 2 * window:
+            return False
+        before, after = variance(self.samples[:window]), variance(self.samples[window:])
+        return abs(after - before) > self.config.change * before
+
+
+def variance(values: list[float]) -> float:
+    """Population variance."""
+    mean = sum(values) / len(values)
+    return sum((value - mean) ** 2 for value in values) / len(values)
