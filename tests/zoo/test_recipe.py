@@ -15,6 +15,7 @@ from zoo.recipe import RecipeError, load_recipe, recipe_names
 TASKS = {
     "digits": Task((1, 8, 8), 10),
     "mnist": Task((1, 28, 28), 10),
+    "iris": Task((4,), 3),
     "image_folder": Task((3, 256, 256), 1000),
 }
 
@@ -240,7 +241,7 @@ def test_a_missing_section_is_named(section: str) -> None:
         ("train.epochs=null", "train.epochs: epochs or steps is missing"),
         ("train.precision=int8", "train.precision: found \"int8\", should be 'fp32', 'bf16' or 'fp16'"),
         ("train.ema=1", "train.ema: found 1, should be less than 1"),
-        ("data.name=cifar", 'data.name: found "cifar", allowed: digits, mnist, image_folder'),
+        ("data.name=cifar", 'data.name: found "cifar", allowed: digits, mnist, iris, image_folder'),
         ("data.image_size=8", "data.image_size: unknown key; allowed keys: "),
         ("data.validation=0", "data.validation: validation should be above 0"),
         ("data.augment.shift=1.5", "data.augment.shift: found 1.5, should be a valid integer"),
