@@ -16,8 +16,8 @@ from zoo.families.nca_learner import NcaLearner
 from zoo.families.nca_module import MetaNca
 from zoo.splits import derive_seed, hold_out
 
-SPLITS = 30
-_STEPS, _LR = 300, 1e-2
+SPLITS = 10
+_POPULATION, _STEPS, _LR = 4, 200, 1e-2
 
 
 def measure_splits(context: ProbeContext, splits: int = SPLITS, steps: int = _STEPS) -> Findings:
@@ -51,7 +51,9 @@ def measure_splits(context: ProbeContext, splits: int = SPLITS, steps: int = _ST
 def _train(context: ProbeContext, inputs: Tensor, labels: Tensor, seed: int, steps: int) -> MetaNca:
     """A rule of the same config, trained on these samples only, and a network that it grew."""
     config: NcaConfig = context.config
-    meta = config.meta.model_copy(update={"segments": 1, "damage": 0.0, "grow_steps": steps // 4})
+    meta = config.meta.model_copy(
+        update={"population": _POPULATION, "segments": 1, "damage": 0.0, "grow_steps": steps // 4}
+    )
     config = config.model_copy(update={"meta": meta, "seed": seed})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(context.seed, seed, 1))
