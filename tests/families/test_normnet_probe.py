@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ from zoo.families.normnet_claims import (
     Budget,
     Pupil,
     Samples,
-    choose_rate,
+    choose_settings,
     measure_sequel,
     near_zero,
     pruning_curve,
@@ -31,16 +31,9 @@ from zoo.families.normnet_probe import Measured, Row, probe, prunable, verdict
 from zoo.schema import DigitsConfig
 
 BUDGET = Budget(
-    seeds=(0, 1),
-    samples=1000,
-    held=200,
-    batch=32,
-    steps=40,
-    task_steps=30,
-    check_every=10,
-    rate_steps=20,
-    rates=(3e-3, 3e-2),
-)
+    seeds=(0, 1), samples=1000, held=200, batch=32, steps=40, task_steps=20, check_every=10,
+    trial_steps=10, trial_seeds=1, rates=(3e-3, 3e-2), factors=(1.0,),
+)  # fmt: skip
 CONFIG = NormnetConfig(hidden=(32,), hidden_scale=3)
 
 
@@ -130,7 +123,7 @@ def test_what_is_prunable_costs_at_most_a_point_all_the_way(curve: list[float]) 
 def test_ahead_or_behind_is_said_where_the_seeds_do_not_overlap(theirs: list[float], higher: bool, said: str) -> None:
     numbers = {0.0: [0.7, 0.9], 1.0: theirs}
     row = Row("1", "", lambda measured: numbers[measured.rate], higher, str)
-    assert verdict(row, {"norm": Measured(0.0), "control": Measured(1.0)}) == f"{said} control"
+    assert verdict(row, {"norm": Measured(0.0, 1.0), "control": Measured(1.0, 1.0)}) == f"{said} control"
 
 
 def test_a_is_forgotten_over_b_and_learned_again(context: ProbeContext) -> None:
@@ -156,13 +149,14 @@ def test_permuted_tasks_hold_the_same_values_in_one_other_order() -> None:
     assert torch.equal(other.inputs.flatten(1), samples.inputs.flatten(1)[:, order])
 
 
-def test_a_rate_is_chosen_on_validation(context: ProbeContext) -> None:
-    parts = take_parts(context.data, BUDGET)
-    budget: Any = Budget(**{**BUDGET.__dict__, "rates": (1e-9, 3e-2)})
-    assert choose_rate(CONFIG, parts, budget) == 3e-2
+def test_rate_and_scale_are_chosen_on_validation(context: ProbeContext) -> None:
+    budget = replace(BUDGET, trial_steps=20, rates=(1e-9, 3e-2), factors=(1e-6, 1.0))
+    chosen, rate = choose_settings(CONFIG, take_parts(context.data, budget), budget)
+    assert rate == 3e-2
+    assert chosen == CONFIG
 
 
 def test_figures_can_be_drawn_for_one_seed(context: ProbeContext, tmp_path: Path) -> None:
-    one = Budget(**{**BUDGET.__dict__, "seeds": (0,), "steps": 5, "task_steps": 10, "rates": (1e-2,)})
+    one = replace(BUDGET, seeds=(0,), steps=5, task_steps=10, rates=(1e-2,))
     alone = ProbeContext(context.module, CONFIG, context.task, context.data, 0, [], tmp_path)
     assert "±" not in probe(alone, one).text

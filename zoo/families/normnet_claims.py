@@ -32,16 +32,22 @@ class Budget:
 
     seeds: tuple[int, ...] = (0, 1, 2)
     samples: int = 8000
+    watched: int = 1000
+    """Samples at most of validation."""
     held: int = 2000
-    """Samples at most of validation and test each."""
+    """Samples at most of test."""
     batch: int = 128
-    steps: int = 500
+    steps: int = 400
     """Of the training that is pruned, and per task of the one with several."""
     task_steps: int = 200
     """Of each of A, B and A again."""
     check_every: int = 5
-    rate_steps: int = 150
-    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+    trial_steps: int = 150
+    trial_seeds: int = 2
+    """How many of the seeds the settings are tried with."""
+    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
+    factors: tuple[float, ...] = (1.0, 0.5, 0.25)
+    """Of the config's hidden scale: what suits a long training may be saturated at the start of a short one."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,10 @@ class Parts:
 def take_parts(data: Data, budget: Budget) -> Parts:
     """A random subset of each part, without augmentation."""
     return Parts(
-        _take(data.train, budget.samples), _take(data.validation, budget.held), _take(data.test, budget.held), data.task
+        _take(data.train, budget.samples),
+        _take(data.validation, budget.watched),
+        _take(data.test, budget.held),
+        data.task,
     )
 
 
@@ -140,14 +149,20 @@ class Pupil:
         return float((logits.argmax(-1) == samples.labels).float().mean())
 
 
-def choose_rate(config: NormnetConfig, parts: Parts, budget: Budget) -> float:
-    """The rate with the best validation accuracy after a short training of seed 0."""
-    accuracies = {}
-    for rate in budget.rates:
-        pupil = Pupil(config, parts.task, rate, budget.seeds[0])
-        pupil.train([parts.train], budget.rate_steps, budget.batch)
-        accuracies[rate] = pupil.accuracy(parts.validation)
-    return max(accuracies, key=lambda rate: accuracies[rate])
+def choose_settings(config: NormnetConfig, parts: Parts, budget: Budget) -> tuple[NormnetConfig, float]:
+    """The config with the hidden scale, and the rate, that did best on validation after short trainings."""
+    results: list[tuple[float, NormnetConfig, float]] = []
+    for factor in budget.factors if config.hidden else (1.0,):
+        tried = config.model_copy(update={"hidden_scale": factor * config.hidden_scale})
+        for rate in budget.rates:
+            accuracies = []
+            for seed in budget.seeds[: budget.trial_seeds]:
+                pupil = Pupil(tried, parts.task, rate, seed)
+                pupil.train([parts.train], budget.trial_steps, budget.batch)
+                accuracies.append(pupil.accuracy(parts.validation))
+            results.append((sum(accuracies) / len(accuracies), tried, rate))
+    _, chosen, rate = max(results, key=lambda result: result[0])
+    return chosen, rate
 
 
 # --- claim 1: pruning ---

@@ -18,7 +18,7 @@ from zoo.families.normnet_claims import (
     Budget,
     Pruning,
     Sequel,
-    choose_rate,
+    choose_settings,
     measure_pruning,
     measure_sequel,
     measure_tasks,
@@ -41,6 +41,7 @@ class Measured:
     """One network's results, one item per seed."""
 
     rate: float
+    hidden_scale: float
     pruning: list[Pruning] = field(default_factory=list)
     sequel: list[Sequel] = field(default_factory=list)
     tasks: list[list[float]] = field(default_factory=list)
@@ -62,8 +63,9 @@ def probe(context: ProbeContext, budget: Budget | None = None) -> Findings:
     budget = budget or Budget()
     parts = take_parts(context.data, budget)
     results: dict[str, Measured] = {}
-    for name, config in twins(context.config).items():
-        result = results[name] = Measured(choose_rate(config, parts, budget))
+    for name, twin in twins(context.config).items():
+        config, rate = choose_settings(twin, parts, budget)
+        result = results[name] = Measured(rate, config.hidden_scale)
         for seed in budget.seeds:
             result.pruning.append(measure_pruning(config, parts, result.rate, seed, budget))
             result.sequel.append(measure_sequel(config, parts, result.rate, seed, budget))
@@ -135,6 +137,7 @@ def _metrics(results: dict[str, Measured], rows: list[Row], shipped: list[float]
     measured = {
         name: {
             "rate": result.rate,
+            "hidden_scale": result.hidden_scale,
             **{f"{row.claim}: {row.what}": round(mean(row.values(result)), 4) for row in rows},
             "pruning_curve": [
                 round(mean(column), 4) for column in zip(*(p.curve for p in result.pruning), strict=True)
@@ -165,10 +168,12 @@ _INTRODUCTION = """The four claims, each beside the same network with W for tan 
 connections drop out by gradient descent, 2 layers without biases transfer, 3 an earlier minimum is found again,
 4 one set of parameters serves several tasks.
 
-{seeds} seeds; {samples:,} training and up to {held:,} test samples, batches of {batch}, Adam with the rate that
-did best on validation ({rates}). {steps} steps, and for claims 2 and 3 {task_steps} each for A (the first half
-of the classes), B (the other) and A again; a task counts as reached at {threshold:.0%} on validation. These are
-small trainings: compare columns, not the numbers with the model's own accuracy.
+{seeds} seeds; {samples:,} training and up to {held:,} test samples, batches of {batch}, Adam; rate and hidden
+scale of each are those of {trials} that did best on validation in {trial_steps} steps, the mean of {trial_seeds}
+seeds ({chosen}).
+{steps} steps, and for claims 2 and 3 {task_steps} each at a constant rate for A (the first half of the classes),
+B (the other) and A again; a task counts as reached at {threshold:.0%} on validation. These are small trainings:
+compare columns, not the numbers with the model's own accuracy.
 """
 _REMARKS = """
 Mean and standard deviation over the seeds; "ahead" or "behind" is said only where the seeds' ranges do not
@@ -180,7 +185,7 @@ same samples: {whole:.1%}).
 
 
 def _text(results: dict[str, Measured], rows: list[Row], shipped: list[float], budget: Budget) -> str:
-    rates = ", ".join(f"{name} {result.rate:g}" for name, result in results.items())
+    chosen = ", ".join(f"{name} {result.rate:g} and {result.hidden_scale:g}" for name, result in results.items())
     unreached = ", ".join(f"{name} {_unreached(result)} times" for name, result in results.items())
     table = [
         f"| claim | measured | {' | '.join(results)} | norm is |",
@@ -190,8 +195,8 @@ def _text(results: dict[str, Measured], rows: list[Row], shipped: list[float], b
         cells = [_cell(row.values(result), row.show) for result in results.values()]
         table.append(f"| {row.claim} | {row.what} | {' | '.join(cells)} | {verdict(row, results)} |")
     introduction = _INTRODUCTION.format(
-        seeds=len(budget.seeds), samples=budget.samples, held=budget.held, batch=budget.batch, rates=rates,
-        steps=budget.steps, task_steps=budget.task_steps, threshold=THRESHOLD,
+        **budget.__dict__ | {"seeds": len(budget.seeds)},
+        trials=f"{len(budget.rates)} rates and {len(budget.factors)} scales", chosen=chosen, threshold=THRESHOLD,
     )  # fmt: skip
     half, most = (shipped[FRACTIONS.index(fraction)] for fraction in (0.5, 0.9))
     remarks = _REMARKS.format(
@@ -261,5 +266,5 @@ def _draw_tasks(results: dict[str, Measured], path: Path) -> None:
         spread = [[mean(g) - min(g) for g in groups], [max(g) - mean(g) for g in groups]]
         axis.bar(places, [mean(g) for g in groups], width, yerr=spread, color=_COLOURS[name], label=name, capsize=2)
     axis.set_xticks(range(4), ["first task alone", "first of three", "second", "third"])
-    axis.legend(loc="lower left", framealpha=0.9)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(results), frameon=False)
     save_png(figure, path)
