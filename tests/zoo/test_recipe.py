@@ -52,7 +52,8 @@ def test_every_recipe_of_the_house_is_listed() -> None:
 def test_every_shipped_recipe_builds_its_module(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
-    with torch.device("meta"):
+    # Without memory, for the largest take gigabytes; but a growing network lays its first edges while it is built.
+    with torch.device("cpu" if recipe.model.family == "snapshots" else "meta"):
         module = get_family(recipe.model.family).build(recipe.model, TASKS[recipe.data.name])
     assert sum(parameter.numel() for parameter in module.parameters()) > 0
 

@@ -129,7 +129,8 @@ def test_the_test_part_is_used_once_and_at_the_end(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(zoo.train, "evaluate", spy)
     fit(tmp_path)
-    assert seen == [40, 40, 40, 360]
+    # Three rounds, and once more after the learner's last choices; then the test part.
+    assert seen == [40, 40, 40, 40, 360]
 
 
 def test_the_test_part_is_read_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
