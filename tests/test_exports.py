@@ -27,6 +27,10 @@ FLOORS = {
     "gridnet-digits": 0.96,
     "gridnet-mnist": 0.985,
     "gridnet-mnist-gated": 0.975,
+    "normnet-digits": 0.96,
+    "normnet-mnist": 0.98,
+    "normnet-mnist-conv": 0.98,
+    "normnet-mnist-literal": 0.7,
 }
 
 
