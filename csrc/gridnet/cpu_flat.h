@@ -8,6 +8,7 @@
 
 #include "../workspace.h"
 #include "cpu_evolve.h"
+#include "cpu_planes.h"
 
 namespace zoo::ZOO_ISA {
 
@@ -74,13 +75,6 @@ struct FlatParameters {
     }
   }
 };
-
-// The first `count` lanes of v, all of them when there are more.
-template <class T>
-ZOO_INLINE void store_part(T* p, Vec<T> v, int64_t count) {
-  if (count >= kLanes<T>) store_unaligned(p, v);
-  else std::memcpy(p, &v, count * sizeof(T));
-}
 
 // Samples' planes [begin, end) -> the grid, zeros outside of the samples.
 template <class T>
