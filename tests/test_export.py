@@ -18,37 +18,24 @@ import zoo.atomic
 import zoo.export
 from sdk import InputSpec
 from sdk.artifact import read_artifact
+from tests.support.artifacts import SPEC, artifact_arguments
 from zoo.export import ExportError, check_writable, gather_provenance, write_artifact
-from zoo.families import get_family
-from zoo.families.base import Task
 from zoo.families.gridnet import GridnetConfig, PatchConfig
 
-SPEC = InputSpec("image", (1, 4, 4), (0.5,), (0.25,))
 RECIPE = "model:\n  family: gridnet\nseed: 0"
 SMALL: dict[str, Any] = {"grid": (4, 4, 4), "block": 2, "outer_steps": 3}
 
 
 def arguments(spec: InputSpec = SPEC, **model: Any) -> dict[str, Any]:
     """What write_artifact takes, for a small untrained gridnet."""
-    config = GridnetConfig(**{**SMALL, **model})
-    torch.manual_seed(0)
-    return {
-        "name": "tiny",
-        "module": get_family("gridnet").build(config, Task(spec.shape, 3)),
-        "model_config": config,
-        "input_spec": spec,
-        "labels": ["a", "b", "c"],
-        "metrics": {
-            "test_accuracy": 0.25,
-            "test_correct": 25,
-            "test_total": 100,
-            "test_interval_95": [0.175, 0.343],
-            "seeds": 1,
-        },
-        "provenance": gather_provenance(RECIPE, seed=0, steps=7, wall_seconds=1.234, data={"name": "none"}),
-        "recipe_yaml": RECIPE,
-        "licence": "MIT",
+    metrics = {
+        "test_accuracy": 0.25,
+        "test_correct": 25,
+        "test_total": 100,
+        "test_interval_95": [0.175, 0.343],
+        "seeds": 1,
     }
+    return artifact_arguments(GridnetConfig(**{**SMALL, **model}), RECIPE, input_spec=spec, metrics=metrics)
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
