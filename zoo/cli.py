@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,14 @@ USER_ERRORS = (ValueError, OSError, ImportError)
 class _Commands(click.Group):
     """Turns errors into one line on stderr and an exit code; ``--debug`` lets the traceback through."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _usage_on_one_line():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _usage_on_one_line():
+                return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except Exception as error:
@@ -38,6 +45,17 @@ class _Commands(click.Group):
             if isinstance(error, (*USER_ERRORS, TrainingError)):
                 _fail(str(error), 1)
             _fail(f"unexpected {type(error).__name__}: {error} (a bug: zoo --debug shows where)", 70)
+
+
+@contextmanager
+def _usage_on_one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "zoo"
+        _fail(f"{error.format_message().rstrip('.')}; see {command} --help", error.exit_code)
 
 
 def _fail(message: str, code: int) -> None:
@@ -75,7 +93,7 @@ def list_command(family: str | None, as_json: bool) -> None:
 @click.argument("name")
 @AS_JSON
 def info(name: str, as_json: bool) -> None:
-    """Show a recipe and, where there is one, the trained model of that NAME (or folder)."""
+    """Show the recipe and the trained model of that NAME, a recipe file or an artifact's folder."""
     from zoo.overview import describe
 
     facts = describe(name)

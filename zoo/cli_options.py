@@ -11,7 +11,7 @@ import click
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 DATA_DIR = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder that holds the data sets (default: $ZOO_DATA, else the user's cache).",
 )
 OVERRIDES = click.option(

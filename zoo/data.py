@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def _read_mnist(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
     """Images uint8 ``[N, 1, 28, 28]`` and labels ``[N]``: 60,000 for training or 10,000 for the test."""
     raw = folder / "MNIST" / "raw"
     if not all((raw / Path(url).stem).is_file() for url, _ in MNIST.resources):
-        _download_mnist(folder)
+        _download_mnist(folder, raw)
     try:
         mnist = MNIST(folder, train=train)
         images, labels = mnist.data[:, None], mnist.targets.long()
@@ -123,10 +124,14 @@ def _read_mnist(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def _download_mnist(folder: Path) -> None:
+def _download_mnist(folder: Path, raw: Path) -> None:
+    missing = [path for path in (raw, *raw.parents) if not path.exists()]
     try:
         MNIST(folder, download=True)
     except (OSError, RuntimeError) as error:
+        for path in missing:
+            with suppress(OSError):  # it was not made, or holds the files that did come
+                path.rmdir()
         reason = str(error).strip().splitlines()[-1]
         raise DataError(
             f"MNIST is not in {folder} and cannot be downloaded ({reason}); put its four files into "

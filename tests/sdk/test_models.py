@@ -212,6 +212,11 @@ def test_a_device_that_is_not_there_is_refused(artifact: Path, device: str) -> N
     assert sdk.load(artifact, device="cpu").predict(images(1)[0])
 
 
+def test_a_device_that_there_is_not_is_refused_with_those_that_there_are(artifact: Path) -> None:
+    with pytest.raises(LoadError, match=r"device 'tpu' cannot be used here: allowed are cpu, cuda, cuda:N and mps$"):
+        sdk.load(artifact, backend="torch", device="tpu")
+
+
 # Weights that do not fit
 
 
