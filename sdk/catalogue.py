@@ -161,7 +161,7 @@ def _resolve_name(name: str, reference: HubReference | None) -> Path | HubRefere
     found = local or reference
     if found is None:
         names = ", ".join(bundled_models()) or "none"
-        seen = f" (the folder {name} here has no {CONFIG_FILE})" if folder.is_dir() else ""
+        seen = f" (the folder {folder} here has no {CONFIG_FILE})" if folder.is_dir() else ""
         raise LoadError(
             f"no model named {name!r}{seen}; bundled models: {names}. Train one with `zoo train {name}`, "
             f"give the path of a model's folder, or 'user/name' for a model on the Hub"

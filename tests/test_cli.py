@@ -189,7 +189,7 @@ def test_a_wrong_option_is_a_usage_error() -> None:
     assert "No such option" in fails(2, "train", "gridnet-digits", "--epochs", "3")
     assert "see zoo train --help" in fails(2, "train", "gridnet-digits", "--seeds", "0")
     assert "'--seeds': 0 is not in the range" in fails(2, "train", "gridnet-digits", "--seeds", "0")
-    assert "Missing argument 'INPUT...'; see zoo predict --help" in fails(2, "predict", "gridnet-digits")
+    assert "Missing argument 'INPUT...' (see zoo predict --help)" in fails(2, "predict", "gridnet-digits")
     assert "No such command 'trian'" in fails(2, "trian")
     assert "No such option" in fails(2, "--loud")
     assert "'a,b' should be positive whole numbers" in fails(2, "bench", "predict", "gridnet-digits", "--batch", "a,b")

@@ -55,7 +55,7 @@ def _usage_on_one_line() -> Iterator[None]:
         raise
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "zoo"
-        _fail(f"{error.format_message().rstrip('.')}; see {command} --help", error.exit_code)
+        _fail(f"{error.format_message().rstrip('.')} (see {command} --help)", error.exit_code)
 
 
 def _fail(message: str, code: int) -> None:
