@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -228,8 +229,18 @@ def test_an_unexpected_error_is_called_a_bug_and_debug_shows_it(monkeypatch: pyt
         CliRunner().invoke(cli, ["--debug", "list"], catch_exceptions=False)
 
 
+def test_a_reader_that_has_seen_enough_gets_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(family: str | None) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")  # as from `zoo list | head -1`
+
+    monkeypatch.setattr("zoo.overview.list_rows", closed)
+    result = run("list")
+    assert (result.exit_code, result.stderr) == (1, "")
+
+
 def test_doctor_reports_kernels_data_and_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)  # as a download that failed leaves it
     result = run("doctor", "--offline")
     assert result.exit_code == 0, result.output
     for word in ("kernels: compiled, running", "CUDA kernels", "threads", f"{tmp_path}, without MNIST"):

@@ -33,7 +33,7 @@ class _Commands(click.Group):
         try:
             with _usage_on_one_line():
                 return super().invoke(ctx)
-        except (click.exceptions.Exit, click.ClickException, click.Abort):
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):  # click ends quietly
             raise
         except Exception as error:
             if ctx.params.get("debug"):

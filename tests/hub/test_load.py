@@ -22,7 +22,6 @@ from tests.support.hub_worker import ROOT, HubClient, logits_of
 from zoo.export import seal
 
 REPO = "alice/tiny"
-COMMIT = "[0-9a-f]{40}"
 
 
 @pytest.fixture
