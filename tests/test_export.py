@@ -19,8 +19,9 @@ import zoo.export
 from sdk import InputSpec
 from sdk.artifact import read_artifact
 from tests.support.artifacts import SPEC, artifact_arguments
-from zoo.export import ExportError, check_writable, gather_provenance, write_artifact
+from zoo.export import ExportError, check_writable, write_artifact
 from zoo.families.gridnet import GridnetConfig, PatchConfig
+from zoo.provenance import gather_provenance
 
 RECIPE = "model:\n  family: gridnet\nseed: 0"
 SMALL: dict[str, Any] = {"grid": (4, 4, 4), "block": 2, "outer_steps": 3}

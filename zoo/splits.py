@@ -151,7 +151,7 @@ def hold_out(labels: Tensor, part: float, seed: int) -> tuple[Tensor, Tensor]:
 
     Raises DataError when either part would be too small to hold every class, or a class has one sample only.
     """
-    total, classes = len(labels), len(labels.unique())
+    total, classes = len(labels), len(set(labels.tolist()))
     count = part if isinstance(part, int) else math.ceil(part * total)
     if not classes <= count <= total - classes:
         raise DataError(

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from sdk import InputSpec
-from zoo.export import gather_provenance, write_artifact
+from zoo.export import write_artifact
 from zoo.families import get_family
 from zoo.families.base import FamilyConfig, Task
 from zoo.families.gridnet import GridnetConfig
+from zoo.provenance import gather_provenance
 
 SPEC = InputSpec("image", (1, 4, 4), (0.5,), (0.25,))
 LABELS = ["zero", "one", "two"]

@@ -14,9 +14,9 @@ from sdk.catalogue import bundled_models
 from tests.support.artifacts import write_tiny
 from zoo.card import NOTES_BEGIN, NOTES_END, card_text, read_notes
 from zoo.cli import cli
-from zoo.export import gather_provenance
 from zoo.families import get_family
 from zoo.families.gridnet import GridnetConfig
+from zoo.provenance import gather_provenance
 from zoo.recipe import load_recipe
 
 SPEC = InputSpec("image", (1, 8, 8), (0.5,), (0.25,))
