@@ -44,8 +44,3 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(_made: Path, tmp_path: Path) -> Path:
     """The folder of a small untrained model with weights, ONNX and card, to be changed at will."""
     return Path(shutil.copytree(_made, tmp_path / "tiny"))
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """The contents of a folder's files by path."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

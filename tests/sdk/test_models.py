@@ -18,13 +18,10 @@ from safetensors.numpy import load, save
 
 import sdk
 from sdk import ArtifactError, InputError, LoadError, catalogue
+from tests.support.artifacts import images
 
 Reseal = Callable[[Path, str, bytes], None]
 WEIGHTS = "model.safetensors"
-
-
-def images(count: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, 4, 4), dtype=np.uint8)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from sdk import InputSpec
@@ -40,3 +41,13 @@ def artifact_arguments(config: FamilyConfig = TINY, recipe: str = "seed: 0\n", *
 def write_tiny(folder: Path, *given: Any, **changes: Any) -> Path:
     """Write a small network, named like its folder; the rest is what ``artifact_arguments`` takes."""
     return write_artifact(folder, **artifact_arguments(*given, **{"name": folder.name, **changes}))
+
+
+def images(count: int) -> np.ndarray:
+    """Random bytes ``[count, 4, 4]``, which the small network takes."""
+    return np.random.default_rng(0).integers(0, 256, (count, 4, 4), dtype=np.uint8)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """The contents of every file below a folder by path, hidden ones too."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
