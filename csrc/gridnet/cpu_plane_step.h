@@ -98,10 +98,9 @@ struct PlaneScratch {
   template <class F>
   void each_segment(int64_t samples, int64_t z, F f) const {
     for_samples<T>(samples, [&]<int S>(int64_t sample) {
-      for (int64_t at = 0; at < line.size(); at += kSegment<T>) {
-        const int64_t end = at + kSegment<T> < line.size() ? at + kSegment<T> : line.size();
-        sum_segment<S>(sample, z, at, end);
-        const int64_t count = end < line.n * line.k ? end - at : line.n * line.k - at;
+      for (int64_t at = 0; at < x.cells(); at += kSegment<T>) {
+        const int64_t count = x.cells() - at < kSegment<T> ? x.cells() - at : kSegment<T>;
+        sum_segment<S>(sample, z, at, at + count);
         for (int s = 0; s < S; ++s) f(sample + s, at, count, sums + s * kSegment<T>, sums + kSums + s * kSegment<T>);
       }
     });
@@ -196,9 +195,8 @@ void plane_backward_x(const PlaneScratch<T>& own, const T* direct, int64_t sampl
   const gridnet::Shape shape = own.shape;
   const int64_t cells = shape.cells(), plane = shape.n * shape.k, line = own.line.size();
   for_samples<T>(samples, [&]<int S>(int64_t first) {
-    for (int64_t p = 0; p < line; p += kChunk<T>) {
+    for (int64_t p = 0; p < plane; p += kChunk<T>) {
       const int64_t cell = first * cells + z * plane + p, count = plane - p;
-      if (count <= 0) break;
       Vec<T> acc[S][kVectors];
       const auto each = [&](int64_t n, auto f) ZOO_INLINE_LAMBDA {
 #pragma GCC unroll 8
@@ -221,7 +219,7 @@ void plane_backward_x(const PlaneScratch<T>& own, const T* direct, int64_t sampl
   });
   constexpr int64_t kBlock = 16;  // samples whose rows fit the L1 cache
   for (int64_t first = 0; first < samples; first += kBlock)
-    for (int64_t p = 0; p < line; p += kChunk<T>)
+    for (int64_t p = 0; p < plane; p += kChunk<T>)
       for (int64_t i = 0; i < own.channels; ++i) {
         const T* const planes[3] = {own.x.plane(first, z - 1) + p, own.x.plane(first, z) + p, own.x.plane(first, z + 1) + p};
         weigh_gradient(planes, own.pre[i].plane(first, z) + p, own.x.sample_size(), own.pre[i].sample_size(), shape.k,

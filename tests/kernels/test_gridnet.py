@@ -165,6 +165,22 @@ def test_threads_share_a_small_batch(case: Case) -> None:
     compare_inference(case)
 
 
+@pytest.mark.parametrize("case", [Case((4, 5, 7), 1, batch=19), Case((4, 2, 3), 1, batch=3, gated=True)], ids=str)
+def test_a_single_step_gives_the_same_bits_for_any_number_of_threads_up_to_its_planes(case: Case) -> None:
+    tensors = case.tensors(torch.float32)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3, 4):
+            torch.set_num_threads(threads)
+            out = case.run(gridnet, tensors)
+            results.append([out, *torch.autograd.grad(out.square().sum(), tensors)])
+    finally:
+        torch.set_num_threads(before)
+    for others in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
+
+
 @pytest.mark.parametrize("case", [CASES[i] for i in (1, 4, 16, 19, 21)], ids=str)
 @pytest.mark.usefixtures("threads")
 def test_any_number_of_threads_gives_the_reference(case: Case) -> None:
