@@ -19,7 +19,7 @@ from zoo.families.snapshots import baselines, figures
 from zoo.families.snapshots.network import SnapshotNet
 from zoo.splits import Split, derive_seed, evaluation_batches, training_batches
 
-_STEPS = 5000
+_STEPS = 3000
 """Of training for each network beside it; half as many after pruning."""
 _BATCH = 256
 _THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
