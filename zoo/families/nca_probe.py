@@ -36,7 +36,7 @@ def probe(context: ProbeContext) -> Findings:
             parts.append(_unseen(context, module))
         inputs, labels = context.data.train.everything()
         animate(module.grow_one(inputs, labels, module.architecture()), context.figures / ANIMATION)
-    if module.config.meta.tasks is None:
+    if module.config.rule.senses == "none":
         parts.append(measure_splits(context))
     return Findings(
         metrics={key: value for part in parts for key, value in part.metrics.items()},
