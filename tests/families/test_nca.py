@@ -129,6 +129,20 @@ def test_training_makes_evolved_networks_better() -> None:
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
 
 
+def test_a_dead_network_teaches_the_rule_only_by_the_penalty_on_silent_units() -> None:
+    for alive in (0.0, 1.0):
+        module = build(layers=2, hidden=2, epochs=1, meta={"layers": [2], "hidden": [2], "alive": alive})
+        with torch.no_grad():  # whatever is perceived: all weights fall below zero
+            module.rule.layers[-1].bias.fill_(-5)
+            module.rule.layers[-1].weight.mul_(0.01)
+        learner = NcaLearner(module, module.config.model_copy(update={"fraction": 1.0, "epochs": 8}))
+        for result in learner.training_steps(*batch()):
+            torch.autograd.backward(result.loss)
+        gradients = [p.grad for p in module.rule.parameters() if p.grad is not None]
+        moved = any(bool(gradient.any()) for gradient in gradients)
+        assert moved == (alive > 0)
+
+
 def test_evolutions_grow_longer_during_the_first_steps_and_a_resumed_run_knows_where_it_is() -> None:
     module = build(epochs=10, meta={"grow_steps": 20})
     learner = learner_of(module)

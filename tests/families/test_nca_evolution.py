@@ -22,6 +22,7 @@ from zoo.families.nca_evolution import (
     read_logits,
     run_networks,
     sense,
+    silence,
     start_weights,
     wire,
 )
@@ -167,3 +168,12 @@ def test_a_teaching_signal_needs_targets() -> None:
     wiring, state = module.begin([(4, 3)])
     with pytest.raises(ValueError, match="needs targets"):
         sense(state.double(), wiring, Lesson(torch.rand(1, 2, 4, dtype=torch.float64)), "teaching")
+
+
+def test_silence_is_what_hidden_units_lack_to_a_tenth_and_leaves_outputs_and_padding_alone() -> None:
+    wiring = wire([(2, 2, 1), (1, 3)])
+    hidden = torch.tensor([[[0.5, -0.2, 0.0], [0.0, 0.3, 0.0]], [[-9.0, -9.0, -9.0], [-9.0, -9.0, -9.0]]])
+    outputs = torch.full((2, 2, 3), -5.0)
+    # Two hidden units: lacking 0 and 0.1 over the two examples, and 0.3 and 0. The second network has none.
+    torch.testing.assert_close(silence([hidden, outputs], wiring), torch.tensor((0.05 + 0.15) / 2))
+    assert float(silence([outputs], wire([(4, 3), (2, 3)]))) == 0

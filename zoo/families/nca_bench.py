@@ -1,9 +1,10 @@
-"""How fast evolutions are, vectorised and weight by weight."""
+"""How fast evolutions are: vectorised, weight by weight, and the rule's matrix products alone."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -14,50 +15,78 @@ from zoo.families.nca_config import MetaConfig, NcaConfig, RuleConfig
 from zoo.families.nca_evolution import draw_fires
 from zoo.families.nca_module import MetaNca
 
-_EPOCHS, _REPEATS = 10, 3
-
-
-def bench() -> list[dict[str, Any]]:
-    """Meta-epochs per second, forward and backward, of the literal loop and of the vectorised evolution."""
-    return [
-        _row("one layer, population 8", [(4, 3)] * 8),
-        _row("1 to 5 layers of up to 10 units, population 8", [(4, *[h] * n, 3) for n, h in _MIXED]),
-    ]
-
-
+_EPOCHS, _REPEATS = 10, 5
+_SMALL = RuleConfig(layer_norm=True)
+_WIDE = RuleConfig(layer_norm=True, hidden=(32, 32), positions="units")
 _MIXED = ((0, 2), (1, 2), (1, 10), (2, 5), (2, 10), (3, 5), (4, 2), (4, 10))
 
 
-def _row(what: str, architectures: Sequence[Sequence[int]]) -> dict[str, Any]:
+def bench() -> list[dict[str, Any]]:
+    """Meta-epochs per second, forward and backward, and what they are times two ends.
+
+    The literal loop is the slow end. The fast one is what the matrix products of the rule's MLP take on their own,
+    for as many weights as change, forward and backward, into buffers that are there.
+    """
+    mixed = [(4, *[h] * n, 3) for n, h in _MIXED]
+    return [
+        _row("one layer, population 8", [(4, 3)] * 8, _SMALL),
+        _row("1 to 5 layers of up to 10 units, population 8", mixed, _SMALL),
+        _row("the same with the rule of nca-iris-deep", mixed, _WIDE),
+        _row("3 layers, 64 units, population 8, the same rule", [(16, 64, 64, 10)] * 8, _WIDE, literally=False),
+    ]
+
+
+def _row(what: str, architectures: Sequence[Sequence[int]], rule: RuleConfig, literally: bool = True) -> dict[str, Any]:
     torch.manual_seed(0)
-    config = NcaConfig(epochs=_EPOCHS, rule=RuleConfig(layer_norm=True), meta=MetaConfig(layers=(1, 5)))
-    module = MetaNca(config, Task((4,), 3))
+    meta = MetaConfig(layers=(1, 5), hidden=tuple({max(units) for units in architectures}))
+    config = NcaConfig(epochs=_EPOCHS, rule=rule, meta=meta)
+    module = MetaNca(config, Task((architectures[0][0],), architectures[0][-1]))
     wiring, state = module.begin(architectures)
     fires = [draw_fires(wiring, config.fraction) for _ in range(_EPOCHS)]
 
-    def vectorised() -> torch.Tensor:
+    def vectorised() -> None:
         after = state
         for _ in fires:
             after = module.step(after, wiring)
-        return after
+        torch.autograd.backward(after[..., 0].square().sum())
 
-    def literal() -> torch.Tensor:
-        return nca_reference.evolve(module.rule, state, wiring, fires, config.rule.pooling)
+    def literal() -> None:
+        after = nca_reference.evolve(module.rule, state, wiring, fires, config.rule.pooling)
+        torch.autograd.backward(after[..., 0].square().sum())
 
-    fast, slow = _seconds(vectorised, _REPEATS), _seconds(literal, 1)
+    fast = _seconds(vectorised, _REPEATS)
+    slow = _seconds(literal, 1) if literally else None
+    products = _seconds(_products(module, int(fires[0].sum())), _REPEATS)
     return {
         "what": f"{what}, {_EPOCHS} epochs",
         "meta-epochs/s": 1 / fast,
-        "literal loop, meta-epochs/s": 1 / slow,
-        "times the literal loop": slow / fast,
+        "literal loop, meta-epochs/s": 1 / slow if slow else None,
+        "times the literal loop": slow / fast if slow else None,
+        "time over that of its matrix products": fast / products,
     }
 
 
-def _seconds(evolve: Callable[[], torch.Tensor], repeats: int) -> float:
-    """The fastest of some runs, forward and backward, after one that does not count when there are several."""
+def _products(module: MetaNca, count: int) -> Callable[[], None]:
+    """The matrix products of the rule for ``count`` weights in each of the epochs, forward and backward."""
+    widths = [module.rule.features, *(layer.out_features for layer in module.rule.linears)]
+    values, grads = ([torch.randn(count, width) for width in widths] for _ in range(2))
+    matrices = [(torch.randn(m, n), torch.empty(m, n)) for n, m in pairwise(widths)]
+
+    def run() -> None:
+        for _ in range(_EPOCHS):
+            for number, (weight, grad) in enumerate(matrices):
+                torch.mm(values[number], weight.T, out=values[number + 1])
+                torch.mm(grads[number + 1], weight, out=grads[number])
+                torch.mm(grads[number + 1].T, values[number], out=grad)
+
+    return run
+
+
+def _seconds(run: Callable[[], None], repeats: int) -> float:
+    """The fastest of some runs, after one that does not count when there are several."""
     times = []
     for _ in range(repeats + (repeats > 1)):
         started = time.perf_counter()
-        torch.autograd.backward(evolve()[..., 0].square().sum())
+        run()
         times.append(time.perf_counter() - started)
     return min(times[1:] or times)

@@ -53,6 +53,8 @@ class MetaConfig(BaseModel):
     """How often the same networks evolve on, with an optimizer step after each time."""
     damage: float = Field(default=0.0, ge=0, lt=1)
     """Up to which share of the weights is deleted between two segments, drawn for each network."""
+    alive: float = Field(default=0.0, ge=0)
+    """Weight of a penalty on hidden units of the task networks that fall silent; narrow networks die without it."""
     tasks: TasksConfig | None = None
     """Train on generated tasks; null: on the recipe's data."""
 

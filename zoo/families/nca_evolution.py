@@ -153,6 +153,17 @@ def read_logits(sums: list[Tensor], wiring: Wiring) -> Tensor:
     return logits.masked_fill(~_is_class(wiring), -torch.inf)
 
 
+def silence(sums: list[Tensor], wiring: Wiring) -> Tensor:
+    """How far hidden units are below a sum of 0.1 for the inputs, mean over the networks' hidden units; a scalar.
+
+    Source: our own. A unit that is silent for every input has no gradient; one that never is passes all on.
+    """
+    short = torch.stack([(0.1 - layer_sums).relu().mean(1) for layer_sums in sums], 1)
+    layer = torch.arange(short.shape[1], device=short.device)[None, :, None]
+    hidden = (layer < wiring.depth[:, None, None] - 1) & wiring.mask.any(2)
+    return (short * hidden).sum() / hidden.sum().clamp(min=1)
+
+
 def sense(state: Tensor, wiring: Wiring, lesson: Lesson, senses: Senses) -> Tensor:
     """What every weight perceives of the data, averaged over the examples: ``[P, L, N, M, SIGNALS[senses]]``.
 

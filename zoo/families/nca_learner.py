@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.families.base import FamilyConfig, Learner, StepResult
 from zoo.families.nca_config import NcaConfig
-from zoo.families.nca_evolution import Lesson, Wiring, read_logits, run_networks
+from zoo.families.nca_evolution import Lesson, Wiring, read_logits, run_networks, silence
 from zoo.families.nca_module import MetaNca
 from zoo.families.nca_tasks import Examples, draw_task, make_lesson, stack_inputs
 
@@ -82,8 +82,12 @@ class NcaLearner(Learner):
         for epoch in range(1, epochs + 1):
             state = self.nca.step(state, population.wiring, population.lesson)
             if epoch in judged:
-                logits = read_logits(run_networks(state[..., 0], population.queries)[1], population.wiring)
-                losses.append(F.cross_entropy(logits.flatten(0, 1), population.answers.flatten()))
+                sums = run_networks(state[..., 0], population.queries)[1]
+                logits = read_logits(sums, population.wiring)
+                loss = F.cross_entropy(logits.flatten(0, 1), population.answers.flatten())
+                if self.settings.meta.alive:
+                    loss = loss + self.settings.meta.alive * silence(sums, population.wiring)
+                losses.append(loss)
         accuracy = (logits.detach().argmax(-1) == population.answers).float().mean()
         return state, StepResult(torch.stack(losses).mean(), {"accuracy": accuracy})
 

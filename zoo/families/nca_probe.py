@@ -11,11 +11,12 @@ from torch import Tensor
 
 from zoo.families.base import Findings, ProbeContext
 from zoo.families.figures import save_png
+from zoo.families.nca_baselines import ADAM_LR, ADAM_STEPS, make_mlp, train_by_adam, usual_learners
 from zoo.families.nca_evolution import Lesson, Wiring, read_logits, run_networks
 from zoo.families.nca_figures import ANIMATION, ANIMATION_CAPTION, animate, draw_curves
 from zoo.families.nca_learner import delete_weights
 from zoo.families.nca_module import MetaNca
-from zoo.families.nca_splits import make_mlp, measure_splits
+from zoo.families.nca_splits import measure_splits
 from zoo.families.nca_tasks import Examples, make_lesson, stack_inputs
 from zoo.families.nca_unseen import measure_unseen
 
@@ -35,7 +36,7 @@ def probe(context: ProbeContext) -> Findings:
             parts.append(_unseen(context, module))
         inputs, labels = context.data.train.everything()
         animate(module.grow_one(inputs, labels, module.architecture()), context.figures / ANIMATION)
-    if module.config.meta.tasks is None and module.config.meta.layers == (1,):
+    if module.config.rule.senses == "none":
         parts.append(measure_splits(context))
     return Findings(
         metrics={key: value for part in parts for key, value in part.metrics.items()},
@@ -52,12 +53,13 @@ class Trial:
         self.module = module
         self.generator = torch.Generator().manual_seed(context.seed)
         self.wiring, self.state = module.begin([architecture] * STARTS, self.generator)
-        (shown, labels), (asked, self.answers) = context.data.train.everything(), context.data.test.everything()
+        (shown, self.labels), (asked, self.answers) = context.data.train.everything(), context.data.test.everything()
         shown, asked = ((x - module.shift) / module.scale for x in (shown, asked))
+        self.shown = stack_inputs([shown] * STARTS, self.wiring, module.config.bias)
         self.queries = stack_inputs([asked] * STARTS, self.wiring, module.config.bias)
         self.lesson: Lesson | None = None
         if module.config.rule.senses != "none":
-            self.lesson = make_lesson([Examples(shown, labels)] * STARTS, self.wiring, module.config.bias)
+            self.lesson = make_lesson([Examples(shown, self.labels)] * STARTS, self.wiring, module.config.bias)
 
     def evolve(self, epochs: int) -> list[float]:
         """Mean accuracy after each epoch."""
@@ -82,33 +84,51 @@ class Trial:
         missing = wiring.mask.shape[2] - self.queries.shape[2]
         self.queries = torch.nn.functional.pad(self.queries, (0, missing))
 
-    def accuracies(self) -> Tensor:
-        """``[STARTS]``."""
-        logits = read_logits(run_networks(self.state[..., 0], self.queries)[1], self.wiring)
+    def accuracies(self, weights: Tensor | None = None) -> Tensor:
+        """``[STARTS]``, of the networks as they are or with other weights ``[STARTS, L, N, M]``."""
+        weights = self.state[..., 0] if weights is None else weights
+        logits = read_logits(run_networks(weights, self.queries)[1], self.wiring)
         return (logits.argmax(-1) == self.answers).float().mean(1)
+
+    def accuracies_by_adam(self) -> Tensor:
+        """``[STARTS]``: of the networks as they are, trained by backpropagation instead."""
+        return self.accuracies(train_by_adam(self.state[..., 0], self.wiring, self.shown, self.labels))
 
 
 def _depths(context: ProbeContext, module: MetaNca) -> Findings:
-    """Each architecture of the training, from thirty starts."""
-    meta = module.config.meta
+    """Each architecture of the training, from thirty starts, by the rule and by Adam; and what usual learners reach."""
+    meta, epochs = module.config.meta, module.config.epochs
     rows: list[dict[str, Any]] = []
     for layers in sorted({*meta.layers, module.config.layers}):
         for hidden in sorted({*meta.hidden, module.config.hidden}) if layers > 1 else (module.config.hidden,):
             trial = Trial(context, module, module.architecture(layers, hidden))
-            trial.evolve(module.config.epochs)
-            found = trial.accuracies()
-            mean, std = float(found.mean()), float(found.std())
-            rows.append({"layers": layers, "hidden": hidden if layers > 1 else None, "mean": mean, "std": std})
-    lines = [f"| {row['layers']} | {row['hidden'] or '-'} | {row['mean']:.2%} | {row['std']:.2%} |" for row in rows]
+            adam = trial.accuracies_by_adam()
+            trial.evolve(epochs)
+            found = {**_mean_std(trial.accuracies()), **{f"adam_{k}": v for k, v in _mean_std(adam).items()}}
+            rows.append({"layers": layers, "hidden": hidden if layers > 1 else None, **found})
+    usual = usual_learners(context, STARTS)
+    lines = [
+        f"| {row['layers']} | {row['hidden'] or '-'} | {row['mean']:.2%} ± {row['std']:.2%} | "
+        f"{row['adam_mean']:.2%} ± {row['adam_std']:.2%} |"
+        for row in rows
+    ]
     text = [
-        f"Test accuracy from {STARTS} random starts after {module.config.epochs} epochs; the rule never saw these "
-        f"{len(context.data.test)} samples:",
+        f"Test accuracy from {STARTS} random starts (mean and standard deviation) after {epochs} epochs of the rule, "
+        f"and after {ADAM_STEPS} steps of Adam at {ADAM_LR:g} on the same networks from the same starts, without rule; "
+        f"these {len(context.data.test)} samples had no part in either:",
         "",
-        "| layers | hidden units | mean | std |",
+        "| layers | hidden units | by the rule | by Adam |",
         "|---|---|---|---|",
         *lines,
+        "",
+        f"On the same samples logistic regression reaches {usual['logistic']['mean']:.2%}, {STARTS} MLPs of 10 units "
+        f"with biases by Adam {usual['mlp']['mean']:.2%} ± {usual['mlp']['std']:.2%}.",
     ]
-    return Findings({"starts": rows}, "\n".join(text), {})
+    return Findings({"starts": rows, "usual": usual}, "\n".join(text), {})
+
+
+def _mean_std(values: Tensor) -> dict[str, float]:
+    return {"mean": float(values.mean()), "std": float(values.std())}
 
 
 def _damage(context: ProbeContext, module: MetaNca) -> Findings:
