@@ -116,9 +116,10 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
     found = resolve_model(name_or_path)
     if isinstance(found, Path):
         return found
+    text = os.fspath(name_or_path)
+    problem = f"is a folder without {CONFIG_FILE}, so no model" if os.path.isdir(text) else "is no folder here"
     raise LoadError(
-        f"{os.fspath(name_or_path)!r} is no folder here; if it is a model on the Hub, "
-        f"get its folder with `zoo pull {found} --out FOLDER`"
+        f"{text!r} {problem}; if it is a model on the Hub, get its folder with `zoo pull {found} --out FOLDER`"
     )
 
 
@@ -160,8 +161,9 @@ def _resolve_name(name: str, reference: HubReference | None) -> Path | HubRefere
     found = local or reference
     if found is None:
         names = ", ".join(bundled_models()) or "none"
+        seen = f" (the folder {folder} here has no {CONFIG_FILE})" if folder.is_dir() else ""
         raise LoadError(
-            f"no model named {name!r}; bundled models: {names}. Train one with `zoo train {name}`, "
+            f"no model named {name!r}{seen}; bundled models: {names}. Train one with `zoo train {name}`, "
             f"give the path of a model's folder, or 'user/name' for a model on the Hub"
         )
     return found

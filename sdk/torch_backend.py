@@ -73,6 +73,9 @@ def open_backend(artifact: Artifact, device: str | torch.device | None = None) -
 def _device(device: str | torch.device | None) -> torch.device:
     try:
         target = torch.device(device or "cpu")
+    except RuntimeError as error:
+        raise LoadError(f"device {device!r} cannot be used here: allowed are cpu, cuda, cuda:N and mps") from error
+    try:
         torch.empty(0, device=target)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]

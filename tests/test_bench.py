@@ -319,6 +319,8 @@ def test_a_folder_with_other_files_is_not_overwritten(tmp_path: Path) -> None:
         check_folder(tmp_path)
     result = run("kernels", "--quick", "--out", str(tmp_path))
     assert "holds other files" in result.stderr
+    result = run("kernels", "--quick", "--out", str(tmp_path / "thesis.txt" / "bench"))
+    assert f"error: cannot write {tmp_path}/thesis.txt/bench: Not a directory; give --out a new folder" in result.stderr
 
 
 # Documents

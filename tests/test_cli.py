@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +17,10 @@ from PIL import Image
 
 import zoo.__main__
 import zoo.doctor
+from sdk.catalogue import find_model
 from zoo.cli import cli
 from zoo.data import load_data
+from zoo.recipe import load_recipe
 from zoo.schema import DigitsConfig
 
 QUICK = ["-o", "train.epochs=1", "-o", "model.outer_steps=3", "-o", "data.augment={}", "--quiet"]
@@ -88,6 +93,15 @@ def test_info_shows_recipe_and_model() -> None:
         assert word in result.output
     assert set(json.loads(run("info", "gridnet-imagenet", "--json").output)) == {"recipe"}
     assert "no recipe or model named 'nothing'" in fails(1, "info", "nothing")
+
+
+def test_info_shows_a_recipe_file(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(load_recipe("gridnet-digits").to_yaml())
+    assert set(json.loads(run("info", str(recipe), "--json").output)) == {"recipe"}
+    recipe.write_text(recipe.read_text().replace("epochs:", "epoch:"))
+    assert "train.epoch: unknown key" in fails(1, "info", str(recipe))
+    assert "no such recipe file" in fails(1, "info", str(tmp_path / "other.yaml"))
 
 
 def test_train_writes_an_artifact_that_evaluates_to_what_it_records_and_predicts(
@@ -173,8 +187,36 @@ def test_wrong_inputs_are_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_a_wrong_option_is_a_usage_error() -> None:
-    assert run("train", "gridnet-digits", "--epochs", "3").exit_code == 2
-    assert run("predict", "gridnet-digits").exit_code == 2
+    assert "No such option" in fails(2, "train", "gridnet-digits", "--epochs", "3")
+    assert "see zoo train --help" in fails(2, "train", "gridnet-digits", "--seeds", "0")
+    assert "'--seeds': 0 is not in the range" in fails(2, "train", "gridnet-digits", "--seeds", "0")
+    assert "Missing argument 'INPUT...' (see zoo predict --help)" in fails(2, "predict", "gridnet-digits")
+    assert "No such command 'trian'" in fails(2, "trian")
+    assert "No such option" in fails(2, "--loud")
+    assert "'a,b' should be positive whole numbers" in fails(2, "bench", "predict", "gridnet-digits", "--batch", "a,b")
+    assert "Commands:" in run("bench").output
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "probe", "export", "bench train"])
+def test_a_data_folder_that_is_not_there_is_refused(tmp_path: Path, command: str) -> None:
+    line = fails(2, *command.split(), "gridnet-digits", "--data-dir", str(tmp_path / "nowhere"))
+    assert "'--data-dir'" in line
+    assert "nowhere' does not exist" in line
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_export_compares_with_the_data_it_was_told_of_or_fails(tmp_path: Path) -> None:
+    model = tmp_path / "gridnet-images"
+    shutil.copytree(find_model("gridnet-digits"), model)
+    config = json.loads((model / "config.json").read_text())
+    recipe = (model / "recipe.yaml").read_text().replace("name: digits", "name: image_folder")
+    (model / "recipe.yaml").write_text(recipe)
+    seal = {"sha256": hashlib.sha256(recipe.encode()).hexdigest(), "size": len(recipe.encode())}
+    (model / "config.json").write_text(json.dumps({**config, "files": {**config["files"], "recipe.yaml": seal}}))
+    out = tmp_path / "model.onnx"
+    line = fails(1, "export", str(model), "--out", str(out), "--data-dir", str(tmp_path))
+    assert f"no folder {tmp_path}/train" in line
+    assert not out.exists()
 
 
 def test_an_unexpected_error_is_called_a_bug_and_debug_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,8 +229,18 @@ def test_an_unexpected_error_is_called_a_bug_and_debug_shows_it(monkeypatch: pyt
         CliRunner().invoke(cli, ["--debug", "list"], catch_exceptions=False)
 
 
+def test_a_reader_that_has_seen_enough_gets_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(family: str | None) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")  # as from `zoo list | head -1`
+
+    monkeypatch.setattr("zoo.overview.list_rows", closed)
+    result = run("list")
+    assert (result.exit_code, result.stderr) == (1, "")
+
+
 def test_doctor_reports_kernels_data_and_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)  # as a download that failed leaves it
     result = run("doctor", "--offline")
     assert result.exit_code == 0, result.output
     for word in ("kernels: compiled, running", "CUDA kernels", "threads", f"{tmp_path}, without MNIST"):

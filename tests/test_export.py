@@ -18,42 +18,25 @@ import zoo.atomic
 import zoo.export
 from sdk import InputSpec
 from sdk.artifact import read_artifact
-from zoo.export import ExportError, check_writable, gather_provenance, write_artifact
-from zoo.families import get_family
-from zoo.families.base import Task
+from tests.support.artifacts import SPEC, artifact_arguments, files_of
+from zoo.export import ExportError, check_writable, write_artifact
 from zoo.families.gridnet import GridnetConfig, PatchConfig
+from zoo.provenance import gather_provenance
 
-SPEC = InputSpec("image", (1, 4, 4), (0.5,), (0.25,))
 RECIPE = "model:\n  family: gridnet\nseed: 0"
 SMALL: dict[str, Any] = {"grid": (4, 4, 4), "block": 2, "outer_steps": 3}
 
 
 def arguments(spec: InputSpec = SPEC, **model: Any) -> dict[str, Any]:
     """What write_artifact takes, for a small untrained gridnet."""
-    config = GridnetConfig(**{**SMALL, **model})
-    torch.manual_seed(0)
-    return {
-        "name": "tiny",
-        "module": get_family("gridnet").build(config, Task(spec.shape, 3)),
-        "model_config": config,
-        "input_spec": spec,
-        "labels": ["a", "b", "c"],
-        "metrics": {
-            "test_accuracy": 0.25,
-            "test_correct": 25,
-            "test_total": 100,
-            "test_interval_95": [0.175, 0.343],
-            "seeds": 1,
-        },
-        "provenance": gather_provenance(RECIPE, seed=0, steps=7, wall_seconds=1.234, data={"name": "none"}),
-        "recipe_yaml": RECIPE,
-        "licence": "MIT",
+    metrics = {
+        "test_accuracy": 0.25,
+        "test_correct": 25,
+        "test_total": 100,
+        "test_interval_95": [0.175, 0.343],
+        "seeds": 1,
     }
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, hidden ones too."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return artifact_arguments(GridnetConfig(**{**SMALL, **model}), RECIPE, input_spec=spec, metrics=metrics)
 
 
 # What is written
@@ -96,7 +79,7 @@ def test_the_artifact_is_complete_sealed_and_says_how_it_was_made(tmp_path: Path
 def test_the_same_model_is_written_to_the_same_bytes(tmp_path: Path) -> None:
     given = arguments()
     first, second = (write_artifact(tmp_path / name, **given) for name in ("one", "two"))
-    assert snapshot(first) == snapshot(second)
+    assert files_of(first) == files_of(second)
 
 
 def test_provenance_holds_versions_and_no_host_or_path(tmp_path: Path) -> None:
@@ -145,7 +128,7 @@ def test_missing_parents_are_made(tmp_path: Path) -> None:
 def test_a_name_outside_the_pattern_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ExportError, match="must match"):
         write_artifact(tmp_path / "tiny", **{**arguments(), "name": name})
-    assert snapshot(tmp_path) == {}
+    assert files_of(tmp_path) == {}
 
 
 @pytest.mark.parametrize(
@@ -195,11 +178,11 @@ def test_weights_that_are_not_finite_float32_are_refused(tmp_path: Path, tensor:
 
 def test_an_existing_artifact_is_replaced_only_when_asked(tmp_path: Path) -> None:
     out = write_artifact(tmp_path / "tiny", **arguments())
-    before = snapshot(tmp_path)
+    before = files_of(tmp_path)
     newer = {**arguments(), "metrics": {"test": {"accuracy": 0.75}}}
     with pytest.raises(ExportError, match="tiny exists; give another folder or ask to overwrite it"):
         write_artifact(out, **newer)
-    assert snapshot(tmp_path) == before
+    assert files_of(tmp_path) == before
     write_artifact(out, **newer, overwrite=True)
     assert sdk.load(out).metrics == {"test": {"accuracy": 0.75}}
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
@@ -275,7 +258,7 @@ def test_a_failed_write_leaves_the_old_or_nothing(
 ) -> None:
     if overwrite:
         write_artifact(tmp_path / "tiny", **arguments())
-    before = snapshot(tmp_path)
+    before = files_of(tmp_path)
 
     def fail(*_: object) -> None:
         raise error
@@ -284,7 +267,7 @@ def test_a_failed_write_leaves_the_old_or_nothing(
     expected = ExportError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         write_artifact(tmp_path / "tiny", **arguments(gated=True), overwrite=overwrite)
-    assert snapshot(tmp_path) == before
+    assert files_of(tmp_path) == before
     assert len(list(tmp_path.iterdir())) == int(overwrite)
 
 
@@ -294,7 +277,7 @@ def test_a_failed_rename_puts_the_old_artifact_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, which: int
 ) -> None:
     write_artifact(tmp_path / "tiny", **arguments())
-    before = snapshot(tmp_path)
+    before = files_of(tmp_path)
     real, calls = os.rename, []
 
     def rename(source: Path, target: Path) -> None:
@@ -306,7 +289,7 @@ def test_a_failed_rename_puts_the_old_artifact_back(
     monkeypatch.setattr(os, "rename", rename)
     with pytest.raises((ExportError, KeyboardInterrupt)):
         write_artifact(tmp_path / "tiny", **arguments(gated=True), overwrite=True)
-    assert snapshot(tmp_path) == before
+    assert files_of(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
 
 

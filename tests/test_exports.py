@@ -31,6 +31,7 @@ FLOORS = {
     "normnet-mnist": 0.98,
     "normnet-mnist-conv": 0.98,
     "normnet-mnist-literal": 0.7,
+    "snapshots-mnist": 0.965,
 }
 
 

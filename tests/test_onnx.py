@@ -18,8 +18,9 @@ import sdk
 import zoo.onnx
 from sdk import InputSpec
 from sdk.artifact import hash_file, read_artifact
+from tests.support.artifacts import SPEC, write_tiny
 from zoo.cli import cli
-from zoo.export import ExportError, gather_provenance, write_artifact
+from zoo.export import ExportError
 from zoo.families import Family, get_family
 from zoo.families.base import FamilyConfig, Learner, Task
 from zoo.families.gridnet import Gridnet, GridnetConfig, PatchConfig
@@ -28,7 +29,6 @@ from zoo.recipe import load_recipe
 from zoo.schema import AugmentConfig
 from zoo.splits import ArraySplit
 
-SPEC = InputSpec("image", (1, 4, 4), (0.5,), (0.25,))
 LABELS = ["a", "b", "ü"]
 RECIPE = """
 model: {family: gridnet, grid: [4, 4, 4], block: 2, outer_steps: 3}
@@ -72,19 +72,7 @@ def make(spec: InputSpec = SPEC, **model: Any) -> tuple[Gridnet, GridnetConfig]:
 
 def write(out: Path, formats: tuple[str, ...] = ("safetensors", "onnx"), recipe: str = RECIPE, **model: Any) -> Path:
     module, config = make(**model)
-    return write_artifact(
-        out,
-        name="tiny",
-        module=module,
-        model_config=config,
-        input_spec=SPEC,
-        labels=LABELS,
-        metrics={},
-        provenance=gather_provenance(recipe, seed=0, steps=0, wall_seconds=0.0, data={"name": "none"}),
-        recipe_yaml=recipe,
-        licence="MIT",
-        formats=formats,
-    )
+    return write_tiny(out, config, recipe, name="tiny", module=module, labels=LABELS, formats=formats)
 
 
 def run(model: onnx.ModelProto | Path, inputs: np.ndarray) -> np.ndarray:

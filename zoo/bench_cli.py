@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli_options import AS_JSON, DATA_DIR, OVERRIDES, print_json
 from zoo.report import print_table
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _measures(kind: str, subject: str | None = None) -> Callable[..., Any]:
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
             help="Also put the tables into their block of this document.",
         )
-        @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+        @AS_JSON
         @wraps(measure)
         def command(*, out: Path | None, docs: Path | None, as_json: bool, **options: Any) -> None:
             from zoo.bench.report import check_docs, check_folder
@@ -80,7 +80,7 @@ def _publish(report: Report, tables: list[Table], folder: Path, docs: Path | Non
     if docs is not None:
         write_docs(docs, report, tables)
     if as_json:
-        click.echo(json.dumps(report.to_json(), indent=2))
+        print_json(report.to_json())
         return
     click.echo(facts_line(report.machine))
     for table in tables:
@@ -120,7 +120,7 @@ def kernels(**options: Any) -> tuple[Report, list[Table]]:
 
 @bench.command()
 @click.argument("recipe")
-@click.option("-o", "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a recipe key.")
+@OVERRIDES
 @click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Timed steps.")
 @click.option(
     "--reference-steps",
@@ -129,7 +129,7 @@ def kernels(**options: Any) -> tuple[Report, list[Table]]:
     show_default=True,
     help="Timed steps with ZOO_KERNELS=reference; 0 leaves it out.",
 )
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets.")
+@DATA_DIR
 @_measures("train", subject="recipe")
 def train(recipe: str, **options: Any) -> tuple[Report, list[Table]]:
     """Measure training steps of RECIPE: samples per second, where the time goes, peak memory."""

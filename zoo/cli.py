@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import click
 from rich.markup import escape
 
 import sdk
+from zoo.artifact_cli import COMMANDS
 from zoo.bench_cli import bench
+from zoo.cli_options import AS_JSON, BACKEND, DATA_DIR, OVERRIDES, print_json
 from zoo.report import print_table, progress_console
 
 # What a user can cause and mend: one line each. Anything else is a bug, and says so.
@@ -22,10 +25,15 @@ USER_ERRORS = (ValueError, OSError, ImportError)
 class _Commands(click.Group):
     """Turns errors into one line on stderr and an exit code; ``--debug`` lets the traceback through."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _usage_on_one_line():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
-        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            with _usage_on_one_line():
+                return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):  # click ends quietly
             raise
         except Exception as error:
             if ctx.params.get("debug"):
@@ -39,22 +47,21 @@ class _Commands(click.Group):
             _fail(f"unexpected {type(error).__name__}: {error} (a bug: zoo --debug shows where)", 70)
 
 
+@contextmanager
+def _usage_on_one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "zoo"
+        _fail(f"{error.format_message().rstrip('.')} (see {command} --help)", error.exit_code)
+
+
 def _fail(message: str, code: int) -> None:
     for line in message.splitlines() or [""]:
         click.echo(f"zoo: error: {line}", err=True)
     sys.exit(code)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2))
-
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
-_DATA_DIR = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    help="Folder that holds the data sets (default: $ZOO_DATA, else the user's cache).",
-)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -64,33 +71,34 @@ def cli(debug: bool) -> None:
     """Train, measure and use networks that organise themselves from local rules."""
 
 
-cli.add_command(bench)
+for command in (*COMMANDS, bench):
+    cli.add_command(command)
 
 
 @cli.command("list")
 @click.option("--family", help="Only models of this family.")
-@_JSON
+@AS_JSON
 def list_command(family: str | None, as_json: bool) -> None:
     """List the recipes and the trained models, with measured accuracy, parameters and size."""
     from zoo.overview import list_rows
 
     rows = list_rows(family)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
         print_table(rows)
 
 
 @cli.command()
 @click.argument("name")
-@_JSON
+@AS_JSON
 def info(name: str, as_json: bool) -> None:
-    """Show a recipe and, where there is one, the trained model of that NAME (or folder)."""
+    """Show the recipe and the trained model of that NAME, a recipe file or an artifact's folder."""
     from zoo.overview import describe
 
     facts = describe(name)
     if as_json:
-        _print_json(facts)
+        print_json(facts)
         return
     for section, lines in facts.items():
         click.secho(section, bold=True)
@@ -100,16 +108,9 @@ def info(name: str, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("recipe")
-@click.option(
-    "-o",
-    "--override",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change a recipe key, such as train.epochs=5 (repeatable).",
-)
+@OVERRIDES
 @click.option("--device", help="cpu, cuda or mps (default: the best there is).")
-@_DATA_DIR
+@DATA_DIR
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the artifact (default: exports/NAME).")
 @click.option("--overwrite", is_flag=True, help="Replace an artifact that is already there.")
 @click.option(
@@ -176,78 +177,19 @@ def train(
     click.echo(f"logs and checkpoint: {folder}")
 
 
-@cli.command()
-@click.argument("model")
-@click.option("--format", "form", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="What to write.")
-@click.option("--preprocessing", is_flag=True, help="Raw inputs in, probabilities out (with --out).")
-@click.option("--out", type=click.Path(path_type=Path), help="A file of its own (default: into the artifact).")
-@click.option("--overwrite", is_flag=True, help="Replace the file of --out if it is there.")
-@click.option("--member", metavar="NAME", help="One network of an ensemble alone, such as coarse (with --out).")
-@_DATA_DIR
-def export(
-    model: str,
-    form: str,
-    preprocessing: bool,
-    out: Path | None,
-    overwrite: bool,
-    member: str | None,
-    data_dir: Path | None,
-) -> None:
-    """Write MODEL (a name or an artifact's folder) as ONNX, checked against torch, into its artifact or to a file."""
-    from zoo.reexport import add_onnx, export_file
-
-    if out is None and preprocessing:
-        raise click.UsageError("an artifact's file takes prepared inputs; give --out FILE for --preprocessing")
-    if out is None and member is not None:
-        raise click.UsageError("an artifact's file holds the whole model; give --out FILE for --member")
-    if out is None:
-        exported = add_onnx(model, data_dir)
-    else:
-        exported = export_file(model, out, preprocessing, overwrite, data_dir, member)
-    if exported.uncompared:
-        click.echo(f"zoo: note: not compared with torch on the test set: {exported.uncompared}", err=True)
-    click.echo(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
-
-
-@cli.command()
-@click.argument("model")
-@_DATA_DIR
-@_JSON
-def probe(model: str, data_dir: Path | None, as_json: bool) -> None:
-    """Look inside MODEL (a name or an artifact's folder) as its family does; figures and findings go to its card."""
-    from zoo.probe import probe_model
-
-    folder, findings = probe_model(model, data_dir)
-    if as_json:
-        _print_json(findings.metrics)
-        return
-    click.echo(findings.text.strip())
-    for path in (*(f"figures/{name}" for name in findings.figures), "probe.md", "README.md"):
-        click.echo(f"written: {folder / path}")
-
-
-@cli.command()
-@click.argument("model")
-def card(model: str) -> None:
-    """Render the model card of MODEL (a name or an artifact's folder) anew; notes between its markers stay."""
-    from zoo.stored import render_card
-
-    click.echo(f"card: {render_card(model)}")
-
-
 @cli.command("eval")
 @click.argument("model")
-@click.option("--backend", default="auto", show_default=True, help="What runs the model.")
+@BACKEND
 @click.option("--device", help="For the torch backend: cpu, cuda or mps (default: cpu).")
-@_DATA_DIR
-@_JSON
+@DATA_DIR
+@AS_JSON
 def eval_command(model: str, backend: str, device: str | None, data_dir: Path | None, as_json: bool) -> None:
     """Measure MODEL (a name or an artifact's folder) on its test data, beside the recorded accuracy."""
     from zoo.overview import evaluate_artifact
 
     measured = evaluate_artifact(model, backend, device, data_dir)
     if as_json:
-        _print_json(measured)
+        print_json(measured)
     else:
         click.echo(
             f"{measured['name']}: test accuracy {measured['accuracy']:.2%} "
@@ -259,48 +201,11 @@ def eval_command(model: str, backend: str, device: str | None, data_dir: Path | 
 
 
 @cli.command()
-@click.argument("name")
-@click.option("--repo-id", required=True, metavar="USER/NAME", help="The repo on the Hub; made if it is not there.")
-@click.option("--private", is_flag=True, help="Make the new repo private.")
-@click.option("--revision", default="main", show_default=True, help="Branch to push to; made if it is not there.")
-@click.option("--create-pr", is_flag=True, help="Open a pull request instead of changing the branch.")
-@click.option("--message", help="The commit's message.")
-@click.option("--dry-run", is_flag=True, help="Check everything and say what would be done; write nothing.")
-def push(
-    name: str, repo_id: str, private: bool, revision: str, create_pr: bool, message: str | None, dry_run: bool
-) -> None:
-    """Check the trained model NAME (or an artifact's folder) and upload it to the Hub as one commit."""
-    from sdk.catalogue import find_model
-    from zoo.hub import push_artifact
-
-    folder = find_model(name)
-    done = push_artifact(
-        folder, repo_id, private=private, revision=revision, create_pr=create_pr, message=message, dry_run=dry_run
-    )
-    for line in done.report():
-        click.echo(line)
-
-
-@cli.command()
-@click.argument("model", metavar="USER/NAME[@REVISION]")
-@click.option("--backend", default="auto", show_default=True, help="The backend whose files are wanted.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write all files to this new folder.")
-def pull(model: str, backend: str, out: Path | None) -> None:
-    """Download a model from the Hub into the cache, verify it, and say which commit it is."""
-    from zoo.pull import pull_artifact
-
-    pulled = pull_artifact(model, backend, out)
-    click.echo(f"model: {pulled.origin}")
-    click.echo(f"files: {', '.join(sorted(pulled.verified))}")
-    click.echo(f"folder: {out or pulled.folder}")
-
-
-@cli.command()
 @click.argument("model")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="How many labels to show.")
-@click.option("--backend", default="auto", show_default=True, help="What runs the model.")
-@_JSON
+@BACKEND
+@AS_JSON
 def predict(model: str, inputs: tuple[str, ...], top: int, backend: str, as_json: bool) -> None:
     """Label INPUT files (images) with MODEL (a name or an artifact's folder)."""
     loaded = sdk.load(model, backend=backend)
@@ -310,7 +215,7 @@ def predict(model: str, inputs: tuple[str, ...], top: int, backend: str, as_json
         for source, row in zip(inputs, probabilities, strict=True)
     }
     if as_json:
-        _print_json({source: dict(labels) for source, labels in best.items()})
+        print_json({source: dict(labels) for source, labels in best.items()})
         return
     for source, labels in best.items():
         click.echo(f"{source}: {', '.join(f'{label} ({probability:.1%})' for label, probability in labels)}")
@@ -318,14 +223,14 @@ def predict(model: str, inputs: tuple[str, ...], top: int, backend: str, as_json
 
 @cli.command()
 @click.option("--offline", is_flag=True, help="Do not try to reach the Hub.")
-@_JSON
+@AS_JSON
 def doctor(offline: bool, as_json: bool) -> None:
     """Say what this install can do, and what to do about what is missing."""
     from zoo.doctor import examine
 
     checks = examine(offline)
     if as_json:
-        _print_json([check._asdict() for check in checks])
+        print_json([check._asdict() for check in checks])
     else:
         console = progress_console()
         for check in checks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +109,18 @@ class MNIST(datasets.MNIST):  # type: ignore[misc]  # torchvision derives the fo
         return False
 
 
+def has_mnist(folder: Path) -> bool:
+    """Whether MNIST's four files are in ``folder``."""
+    return all((_raw(folder) / Path(url).stem).is_file() for url, _ in MNIST.resources)
+
+
+def _raw(folder: Path) -> Path:
+    return folder / "MNIST" / "raw"
+
+
 def _read_mnist(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
     """Images uint8 ``[N, 1, 28, 28]`` and labels ``[N]``: 60,000 for training or 10,000 for the test."""
-    raw = folder / "MNIST" / "raw"
-    if not all((raw / Path(url).stem).is_file() for url, _ in MNIST.resources):
+    if not has_mnist(folder):
         _download_mnist(folder)
     try:
         mnist = MNIST(folder, train=train)
@@ -119,14 +128,20 @@ def _read_mnist(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
         if images.shape != (60_000 if train else 10_000, 1, 28, 28) or len(labels) != len(images):
             raise ValueError(f"{len(images)} images and {len(labels)} labels")
     except (OSError, RuntimeError, ValueError, AssertionError, TypeError, LookupError) as error:
-        raise DataError(f"the MNIST files in {raw} are damaged ({error}); delete them to have them anew") from None
+        raise DataError(
+            f"the MNIST files in {_raw(folder)} are damaged ({error}); delete them to have them anew"
+        ) from None
     return images, labels
 
 
 def _download_mnist(folder: Path) -> None:
+    missing = [path for path in (_raw(folder), *_raw(folder).parents) if not path.exists()]
     try:
         MNIST(folder, download=True)
     except (OSError, RuntimeError) as error:
+        for path in missing:
+            with suppress(OSError):  # it was not made, or holds the files that did come
+                path.rmdir()
         reason = str(error).strip().splitlines()[-1]
         raise DataError(
             f"MNIST is not in {folder} and cannot be downloaded ({reason}); put its four files into "

@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import constants
 
 import sdk
-from zoo.data import data_folder
+from zoo.data import data_folder, has_mnist
 from zoo.kernels import backend
 
 _PACKAGES = (
@@ -94,7 +94,7 @@ def _threads() -> Check:
 
 def _data() -> Check:
     folder = data_folder()
-    if (folder / "MNIST" / "raw").is_dir():
+    if has_mnist(folder):
         return Check("data folder", "ok", f"{folder}, with MNIST")
     remedy = "training downloads MNIST to it; ZOO_DATA or --data-dir names a folder that has it already"
     return Check("data folder", "note", f"{folder}, without MNIST", remedy)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import math
 import os
-import platform
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +18,6 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch import nn
 
-import sdk
 from sdk.artifact import (
     CARD_FILE,
     CONFIG_FILE,
@@ -46,6 +42,7 @@ from zoo.card import card_text, findings_text, read_notes
 from zoo.families import get_family
 from zoo.families.base import FamilyConfig
 from zoo.onnx import ExportError, random_inputs, write_extra_onnx, write_onnx
+from zoo.provenance import gather_provenance
 from zoo.seeds import SeedResult, seed_metrics
 from zoo.splits import Split
 
@@ -163,31 +160,6 @@ def check_writable(out: Path, overwrite: bool) -> Path:
     except OSError as error:
         raise ExportError(f"cannot write {out}: {error.strerror or error}") from error
     return out
-
-
-def gather_provenance(
-    recipe_yaml: str, seed: int, steps: int, wall_seconds: float, data: dict[str, Any]
-) -> dict[str, Any]:
-    """What made a model, for config.json: recipe hash, data, seed, steps, seconds, versions, processor."""
-    return {
-        "recipe_sha256": hashlib.sha256(recipe_yaml.encode()).hexdigest(),
-        "data": data,
-        "seed": seed,
-        "steps": steps,
-        "wall_seconds": round(wall_seconds, 1),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": {
-            "cellzoo": sdk.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "platform": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "processors": os.cpu_count(),
-        },
-    }
 
 
 def _check_free(out: Path, overwrite: bool) -> None:

@@ -40,10 +40,11 @@ def _families() -> set[str]:
 
 
 def describe(name: str) -> dict[str, list[str]]:
-    """A recipe and the trained model of the same name (or a model's folder), as sections of text lines."""
+    """A recipe (a name or a .yaml file) and the trained model of that name (or folder), as sections of text lines."""
     facts: dict[str, list[str]] = {}
+    is_file = name.endswith((".yaml", ".yml"))
     trained = name in {info.name for info in sdk.list_models()} or Path(name).is_dir() or "/" in name
-    if trained:
+    if trained and not is_file:
         model = sdk.load(name)
         config = model.config
         facts["model"] = [
@@ -57,7 +58,7 @@ def describe(name: str) -> dict[str, list[str]]:
         ]
         facts["metrics"] = [f"{key}: {value}" for key, value in config.metrics.items()]
         facts["provenance"] = [f"{key}: {value}" for key, value in config.provenance.items()]
-    if name in recipe_names():
+    if is_file or name in recipe_names():
         facts["recipe"] = load_recipe(name).to_yaml().splitlines()
     if not facts:
         known = sorted({*recipe_names(), *(info.name for info in sdk.list_models())})

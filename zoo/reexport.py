@@ -78,8 +78,10 @@ def add_onnx(name: str, data_dir: Path | None = None) -> Exported:
 
 
 def _test_part(recipe: Recipe, data_dir: Path | None) -> tuple[Split | None, str | None]:
-    """The recipe's test data, or why it is not at hand."""
+    """The recipe's test data, or why it is not at hand; raises DataError when it is not in a ``data_dir`` given."""
     try:
         return load_data(recipe.data, data_dir).test, None
     except DataError as error:
+        if data_dir is not None:
+            raise
         return None, str(error)

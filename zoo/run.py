@@ -97,10 +97,19 @@ def setup(
         module = family.build(recipe.model, data.task).to(accelerator.device)
     except ValueError as error:
         raise TrainingError(f"{recipe.name}: model does not fit the data {recipe.data.name}: {error}") from None
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise
+        raise TrainingError(f"{recipe.name}: model is too large for the memory here: {error}") from None
     tested = make_average(module, settings.ema) if settings.ema else copy.deepcopy(module)
     optimizer = make_optimizer(settings.optimizer, module.parameters())
     schedule = make_schedule(settings.schedule, optimizer, total_steps)
     module, optimizer = accelerator.prepare(module, optimizer)
+    learner = family.learner(module, recipe.model)
+    if settings.ema and not learner.averageable:
+        raise TrainingError(
+            f"train.ema: a running average of the weights does not fit family {family.name}; leave it out"
+        )
     silent = not accelerator.is_main_process
     saved = load_checkpoint(run_dir) if resume else None
     if saved is not None:
@@ -108,11 +117,6 @@ def setup(
     if not silent:
         _claim(run_dir, recipe, resume)
     log = RunLog(run_dir, total_steps, silent=silent, progress=progress, tensorboard=tensorboard)
-    learner = family.learner(module, recipe.model)
-    if settings.ema and not learner.averageable:
-        raise TrainingError(
-            f"train.ema: family {family.name} keeps snapshots of its weights, not an average; leave it out"
-        )
     run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, run_dir, log,
               total_steps, steps_per_epoch)  # fmt: skip
     if saved is not None:
@@ -142,6 +146,8 @@ def _claim(run_dir: Path, recipe: Recipe, resume: bool) -> None:
     """Make ``run_dir`` this run's, unless it holds an unfinished one."""
     if not resume:
         check_claimable(run_dir)
+    if run_dir.is_file():
+        raise TrainingError(f"cannot write to {run_dir}: it is a file; give the run a folder")
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         if not resume:

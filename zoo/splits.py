@@ -6,6 +6,7 @@ a function of (seed, step) alone, so a resumed run sees what an uninterrupted on
 
 from __future__ import annotations
 
+import math
 import traceback
 from abc import abstractmethod
 from collections.abc import Generator, Iterable, Iterator
@@ -146,11 +147,21 @@ def evaluation_batches(count: int, size: int, rank: int = 0, world: int = 1) -> 
 
 
 def hold_out(labels: Tensor, part: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices of (the rest, the held-out part): a count or a fraction, drawn in equal parts per class."""
+    """Indices of (the rest, the held-out part): a count or a fraction, drawn in equal parts per class.
+
+    Raises DataError when either part would be too small to hold every class, or a class has one sample only.
+    """
+    total, classes = len(labels), len(set(labels.tolist()))
+    count = part if isinstance(part, int) else math.ceil(part * total)
+    if not classes <= count <= total - classes:
+        raise DataError(
+            f"data.validation {part} of {total} training samples in {classes} classes: allowed are {classes} to "
+            f"{total - classes} samples, or the fraction that gives so many"
+        )
     try:
         rest, held = train_test_split(
             np.arange(len(labels)), test_size=part, stratify=labels.numpy(), random_state=seed
         )
     except ValueError as error:
-        raise DataError(f"data.validation {part} of {len(labels)} training samples: {error}") from None
+        raise DataError(f"data.validation {part} of {total} training samples: {error}") from None
     return torch.from_numpy(np.sort(rest)), torch.from_numpy(np.sort(held))

@@ -195,10 +195,12 @@ struct Blocks {
     }
   }
 
-  template <class Incoming, class Finished>
+  // See Stencil::backward.
+  template <class Prepare, class Incoming, class Finished>
   void backward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, const Team& team,
-                Incoming incoming, Finished finished) {
+                Prepare prepare, Incoming incoming, Finished finished) {
     const int64_t blocks = count_blocks(config), rows = config.shape.rows(), box_size = scratch.box_size();
+    prepare(team.begin(rows), team.end(rows));
     for (int64_t r = team.begin(rows); r < team.end(rows); ++r) incoming(r);
     team.barrier();
     for (int64_t block = team.begin(blocks); block < team.end(blocks); ++block) {

@@ -103,9 +103,15 @@ struct Evolution {
     const int64_t k = row_cells();
     const bool through = behind_norm(s + 1), normed_here = config.normalises(s);
     const NormSums<T, NV> total = through ? combined_sums(s + 1) : NormSums<T, NV>{};
-    if (normed_here) norm_grid(x, stats);
     NormSums<T, NV>& own = sums[s % 2][team.rank];
     own.clear();
+    const auto prepare = [&](int64_t first, int64_t last) {
+      if (normed_here)
+        for (int64_t r = first; r < last; ++r) {
+          norm_row<T, NV>(norm(stats), x.row(r), r * k, k, normed.row(r));
+          normed.clear_padding(r);
+        }
+    };
     const auto incoming = [&](int64_t r) {
       if (through) through_norm(s + 1, after, after_stats, total, grad, r);
       if (config.outer_residual) std::memcpy(carried.row(r), grad.row(r), k * W * sizeof(T));
@@ -117,7 +123,7 @@ struct Evolution {
       if (normed_here)
         norm_row_sums<T, NV>(norm(stats), g, x.row(r), r * k, k, own, grad_norm_weight, grad_norm_bias);
     };
-    step.backward(parameters_of(s), normed_here ? normed : x, grad, team, incoming, finished);
+    step.backward(parameters_of(s), normed_here ? normed : x, grad, team, prepare, incoming, finished);
   }
 
   // After the last backward(): grad becomes the gradient of the evolution's input x.
@@ -125,16 +131,6 @@ struct Evolution {
     if (!behind_norm(0)) return;
     const NormSums<T, NV> total = combined_sums(0);
     for (int64_t r = first_row(); r < last_row(); ++r) through_norm(0, x, stats, total, grad, r);
-  }
-
-  // normed = norm(x), padded.
-  void norm_grid(const Grid& x, Stats stats) {
-    const int64_t k = row_cells();
-    for (int64_t r = first_row(); r < last_row(); ++r) {
-      norm_row<T, NV>(norm(stats), x.row(r), r * k, k, normed.row(r));
-      normed.clear_padding(r);
-    }
-    team.barrier();
   }
 
   NormSums<T, NV> combined_sums(int s) const {

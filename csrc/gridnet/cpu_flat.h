@@ -8,6 +8,7 @@
 
 #include "../workspace.h"
 #include "cpu_evolve.h"
+#include "cpu_planes.h"
 
 namespace zoo::ZOO_ISA {
 
@@ -75,13 +76,6 @@ struct FlatParameters {
   }
 };
 
-// The first `count` lanes of v, all of them when there are more.
-template <class T>
-ZOO_INLINE void store_part(T* p, Vec<T> v, int64_t count) {
-  if (count >= kLanes<T>) store_unaligned(p, v);
-  else std::memcpy(p, &v, count * sizeof(T));
-}
-
 // Samples' planes [begin, end) -> the grid, zeros outside of the samples.
 template <class T>
 void load_planes(const T* samples, int64_t count, Shape shape, int64_t begin, int64_t end, const FlatGrid<T>& grid) {
@@ -89,7 +83,8 @@ void load_planes(const T* samples, int64_t count, Shape shape, int64_t begin, in
   for (int64_t s = 0; s < count; ++s)
     for (int64_t z = begin; z < end; ++z) {
       T* line = grid.line(s, z);
-      std::memset(line - grid.row_size() - 1, 0, grid.plane_size() * sizeof(T));
+      const int64_t slack = z == shape.m ? kLanes<T> : 0;  // behind the last plane, read to the end of the last line
+      std::memset(line - grid.row_size() - 1, 0, (grid.plane_size() + slack) * sizeof(T));
       if (z < 0 || z >= shape.m) continue;
       const T* from = samples + s * shape.cells() + shape.index(z, 0, 0);
       for (int64_t y = 0; y < shape.n; ++y) std::memcpy(line + y * grid.row_size(), from + y * k, k * sizeof(T));
@@ -258,7 +253,7 @@ void flat_evolution(const EvolveConfig& c, const Inputs<T>& in, const FlatParame
   store_planes(grids[c.normalises_output() ? (x + 1) % 3 : x], samples, shape, begin, end, out);
 }
 
-// Fewer samples than this leave so many lanes empty that a vector of cells is faster: measured, with kLanes of 4 to 16.
+// Fewer samples than this leave so many lanes empty that a vector of cells is faster (measured with 16 lanes).
 template <class T>
 constexpr int64_t kFlatBatch = kLanes<T> / 2 + 1;
 

@@ -1,6 +1,7 @@
 // Compiled once per instruction set (CMakeLists.txt): picks the tile width and instantiates the kernels.
 #include "cpu_evolve.h"  // first: brings simd.h before cell.h
 #include "cpu_flat.h"
+#include "cpu_plane_step.h"
 
 #include "../peak.h"
 #include "cpu_isa.h"
@@ -43,6 +44,11 @@ auto with_kernel(const StepConfig& c, int nv, F f) {
   return with_step.template operator()<2>();
 }
 
+// A single step is mostly spent on moving samples in and out of lanes; the planes take them as they are.
+bool by_planes(const EvolveConfig& c, int threads) {
+  return c.outer_steps == 1 && !c.norm && !c.step.blocks_matter() && c.step.shape.m >= threads;
+}
+
 template <class T>
 int64_t kept_size(const EvolveConfig& c, int threads) {
   return with_kernel(c.step, vectors_per_tile<T>(c.step.batch, threads), [&]<int NV, template <class, int> class Step>() {
@@ -52,6 +58,7 @@ int64_t kept_size(const EvolveConfig& c, int threads) {
 
 template <class T>
 void forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept, Workspace& workspace, int threads) {
+  if (by_planes(c, threads)) return step_planes(c.step, in, out, workspace, threads);
   if (c.step.batch < kFlatBatch<T> && !kept && !c.step.blocks_matter()) return evolve_flat(c, in, out, workspace, threads);
   with_kernel(c.step, vectors_per_tile<T>(c.step.batch, threads), [&]<int NV, template <class, int> class Step>() {
     evolve_forward<T, NV, Step>(c, in, out, kept, workspace, threads);
@@ -62,6 +69,10 @@ void forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept, Worksp
 template <class T>
 bool backward(const EvolveConfig& c, const Inputs<T>& in, const T* kept, const T* grad_out, const Grads<T>& grads,
               Workspace& workspace, int threads) {
+  if (by_planes(c, threads)) {
+    step_planes_backward(c.step, in, grad_out, grads, workspace, threads);
+    return true;
+  }
   int nv = vectors_per_tile<T>(c.step.batch, threads);
   if (kept) {
     nv = static_cast<int>(kept[0]) / kLanes<T>;

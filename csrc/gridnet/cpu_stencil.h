@@ -109,40 +109,70 @@ struct Stencil {
     }
   }
 
-  // grad becomes the gradient of the step's input; in is what the step read, normalised where it was. Of every row r,
-  // incoming(r) makes grad hold the gradient of the step's output first, and finished(r) is called last.
-  template <class Incoming, class Finished>
+  // grad becomes the gradient of the step's input; in is what the step read, normalised where it was. Before they are read,
+  // prepare(first, last) is called to fill the rows of in. Of every row r, incoming(r) makes grad hold the gradient of the
+  // step's output first, and finished(r) is called last.
+  template <class Prepare, class Incoming, class Finished>
   void backward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, const Team& team,
-                Incoming incoming, Finished finished) {
-    const int64_t rows = config.shape.rows(), k = config.shape.k, cells = config.shape.cells();
-    const int channels = config.gated ? 2 : 1;
-    for (int64_t r = team.begin(rows); r < team.end(rows); ++r) {
-      const int64_t cell = r * k;
-      const RowNeighbours<T> near = neighbours_of(in, r);
-      incoming(r);
-      for (int i = 0; i < channels; ++i) {
-        const int64_t at = i * cells + cell;
-        pre[i].clear_padding(r);
-        weigh_row<T, NV, false>(near, p.weight + at * kNeighbours, p.bias + at, k, pre[i].row(r));
+                Prepare prepare, Incoming incoming, Finished finished) {
+    const auto pre_rows = [&](int64_t first, int64_t last) {
+      for (int64_t r = first; r < last; ++r) {
+        incoming(r);
+        pre_row(p, in, grad, r);
       }
-      if (config.gated)
-        update_gated_row_backward<T, NV>(config.activation, grad.row(r), in.row(r), k, pre[0].row(r), pre[1].row(r),
-                                         grad.row(r), p.grad_bias + cell, p.grad_bias + cells + cell);
-      else
-        update_row_backward<T, NV>(config.activation, grad.row(r), p.scale + cell, k, pre[0].row(r), p.grad_scale + cell,
-                                   p.grad_bias + cell);
-    }
-    team.barrier();
-    for (int64_t r = team.begin(rows); r < team.end(rows); ++r) {
-      for (int i = 0; i < channels; ++i) {
-        const int64_t at = (i * cells + r * k) * kNeighbours;
-        weigh_row<T, NV, true>(neighbours_of(pre[i], r), p.transposed + at, nullptr, k, grad.row(r));
-        const RowGradient<T> tile{neighbours_of(in, r), pre[i].row(r)};
-        weight_grad_row<T, NV>(&tile, 1, k, p.grad_weight + at);
+    };
+    const auto input_rows = [&](int64_t first, int64_t last) {
+      for (int64_t r = first; r < last; ++r) {
+        input_row(p, in, grad, r);
+        finished(r);
       }
-      finished(r);
+    };
+    const int64_t rows = config.shape.rows(), plane = config.shape.n;
+    if (team.size > 1) {
+      const int64_t begin = team.begin(rows), end = team.end(rows);
+      prepare(begin, end);
+      team.barrier();
+      pre_rows(begin, end);
+      team.barrier();
+      input_rows(begin, end);
+      team.barrier();
+      return;
     }
-    team.barrier();
+    // A thread that waits for no other does the three a plane apart, while what they share is in the cache.
+    for (int64_t r = 0; r < rows + 2 * plane; r += plane) {
+      if (r < rows) prepare(r, r + plane);
+      if (r >= plane && r - plane < rows) pre_rows(r - plane, r);
+      if (r >= 2 * plane) input_rows(r - 2 * plane, r - plane);
+    }
+  }
+
+ private:
+  // From the gradient of row r of the step's output: pre, the gradient of its sums, and the gradients of bias and scale.
+  void pre_row(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, int64_t r) {
+    const int64_t k = config.shape.k, cells = config.shape.cells(), cell = r * k;
+    const RowNeighbours<T> near = neighbours_of(in, r);
+    for (int i = 0; i < (config.gated ? 2 : 1); ++i) {
+      const int64_t at = i * cells + cell;
+      pre[i].clear_padding(r);
+      weigh_row<T, NV, false>(near, p.weight + at * kNeighbours, p.bias + at, k, pre[i].row(r));
+    }
+    if (config.gated)
+      update_gated_row_backward<T, NV>(config.activation, grad.row(r), in.row(r), k, pre[0].row(r), pre[1].row(r),
+                                       grad.row(r), p.grad_bias + cell, p.grad_bias + cells + cell);
+    else
+      update_row_backward<T, NV>(config.activation, grad.row(r), p.scale + cell, k, pre[0].row(r), p.grad_scale + cell,
+                                 p.grad_bias + cell);
+  }
+
+  // Row r of the gradient of the step's input, and the gradients of the row's weights.
+  void input_row(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, int64_t r) {
+    const int64_t k = config.shape.k, cells = config.shape.cells();
+    for (int i = 0; i < (config.gated ? 2 : 1); ++i) {
+      const int64_t at = (i * cells + r * k) * kNeighbours;
+      weigh_row<T, NV, true>(neighbours_of(pre[i], r), p.transposed + at, nullptr, k, grad.row(r));
+      const RowGradient<T> tile{neighbours_of(in, r), pre[i].row(r)};
+      weight_grad_row<T, NV>(&tile, 1, k, p.grad_weight + at);
+    }
   }
 };
 

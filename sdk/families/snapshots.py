@@ -17,6 +17,8 @@ from sdk.strict import check_keys, check_list, check_type, describe
 
 WEIGHTED, PROGRESSIVE, FINAL = "weighted", "progressive", "final"
 _TINY = np.float32(1e-30)
+_LEAST = 1e-6
+"""What a snapshot without a weight counts for in a mixture: its answer stands until one with a weight is asked."""
 _FIELDS: dict[str, type] = {
     "phase": str,
     "epoch": int,
@@ -45,19 +47,25 @@ class SnapshotInfo:
 
 @dataclass(frozen=True)
 class Progressive:
-    """Answers from the coarsest snapshot that is sure enough, sample by sample."""
+    """Answers from no more snapshots than it takes to be sure enough, from coarse to fine, sample by sample."""
 
     probabilities: NDArray[np.float32]
     """``[B, classes]``."""
     snapshot: NDArray[np.int64]
-    """The number of the snapshot that answered, ``[B]``."""
+    """The number of the snapshot that was asked last, ``[B]``."""
     edges: NDArray[np.int64]
     """The edges computed on the way to the answer, ``[B]``."""
 
 
 def last_of_phases(phases: Sequence[Any]) -> list[int]:
-    """The numbers of the last snapshot of each phase, oldest first: the way of progressive answers."""
+    """The numbers of the last snapshot of each phase, oldest first."""
     return sorted({phase: number for number, phase in enumerate(phases)}.values())
+
+
+def progressive_way(phases: Sequence[Any], weights: Sequence[float] | None) -> list[int]:
+    """Whom progressive answers ask, oldest first: the last snapshot of each phase, and all with a weight, if given."""
+    weighted = {number for number, weight in enumerate(weights or ()) if weight > 0}
+    return sorted({*last_of_phases(phases), *weighted})
 
 
 def answer_progressively(
@@ -66,22 +74,28 @@ def answer_progressively(
     costs: Sequence[int],
     threshold: float,
     count: int,
+    weights: Sequence[float] | None = None,
 ) -> Progressive:
-    """Ask the snapshots on the ``way`` in turn about ``count`` samples, until one's confidence passes the threshold.
+    """Ask the snapshots on the ``way`` in turn about ``count`` samples, until the confidence passes the threshold.
 
     ``member(number, rows)`` gives the probabilities ``[rows, classes]`` of a snapshot for some of the samples;
-    ``costs`` are those of all snapshots. Whoever is still unsure gets the answer of the last one.
+    ``costs`` and ``weights`` are those of all snapshots. The answer is that of the snapshot asked last or, with
+    ``weights``, the mixture of all that were asked. Whoever is never sure gets the one at the end of the way.
     """
     rows = np.arange(count)
     snapshot, edges = np.zeros(count, np.int64), np.zeros(count, np.int64)
     answers: list[NDArray[np.float32]] = []
+    before = 0.0
     for number in way:
         found = member(number, rows)
         if not answers:
             answers = [np.zeros((count, found.shape[-1]), np.float32)]
-        answers[0][rows], snapshot[rows] = found, number
+        weight = 1.0 if weights is None else max(weights[number], _LEAST)
+        mixed = (before * answers[0][rows] + weight * found) / (before + weight)
+        answers[0][rows], snapshot[rows] = mixed, number
         edges[rows] += costs[number]
-        rows = rows[found.max(-1) <= threshold]
+        before = 0.0 if weights is None else before + weight
+        rows = rows[mixed.max(-1) <= threshold]
         if not len(rows):
             break
     return Progressive(answers[0], snapshot, edges)
@@ -90,8 +104,8 @@ def answer_progressively(
 class SnapshotsModel(Model):
     """A multi-scale snapshots network.
 
-    ``mode`` says who answers: "weighted" (the default; every snapshot that has a weight), "progressive" (the last
-    snapshot of each phase, until one is sure), "final" (the last snapshot), the name of a phase such as "coarse"
+    ``mode`` says who answers: "weighted" (the default; every snapshot that has a weight), "progressive" (from
+    coarse to fine, until the answer is sure), "final" (the last snapshot), the name of a phase such as "coarse"
     (its last snapshot), or the number of a snapshot.
     """
 
@@ -102,6 +116,7 @@ class SnapshotsModel(Model):
             _check_count(len(self._snapshots), runner.outputs)
         except ValueError as error:
             raise ArtifactError(f"{config.name}: config.json: metrics: {error}") from error
+        self._weights = [info.weight for info in self._snapshots] if _mixes(config) else None
 
     @property
     def snapshots(self) -> tuple[SnapshotInfo, ...]:
@@ -143,10 +158,10 @@ class SnapshotsModel(Model):
         )
 
     def _answer(self, x: FloatArray, threshold: float) -> Progressive:
-        way = last_of_phases([snapshot.phase for snapshot in self.snapshots])
+        way = progressive_way([snapshot.phase for snapshot in self.snapshots], self._weights)
         costs = [snapshot.cost for snapshot in self.snapshots]
         return answer_progressively(
-            lambda number, rows: softmax(self._member(number, x[rows])), way, costs, threshold, len(x)
+            lambda number, rows: softmax(self._member(number, x[rows])), way, costs, threshold, len(x), self._weights
         )
 
     def _nothing(self) -> Progressive:
@@ -182,6 +197,15 @@ def _read(metrics: dict[str, Any]) -> tuple[tuple[SnapshotInfo, ...], float]:
     if not infos:
         raise ValueError("snapshots must list at least one, found []")
     return tuple(infos), threshold
+
+
+def _mixes(config: ArtifactConfig) -> bool:
+    """Whether progressive answers are mixtures; raises ArtifactError for a config that says neither."""
+    progressive = config.model.get("progressive", "last")  # artifacts from before there was a choice do not say
+    if progressive not in ("last", "mixture"):
+        found = describe(progressive)
+        raise ArtifactError(f"{config.name}: config.json: model progressive must be last or mixture, found {found}")
+    return bool(progressive == "mixture")
 
 
 def _check_count(listed: int, outputs: Sequence[str]) -> None:

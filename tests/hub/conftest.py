@@ -7,18 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
-from sdk import InputSpec
+from tests.support.artifacts import write_tiny
 from tests.support.hub_server import HubServer
 from tests.support.hub_worker import HubClient
-from zoo.export import gather_provenance, write_artifact
-from zoo.families import get_family
-from zoo.families.base import Task
-from zoo.families.gridnet import GridnetConfig
-
-SPEC = InputSpec("image", (1, 4, 4), (0.5,), (0.25,))
-LABELS = ["zero", "one", "two"]
 
 
 @pytest.fixture(scope="session")
@@ -44,29 +36,11 @@ def hub(_server: HubServer) -> HubServer:
 
 @pytest.fixture(scope="session")
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = GridnetConfig(grid=(4, 4, 4), block=2, outer_steps=4)
-    torch.manual_seed(0)
-    return write_artifact(
-        tmp_path_factory.mktemp("made") / "tiny",
-        name="tiny",
-        module=get_family("gridnet").build(config, Task(SPEC.shape, len(LABELS))),
-        model_config=config,
-        input_spec=SPEC,
-        labels=LABELS,
-        metrics={"test": {"accuracy": 0.5}},
-        provenance=gather_provenance("seed: 0\n", seed=0, steps=0, wall_seconds=0.0, data={"name": "none"}),
-        recipe_yaml="seed: 0\n",
-        licence="MIT",
-        formats=("safetensors", "onnx"),
-    )
+    folder = tmp_path_factory.mktemp("made") / "tiny"
+    return write_tiny(folder, metrics={"test": {"accuracy": 0.5}}, formats=("safetensors", "onnx"))
 
 
 @pytest.fixture
 def tiny(_made: Path, tmp_path: Path) -> Path:
     """The folder of a small untrained model with weights, ONNX and card, to be changed at will."""
     return Path(shutil.copytree(_made, tmp_path / "tiny"))
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """The contents of a folder's files by path."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

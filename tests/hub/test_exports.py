@@ -12,7 +12,7 @@ import pytest
 from sdk.artifact import read_config
 from sdk.catalogue import bundled_models
 from sdk.models import backends_of
-from tests.hub.conftest import files_of
+from tests.support.artifacts import files_of
 from tests.support.hub_server import WRITER, HubServer
 from tests.support.hub_worker import ROOT, HubClient
 

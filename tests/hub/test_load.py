@@ -16,13 +16,12 @@ import pytest
 
 import sdk
 from sdk.artifact import read_artifact, read_config
-from tests.hub.conftest import files_of
+from tests.support.artifacts import files_of
 from tests.support.hub_server import STRANGER, WRITER, HubServer, Repo
 from tests.support.hub_worker import ROOT, HubClient, logits_of
 from zoo.export import seal
 
 REPO = "alice/tiny"
-COMMIT = "[0-9a-f]{40}"
 
 
 @pytest.fixture

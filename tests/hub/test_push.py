@@ -12,7 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from sdk.artifact import read_config
-from tests.hub.conftest import files_of
+from tests.support.artifacts import files_of
 from tests.support.hub_server import READER, STRANGER, WRITER, HubServer, Repo
 from tests.support.hub_worker import HubClient
 from zoo.export import seal

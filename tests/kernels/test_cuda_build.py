@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gridnet_cuda import cuda_sources
-from tests.support.nvcc_report import ARCHITECTURES, Kernel, Recorded, compile_report, parse, recorded
+from tests.support.nvcc_report import ARCHITECTURES, Kernel, Recorded, compile_report, parse, recorded, sources
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "cuda.md"
 
@@ -27,7 +26,7 @@ def kernels() -> list[Kernel]:
 
 
 def test_the_table_has_every_kernel_in_the_sources(table: dict[str, Recorded]) -> None:
-    written = {n for path in cuda_sources() for n in re.findall(r"(\w+)_kernel\(", path.read_text())}
+    written = {n for path in sources() for n in re.findall(r"(\w+)_kernel\(", path.read_text())}
     assert written == {name.split()[0] for name in table}
 
 

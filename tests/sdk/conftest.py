@@ -7,16 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from sdk import InputSpec
-from zoo.export import gather_provenance, write_artifact
-from zoo.families import get_family
-from zoo.families.base import Task
-from zoo.families.gridnet import GridnetConfig
-
-SPEC = InputSpec("image", (1, 4, 4), (0.5,), (0.25,))
-LABELS = ["zero", "one", "two"]
+from tests.support.artifacts import write_tiny
 
 
 @pytest.fixture
@@ -24,20 +16,7 @@ def make_artifact(tmp_path: Path) -> Callable[..., Path]:
     """Write a small untrained gridnet under ``parent`` and return its folder."""
 
     def make(name: str = "tiny", parent: Path = tmp_path) -> Path:
-        config = GridnetConfig(grid=(4, 4, 4), block=2, outer_steps=4)
-        torch.manual_seed(0)
-        return write_artifact(
-            parent / name,
-            name=name,
-            module=get_family("gridnet").build(config, Task(SPEC.shape, len(LABELS))),
-            model_config=config,
-            input_spec=SPEC,
-            labels=LABELS,
-            metrics={"test": {"accuracy": 0.5}},
-            provenance=gather_provenance("seed: 0\n", seed=0, steps=0, wall_seconds=0.0, data={"name": "none"}),
-            recipe_yaml="seed: 0\n",
-            licence="MIT",
-        )
+        return write_tiny(parent / name, metrics={"test": {"accuracy": 0.5}})
 
     return make
 

@@ -105,6 +105,14 @@ def test_a_default_namespace_that_cannot_be_one_is_refused(monkeypatch: pytest.M
         resolve_model("tiny")
 
 
+def test_a_folder_without_a_model_is_said_to_be_one() -> None:
+    Path("runs/tiny").mkdir(parents=True)
+    with pytest.raises(LoadError, match=r"no model named 'runs' \(the folder runs here has no config.json\)"):
+        resolve_model("runs")
+    with pytest.raises(LoadError, match=r"'runs/tiny' is a folder without config.json, so no model; "):
+        find_model("runs/tiny")
+
+
 def test_what_needs_a_folder_says_how_to_get_one_from_the_hub() -> None:
     with pytest.raises(LoadError, match=r"'alice/tiny' is no folder here.*`zoo pull alice/tiny@main --out FOLDER`"):
         find_model("alice/tiny")

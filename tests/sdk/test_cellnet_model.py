@@ -10,36 +10,18 @@ import pytest
 import torch
 
 import sdk
-from sdk import InputSpec
 from sdk.errors import LoadError
 from sdk.families.cellnet import CellnetModel
-from zoo.export import gather_provenance, write_artifact
-from zoo.families.base import Task
-from zoo.families.cellnet import Cellnet
+from tests.support.artifacts import LABELS, SPEC, write_tiny
 from zoo.families.cellnet_config import CellnetConfig
 
-SPEC = InputSpec("image", (1, 4, 4), (0.5,), (0.25,))
-LABELS = ["zero", "one", "two"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 1, 4, 4), dtype=np.uint8)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     config = CellnetConfig(cells=4, core=(4, 4, 2, 5), hidden=5, steps=5, input_steps=3)
-    torch.manual_seed(0)
-    return write_artifact(
-        tmp_path / "cells",
-        name="cells",
-        module=Cellnet(config, Task(SPEC.shape, len(LABELS))),
-        model_config=config,
-        input_spec=SPEC,
-        labels=LABELS,
-        metrics={},
-        provenance=gather_provenance("seed: 0\n", seed=0, steps=0, wall_seconds=0.0, data={"name": "none"}),
-        recipe_yaml="seed: 0\n",
-        licence="MIT",
-        formats=("safetensors", "onnx"),
-    )
+    return write_tiny(tmp_path / "cells", config, formats=("safetensors", "onnx"))
 
 
 def load(folder: Path, backend: str) -> CellnetModel:

@@ -18,13 +18,10 @@ from safetensors.numpy import load, save
 
 import sdk
 from sdk import ArtifactError, InputError, LoadError, catalogue
+from tests.support.artifacts import images
 
 Reseal = Callable[[Path, str, bytes], None]
 WEIGHTS = "model.safetensors"
-
-
-def images(count: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, 4, 4), dtype=np.uint8)
 
 
 @pytest.fixture
@@ -210,6 +207,11 @@ def test_a_device_that_is_not_there_is_refused(artifact: Path, device: str) -> N
     with pytest.raises(LoadError, match=f"device '{device}' cannot be used here: "):
         sdk.load(artifact, device=device)
     assert sdk.load(artifact, device="cpu").predict(images(1)[0])
+
+
+def test_a_device_that_there_is_not_is_refused_with_those_that_there_are(artifact: Path) -> None:
+    with pytest.raises(LoadError, match=r"device 'tpu' cannot be used here: allowed are cpu, cuda, cuda:N and mps$"):
+        sdk.load(artifact, backend="torch", device="tpu")
 
 
 # Weights that do not fit

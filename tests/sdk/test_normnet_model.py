@@ -10,34 +10,18 @@ import pytest
 import torch
 
 import sdk
-from sdk import InputSpec
 from sdk.families.normnet import NormnetModel
-from zoo.export import gather_provenance, write_artifact
-from zoo.families.base import Task
-from zoo.families.normnet import Normnet, NormnetConfig
+from tests.support.artifacts import write_tiny
+from zoo.families.normnet import NormnetConfig
 from zoo.families.normnet_tree import CheckpointTree
 
-SPEC = InputSpec("image", (1, 4, 4), (0.5,), (0.25,))
 IMAGE = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, 4, 4)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     config = NormnetConfig(hidden=(8,), scale=1, hidden_scale=1)
-    torch.manual_seed(0)
-    return write_artifact(
-        tmp_path / "tiny",
-        name="tiny",
-        module=Normnet(config, Task(SPEC.shape, 3)),
-        model_config=config,
-        input_spec=SPEC,
-        labels=["zero", "one", "two"],
-        metrics={},
-        provenance=gather_provenance("seed: 0\n", seed=0, steps=0, wall_seconds=0.0, data={"name": "none"}),
-        recipe_yaml="seed: 0\n",
-        licence="MIT",
-        formats=("safetensors", "onnx"),
-    )
+    return write_tiny(tmp_path / "tiny", config, formats=("safetensors", "onnx"))
 
 
 def load(folder: Path, backend: str = "torch") -> NormnetModel:

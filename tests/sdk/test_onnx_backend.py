@@ -16,14 +16,11 @@ import sdk
 from sdk import ArtifactError, LoadError
 from sdk.artifact import read_artifact
 from sdk.onnx_file import has_external_data
+from tests.support.artifacts import images
 from zoo.onnx import write_onnx
 
 Reseal = Callable[[Path, str, bytes], None]
 FILE = "model.onnx"
-
-
-def images(count: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, 4, 4), dtype=np.uint8)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What nvcc says about the gridnet kernels: registers and spills. Prints the table of docs/cuda.md:
+"""What nvcc says about the CUDA kernels: registers, spills and occupancy. Prints the table of docs/cuda.md:
 
 python -m tests.support.nvcc_report
 """
@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.gridnet_cuda import CSRC, cuda_sources
+from tests.support.gridnet_cuda import CSRC
 
 ARCHITECTURES = ("sm_80", "sm_90")
 _STORAGE = {"f": "float", "d": "double", "6__half": "half", "13__nv_bfloat16": "bfloat16"}
@@ -35,30 +34,25 @@ class Kernel:
     """Bytes stored to and loaded from local memory."""
 
 
-def compile_report(architectures: Iterable[str] = ARCHITECTURES, sources: Sequence[Path] | None = None) -> list[Kernel]:
-    """Compile the sources (None: every gridnet .cu file) with ``nvcc -Xptxas -v``; raises on a compiler error."""
-    targets = [f"-gencode=arch=compute_{a[3:]},code={a}" for a in architectures]
+def sources() -> list[Path]:
+    """Every CUDA source of the package."""
+    return sorted(CSRC.glob("*/cuda_*.cu"))
+
+
+def compile_report() -> list[Kernel]:
+    """Compile the sources with ``nvcc -Xptxas -v`` for every architecture; raises on a compiler error."""
+    targets = [f"-gencode=arch=compute_{a[3:]},code={a}" for a in ARCHITECTURES]
 
     def compile_one(source: Path) -> list[Kernel]:
         with tempfile.TemporaryDirectory() as folder:
-            command = [
-                "nvcc",
-                "-std=c++20",
-                "-Xptxas",
-                "-v",
-                *targets,
-                "-c",
-                str(source),
-                "-o",
-                f"{folder}/o",
-            ]
+            command = ["nvcc", "-std=c++20", "-Xptxas", "-v", *targets, "-c", str(source), "-o", f"{folder}/o"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"nvcc failed on {source.relative_to(CSRC)}:\n{done.stdout}{done.stderr}")
         return parse(done.stderr)
 
     with ThreadPoolExecutor(max_workers=2) as pool:
-        reports = list(pool.map(compile_one, sources or cuda_sources()))
+        reports = list(pool.map(compile_one, sources()))
     return sorted((k for report in reports for k in report), key=lambda k: (k.name, k.architecture))
 
 
@@ -89,7 +83,7 @@ def _readable(mangled: str) -> str:
 
 
 def launch_shape(name: str) -> tuple[int, int]:
-    """Threads and bytes of dynamic shared memory per CTA, for a large batch of 32^3 grids with block 8."""
+    """Threads and bytes of dynamic shared memory per CTA, of gridnet's for a large batch of 32^3 grids with block 8."""
     kernel, storage, *kind = name.split()
     size, gated = 8 if storage == "double" else 4, "gated" in kind
     tiles = 4 if kernel == "tile_backward_input" and gated else 2
@@ -101,7 +95,7 @@ def launch_shape(name: str) -> tuple[int, int]:
         return 512, 10**3 * (2 * size + 4)
     if kernel == "block_backward":
         return 512, 10**3 * (2 * size + 4) + (2 if gated else 1) * 8**3 * size
-    return 256, 0
+    return 128 if kernel in ("multiply", "value_grads") else 256, 0
 
 
 def occupancy(kernel: Kernel) -> float:

@@ -5,19 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from click.testing import CliRunner, Result
 from huggingface_hub import ModelCard
 
 from sdk import InputSpec
 from sdk.artifact import read_artifact
 from sdk.catalogue import bundled_models
+from tests.support.artifacts import write_tiny
 from zoo.card import NOTES_BEGIN, NOTES_END, card_text, read_notes
 from zoo.cli import cli
-from zoo.export import gather_provenance, write_artifact
 from zoo.families import get_family
-from zoo.families.base import Task
 from zoo.families.gridnet import GridnetConfig
+from zoo.provenance import gather_provenance
 from zoo.recipe import load_recipe
 
 SPEC = InputSpec("image", (1, 8, 8), (0.5,), (0.25,))
@@ -43,20 +42,13 @@ SEEDS = {
 def artifact(folder: Path, data: str = "mnist", **changes: Any) -> Path:
     """A small untrained gridnet's artifact."""
     config = GridnetConfig(grid=(8, 8, 2), block=2, outer_steps=2)
-    torch.manual_seed(0)
     given: dict[str, Any] = {
-        "name": "tiny",
-        "module": get_family("gridnet").build(config, Task(SPEC.shape, 3)),
-        "model_config": config,
         "input_spec": SPEC,
-        "labels": ["a", "b", "c"],
         "metrics": METRICS,
         "provenance": gather_provenance(RECIPE, seed=0, steps=7, wall_seconds=1.2, data={"name": data}),
-        "recipe_yaml": RECIPE,
-        "licence": "MIT",
         **changes,
     }
-    return write_artifact(folder / "tiny", **given)
+    return write_tiny(folder / "tiny", config, RECIPE, **given)
 
 
 def card(folder: Path) -> str:
@@ -102,7 +94,7 @@ def test_the_card_says_what_it_is_what_was_measured_and_how_it_was_made(tmp_path
         "# tiny",
         get_family("gridnet").about.strip(),
         "an image `[1, 8, 8]`",
-        "3 classes: a, b, c",
+        "3 classes: zero, one, two",
         "| test accuracy | **25.00%** (90 of 360) |",
         "| 95 % confidence interval (Wilson) | 20.81% to 29.73% |",
         "One seed was trained",

@@ -79,9 +79,9 @@ def test_held_out_samples_are_drawn_equally_per_class() -> None:
     assert sorted([*rest.tolist(), *held.tolist()]) == list(range(100))
 
 
-@pytest.mark.parametrize("part", [3, 100, 1000])
+@pytest.mark.parametrize("part", [3, 96, 100, 1000, 0.01, 0.99])
 def test_an_impossible_number_of_held_out_samples_is_refused(part: int) -> None:
-    with pytest.raises(DataError, match=rf"data\.validation {part} of 100 training samples"):
+    with pytest.raises(DataError, match=rf"data\.validation {part} of 100 .*: allowed are 5 to 95 samples"):
         hold_out(torch.arange(100) % 5, part, seed=0)
 
 
@@ -213,12 +213,13 @@ def test_the_data_folder_is_the_argument_then_the_environment_then_the_cache(
 
 
 @pytest.mark.usefixtures("_no_network")
-def test_missing_mnist_without_a_network_says_how_to_set_the_folder(tmp_path: Path) -> None:
+def test_missing_mnist_without_a_network_says_how_to_set_the_folder_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError) as info:
-        load_data(MNIST_CONFIG, tmp_path)
+        load_data(MNIST_CONFIG, tmp_path / "data" / "sets")
     assert "\n" not in str(info.value)
-    assert f"MNIST is not in {tmp_path} and cannot be downloaded" in str(info.value)
+    assert f"MNIST is not in {tmp_path}/data/sets and cannot be downloaded" in str(info.value)
     assert "ZOO_DATA=FOLDER" in str(info.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("size", [0, 3, 1000])

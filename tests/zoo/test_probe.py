@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 import sdk
 import zoo.families.gridnet
 from sdk.artifact import read_artifact
+from tests.support.artifacts import files_of
 from zoo.cli import cli
 from zoo.families.base import Findings, ProbeContext
 from zoo.families.gridnet import Gridnet
@@ -27,10 +28,6 @@ SMALL = [
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(cli, list(arguments))
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -139,11 +136,11 @@ def test_a_figure_needs_a_caption_and_a_caption_a_figure(model: Path, probing: C
         return Findings({}, "text", {"b.png": "another"})
 
     probing(probe)
-    before = snapshot(model)
+    before = files_of(model)
     result = run("probe", str(model))
     assert result.exit_code == 1
     assert "drew ['a.png'] and has captions for ['b.png']" in result.stderr
-    assert snapshot(model) == before
+    assert files_of(model) == before
 
 
 @pytest.mark.parametrize("metrics", [{"loss": float("nan")}, {"array": np.zeros(2)}], ids=["nan", "array"])
@@ -151,8 +148,8 @@ def test_numbers_that_are_no_json_leave_the_model_as_it_was(
     model: Path, probing: Callable[..., None], metrics: dict[str, object]
 ) -> None:
     probing(lambda context: Findings(metrics, "text", {}))
-    before = snapshot(model)
+    before = files_of(model)
     result = run("probe", str(model))
     assert result.exit_code == 1
     assert "plain finite JSON values only" in result.stderr
-    assert snapshot(model) == before
+    assert files_of(model) == before

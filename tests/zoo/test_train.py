@@ -383,6 +383,7 @@ def test_a_finished_run_is_replaced_by_a_new_one(tmp_path: Path) -> None:
         (["train.batch_size=5000"], r"train\.batch_size 5000 exceeds the 1397 training samples"),
         (["model.grid=[4, 4, 2]"], r"model does not fit the data digits: an image of 1x8x8"),
         (["train.precision=fp16"], r"train\.precision fp16 needs a GPU"),
+        (["model.grid=[100000, 100000, 100000]"], r"gridnet-digits: model is too large for the memory here: "),
     ],
 )
 def test_what_cannot_be_trained_is_one_clear_line(tmp_path: Path, overrides: list[str], message: str) -> None:
@@ -408,6 +409,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(TrainingError, match=r"cannot write to .*file/run"):
         fit(tmp_path / "file" / "run")
+    with pytest.raises(TrainingError, match=r"cannot write to .*file: it is a file"):
+        fit(tmp_path / "file")
 
 
 # Other data, other places

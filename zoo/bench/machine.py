@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-import sdk
 from zoo.kernels import backend
+from zoo.provenance import now, versions
 
 
 def machine_facts() -> dict[str, Any]:
@@ -26,13 +24,8 @@ def machine_facts() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "instruction_sets": backend.compiled().usable_isas(),
         "instruction_set": backend.compiled().current_isa(),
-        "versions": {
-            "cellzoo": sdk.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "date": now(),
     }
 
 

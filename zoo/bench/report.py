@@ -49,7 +49,7 @@ class Report:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise BenchError or OSError unless a report can be written there; older reports may be replaced."""
+    """Raise BenchError unless a report can be written there; older reports may be replaced."""
     if folder.exists():
         own = {path for pattern in _OURS for path in folder.glob(pattern)}
         foreign = (
@@ -57,7 +57,10 @@ def check_folder(folder: Path) -> None:
         )
         if foreign:
             raise BenchError(f"{folder} holds other files ({', '.join(foreign)}); give --out a new folder")
-    check_creatable(folder.absolute())
+    try:
+        check_creatable(folder.absolute())
+    except OSError as error:
+        raise BenchError(f"cannot write {folder}: {error.strerror or error}; give --out a new folder") from error
 
 
 def save(report: Report, folder: Path, draw: Callable[[Report, Path], None]) -> None:

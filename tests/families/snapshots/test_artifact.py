@@ -123,6 +123,29 @@ def test_the_threshold_decides_how_soon_an_answer_is_given(model: SnapshotsModel
     assert model.threshold == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_where_progressive_answers_are_mixtures_whoever_stays_unsure_gets_the_ensemble(
+    tmp_path: Path, backend: str
+) -> None:
+    path, _ = export(tmp_path, progressive="mixture")
+    model = sdk.load(path, backend=backend)
+    assert isinstance(model, SnapshotsModel)
+    report = model.progressive(IMAGES, threshold=1.0)
+    np.testing.assert_allclose(report.probabilities, model.predict_proba(IMAGES), atol=1e-5)
+    assert set(report.edges.tolist()) == {sum(snapshot.cost for snapshot in model.snapshots[1:])}
+    first = model.progressive(IMAGES, threshold=0.0)
+    np.testing.assert_allclose(first.probabilities, model.predict_proba(IMAGES, mode="coarse"), atol=1e-5)
+
+
+def test_a_config_with_an_unknown_kind_of_progressive_answers_is_refused(artifact: Trained, tmp_path: Path) -> None:
+    path = copy_of(artifact, tmp_path)
+    config = json.loads((path / "config.json").read_text())
+    config["model"]["progressive"] = "all"
+    (path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ArtifactError, match="model progressive must be last or mixture, found 'all'"):
+        sdk.load(path, backend="onnx")
+
+
 def test_one_input_and_no_input_are_batches_for_progressive_answers(model: SnapshotsModel) -> None:
     assert model.progressive(IMAGES[0]).probabilities.shape == (1, 3)
     assert model.progressive(IMAGES[:0]).probabilities.shape == (0, 3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdk.families.snapshots import answer_progressively, last_of_phases
+from sdk.families.snapshots import Progressive, answer_progressively, last_of_phases, progressive_way
 from zoo.families.snapshots.ensemble import fit_mixture, fit_threshold
 
 
@@ -100,3 +100,58 @@ def test_where_no_early_answer_is_good_enough_it_never_stops_early() -> None:
     right = torch.tensor([0.9, 0.1]).expand(100, 2)
     threshold = fit_threshold(torch.stack([sure_and_wrong, right]), labels, torch.tensor([0.0, 1.0]), [0, 1], [1, 9], 0)
     assert threshold == 1
+
+
+def test_with_weights_everyone_who_has_one_is_asked() -> None:
+    assert progressive_way(["coarse", "medium", "medium", "fine", "fine"], [0.0, 0.3, 0.0, 0.0, 0.7]) == [0, 1, 2, 4]
+
+
+def test_a_mixing_progressive_answer_is_the_mixture_of_those_asked() -> None:
+    probabilities, _ = members(0.5, 0.6, 0.8)
+    weights = [0.2, 0.3, 0.5]
+
+    def ask(threshold: float) -> Progressive:
+        asked = probabilities.numpy()
+        return answer_progressively(lambda n, rows: asked[n, rows], [0, 1, 2], [1, 10, 100], threshold, 4000, weights)
+
+    everyone = ask(1.0)
+    np.testing.assert_allclose(everyone.probabilities, np.einsum("s,snc->nc", weights, probabilities), rtol=1e-5)
+    assert set(everyone.edges.tolist()) == {111}
+    some = ask(0.55)
+    stopped = some.snapshot == 1  # the first two were asked
+    expected = (0.2 * probabilities[0] + 0.3 * probabilities[1]).numpy()[stopped] / 0.5
+    assert stopped.any()
+    np.testing.assert_allclose(some.probabilities[stopped], expected, rtol=1e-5)
+    assert (some.probabilities[stopped].max(-1) > 0.55).all()
+
+
+def test_who_has_no_weight_answers_only_until_one_who_has_is_asked() -> None:
+    probabilities = np.array([[[0.8, 0.2]], [[0.1, 0.9]]], np.float32)
+    for threshold, answer in ((0.5, [0.8, 0.2]), (0.8, [0.1, 0.9])):
+        found = answer_progressively(lambda n, rows: probabilities[n, rows], [0, 1], [1, 2], threshold, 1, [0.0, 1.0])
+        assert found.probabilities[0].tolist() == pytest.approx(answer, abs=1e-5)
+
+
+def test_mixing_on_the_way_reaches_the_ensemble_for_fewer_edges() -> None:
+    probabilities, labels = members(0.7, 0.7, 0.7)
+    mixture = fit_mixture(probabilities, labels)
+    threshold = fit_threshold(probabilities, labels, mixture, [0, 1, 2], [1, 1, 1], 0.0, mixing=True)
+    weights = mixture.tolist()
+    found = answer_progressively(
+        lambda n, rows: probabilities.numpy()[n, rows], [0, 1, 2], [1, 1, 1], threshold, len(labels), weights
+    )
+    weighted = accuracy(torch.einsum("s,snc->nc", mixture, probabilities), labels)
+    assert accuracy(torch.from_numpy(found.probabilities), labels) >= weighted > accuracy(probabilities[0], labels)
+    assert found.edges.mean() < 3
+
+
+def test_a_temperature_makes_the_weights_more_even_and_brings_nobody_back() -> None:
+    probabilities, labels = members(0.7, 0.9)
+    useless = torch.full_like(probabilities[:1], 0.01)
+    useless[0, torch.arange(len(labels)), (labels + 1) % 4] = 0.97
+    sharp, even = (fit_mixture(torch.cat([probabilities, useless]), labels, t) for t in (1, 2))
+    assert sharp[0] < sharp[1]
+    assert sharp[0] < even[0] < even[1]
+    assert even[2] == 0
+    assert (even[0] / even[1]).item() == pytest.approx(float(sharp[0] / sharp[1]) ** 0.5, rel=1e-4)
+    assert even.sum().item() == pytest.approx(1)

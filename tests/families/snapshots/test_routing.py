@@ -196,3 +196,14 @@ def test_without_completion_a_routed_unit_may_stay_unheard() -> None:
     draft = draft_of()
     router(draft, mask(1), mask(8)).route(0, set())
     assert not draft.heard()[8]
+
+
+def test_recruited_units_pass_their_sources_on_to_where_those_edges_are_wanted() -> None:
+    """A dormant unit has no gradient ahead: asked for its own, all that were recruited joined the same one unit."""
+    scores = torch.zeros(LAYOUT.units, LAYOUT.units)
+    for source, target, wanted in ((1, 8, 16), (2, 9, 17)):
+        scores[source, target], scores[source, wanted] = 1.0, 0.5
+    draft = draft_of()
+    routing = router(draft, mask(1, 2), mask(8, 9), scores, reach=1, complete=True, fan_out=(1, 1))
+    assert {routing.route(0, set()), routing.route(0, {1})} == {1, 2}
+    assert set(new(draft)) == {(1, 8), (8, 16), (2, 9), (9, 17)}

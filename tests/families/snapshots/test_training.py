@@ -50,5 +50,8 @@ def test_what_is_validated_and_tested_at_the_end_is_the_ensemble(tmp_path: Path)
 
 def test_a_running_average_is_refused(tmp_path: Path) -> None:
     recipe = load_recipe("snapshots-digits", [*SHORT, "train.ema=0.9"])
-    with pytest.raises(TrainingError, match=r"train\.ema: family snapshots keeps snapshots of its weights"):
+    with pytest.raises(
+        TrainingError, match=r"train\.ema: a running average of the weights does not fit family snapshots"
+    ):
         train(recipe, run_dir=tmp_path, device="cpu", progress=False)
+    assert list(tmp_path.iterdir()) == []

@@ -158,6 +158,11 @@ class SnapshotsConfig(FamilyConfig):
     snapshot_gain: Share = 0.02
     """Rule 8: validation accuracy above the last snapshot's that is worth a snapshot of its own."""
     end: EndConfig = EndConfig()
+    mixture_temperature: float = Field(default=1, ge=1)
+    """Rule 13: the fitted weights are taken to the power of 1 / this; 1: the likeliest mixture."""
+    progressive: Literal["last", "mixture"] = "last"
+    """Rule 13: ask the last snapshot of each phase, each answering alone, or (mixture) also every snapshot that has a
+    weight, and answer with the mixture of those asked."""
     progressive_loss: Share = 0.001
     """Rule 13: validation accuracy that progressive answers may give up against the weighted ensemble."""
 

@@ -99,10 +99,11 @@ class SnapshotsLearner(Learner):
                     for number in members
                 ]
             )
-        mixture = fit_mixture(probabilities, labels)
+        mixture = fit_mixture(probabilities, labels, self.config.mixture_temperature)
         snapshots = [net.snapshots[number] for number in members]
         phases, costs = [s.phase for s in snapshots], [net.wiring(s.edges).edges for s in snapshots]
-        threshold = fit_threshold(probabilities, labels, mixture, phases, costs, self.config.progressive_loss)
+        mixing = self.config.progressive == "mixture"
+        threshold = fit_threshold(probabilities, labels, mixture, phases, costs, self.config.progressive_loss, mixing)
         net.set_ensemble(mixture, threshold)
 
     def findings(self) -> dict[str, Any]:

@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sdk.families.snapshots import answer_progressively, last_of_phases
+from sdk.families.snapshots import answer_progressively, last_of_phases, progressive_way
 from zoo.families.base import Findings, ProbeContext
 from zoo.families.figures import save_png
 from zoo.families.snapshots import baselines, figures
 from zoo.families.snapshots.network import SnapshotNet
 from zoo.splits import Split, derive_seed, evaluation_batches, training_batches
 
-_STEPS = 2000
+_STEPS = 3000
 """Of training for each network beside it; half as many after pruning."""
 _BATCH = 256
 _THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
@@ -39,10 +39,14 @@ def probe(context: ProbeContext) -> Findings:
     assert isinstance(net, SnapshotNet)
     truth, members = _members(net, context.data.test)
     costs = [net.wiring(net.snapshots[number].edges).edges for number in range(len(net.snapshots))]
-    way = last_of_phases([net.snapshots[number].phase for number in range(len(net.snapshots))])
+    phases = [net.snapshots[number].phase for number in range(len(net.snapshots))]
+    weights = net.mixture[: len(members)].tolist() if net.config.progressive == "mixture" else None
+    way = progressive_way(phases, weights)
 
     def progressive(threshold: float) -> Point:
-        found = answer_progressively(lambda number, rows: members[number, rows], way, costs, threshold, len(truth))
+        found = answer_progressively(
+            lambda number, rows: members[number, rows], way, costs, threshold, len(truth), weights
+        )
         return Point(float(found.edges.mean()), _accuracy(found.probabilities, truth))
 
     singles = [Point(cost, _accuracy(member, truth)) for cost, member in zip(costs, members, strict=True)]
@@ -51,7 +55,7 @@ def probe(context: ProbeContext) -> Findings:
     weighted = Point(spent, _accuracy(np.einsum("s,snc->nc", mixture, members), truth))
     own = progressive(float(net.threshold))
     curve = [progressive(threshold) for threshold in _THRESHOLDS]
-    others = _others(net, context, [costs[number] for number in way])
+    others = _others(net, context, [costs[number] for number in last_of_phases(phases)])
     save_png(figures.draw_growth(net, context.history), context.figures / "growth.png")
     save_png(figures.draw_inputs(net, context.task.input_shape), context.figures / "inputs.png")
     save_png(figures.draw_spent(singles, weighted, curve, own, others), context.figures / "spent.png")

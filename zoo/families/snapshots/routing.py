@@ -96,20 +96,21 @@ class Router:
         return True
 
     def _complete(self, source: int, target: int) -> None:
-        """Join a target without an edge ahead to a unit that a class hears, a source without input to a high one."""
+        """Join a target without an edge ahead to a unit that a class hears, a source without input to a high one.
+
+        A dormant target has no gradient of its own ahead: it passes its source on to where that one's edge is wanted.
+        """
         layout = self.draft.layout
         ahead = layout.starts[int(layout.layer_of[target]) + 1]
         if ahead < layout.units and not self.draft.connected[target, ahead:].any():
-            self._lay_best(torch.tensor([target]), self.draft.heard()[ahead:].nonzero().flatten() + ahead)
+            heard = self.draft.heard()[ahead:].nonzero().flatten() + ahead
+            if len(heard):
+                self.draft.add(target, int(heard[self.scores[source, heard].argmax()]), self._weight())
         behind = layout.starts[int(layout.layer_of[source])]
         if behind > 0 and not self.draft.connected[:behind, source].any():
-            self._lay_best(self.extrema.high[: layout.inputs].nonzero().flatten(), torch.tensor([source]))
-
-    def _lay_best(self, sources: Tensor, targets: Tensor) -> None:
-        """The edge with the best score between any of the sources and targets."""
-        if len(sources) and len(targets):
-            best = int(self.scores[sources][:, targets].argmax())
-            self.draft.add(int(sources[best // len(targets)]), int(targets[best % len(targets)]), self._weight())
+            inputs = self.extrema.high[: layout.inputs].nonzero().flatten()
+            if len(inputs):
+                self.draft.add(int(inputs[self.scores[inputs, source].argmax()]), source, self._weight())
 
     def _weight(self) -> float:
         return self.config.scale * float(torch.randn(()))

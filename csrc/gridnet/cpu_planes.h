@@ -1,0 +1,231 @@
+// The pieces of a step with cells in the SIMD lanes, working on one plane (z) of the grid at a time: no transposes between
+// torch's layout and ours, and the weight gradients of neighbouring cells are summed without ever adding up lanes.
+//
+// Layout: a plane is one line of n * k positions with zeros before and behind, as long as a row and one cell. Neighbours
+// are shifted loads. The one before the first cell of a row is the last of the row before; its weight is set to zero.
+#pragma once
+#include <cmath>
+
+#include "cpu_layout.h"
+#include "cpu_update.h"
+
+namespace zoo::ZOO_ISA {
+
+using gridnet::StepConfig;
+
+constexpr int kVectors = 2;  // of positions, worked on together
+template <class T>
+constexpr int64_t kChunk = kVectors * kLanes<T>;
+template <class T>
+constexpr int kPack = ZOO_VECTOR_BYTES == 64 ? 4 : 2;  // vectors that go through an activation together
+template <class T>
+constexpr int64_t kSegment = 8 * kChunk<T>;  // positions whose sums are kept in the L1 cache until all are there
+
+ZOO_INLINE int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+// The last few planes of several samples; plane z is in slot z modulo `slots`.
+template <class T>
+struct PlaneRing {
+  T* data;
+  int64_t n, k, slots;
+
+  int64_t cells() const { return n * k; }
+  int64_t margin() const { return round_up(k + 1, kLanes<T>); }
+  int64_t slot_size() const { return round_up(margin() + cells() + k + 1, kLanes<T>); }
+  int64_t sample_size() const { return slots * slot_size(); }
+  // Of so many samples; chunks are read to their end, neighbours included.
+  int64_t size(int64_t samples) const { return samples * sample_size() + kChunk<T> + margin(); }
+  void clear(int64_t samples) const { std::memset(data, 0, size(samples) * sizeof(T)); }
+  T* plane(int64_t sample, int64_t z) const {
+    return data + sample * sample_size() + (z + slots) % slots * slot_size() + margin();
+  }
+  // Makes plane z of all samples that of x [samples][m][n][k], zeros outside.
+  void read(const T* x, gridnet::Shape shape, int64_t samples, int64_t z) const {
+    for (int64_t s = 0; s < samples; ++s) {
+      if (z < 0 || z >= shape.m) std::memset(plane(s, z), 0, cells() * sizeof(T));
+      else std::memcpy(plane(s, z), x + s * shape.cells() + z * cells(), cells() * sizeof(T));
+    }
+  }
+};
+
+// The first `count` lanes at p, and zeros; or all of them.
+template <class T>
+ZOO_INLINE Vec<T> load_part(const T* p, int64_t count) {
+  if (count >= kLanes<T>) return load_unaligned(p);
+  Vec<T> v{};
+  if (count > 0) std::memcpy(&v, p, count * sizeof(T));
+  return v;
+}
+template <class T>
+ZOO_INLINE void store_part(T* p, Vec<T> v, int64_t count) {
+  if (count >= kLanes<T>) store_unaligned(p, v);
+  else if (count > 0) std::memcpy(p, &v, count * sizeof(T));
+}
+template <class T, int P>
+ZOO_INLINE Pack<T, P> load_pack(const T* p, int64_t count) {
+  Pack<T, P> out;
+  for (int i = 0; i < P; ++i) out.v[i] = load_part(p + i * kLanes<T>, count - i * kLanes<T>);
+  return out;
+}
+template <class T, int P>
+ZOO_INLINE void store_pack(T* p, Pack<T, P> x, int64_t count) {
+  for (int i = 0; i < P; ++i) store_part(p + i * kLanes<T>, x.v[i], count - i * kLanes<T>);
+}
+
+// Calls f(offset, number) for packs that cover `count` positions, all but the last being whole.
+template <class T, class F>
+ZOO_INLINE void for_packs(int64_t count, F f) {
+  constexpr int64_t kWhole = kPack<T> * kLanes<T>;
+  int64_t i = 0;
+  for (; i + kWhole <= count; i += kWhole) f(i, kWhole);
+  if (i < count) f(i, count - i);
+}
+
+// One number for every position of a plane, from torch's [m, n, k] parameters or towards them.
+template <class T>
+struct PlaneLine {
+  int64_t n, k;
+
+  int64_t size() const { return round_up(n * k, kPack<T> * kLanes<T>); }  // a multiple of kChunk, too
+  void fill(const T* from, T* line) const {
+    std::memcpy(line, from, n * k * sizeof(T));
+    std::memset(line + n * k, 0, (size() - n * k) * sizeof(T));
+  }
+  // Positions whose neighbour at dx is in another row.
+  void clear_edges(int dx, T* line) const {
+    if (dx != 0)
+      for (int64_t y = 0; y < n; ++y) line[y * k + (dx < 0 ? 0 : k - 1)] = 0;
+  }
+};
+
+// weight [27][stride] of one channel -> 27 lines for plane z.
+template <class T>
+void fill_weights(const T* weight, int64_t tap_stride, gridnet::Shape shape, int64_t z, T* lines) {
+  const PlaneLine<T> line{shape.n, shape.k};
+  for (int i = 0; i < kNeighbours; ++i, lines += line.size()) {
+    line.fill(weight + i * tap_stride + z * shape.n * shape.k, lines);
+    line.clear_edges(i % 3 - 1, lines);
+  }
+}
+
+// As fill_weights, but position c gets, for each neighbour, the weight with which that neighbour reads c.
+template <class T>
+void fill_weights_transposed(const T* weight, int64_t tap_stride, gridnet::Shape shape, int64_t z, T* lines) {
+  const PlaneLine<T> line{shape.n, shape.k};
+  const int64_t cells = shape.n * shape.k;
+  for (int i = 0; i < kNeighbours; ++i, lines += line.size()) {
+    const int64_t from_z = z + i / 9 - 1, shift = (i / 3 % 3 - 1) * shape.k + i % 3 - 1;
+    std::memset(lines, 0, line.size() * sizeof(T));
+    if (from_z < 0 || from_z >= shape.m) continue;
+    const T* from = weight + (kNeighbours - 1 - i) * tap_stride + from_z * cells;
+    const int64_t begin = shift < 0 ? -shift : 0, end = shift > 0 ? cells - shift : cells;
+    if (begin < end) std::memcpy(lines + begin, from + begin + shift, (end - begin) * sizeof(T));
+    line.clear_edges(i % 3 - 1, lines);
+  }
+}
+
+// lanes 1 to L - 1 of a, then the first of b; the last of a, then lanes 0 to L - 2 of b.
+template <class T, int... L>
+ZOO_INLINE Vec<T> shifted_down(Vec<T> a, Vec<T> b, std::integer_sequence<int, L...>) {
+  return __builtin_shufflevector(a, b, (L + 1)...);
+}
+template <class T, int... L>
+ZOO_INLINE Vec<T> shifted_up(Vec<T> a, Vec<T> b, std::integer_sequence<int, L...>) {
+  return __builtin_shufflevector(a, b, (L + static_cast<int>(sizeof...(L)) - 1)...);
+}
+
+// x at p - 1, p and p + 1 for V vectors: of the shifted ones only the outer two are loaded.
+template <class T, int V>
+struct RowTaps {
+  Vec<T> at[3][V];
+
+  ZOO_INLINE explicit RowTaps(const T* p) {
+    constexpr int L = kLanes<T>;
+    const auto lanes = std::make_integer_sequence<int, L>();
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) at[1][v] = in_register<T>(load_unaligned(p + v * L));
+    at[0][0] = load_unaligned(p - 1);
+    at[2][V - 1] = load_unaligned(p + 1 + (V - 1) * L);
+#pragma GCC unroll 4
+    for (int v = 1; v < V; ++v) {
+      at[0][v] = shifted_up<T>(at[1][v - 1], at[1][v], lanes);
+      at[2][v - 1] = shifted_down<T>(at[1][v - 1], at[1][v], lanes);
+    }
+  }
+};
+
+// acc[s][v] += sum_i weight_i * neighbour i, for S samples. planes: those before, at and behind, at the chunk's first
+// position in the first sample; the next sample is `sample` entries on. weights: 27 lines.
+template <class T, int S>
+ZOO_INLINE void weigh_planes(const T* const (&planes)[3], int64_t sample, int64_t row, const T* weights, int64_t line,
+                             Vec<T> (&acc)[S][kVectors]) {
+  constexpr int V = kVectors, L = kLanes<T>;
+  for (int q = 0; q < 9; ++q, weights += 3 * line) {
+    const T* from = pinned(planes[q / 3] + (q % 3 - 1) * row);
+    Vec<T> w[3][V];
+#pragma GCC unroll 3
+    for (int dx = 0; dx < 3; ++dx)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        w[dx][v] = load(weights + dx * line + v * L);
+        if constexpr (ZOO_VECTOR_BYTES == 64) w[dx][v] = in_register<T>(w[dx][v]);  // there are 32 registers
+      }
+#pragma GCC unroll 8
+    for (int s = 0; s < S; ++s) {
+      const RowTaps<T, V> x(from + s * sample);
+#pragma GCC unroll 3
+      for (int dx = 0; dx < 3; ++dx)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) acc[s][v] += w[dx][v] * x.at[dx][v];
+    }
+  }
+}
+
+// Samples that share the weights in registers.
+template <class T>
+constexpr int kSamplesAtOnce = ZOO_VECTOR_BYTES == 64 ? 8 : 4;
+
+// Calls f.template operator()<S>(first sample) for all of them, S at a time.
+template <class T, class F>
+ZOO_INLINE void for_samples(int64_t samples, F f) {
+  constexpr int S = kSamplesAtOnce<T>;
+  int64_t s = 0;
+  for (; s + S <= samples; s += S) f.template operator()<S>(s);
+  for (; s < samples; ++s) f.template operator()<1>(s);
+}
+
+// grad[i] += sum over samples of g * neighbour i: lines of 27 numbers at V vectors of positions. `at` in each plane.
+template <class T>
+ZOO_INLINE void weigh_gradient(const T* const (&planes)[3], const T* g, int64_t x_sample, int64_t g_sample, int64_t row,
+                               int64_t samples, int64_t line, T* grad) {
+  constexpr int V = ZOO_VECTOR_BYTES == 64 ? kVectors : 1, L = kLanes<T>;
+  for (int at = 0; at < kVectors; at += V)
+    for (int dz = 0; dz < 3; ++dz) {
+      Vec<T> acc[9][V];
+      T* sums = grad + dz * 9 * line + at * L;
+#pragma GCC unroll 9
+      for (int i = 0; i < 9; ++i)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) acc[i][v] = load(sums + i * line + v * L);
+      const T *x = planes[dz] + at * L, *of = g + at * L;
+      for (int64_t s = 0; s < samples; ++s, x += x_sample, of += g_sample) {
+        Vec<T> gs[V];
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) gs[v] = in_register<T>(load_unaligned(of + v * L));
+#pragma GCC unroll 3
+        for (int dy = 0; dy < 3; ++dy) {
+          const RowTaps<T, V> taps(x + (dy - 1) * row);
+#pragma GCC unroll 3
+          for (int dx = 0; dx < 3; ++dx)
+#pragma GCC unroll 4
+            for (int v = 0; v < V; ++v) acc[dy * 3 + dx][v] += gs[v] * taps.at[dx][v];
+        }
+      }
+#pragma GCC unroll 9
+      for (int i = 0; i < 9; ++i)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) store(sums + i * line + v * L, acc[i][v]);
+    }
+}
+
+}  // namespace zoo::ZOO_ISA

@@ -1,0 +1,53 @@
+"""Small untrained models, written as artifacts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sdk import InputSpec
+from zoo.export import write_artifact
+from zoo.families import get_family
+from zoo.families.base import FamilyConfig, Task
+from zoo.families.gridnet import GridnetConfig
+from zoo.provenance import gather_provenance
+
+SPEC = InputSpec("image", (1, 4, 4), (0.5,), (0.25,))
+LABELS = ["zero", "one", "two"]
+TINY = GridnetConfig(grid=(4, 4, 4), block=2, outer_steps=4)
+
+
+def artifact_arguments(config: FamilyConfig = TINY, recipe: str = "seed: 0\n", **changes: Any) -> dict[str, Any]:
+    """What ``write_artifact`` takes for the untrained network of ``config``; ``changes`` replace what it says."""
+    spec, labels = changes.get("input_spec", SPEC), changes.get("labels", LABELS)
+    torch.manual_seed(0)
+    return {
+        "name": "tiny",
+        "module": get_family(config.family).build(config, Task(spec.shape, len(labels))),
+        "model_config": config,
+        "input_spec": spec,
+        "labels": labels,
+        "metrics": {},
+        "provenance": gather_provenance(recipe, seed=0, steps=0, wall_seconds=0.0, data={"name": "none"}),
+        "recipe_yaml": recipe,
+        "licence": "MIT",
+        **changes,
+    }
+
+
+def write_tiny(folder: Path, *given: Any, **changes: Any) -> Path:
+    """Write a small network, named like its folder; the rest is what ``artifact_arguments`` takes."""
+    return write_artifact(folder, **artifact_arguments(*given, **{"name": folder.name, **changes}))
+
+
+def images(count: int) -> np.ndarray:
+    """Random bytes ``[count, 4, 4]``, which the small network takes."""
+    return np.random.default_rng(0).integers(0, 256, (count, 4, 4), dtype=np.uint8)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """The contents of every file below a folder by path, hidden ones too."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

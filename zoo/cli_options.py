@@ -1,0 +1,30 @@
+"""What the commands have in common: options, and how they print JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder that holds the data sets (default: $ZOO_DATA, else the user's cache).",
+)
+OVERRIDES = click.option(
+    "-o",
+    "--override",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a recipe key, such as train.epochs=5 (repeatable).",
+)
+BACKEND = click.option("--backend", default="auto", show_default=True, help="What runs the model.")
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` as indented JSON on stdout."""
+    click.echo(json.dumps(value, indent=2))
