@@ -27,6 +27,7 @@ from zoo.families.nca_onnx import one_layer, rule_files
 from zoo.families.nca_tasks import TasksConfig, draw_task, standardisation
 from zoo.recipe import load_recipe
 from zoo.reexport import add_onnx
+from zoo.run import TrainingError
 from zoo.schema import IrisConfig
 from zoo.train import train
 
@@ -76,6 +77,13 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_a_config_that_cannot_work_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         build(**options)
+
+
+def test_a_running_average_is_refused(tmp_path: Path) -> None:
+    recipe = load_recipe("nca-iris", [*SMALL, "train.ema=0.9"])
+    with pytest.raises(TrainingError, match=r"train\.ema: a running average of the weights does not fit family nca"):
+        train(recipe, run_dir=tmp_path, device="cpu", progress=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_images_are_refused() -> None:

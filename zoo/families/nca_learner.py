@@ -38,6 +38,8 @@ class NcaLearner(Learner):
     generated tasks, what the population is judged by.
     """
 
+    averageable = False  # the network would be grown by other weights than those that are exported
+
     def __init__(self, module: nn.Module, config: FamilyConfig) -> None:
         super().__init__(module, config)
         if not isinstance(module, MetaNca) or not isinstance(config, NcaConfig):
