@@ -11,6 +11,19 @@
 namespace zoo {
 namespace {
 
+// Tells the processor that this thread only waits, so that another on the same core may have its units.
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Some ten to a hundred microseconds. A thread that yields sooner may lose its processor to one of torch's, which spin for
+// milliseconds after their work, and all others wait for it at the next barrier.
+constexpr int kSpins = 2000;
+
 struct alignas(64) Barrier {
   std::atomic<int> arrived{0};
   std::atomic<int> generation{0};
@@ -22,8 +35,10 @@ struct alignas(64) Barrier {
       generation.store(now + 1, std::memory_order_release);
       return;
     }
-    for (int spins = 0; generation.load(std::memory_order_acquire) == now; ++spins)
-      if (spins > 2000) std::this_thread::yield();
+    for (int spins = 0; generation.load(std::memory_order_acquire) == now; ++spins) {
+      if (spins < kSpins) relax();
+      else std::this_thread::yield();
+    }
   }
 };
 
