@@ -27,7 +27,7 @@ from zoo.bench.kernels import bench_kernels
 from zoo.bench.limits import Limits
 from zoo.bench.machine import Watch, machine_facts
 from zoo.bench.report import Report, Table, check_folder, write_docs
-from zoo.bench.timing import BenchError, Spread, interleave
+from zoo.bench.timing import BenchError, Spread, interleave, settle
 from zoo.cli import cli
 from zoo.kernels import backend
 
@@ -194,6 +194,15 @@ def test_contenders_are_called_in_turn_after_a_call_that_is_not_timed() -> None:
     assert turns == list("ABABABABAB")
     assert {spread.samples for spread in spreads.values()} == {4}
     assert all(0 < spread.low <= spread.median <= spread.high for spread in spreads.values())
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(0.0, 1), (0.1, 1), (0.5, 0)])
+def test_a_short_call_is_made_once_untimed_after_a_rest(seconds: float, calls: int) -> None:
+    made: list[float] = []
+    started = time.perf_counter()
+    settle(lambda: made.append(time.perf_counter() - started), seconds)
+    assert len(made) == calls
+    assert all(after >= 0.05 for after in made)
 
 
 def test_a_contender_out_of_budget_keeps_three_samples() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from zoo.bench.contenders import EAGER, TOLERANCE
 from zoo.bench.machine import Watch, machine_facts
 from zoo.bench.report import Report, Table
 from zoo.bench.shifts import Shifts
-from zoo.bench.timing import BenchError
+from zoo.bench.timing import BenchError, settle
 from zoo.families.gridnet import Gridnet
 
 Say = Callable[[str], None]
@@ -100,15 +101,17 @@ def _random_inputs(model: Model, batch: int) -> NDArray[Any]:
 
 
 def _measure(contenders: dict[str, Model], inputs: NDArray[Any], budget: float) -> list[dict[str, Any]]:
-    """Latencies, call by call in turn, for ``budget`` seconds per contender (10 to 300 calls)."""
+    """Latencies, call by call in turn, for ``budget`` seconds per contender (10 to 300 calls); see timing.settle."""
     batch = len(inputs)
     _check_same(contenders, inputs)
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(300):
         for name, model in contenders.items():
             if len(seconds[name]) < 10 or sum(seconds[name]) < budget:
+                call = partial(model.predict, inputs, batch_size=batch)
+                settle(call, seconds[name][-1] if seconds[name] else 0.0)
                 started = time.perf_counter()
-                model.predict(inputs, batch_size=batch)
+                call()
                 seconds[name].append(time.perf_counter() - started)
     eager = statistics.median(seconds[EAGER]) if EAGER in seconds else None
     return [_row(name, batch, samples, eager) for name, samples in seconds.items()]
