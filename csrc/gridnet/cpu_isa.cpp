@@ -1,7 +1,7 @@
 // Compiled once per instruction set (CMakeLists.txt): picks the tile width and instantiates the kernels.
 #include "cpu_evolve.h"  // first: brings simd.h before cell.h
 #include "cpu_flat.h"
-#include "cpu_plane_step.h"
+#include "cpu_plane_backward.h"
 
 #include "../peak.h"
 #include "cpu_isa.h"
