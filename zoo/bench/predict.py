@@ -101,18 +101,22 @@ def _random_inputs(model: Model, batch: int) -> NDArray[Any]:
 
 
 def _measure(contenders: dict[str, Model], inputs: NDArray[Any], budget: float) -> list[dict[str, Any]]:
-    """Latencies, call by call in turn, for ``budget`` seconds per contender (10 to 300 calls); see timing.settle."""
+    """Latencies, call by call in turn, for ``budget`` seconds per contender, rests included (10 to 300 calls)."""
     batch = len(inputs)
     _check_same(contenders, inputs)
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    spent = dict.fromkeys(contenders, 0.0)
     for _ in range(300):
         for name, model in contenders.items():
-            if len(seconds[name]) < 10 or sum(seconds[name]) < budget:
+            if len(seconds[name]) < 10 or spent[name] < budget:
                 call = partial(model.predict, inputs, batch_size=batch)
+                begun = time.perf_counter()
                 settle(call, seconds[name][-1] if seconds[name] else 0.0)
                 started = time.perf_counter()
                 call()
-                seconds[name].append(time.perf_counter() - started)
+                ended = time.perf_counter()
+                seconds[name].append(ended - started)
+                spent[name] += ended - begun
     eager = statistics.median(seconds[EAGER]) if EAGER in seconds else None
     return [_row(name, batch, samples, eager) for name, samples in seconds.items()]
 
