@@ -44,7 +44,7 @@ auto with_kernel(const StepConfig& c, int nv, F f) {
   return with_step.template operator()<2>();
 }
 
-// A single step is mostly spent on moving samples in and out of lanes; the planes take them as they are.
+// Half of a single step in lanes would be moving samples in and out of them; the planes take them as they are.
 bool by_planes(const EvolveConfig& c, int threads) {
   return c.outer_steps == 1 && !c.norm && !c.step.blocks_matter() && c.step.shape.m >= threads;
 }
