@@ -66,9 +66,8 @@ def _check(
         wanted = list(signal_shape) if spec.signals else None
         raise ValueError(f"signals should be {wanted}, found {None if signals is None else list(signals.shape)}")
     if fires.shape[1:] != state.shape[:-1] or fires.dtype != torch.bool:
-        raise ValueError(
-            f"fires should be bool [T, {', '.join(map(str, state.shape[:-1]))}], found {fires.dtype} {list(fires.shape)}"
-        )
+        places = ", ".join(map(str, state.shape[:-1]))
+        raise ValueError(f"fires should be bool [T, {places}], found {fires.dtype} {list(fires.shape)}")
     if units.shape != (networks, layers + 1) or units.is_floating_point():
         raise ValueError(
             f"units should be integers [{networks}, {layers + 1}], found {units.dtype} {list(units.shape)}"

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-HiddenActivation = Literal["silu", "relu"]
-Change = Literal["linear", "tanh", "sigmoid"]
+HiddenActivation = Literal["relu", "silu"]
+Change = Literal["tanh", "sigmoid", "linear"]
 Pooling = Literal["mean", "sum"]
 
 
@@ -60,7 +60,7 @@ class RuleSpec:
 def apply_rule(perceptions: Tensor, parameters: Tensor, spec: RuleSpec) -> Tensor:
     """Perceptions ``[..., widths[0]]`` and ``parameters [Q]`` -> changes of the state ``[..., C]``."""
     norms = [spec.widths[0]] * 2 * spec.norm
-    pieces = iter(parameters.split([*norms, *(size for n, m in pairwise(spec.widths) for size in (n * m, m))]))
+    pieces = iter(torch.split(parameters, [*norms, *(size for n, m in pairwise(spec.widths) for size in (n * m, m))]))
     x = perceptions
     if spec.norm:
         x = F.layer_norm(x, (spec.widths[0],), next(pieces), next(pieces), spec.norm_eps)
@@ -93,7 +93,7 @@ def existing(units: Tensor, rows: int, columns: int) -> Tensor:
 def evolve_reference(
     state: Tensor, signals: Tensor | None, fires: Tensor, units: Tensor, parameters: Tensor, spec: RuleSpec
 ) -> Tensor:
-    """As many epochs as there are ``fires [T, P, L, N, M]``; arguments as of :func:`zoo.kernels.nca_evolution.evolve`."""
+    """As many epochs as there are ``fires [T, P, L, N, M]``; :func:`zoo.kernels.nca_evolution.evolve` says the rest."""
     mask = existing(units, *state.shape[2:4])
     for fire in fires:
         known = torch.where(mask[..., None], state, 0)  # what does not exist is nobody's neighbour
