@@ -217,6 +217,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     ctx.save_for_backward(output[1], *tensors)
     ctx.rule = inputs[5:-1]
     ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)  # zeros of the size of what is kept would be made for it
 
 
 def _backward(ctx: Any, grad_out: Tensor, _grad_kept: Tensor) -> tuple[Tensor | None, ...]:
