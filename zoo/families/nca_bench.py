@@ -18,14 +18,14 @@ from zoo.families.nca_module import MetaNca
 from zoo.kernels import backend
 from zoo.kernels.nca_reference import evolve_reference
 
-_EPOCHS, _REPEATS = 10, 20
+_EPOCHS, _REPEATS = 20, 15
 _SMALL = RuleConfig(layer_norm=True)
 _WIDE = RuleConfig(layer_norm=True, hidden=(32, 32), positions="units")
 _MIXED = ((0, 2), (1, 2), (1, 10), (2, 5), (2, 10), (3, 5), (4, 2), (4, 10))
 
 
 def bench() -> list[dict[str, Any]]:
-    """Milliseconds per meta-epoch, forward and backward, of one and the same evolution.
+    """CPU milliseconds, of all threads, per meta-epoch: forward and backward of one and the same evolution.
 
     The literal loop is the slow end. The fast one is what the matrix products of the rule's MLP take on their own,
     for as many weights as change, forward and backward, into buffers that are there.
@@ -58,18 +58,18 @@ def _row(what: str, architectures: Sequence[Sequence[int]], rule: RuleConfig, li
     def literal() -> Tensor:
         return nca_reference.evolve(module.rule, state, wiring, fires, config.rule.pooling)
 
-    times = [_seconds(_both_ways(run), _REPEATS) for run in (kernel, reference)]
-    slow = _seconds(_both_ways(literal), 1) if literally else None
-    products = _seconds(_products(module, int(fires[0].sum())), _REPEATS)
+    products = _products(module, int(fires[0].sum()))
+    fast, torch_ops, least = _seconds([_both_ways(kernel), _both_ways(reference), products], _REPEATS)
+    slow = _seconds([_both_ways(literal)], 1)[0] if literally else None
     return {
         "what": f"{what}, {_EPOCHS} epochs",
-        "kernel, ms": 1e3 * times[0],
-        "torch, ms": 1e3 * times[1],
-        "matrix products, ms": 1e3 * products,
+        "kernel, ms": 1e3 * fast,
+        "torch, ms": 1e3 * torch_ops,
+        "matrix products, ms": 1e3 * least,
         "literal loop, ms": 1e3 * slow if slow else None,
-        "literal over kernel": slow / times[0] if slow else None,
-        "torch over kernel": times[1] / times[0],
-        "kernel over matrix products": times[0] / products,
+        "literal over kernel": slow / fast if slow else None,
+        "torch over kernel": torch_ops / fast,
+        "kernel over matrix products": fast / least,
     }
 
 
@@ -93,11 +93,15 @@ def _products(module: MetaNca, count: int) -> Callable[[], None]:
     return run
 
 
-def _seconds(run: Callable[[], None], repeats: int) -> float:
-    """CPU time of the fastest of some runs, after one that does not count when there are several."""
-    times = []
+def _seconds(runs: Sequence[Callable[[], None]], repeats: int) -> list[float]:
+    """CPU time of each one's fastest run, in turns, after a round that does not count when there are several."""
+    rounds = []
     for _ in range(repeats + (repeats > 1)):
-        started = time.process_time()
-        run()
-        times.append(time.process_time() - started)
-    return min(times[1:] or times)
+        rounds.append([_timed(run) for run in runs])
+    return [min(times) for times in zip(*(rounds[1:] or rounds), strict=True)]
+
+
+def _timed(run: Callable[[], None]) -> float:
+    started = time.process_time()
+    run()
+    return time.process_time() - started
