@@ -99,6 +99,18 @@ ZOO_INLINE void store(T* p, Vec<T> v) {
   *reinterpret_cast<Vec<T>*>(p) = v;
 }
 
+template <class T>
+ZOO_INLINE Vec<T> load_unaligned(const T* p) {
+  Vec<T> v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+template <class T>
+ZOO_INLINE void store_unaligned(T* p, Vec<T> v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
 // Lane l is a[l] + a[l + D] where bit D of l is clear, b[l - D] + b[l] where it is set. Of the two shuffles one keeps every
 // lane in its place: a blend, for which more units of the processor will do.
 template <class T, int D, int... L>
@@ -109,24 +121,23 @@ ZOO_INLINE Vec<T> fold_pair(Vec<T> a, Vec<T> b, std::integer_sequence<int, L...>
   return kept + moved;
 }
 
-// Lane l of the result is the sum of all lanes of v[l]. v has kLanes<T> vectors and is overwritten.
-template <class T, int D = 1>
-ZOO_INLINE Vec<T> sum_each(Vec<T>* v) {
-  if constexpr (D == kLanes<T>) {
-    return v[0];
+// Lane l of the result is the sum of all lanes of v[l] for kLanes<T> vectors; few of them are in registers at a time.
+template <class T, int N = kLanes<T>>
+ZOO_INLINE Vec<T> sum_each(const Vec<T>* v) {
+  if constexpr (N == 1) {
+    return *v;
   } else {
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes<T>; i += 2 * D)
-      v[i] = fold_pair<T, D>(v[i], v[i + D], std::make_integer_sequence<int, kLanes<T>>());
-    return sum_each<T, 2 * D>(v);
+    const Vec<T> first = sum_each<T, N / 2>(v), second = sum_each<T, N / 2>(v + N / 2);
+    return fold_pair<T, N / 2>(first, second, std::make_integer_sequence<int, kLanes<T>>());
   }
 }
 
-// out[i] += the sum of all lanes of v[i] for i < n; v has kLanes<T> vectors, n of them set, and is overwritten.
+// out[i] += the sum of all lanes of v[i] for i < n; v has kLanes<T> vectors, n of them set, and the others become 0.
 template <class T>
 ZOO_INLINE void add_sums(Vec<T>* v, int64_t n, T* out) {
   for (int64_t i = n; i < kLanes<T>; ++i) v[i] = Vec<T>{};
   const Vec<T> totals = sum_each<T>(v);
+  if (n == kLanes<T>) return store_unaligned(out, load_unaligned(out) + totals);
   for (int64_t i = 0; i < n; ++i) out[i] += totals[i];
 }
 

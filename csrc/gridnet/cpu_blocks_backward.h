@@ -171,16 +171,19 @@ struct Blocks {
                               transposed + i * block_transposed_size(c));
   }
 
-  Blocks(const StepConfig& c, T* shared, T* own, bool backward)
+  Blocks(const StepConfig& c, const Team&, T* shared, T* own, bool backward)
       : config(c), boxes(shared), scratch(layout(c, backward, own)), grads(own + scratch.size(), c.block, W),
         list(reinterpret_cast<RowGradient<T>*>(own + scratch.size() + BlockGradScratch<T>::size(c.block, scratch.channels, W))) {}
 
+  static constexpr bool kSlides = false;
   static constexpr bool kFolds = false;
+  static int64_t held_rows(const StepConfig&, const Team&, int) { return 0; }
 
   template <class After>
   void forward(const Parameters<T>& p, const LaneGrid<T, W>& in, const Norm<T, NV>* norm, const LaneGrid<T, W>& out,
                Moments<T, NV>* moments, const Team& team, After after) {
-    const int64_t b = config.block, blocks = count_blocks(config);
+    const int64_t b = config.block, blocks = count_blocks(config), rows = config.shape.rows();
+    for (int64_t r = team.begin(rows); r < team.end(rows); ++r) out.clear_padding(r);
     for (int64_t block = team.begin(blocks); block < team.end(blocks); ++block) {
       const BlockOrigin o = block_origin(config, block);
       read_box<T, NV>(in, norm, o, scratch.raw(0));

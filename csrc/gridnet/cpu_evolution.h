@@ -33,14 +33,20 @@ struct Evolution {
   int64_t last_row() const { return team.end(config.step.shape.rows()); }
   Norm<T, NV> norm(Stats stats) const { return {stats, norm_weight, norm_bias}; }
 
+  // Rows that are moved at a time between samples and lanes: enough cells for kCellsPerMove.
+  int64_t rows_per_move() const { return (kCellsPerMove + row_cells() - 1) / row_cells(); }
+
   // Reads samples into a grid; gives its statistics unless stats is null.
   void fill(const T* samples, int64_t count, const Grid& grid, const Stats* stats) {
-    const int64_t k = row_cells();
-    samples_to_lanes<T, W>(samples, count, first_row() * k, last_row() * k, grid);
+    const int64_t k = row_cells(), last = last_row(), step = rows_per_move();
     moments[0][team.rank].clear();
-    for (int64_t r = first_row(); r < last_row(); ++r) {
-      if (grid.pad) grid.clear_padding(r);
-      if (stats) moments[0][team.rank].add_row(grid.row(r), k);
+    for (int64_t first = first_row(); first < last; first += step) {
+      const int64_t behind = first + step < last ? first + step : last;
+      samples_to_lanes<T, W>(samples, count, first * k, behind * k, grid);
+      for (int64_t r = first; r < behind; ++r) {
+        if (grid.pad) grid.clear_padding(r);
+        if (stats) moments[0][team.rank].add_row(grid.row(r), k);
+      }
     }
     team.barrier();
     if (stats) stats->set(moments[0], team.size, config.norm_eps);
@@ -48,10 +54,16 @@ struct Evolution {
 
   // Writes this member's cells of the evolution's output, which is the grid x or, with its statistics, norm(x).
   void write(const Grid& x, const Stats* stats, int64_t count, T* samples) {
-    const int64_t k = row_cells();
-    if (stats)
-      for (int64_t r = first_row(); r < last_row(); ++r) norm_row<T, NV>(norm(*stats), x.row(r), r * k, k, normed.row(r));
-    lanes_to_samples<T, W>(stats ? normed : x, count, first_row() * k, last_row() * k, samples);
+    const int64_t k = row_cells(), last = last_row(), step = rows_per_move();
+    for (int64_t first = first_row(); first < last; first += step) {
+      const int64_t behind = first + step < last ? first + step : last;
+      Grid rows = x;
+      if (stats) {
+        rows.data = normed.data - first * rows.row_entries() * W;  // always the first rows of `normed`, which stay in the cache
+        for (int64_t r = first; r < behind; ++r) norm_row<T, NV>(norm(*stats), x.row(r), r * k, k, rows.row(r));
+      }
+      lanes_to_samples<T, W>(rows, count, first * k, behind * k, samples);
+    }
   }
 
   // next = the grid after step s on x, with statistics in `before`; `after`, unless null, becomes those of next.
@@ -70,7 +82,6 @@ struct Evolution {
         }
       if (after) own.add_row(row, n);
     };
-    for (int64_t r = first_row(); r < last_row(); ++r) next.clear_padding(r);
     step.forward(parameters_of(s), x, config.normalises(s) ? &reading : nullptr, next,
                  after && !config.outer_residual ? &own : nullptr, team, finish_row);
     team.barrier();

@@ -79,6 +79,11 @@ struct Run {
   T* const stats = workspace.get<T>(9, 2 * threads * NormStats<T, NV>::kSize);
 
   LaneGrid<T, W> grid(int group, int64_t i) const { return {grid_data + (group * grids + i) * grid_size, step.shape, 1}; }
+  LaneGrid<T, W> normed(const Team& team) const {
+    LaneGrid<T, W> out = grid(team.group, grids - 2);
+    if (backward) out.held = Step<T, NV>::held_rows(step, team, 3);
+    return out;
+  }
   // A member's own copies of the statistics of the grids before even and odd steps.
   NormStats<T, NV> own_stats(const Team& all, int s) const {
     return NormStats<T, NV>(stats + (2 * all.rank + s % 2) * NormStats<T, NV>::kSize);
@@ -103,7 +108,7 @@ struct Run {
         T* sums = folded + s * folded_size + weight_size;
         if (folds())
           Step<T, NV>::fold(step, weight, in.bias + s * channels * cells, in.norm_weight, in.norm_bias, team,
-                            folded + s * folded_size, sums, sums + channels * cells, own + team.rank * own_size);
+                            folded + s * folded_size, sums, sums + channels * cells);
       }
     }
     team.barrier();
@@ -132,16 +137,26 @@ struct Run {
     T* norm_grads = backward ? team_grads + sets * set_grads : nullptr;
     return {config,
             team,
-            Step<T, NV>(step, shared + team.group * shared_size, own + (first_thread + team.rank) * own_size, backward),
+            Step<T, NV>(step, team, shared + team.group * shared_size, own + (first_thread + team.rank) * own_size, backward),
             sets_of_team,
             in.norm_weight,
             in.norm_bias,
             norm_grads,
             backward ? norm_grads + cells : nullptr,
-            grid(team.group, grids - 2),
+            normed(team),
             grid(team.group, grids - 1),
             {moments + first_thread, moments + threads + first_thread},
             {sums + first_thread, sums + threads + first_thread}};
+  }
+
+  // Where a step may write what it makes of x. A lone thread's grid moves by two planes, to and fro, so that a step writes where
+  // it has just read; a team has two grids in turn.
+  LaneGrid<T, W> next_grid(const Team& team, const LaneGrid<T, W>& x) const {
+    LaneGrid<T, W> first = grid(team.group, 0);
+    const bool slides = Step<T, NV>::kSlides && team.size == 1 && step.shape.m > 2;
+    const int64_t distance = slides ? 2 * step.shape.n * first.row_entries() * W : grid_size;
+    if (x.data == first.data) first.data += distance;
+    return first;
   }
 
   int64_t samples_in(int64_t t) const { return step.batch - t * W < W ? step.batch - t * W : W; }
@@ -174,8 +189,7 @@ void evolve_forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_
       evolution.fill(samples, run.samples_in(t), x, c.normalises(0) ? &first : nullptr);
       keep_stats(0);
       for (int s = 0; s < c.outer_steps; ++s) {
-        const bool keep = kept_data && kept.keeps(s + 1);
-        const Grid next = keep ? kept.grid(t, s + 1) : run.grid(team.group, x.data == run.grid(team.group, 0).data ? 1 : 0);
+        const Grid next = kept_data && kept.keeps(s + 1) ? kept.grid(t, s + 1) : run.next_grid(team, x);
         const NormStats<T, NV> after = stats_of(s + 1);
         evolution.advance(s, x, stats_of(s), next, evolution.behind_norm(s + 1) ? &after : nullptr);
         keep_stats(s + 1);

@@ -10,18 +10,6 @@ namespace zoo::ZOO_ISA {
 using gridnet::kNeighbours;
 using gridnet::Shape;
 
-template <class T>
-ZOO_INLINE Vec<T> load_unaligned(const T* p) {
-  Vec<T> v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-
-template <class T>
-ZOO_INLINE void store_unaligned(T* p, Vec<T> v) {
-  std::memcpy(p, &v, sizeof v);
-}
-
 template <class T, int D, int... L>
 ZOO_INLINE void swap_pair(Vec<T>& a, Vec<T>& b, std::integer_sequence<int, L...>) {
   constexpr int n = kLanes<T>;
@@ -41,17 +29,21 @@ ZOO_INLINE void transpose(Vec<T>* v) {
   }
 }
 
-// One tile: W samples in lanes. Rows along x are stored with `pad` entries before and after (0 or 1).
+// One tile: W samples in lanes. Rows along x are stored with `pad` entries before and after (0 or 1). Of a grid that is
+// written and read in passes close behind one another, only the last `held` rows are in memory, row r in slot r % held.
 template <class T, int W>
 struct LaneGrid {
   T* data;
   Shape shape;
   int pad;
+  int64_t held = 0;  // 0: all of them
 
   ZOO_INLINE int64_t row_entries() const { return shape.k + 2 * pad; }
-  ZOO_INLINE int64_t size() const { return shape.rows() * row_entries() * W; }
+  ZOO_INLINE int64_t size() const { return (held ? held : shape.rows()) * row_entries() * W; }
+  ZOO_INLINE int64_t slot(int64_t r) const { return held ? r % held : r; }
+  ZOO_INLINE T* in_slot(int64_t s) const { return data + (s * row_entries() + pad) * W; }
   // First cell of row r = z * n + y; entry of the flat cell index c, which counts no padding.
-  ZOO_INLINE T* row(int64_t r) const { return data + (r * row_entries() + pad) * W; }
+  ZOO_INLINE T* row(int64_t r) const { return in_slot(slot(r)); }
   ZOO_INLINE T* cell(int64_t c) const { return row(c / shape.k) + c % shape.k * W; }
 
   ZOO_INLINE void clear_padding(int64_t r) const {
@@ -81,15 +73,24 @@ struct CellCursor {
   }
 };
 
-// Cells that are moved for one group of L samples before the next group: some cache lines of each sample in a row
-// keep the hardware prefetcher going, and the lanes they go to still fit the L1 cache.
-constexpr int64_t kCellsPerMove = 64;
+// Cells that are moved between layouts at a time. Torch's side of it is many streams (samples, or the neighbours' weights)
+// that often lie a power of two apart, where they share few places of the caches: a run of each is copied close together
+// before it is transposed.
+constexpr int64_t kCellsPerMove = 256;
+template <class T>
+constexpr int64_t kRun = kCellsPerMove + 64 / static_cast<int64_t>(sizeof(T));
+
+template <class T>
+ZOO_INLINE void prefetch_run(const T* p, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(p + i);
+}
 
 // Samples [count, cells] -> lanes for the cells [begin, end); lanes past `count` become 0.
 template <class T, int W>
 void samples_to_lanes(const T* samples, int64_t count, int64_t begin, int64_t end, const LaneGrid<T, W>& out) {
   constexpr int L = kLanes<T>;
   const int64_t cells = out.shape.cells();
+  alignas(64) T runs[L][kRun<T>];
   T* entries[kCellsPerMove];
   for (int64_t start = begin; start < end; start += kCellsPerMove) {
     const int64_t moved = start + kCellsPerMove < end ? kCellsPerMove : end - start;
@@ -97,17 +98,22 @@ void samples_to_lanes(const T* samples, int64_t count, int64_t begin, int64_t en
     for (int64_t i = 0; i < moved; ++i) entries[i] = cursor.next();
     for (int lane = 0; lane < W; lane += L) {
       const T* from = samples + lane * cells + start;
+      for (int l = 0; l < L; ++l) {
+        if (lane + l + 1 < count) prefetch_run(from + (l + 1) * cells, moved);
+        if (lane + l < count) std::memcpy(runs[l], from + l * cells, moved * sizeof(T));
+        else std::memset(runs[l], 0, moved * sizeof(T));
+      }
       int64_t c = 0;
-      for (; c + L <= moved && lane + L <= count; c += L) {
+      for (; c + L <= moved; c += L) {
         Vec<T> v[L];
 #pragma GCC unroll 16
-        for (int i = 0; i < L; ++i) v[i] = load_unaligned(from + i * cells + c);
+        for (int i = 0; i < L; ++i) v[i] = load(runs[i] + c);
         transpose<T>(v);
 #pragma GCC unroll 16
         for (int i = 0; i < L; ++i) store(entries[c + i] + lane, v[i]);
       }
       for (; c < moved; ++c)
-        for (int l = 0; l < L; ++l) entries[c][lane + l] = lane + l < count ? from[l * cells + c] : T(0);
+        for (int l = 0; l < L; ++l) entries[c][lane + l] = runs[l][c];
     }
   }
 }
@@ -139,111 +145,130 @@ void lanes_to_samples(const LaneGrid<T, W>& lanes, int64_t count, int64_t begin,
   }
 }
 
-// First tap of the group of L that holds taps [i, i + L): the last group overlaps the one before.
+// A run of cells of each of the 27 taps.
 template <class T>
-ZOO_INLINE int tap_group(int i) {
-  return i + kLanes<T> <= kNeighbours ? i : kNeighbours - kLanes<T>;
-}
+struct TapRuns {
+  alignas(64) T tap[kNeighbours][kRun<T>];
 
-// packed[c][i] = taps[i][c + shift[i]] for the cells [begin, end), 0 where c + shift[i] is outside [0, cells).
-template <class T>
-void pack_taps(const T* const* taps, const int64_t* shift, int64_t cells, int64_t begin, int64_t end, T* packed) {
-  constexpr int L = kLanes<T>;
-  int64_t reach = 0;
-  for (int i = 0; i < kNeighbours; ++i) reach = shift[i] > reach ? shift[i] : (-shift[i] > reach ? -shift[i] : reach);
-  for (int64_t c = begin; c < end;) {
-    if (c + L <= end && c >= reach && c + L + reach <= cells) {
+  // First tap of the group of L that holds taps [i, i + L): the last group overlaps the one before.
+  static ZOO_INLINE int group(int i) { return i + kLanes<T> <= kNeighbours ? i : kNeighbours - kLanes<T>; }
+
+  // The first n cells -> packed [n][27].
+  void pack(int64_t n, T* packed) const {
+    constexpr int L = kLanes<T>;
+    int64_t c = 0;
+    for (; c + L <= n; c += L)
       for (int i = 0; i < kNeighbours; i += L) {
-        const int first = tap_group<T>(i);
+        const int first = group(i);
         Vec<T> v[L];
 #pragma GCC unroll 16
-        for (int l = 0; l < L; ++l) v[l] = load_unaligned(taps[first + l] + c + shift[first + l]);
+        for (int l = 0; l < L; ++l) v[l] = load(tap[first + l] + c);
         transpose<T>(v);
 #pragma GCC unroll 16
         for (int l = 0; l < L; ++l) store_unaligned(packed + (c + l) * kNeighbours + first, v[l]);
       }
-      c += L;
-    } else {
-      for (int i = 0; i < kNeighbours; ++i) {
-        const int64_t from = c + shift[i];
-        packed[c * kNeighbours + i] = from >= 0 && from < cells ? taps[i][from] : T(0);
-      }
-      ++c;
-    }
+    for (; c < n; ++c)
+      for (int i = 0; i < kNeighbours; ++i) packed[c * kNeighbours + i] = tap[i][c];
   }
+
+  void unpack(int64_t n, const T* packed) {
+    constexpr int L = kLanes<T>;
+    int64_t c = 0;
+    for (; c + L <= n; c += L)
+      for (int i = 0; i < kNeighbours; i += L) {
+        const int first = group(i);
+        Vec<T> v[L];
+#pragma GCC unroll 16
+        for (int l = 0; l < L; ++l) v[l] = load_unaligned(packed + (c + l) * kNeighbours + first);
+        transpose<T>(v);
+#pragma GCC unroll 16
+        for (int l = 0; l < L; ++l) store(tap[first + l] + c, v[l]);
+      }
+    for (; c < n; ++c)
+      for (int i = 0; i < kNeighbours; ++i) tap[i][c] = packed[c * kNeighbours + i];
+  }
+};
+
+// Calls f(first, n) for runs of at most kCellsPerMove that cover the cells [begin, end).
+template <class F>
+ZOO_INLINE void for_runs(int64_t begin, int64_t end, F f) {
+  for (int64_t c = begin; c < end; c += kCellsPerMove) f(c, end - c < kCellsPerMove ? end - c : kCellsPerMove);
 }
 
-// weight [27, stride...] of one channel -> packed [cell][27].
+// weight [27, stride...] of one channel -> packed [cell][27] for the cells [begin, end).
 template <class T>
-void pack_weight(const T* weight, int64_t tap_stride, int64_t cells, int64_t begin, int64_t end, T* packed) {
-  const T* taps[kNeighbours];
-  const int64_t shift[kNeighbours] = {};
-  for (int i = 0; i < kNeighbours; ++i) taps[i] = weight + i * tap_stride;
-  pack_taps(taps, shift, cells, begin, end, packed);
+void pack_weight(const T* weight, int64_t tap_stride, int64_t begin, int64_t end, T* packed) {
+  TapRuns<T> runs;
+  for_runs(begin, end, [&](int64_t first, int64_t n) {
+    for (int i = 0; i < kNeighbours; ++i) {
+      if (i + 1 < kNeighbours) prefetch_run(weight + (i + 1) * tap_stride + first, n);
+      std::memcpy(runs.tap[i], weight + i * tap_stride + first, n * sizeof(T));
+    }
+    runs.pack(n, packed + first * kNeighbours);
+  });
 }
 
-// As pack_weight, but cell c gets, for each neighbour, the weight with which that neighbour reads c.
+// As pack_weight, but cell c gets, for each neighbour, the weight with which that neighbour reads c: 0 outside the grid.
 template <class T>
 void pack_weight_transposed(const T* weight, int64_t tap_stride, Shape shape, int64_t begin, int64_t end, T* packed) {
-  const T* taps[kNeighbours];
-  int64_t shift[kNeighbours];
-  for (int i = 0; i < kNeighbours; ++i) {
-    taps[i] = weight + (kNeighbours - 1 - i) * tap_stride;
-    shift[i] = shape.index(i / 9 - 1, i / 3 % 3 - 1, i % 3 - 1);
-  }
-  pack_taps(taps, shift, shape.cells(), begin, end, packed);
+  const int64_t cells = shape.cells();
+  TapRuns<T> runs;
+  for_runs(begin, end, [&](int64_t first, int64_t n) {
+    for (int i = 0; i < kNeighbours; ++i) {
+      const T* tap = weight + (kNeighbours - 1 - i) * tap_stride;
+      const int64_t from = first + shape.index(i / 9 - 1, i / 3 % 3 - 1, i % 3 - 1);
+      const int64_t before = from < 0 ? (-from < n ? -from : n) : 0;
+      const int64_t behind = from + n > cells ? (from + n - cells < n ? from + n - cells : n) : 0;
+      if (i + 1 < kNeighbours) prefetch_run(tap - tap_stride + from + before, n - before);
+      std::memset(runs.tap[i], 0, n * sizeof(T));
+      if (before + behind < n) std::memcpy(runs.tap[i] + before, tap + from + before, (n - before - behind) * sizeof(T));
+    }
+    runs.pack(n, packed + first * kNeighbours);
+  });
 }
 
 // A LayerNorm's weight and bias folded into a step's weights, for the rows [first, last): packed[c][i] = weight[i][c] *
 // norm_weight[neighbour i of c], 0 outside the grid, with the sums that FoldedSums (cpu_update.h) needs.
-// scratch holds 27 rows.
 template <class T>
 void pack_folded(const T* weight, int64_t tap_stride, const T* bias, const T* norm_weight, const T* norm_bias, Shape shape,
-                 int64_t first, int64_t last, T* packed, T* weight_sum, T* bias_sum, T* scratch) {
+                 int64_t first, int64_t last, T* packed, T* weight_sum, T* bias_sum) {
   const int64_t k = shape.k;
-  const T* taps[kNeighbours];
-  const int64_t none[kNeighbours] = {};
-  for (int i = 0; i < kNeighbours; ++i) taps[i] = scratch + i * k;
-  for (int64_t r = first; r < last; ++r) {
-    T *weights = weight_sum + r * k, *biases = bias_sum + r * k;
-    std::memset(weights, 0, k * sizeof(T));
-    std::memcpy(biases, bias + r * k, k * sizeof(T));
+  TapRuns<T> runs;
+  for_runs(first * k, last * k, [&](int64_t start, int64_t n) {
+    std::memset(weight_sum + start, 0, n * sizeof(T));
+    std::memcpy(bias_sum + start, bias + start, n * sizeof(T));
     for (int i = 0; i < kNeighbours; ++i) {
-      T* out = scratch + i * k;
-      const int64_t z = r / shape.n + i / 9 - 1, y = r % shape.n + i / 3 % 3 - 1, dx = i % 3 - 1;
-      const bool inside = z >= 0 && z < shape.m && y >= 0 && y < shape.n;
-      const int64_t from = inside ? (dx < 0 ? 1 : 0) : k, to = inside ? (dx > 0 ? k - 1 : k) : k;
-      for (int64_t x = 0; x < from; ++x) out[x] = 0;
-      for (int64_t x = to; x < k; ++x) out[x] = 0;
-      const T* w = weight + i * tap_stride + r * k;
-      const int64_t at = shape.index(z, y, dx);
-      for (int64_t x = from; x < to; ++x) {
-        out[x] = w[x] * norm_weight[at + x];
-        weights[x] += out[x];
-        biases[x] += w[x] * norm_bias[at + x];
+      const T* w = weight + i * tap_stride;
+      if (i + 1 < kNeighbours) prefetch_run(w + tap_stride + start, n);
+      std::memset(runs.tap[i], 0, n * sizeof(T));
+      for (int64_t c = start; c < start + n;) {  // the part of a row
+        const int64_t r = c / k, left = (r + 1) * k - c, count = start + n - c < left ? start + n - c : left;
+        const int64_t z = r / shape.n + i / 9 - 1, y = r % shape.n + i / 3 % 3 - 1, dx = i % 3 - 1;
+        if (z >= 0 && z < shape.m && y >= 0 && y < shape.n) {
+          const int64_t from = dx < 0 && c == r * k ? c + 1 : c, to = dx > 0 && count == left ? c + count - 1 : c + count;
+          const T *norms = norm_weight + shape.index(z, y, dx) - r * k, *biases = norm_bias + shape.index(z, y, dx) - r * k;
+          T* out = runs.tap[i] - start;
+          for (int64_t at = from; at < to; ++at) {
+            out[at] = w[at] * norms[at];
+            weight_sum[at] += out[at];
+            bias_sum[at] += w[at] * biases[at];
+          }
+        }
+        c += count;
       }
     }
-    pack_taps(taps, none, k, 0, k, packed + r * k * kNeighbours);
-  }
+    runs.pack(n, packed + start * kNeighbours);
+  });
 }
 
 // packed [cell][27] -> weight [27, stride...] for the cells [begin, end).
 template <class T>
 void unpack_weight(const T* packed, int64_t tap_stride, int64_t begin, int64_t end, T* weight) {
-  constexpr int L = kLanes<T>;
-  int64_t c = begin;
-  for (; c + L <= end; c += L)
-    for (int i = 0; i < kNeighbours; i += L) {
-      const int first = tap_group<T>(i);
-      Vec<T> v[L];
-#pragma GCC unroll 16
-      for (int l = 0; l < L; ++l) v[l] = load_unaligned(packed + (c + l) * kNeighbours + first);
-      transpose<T>(v);
-#pragma GCC unroll 16
-      for (int l = 0; l < L; ++l) store_unaligned(weight + (first + l) * tap_stride + c, v[l]);
-    }
-  for (; c < end; ++c)
-    for (int i = 0; i < kNeighbours; ++i) weight[i * tap_stride + c] = packed[c * kNeighbours + i];
+  TapRuns<T> runs;
+  for_runs(begin, end, [&](int64_t first, int64_t n) {
+    runs.unpack(n, packed + first * kNeighbours);
+    for (int i = 0; i < kNeighbours; ++i) std::memcpy(weight + i * tap_stride + first, runs.tap[i], n * sizeof(T));
+  });
 }
 
 }  // namespace zoo::ZOO_ISA

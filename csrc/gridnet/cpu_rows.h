@@ -76,10 +76,31 @@ struct RowGradient {
   const T* grad_pre;  // [n][W]
 };
 
+// The 27 taps in groups of L: the last group ends with the last tap, and its first lanes repeat what the group before has.
+template <class T>
+constexpr int kTapGroups = (kNeighbours + kLanes<T> - 1) / kLanes<T>;
+template <class T>
+constexpr int kRepeated = kTapGroups<T> * kLanes<T> - kNeighbours;
+
+// to[i] += the sum over the lanes of sums[i], for the 27 taps. sums has kRepeated vectors more before its last group, which
+// are zero.
+template <class T>
+ZOO_INLINE void add_tap_sums(const Vec<T>* sums, T* to) {
+  constexpr int L = kLanes<T>, G = kTapGroups<T>;
+  Vec<T> totals[G];
+#pragma GCC unroll 16
+  for (int g = 0; g < G; ++g) totals[g] = sum_each<T>(sums + g * L) + load_unaligned(to + (g + 1 < G ? g * L : kNeighbours - L));
+  store_unaligned(to + kNeighbours - L, totals[G - 1]);  // first: its repeated lanes are yet to be added to
+#pragma GCC unroll 16
+  for (int g = 0; g + 1 < G; ++g) store_unaligned(to + g * L, totals[g]);
+}
+
 template <class T, int NV, int R>
 ZOO_INLINE void weight_grad_cells(const RowGradient<T>* tiles, int64_t count, int64_t k, T* grad_weight) {
-  constexpr int L = kLanes<T>, W = NV * L, kPadded = (kNeighbours + L - 1) / L * L;
-  alignas(64) Vec<T> sums[R][kPadded];
+  constexpr int L = kLanes<T>, W = NV * L, kLast = (kTapGroups<T> - 1) * L;
+  alignas(64) Vec<T> sums[R][kTapGroups<T> * L];
+  for (int r = 0; r < R; ++r)
+    for (int i = 0; i < kRepeated<T>; ++i) sums[r][kLast + i] = Vec<T>{};
   for (int plane = 0; plane < 3; ++plane) {
     Vec<T> acc[R][9] = {};
     for (int64_t t = 0; t < count; ++t) {
@@ -109,16 +130,9 @@ ZOO_INLINE void weight_grad_cells(const RowGradient<T>* tiles, int64_t count, in
 #pragma GCC unroll 2
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 9
-      for (int i = 0; i < 9; ++i) sums[r][plane * 9 + i] = acc[r][i];
+      for (int i = 0; i < 9; ++i) sums[r][plane * 9 + i + (plane * 9 + i >= kLast ? kRepeated<T> : 0)] = acc[r][i];
   }
-  for (int r = 0; r < R; ++r) {
-    for (int i = kNeighbours; i < kPadded; ++i) sums[r][i] = Vec<T>{};
-    T* out = grad_weight + (k + r) * kNeighbours;
-    for (int i = 0; i < kPadded; i += L) {
-      const Vec<T> total = sum_each<T>(sums[r] + i);
-      for (int l = 0; l < L && i + l < kNeighbours; ++l) out[i + l] += total[l];
-    }
-  }
+  for (int r = 0; r < R; ++r) add_tap_sums<T>(sums[r], grad_weight + (k + r) * kNeighbours);
 }
 
 // grad_weight[k][i] += sum over tiles and samples of grad_pre[k] * in_i; grad_weight is packed [n][27].

@@ -29,12 +29,14 @@ struct Parameters {
 // The nine rows around row r of a padded lane grid, each from the entry before its first cell.
 template <class T, int W>
 ZOO_INLINE RowNeighbours<T> neighbours_of(const LaneGrid<T, W>& grid, int64_t r) {
-  const int64_t z = r / grid.shape.n, y = r % grid.shape.n;
+  const int64_t n = grid.shape.n, z = r / n, y = r % n, slot = grid.slot(r);
   RowNeighbours<T> out;
   for (int q = 0; q < 9; ++q) {
-    const int64_t nz = z + q / 3 - 1, ny = y + q % 3 - 1;
-    const bool inside = nz >= 0 && nz < grid.shape.m && ny >= 0 && ny < grid.shape.n;
-    out.row[q] = inside ? grid.row(nz * grid.shape.n + ny) - W : nullptr;
+    const int64_t dz = q / 3 - 1, dy = q % 3 - 1;
+    const bool inside = z + dz >= 0 && z + dz < grid.shape.m && y + dy >= 0 && y + dy < n;
+    int64_t at = slot + dz * n + dy;
+    if (grid.held) at += at < 0 ? grid.held : at >= grid.held ? -grid.held : 0;
+    out.row[q] = inside ? grid.in_slot(at) - W : nullptr;
   }
   return out;
 }
@@ -43,23 +45,30 @@ template <class T, int NV>
 struct Stencil {
   static constexpr int W = NV * kLanes<T>;
   const StepConfig& config;
-  LaneGrid<T, W> pre[2];  // pre-activations (value, gate) of the whole grid, then their gradients; backward only
+  LaneGrid<T, W> pre[2];  // pre-activations (value, gate), then their gradients; backward only
   T* row_scratch;         // a row for the value, one for the gate
 
   // Scratch that a team shares, and that each of its members needs.
   static int64_t shared_size(const StepConfig& c, bool backward) {
     return backward ? (c.gated ? 2 : 1) * LaneGrid<T, W>{nullptr, c.shape, 1}.size() : 0;
   }
-  static int64_t own_size(const StepConfig& c, bool) {
-    constexpr int64_t rows = kNeighbours > 2 * W ? (kNeighbours + W - 1) / W * W : 2 * W;  // for fold() and forward()
-    return rows * c.shape.k;
-  }
+  static int64_t own_size(const StepConfig& c, bool) { return 2 * W * c.shape.k; }
 
-  Stencil(const StepConfig& c, T* shared, T* own, bool) : config(c), row_scratch(own) {
-    pre[0] = pre[1] = {shared, c.shape, 1};
+  Stencil(const StepConfig& c, const Team& team, T* shared, T* own, bool) : config(c), row_scratch(own) {
+    pre[0] = pre[1] = {shared, c.shape, 1, held_rows(c, team, 2)};
     pre[1].data += pre[0].size();
   }
 
+  // How many rows on the last neighbour of a row lies.
+  static int64_t reach(const StepConfig& c) { return c.shape.n + 1; }
+
+  // Rows of a grid that backward() needs at a time when it is read by passes up to `passes` behind the one that writes it.
+  static int64_t held_rows(const StepConfig& c, const Team& team, int passes) {
+    const int64_t rows = c.shape.rows(), held = passes * reach(c) + 1;
+    return team.size > 1 || held >= rows ? 0 : held;
+  }
+
+  static constexpr bool kSlides = true;  // forward() may write the grid that it reads, two planes off
   static constexpr bool kFolds = true;  // reads `folded` where the grid is yet to be normalised
   static int64_t weight_size(const StepConfig& c) { return (c.gated ? 2 : 1) * c.shape.cells() * kNeighbours; }
   static int64_t transposed_size(const StepConfig& c) { return weight_size(c); }
@@ -68,7 +77,7 @@ struct Stencil {
   static void pack(const StepConfig& c, const T* weight, const Team& team, T* packed) {
     const int64_t cells = c.shape.cells(), channels = c.gated ? 2 : 1;
     for (int64_t i = 0; i < channels; ++i)
-      pack_weight(weight + i * cells, channels * cells, cells, team.begin(cells), team.end(cells),
+      pack_weight(weight + i * cells, channels * cells, team.begin(cells), team.end(cells),
                   packed + i * cells * kNeighbours);
   }
   static void pack_transposed(const StepConfig& c, const T* weight, const T*, const Team& team, T* packed) {
@@ -78,34 +87,43 @@ struct Stencil {
                              packed + i * cells * kNeighbours);
   }
   static void fold(const StepConfig& c, const T* weight, const T* bias, const T* norm_weight, const T* norm_bias,
-                   const Team& team, T* folded, T* weight_sum, T* bias_sum, T* scratch) {
+                   const Team& team, T* folded, T* weight_sum, T* bias_sum) {
     const int64_t cells = c.shape.cells(), channels = c.gated ? 2 : 1, rows = c.shape.rows();
     for (int64_t i = 0; i < channels; ++i)
       pack_folded(weight + i * cells, channels * cells, bias + i * cells, norm_weight, norm_bias, c.shape, team.begin(rows),
-                  team.end(rows), folded + i * cells * kNeighbours, weight_sum + i * cells, bias_sum + i * cells, scratch);
+                  team.end(rows), folded + i * cells * kNeighbours, weight_sum + i * cells, bias_sum + i * cells);
   }
 
   // out = step(in), or step(norm(in)) unless norm is null: this member's rows, then after(row, first cell, count) on each.
-  // moments, unless null, takes in every row as it is written.
+  // moments, unless null, takes in every row as it is written. out may be in, slid by two planes: planes are taken in falling
+  // order where it slides on. (Rows always rise: processors fetch ahead of rising addresses better.)
   template <class After>
   void forward(const Parameters<T>& p, const LaneGrid<T, W>& in, const Norm<T, NV>* norm, const LaneGrid<T, W>& out,
                Moments<T, NV>* moments, const Team& team, After after) {
-    const int64_t rows = config.shape.rows(), k = config.shape.k, cells = config.shape.cells();
+    const int64_t m = config.shape.m, n = config.shape.n, k = config.shape.k, cells = config.shape.cells();
+    const int64_t begin = team.begin(m * n), end = team.end(m * n);
+    const bool falling = out.data > in.data && out.data < in.data + in.size();
     const T* weight = norm ? p.folded : p.weight;
-    for (int64_t r = team.begin(rows); r < team.end(rows); ++r) {
-      const int64_t cell = r * k;
-      const RowNeighbours<T> near = neighbours_of(in, r);
-      RowView<T, NV> view{norm, cell, {}};
-      for (int i = 0; i < (config.gated ? 2 : 1); ++i) {
-        const int64_t at = i * cells + cell;
-        if (norm) view.folded[i] = {p.folded_weight_sum + at, p.folded_bias_sum + at};
-        weigh_row<T, NV, false>(near, weight + at * kNeighbours, norm ? nullptr : p.bias + at, k, row_scratch + i * k * W);
+    for (int64_t i = 0; i < m; ++i) {
+      const int64_t z = falling ? m - 1 - i : i, ahead = falling ? -n : n;
+      const int64_t first = begin > z * n ? begin : z * n, last = end < (z + 1) * n ? end : (z + 1) * n;
+      for (int64_t r = first; r < last; ++r) {
+        const int64_t cell = r * k;
+        const RowNeighbours<T> near = neighbours_of(in, r);
+        RowView<T, NV> view{norm, cell, {}};
+        out.clear_padding(r);
+        prefetch_for(weight, in, r + 1, r + 2 + ahead);
+        for (int i = 0; i < (config.gated ? 2 : 1); ++i) {
+          const int64_t at = i * cells + cell;
+          if (norm) view.folded[i] = {p.folded_weight_sum + at, p.folded_bias_sum + at};
+          weigh_row<T, NV, false>(near, weight + at * kNeighbours, norm ? nullptr : p.bias + at, k, row_scratch + i * k * W);
+        }
+        if (config.gated)
+          update_gated_row<T, NV>(config.activation, view, row_scratch, row_scratch + k * W, in.row(r), k, out.row(r), moments);
+        else
+          update_row<T, NV>(config.activation, view, row_scratch, p.scale + cell, in.row(r), k, out.row(r), moments);
+        after(out.row(r), cell, k);
       }
-      if (config.gated)
-        update_gated_row<T, NV>(config.activation, view, row_scratch, row_scratch + k * W, in.row(r), k, out.row(r), moments);
-      else
-        update_row<T, NV>(config.activation, view, row_scratch, p.scale + cell, in.row(r), k, out.row(r), moments);
-      after(out.row(r), cell, k);
     }
   }
 
@@ -127,7 +145,7 @@ struct Stencil {
         finished(r);
       }
     };
-    const int64_t rows = config.shape.rows(), plane = config.shape.n;
+    const int64_t rows = config.shape.rows();
     if (team.size > 1) {
       const int64_t begin = team.begin(rows), end = team.end(rows);
       prepare(begin, end);
@@ -138,15 +156,25 @@ struct Stencil {
       team.barrier();
       return;
     }
-    // A thread that waits for no other does the three a plane apart, while what they share is in the cache.
-    for (int64_t r = 0; r < rows + 2 * plane; r += plane) {
-      if (r < rows) prepare(r, r + plane);
-      if (r >= plane && r - plane < rows) pre_rows(r - plane, r);
-      if (r >= 2 * plane) input_rows(r - 2 * plane, r - plane);
+    // A thread that waits for no other does the three as close behind one another as neighbours allow, while what they
+    // share is in the cache.
+    const int64_t lag = reach(config);
+    for (int64_t r = 0; r < rows + 2 * lag; ++r) {
+      if (r < rows) prepare(r, r + 1);
+      if (r >= lag && r - lag < rows) pre_rows(r - lag, r - lag + 1);
+      if (r >= 2 * lag) input_rows(r - 2 * lag, r - 2 * lag + 1);
     }
   }
 
  private:
+  // Fetches the weights of row r, and row `ahead` of the grid.
+  void prefetch_for(const T* weight, const LaneGrid<T, W>& in, int64_t r, int64_t ahead) const {
+    const int64_t rows = config.shape.rows(), k = config.shape.k, cells = config.shape.cells();
+    if (r >= 0 && r < rows)
+      for (int i = 0; i < (config.gated ? 2 : 1); ++i) prefetch_run(weight + (i * cells + r * k) * kNeighbours, k * kNeighbours);
+    if (ahead >= 0 && ahead < rows) prefetch_run(in.row(ahead), k * W);
+  }
+
   // From the gradient of row r of the step's output: pre, the gradient of its sums, and the gradients of bias and scale.
   void pre_row(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, int64_t r) {
     const int64_t k = config.shape.k, cells = config.shape.cells(), cell = r * k;

@@ -115,6 +115,9 @@ CASES = [
     Case((4, 4, 2), 2, batch=5, gated=True, outer=4, recompute=2),
     Case((6, 7, 5), 1, batch=65, outer=2),
     Case((2, 2, 2), 2, batch=1, outer=1, residual=True),
+    Case((13, 2, 5), 1, batch=20, outer=3),
+    Case((11, 1, 3), 1, batch=35, gated=True, outer=4, residual=True, recompute=3),
+    Case((2, 2, 300), 1, batch=3, outer=2),
 ]
 
 
@@ -157,6 +160,17 @@ def test_output_and_every_gradient_are_near_the_reference_in_float32(case: Case)
 @pytest.mark.usefixtures("isa")
 def test_small_batches_without_gradients_give_the_reference(case: Case) -> None:
     compare_inference(case)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.outer is not None], ids=str)
+@pytest.mark.parametrize("batch", [33, 70])
+@pytest.mark.usefixtures("isa", "threads")
+def test_large_batches_without_gradients_give_the_reference(case: Case, batch: int) -> None:
+    case = replace(case, batch=batch)
+    poison_scratch()
+    with torch.no_grad():
+        tensors = case.tensors(torch.float64)
+        torch.testing.assert_close(case.run(gridnet, tensors), case.run(reference, tensors), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("case", [Case((3, 1, 1), 1, outer=2), Case((2, 6, 4), 2, gated=True, outer=3, residual=True)])
