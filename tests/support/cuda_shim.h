@@ -44,6 +44,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 #if defined(CUDASHIM_OSTHREADS)
 #define __shared__ static
 #else

@@ -1,0 +1,43 @@
+// The evolution of Meta-NCA's task networks on CUDA. Pointers, the population's units among them, are device memory
+// and the caller allocates all of it; every function queues its work on `stream` and returns an error line, empty when
+// all is well. No atomics: results are the same bits every time, on every device.
+#pragma once
+#include <cstddef>
+#include <string>
+
+#include "../gridnet/cuda.h"
+#include "population.h"
+
+namespace zoo::nca::cuda {
+
+using gridnet::cuda::Dtype;  // float32 and float64 are built here
+
+// What the rule reads. Signals are the same in every epoch.
+struct Inputs {
+  const void* states;      // [networks, layers, rows, columns, channels], before the first epoch
+  const void* signals;     // [networks, layers, rows, columns, signals]
+  const bool* fires;       // [epochs, networks, layers, rows, columns]
+  const void* parameters;  // [rule.parameters()]
+};
+
+// Of what training keeps: the states after every epoch but the last. None for a single epoch.
+size_t kept_bytes(Dtype dtype, const Population& population, int epochs);
+size_t forward_workspace_bytes(Dtype dtype, const Population& population);
+size_t backward_workspace_bytes(Dtype dtype, const Population& population, const Rule& rule);
+
+// out: the states after `epochs` (at least 1). `kept` is null in inference. What weights that do not exist have is
+// passed on, and perceived by none.
+std::string forward(Dtype dtype, const Population& population, const Rule& rule, int epochs, const Inputs& inputs,
+                    void* out, void* kept, void* workspace, void* stream);
+
+// The gradients are overwritten; `signals` is null when it is not wanted.
+struct Grads {
+  const void* out;
+  void* states;
+  void* signals;
+  void* parameters;
+};
+std::string backward(Dtype dtype, const Population& population, const Rule& rule, int epochs, const Inputs& inputs,
+                     const void* kept, const Grads& grads, void* workspace, void* stream);
+
+}  // namespace zoo::nca::cuda
