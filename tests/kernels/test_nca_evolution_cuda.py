@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -47,7 +45,7 @@ def check(nca: NcaCuda, case: Case, dtype: torch.dtype = torch.float64) -> None:
     """Output in inference and training, and every gradient, against autograd through the reference."""
     tensors, fires = case.tensors(dtype), case.fires()
     leaves = [t.clone().requires_grad_() for t in tensors]
-    wanted = reference(case, *leaves, fires)
+    wanted = reference(case, fires, *leaves)
     grad_out = torch.randn_like(wanted)
     gradients = torch.autograd.grad(wanted, leaves, grad_out, materialize_grads=True)
     inferred, _ = nca.forward(case, tensors, fires, training=False)
@@ -158,5 +156,5 @@ def test_an_evolution_keeps_every_state_but_the_first_and_last(nca: NcaCuda) -> 
     assert kept is not None
     found = kept.view(torch.float64).view(4, *tensors[0].shape)
     for epochs, states in enumerate(found, start=1):
-        wanted = reference(case, *tensors, case.fires()[:epochs])
+        wanted = reference(case, case.fires()[:epochs], *tensors)
         torch.testing.assert_close(states, wanted, rtol=1e-11, atol=1e-11)
