@@ -12,32 +12,30 @@ namespace zoo::nca::cuda {
 
 using gridnet::cuda::Dtype;  // float32 and float64 are built here
 
-// What the rule reads. Signals are the same in every epoch.
+// What the rule reads beside the states. `units` are trusted to fit the shape: the caller has checked them.
 struct Inputs {
-  const void* states;      // [networks, layers, rows, columns, channels], before the first epoch
-  const void* signals;     // [networks, layers, rows, columns, signals]
+  const void* signals;     // [networks, layers, rows, columns, signals], the same in every epoch
   const bool* fires;       // [epochs, networks, layers, rows, columns]
   const void* parameters;  // [rule.parameters()]
 };
 
-// Of what training keeps: the states after every epoch but the last. None for a single epoch.
+// Of what training keeps: the states before every epoch.
 size_t kept_bytes(Dtype dtype, const Population& population, int epochs);
 size_t forward_workspace_bytes(Dtype dtype, const Population& population);
 size_t backward_workspace_bytes(Dtype dtype, const Population& population, const Rule& rule);
 
-// out: the states after `epochs` (at least 1). `kept` is null in inference. What weights that do not exist have is
-// passed on, and perceived by none.
+// From states [networks, layers, rows, columns, channels] to those after `epochs` (at least 1). `kept` is null in
+// inference. What weights that do not exist have is passed on, and perceived by none.
 std::string forward(Dtype dtype, const Population& population, const Rule& rule, int epochs, const Inputs& inputs,
-                    void* out, void* kept, void* workspace, void* stream);
+                    const void* states, void* out, void* kept, void* workspace, void* stream);
 
-// The gradients are overwritten; `signals` is null when it is not wanted.
+// Like what they are gradients of; all are overwritten. `signals` is null when it is not wanted.
 struct Grads {
-  const void* out;
   void* states;
   void* signals;
   void* parameters;
 };
 std::string backward(Dtype dtype, const Population& population, const Rule& rule, int epochs, const Inputs& inputs,
-                     const void* kept, const Grads& grads, void* workspace, void* stream);
+                     const void* kept, const void* grad_out, const Grads& grads, void* workspace, void* stream);
 
 }  // namespace zoo::nca::cuda

@@ -24,7 +24,8 @@ __global__ void apply_rule_kernel(Population p, const __grid_constant__ Rule rul
   const T* const own = view.states + at.weight * channels;
   T* const changed = out + at.weight * channels;
   if (!view.fires[at.weight]) {
-    for (int c = 0; c < channels; ++c) changed[c] = own[c];
+    if (changed != own)
+      for (int c = 0; c < channels; ++c) changed[c] = own[c];
     return;
   }
   Column<T> in{shared + lane, stride}, other = in.from(rows_of_turn(rule, 0));

@@ -130,13 +130,12 @@ __device__ void pull_back_norm(int features, T rstd, const T* __restrict__ param
   for (int i = 0; i < features; ++i) rows[i] = (rows[i] * parameters[i] - mean - rows[features + i] * slope) * rstd;
 }
 
-// The gradient of the weight's state after the epoch.
+// The whole gradient of the weight's state after the epoch.
 template <class T>
-__device__ void take_gradient(const Population& p, const BackwardTask<T>& task, const Place& at) {
-  for (int c = 0; c < p.channels; ++c) {
-    const int64_t here = at.weight * p.channels + c;
-    task.shares.own[here] = task.grad_out ? task.grad_out[here] : spread_gradient(p, task.shares, at, c);
-  }
+__device__ void gather_shares(const Population& p, const BackwardTask<T>& task, const Place& at) {
+  if (task.whole) return;
+  for (int c = 0; c < p.channels; ++c)
+    task.shares.own[at.weight * p.channels + c] = spread_gradient(p, task.shares, at, c);
 }
 
 template <class T>
@@ -151,10 +150,7 @@ __device__ void leave_shares(const Population& p, const Rule& rule, const Backwa
     task.shares.out_of[here] = grads[2 * channels + c] * out_of_scale;
   }
   if (!task.grad_signals) return;
-  for (int s = 0; s < signals; ++s) {
-    T& sum = task.grad_signals[at.weight * signals + s];
-    sum = (task.start ? T(0) : sum) + grads[3 * channels + s];
-  }
+  for (int s = 0; s < signals; ++s) task.grad_signals[at.weight * signals + s] += grads[3 * channels + s];
 }
 
 // A whole CTA's work on one chunk. A weight that does not fire has zeros in all its rows and leaves empty shares.
@@ -167,7 +163,7 @@ __device__ void backward_chunk(const Population& p, const Rule& rule, const Back
   const bool fires = exists && task.view.fires[at.weight];
   const Column<T> rows{shared + lane, stride};
   T rstd = 1;
-  if (exists) take_gradient(p, task, at);
+  if (exists) gather_shares(p, task, at);
   if (fires) {
     rstd = recompute(p, rule, task, parameters, chunk.layer, at, rows);
   } else if (exists) {
@@ -194,14 +190,11 @@ __global__ void apply_rule_backward_kernel(Population p, const __grid_constant__
                                            const __grid_constant__ BackwardTask<T> task,
                                            const T* __restrict__ parameters, int64_t chunks) {
   DYNSHARED(T, shared);
-  const int64_t count = parameter_count(rule);
-  T* const partial = task.partial + blockIdx.x * count;
-  if (task.start)
-    for (int64_t i = threadIdx.x; i < count; i += blockDim.x) partial[i] = 0;
+  T* const partial = task.partial + blockIdx.x * parameter_count(rule);
   for (int64_t number = blockIdx.x; number < layer_count(p) * chunks; number += gridDim.x) {
     const Chunk chunk(p, number, chunks, blockDim.x);
     if (chunk.count == 0) continue;
-    __syncthreads();  // nobody reads the chunk before this one any more; partial sums have their zeros
+    __syncthreads();  // nobody reads the chunk before this one any more
     backward_chunk(p, rule, task, parameters, chunk, shared, partial);
   }
 }

@@ -39,22 +39,38 @@ View<T> view_of(const Sizes& sizes, const Inputs& inputs, int epoch, const T* st
           static_cast<const T*>(inputs.parameters)};
 }
 
+std::string failed(const char* what, cudaError_t status) {
+  return status == cudaSuccess ? std::string() : "CUDA could not " + std::string(what) + ": " + cudaGetErrorString(status);
+}
+
 template <class T>
-std::string run_forward(const Population& p, const Rule& rule, int epochs, const Inputs& inputs, T* out, T* kept,
-                        T* workspace, void* stream) {
+std::string copy(const T* from, T* to, int64_t count, void* stream) {
+  return failed("copy", cudaMemcpyAsync(to, from, count * sizeof(T), cudaMemcpyDeviceToDevice,
+                                        static_cast<cudaStream_t>(stream)));
+}
+
+template <class T>
+std::string clear(T* at, int64_t count, void* stream) {
+  return failed("clear", cudaMemsetAsync(at, 0, count * sizeof(T), static_cast<cudaStream_t>(stream)));
+}
+
+// Epochs work in place, on a copy of the states, which passes on what does not exist; in training from one kept state
+// to the next.
+template <class T>
+std::string run_forward(const Population& p, const Rule& rule, int epochs, const Inputs& inputs, const T* given, T* out,
+                        T* kept, T* workspace, void* stream) {
   const Sizes sizes(p);
   const Sums<T> sums{workspace, workspace + sizes.rows};
-  const T* const given = static_cast<const T*>(inputs.states);
-  const T* states = given;
-  std::string error;
+  std::string error = copy(given, out, sizes.states, stream);
+  if (error.empty() && kept) error = copy(given, kept, sizes.states, stream);
   for (int epoch = 0; epoch < epochs && error.empty(); ++epoch) {
-    T* const changed = kept && epoch + 1 < epochs ? kept + epoch * sizes.states : out;
+    T* const states = kept ? kept + epoch * sizes.states : out;
+    T* const changed = kept && epoch + 1 < epochs ? states + sizes.states : out;
     const SumsTask<T> task{states, states, sums};
     error = sum_neighbours(p, &task, 1, stream);
     if (error.empty()) error = apply_rule(p, rule, view_of(sizes, inputs, epoch, states, sums), changed, stream);
-    states = changed;
   }
-  return error.empty() ? pass_on<T>(p, given, out, nullptr, stream) : error;
+  return error;
 }
 
 // What backward puts into its workspace.
@@ -75,31 +91,28 @@ struct Workspace {
 
 template <class T>
 std::string run_backward(Dtype dtype, const Population& p, const Rule& rule, int epochs, const Inputs& inputs,
-                         const T* kept, const Grads& grads, T* workspace, void* stream) {
+                         const T* kept, const T* grad_out, const Grads& grads, T* workspace, void* stream) {
   const Sizes sizes(p);
   const Workspace<T> w(sizes, workspace);
-  const T* const grad_out = static_cast<const T*>(grads.out);
-  T* const grad_signals = p.signals > 0 ? static_cast<T*>(grads.signals) : nullptr;
+  const int ctas = backward_ctas<T>(p, rule);
+  T* const grad_signals = static_cast<T*>(grads.signals);
   const Shares<T> shares{static_cast<T*>(grads.states), w.into, w.out_of, w.share_sums};
   const SumsTask<T> of_shares{w.out_of, w.into, w.share_sums};
-  std::string error;
+  std::string error = copy(grad_out, shares.own, sizes.states, stream);
+  if (error.empty()) error = clear(w.partial, ctas * rule.parameters(), stream);
+  if (error.empty() && grad_signals) error = clear(grad_signals, sizes.weights * p.signals, stream);
   for (int epoch = epochs - 1; epoch >= 0 && error.empty(); --epoch) {
-    const bool start = epoch == epochs - 1;
-    const T* const states = epoch == 0 ? static_cast<const T*>(inputs.states) : kept + (epoch - 1) * sizes.states;
+    const bool whole = epoch == epochs - 1;
+    const T* const states = kept + epoch * sizes.states;
     const SumsTask<T> tasks[] = {{states, states, w.sums}, of_shares};
-    error = sum_neighbours(p, tasks, start ? 1 : 2, stream);
-    if (!error.empty()) break;
-    error = apply_rule_backward<T>(p, rule,
-                                   {view_of(sizes, inputs, epoch, states, w.sums), start ? grad_out : nullptr, shares,
-                                    grad_signals, w.partial, start},
-                                   stream);
+    error = sum_neighbours(p, tasks, whole ? 1 : 2, stream);
+    const BackwardTask<T> task{view_of(sizes, inputs, epoch, states, w.sums), shares, whole, grad_signals, w.partial};
+    if (error.empty()) error = apply_rule_backward(p, rule, task, stream);
   }
   if (error.empty()) error = sum_neighbours(p, &of_shares, 1, stream);
   if (error.empty()) error = spread_gradients(p, shares, stream);
-  if (error.empty()) error = pass_on(p, grad_out, shares.own, grad_signals, stream);
   if (!error.empty()) return error;
-  return gridnet::cuda::sum_parts(dtype, w.partial, backward_ctas<T>(p, rule), 1, 0, 1, rule.parameters(),
-                                  grads.parameters, stream);
+  return gridnet::cuda::sum_parts(dtype, w.partial, ctas, 1, 0, 1, rule.parameters(), grads.parameters, stream);
 }
 
 // Runs f(T{}) for the two types that are built.
@@ -113,7 +126,7 @@ std::string with_wide_type(Dtype dtype, F f) {
 }  // namespace
 
 size_t kept_bytes(Dtype dtype, const Population& p, int epochs) {
-  return gridnet::cuda::element_bytes(dtype) * static_cast<size_t>((epochs - 1) * Sizes(p).states);
+  return gridnet::cuda::element_bytes(dtype) * static_cast<size_t>(epochs * Sizes(p).states);
 }
 
 size_t forward_workspace_bytes(Dtype dtype, const Population& p) {
@@ -127,23 +140,23 @@ size_t backward_workspace_bytes(Dtype dtype, const Population& p, const Rule& ru
          static_cast<size_t>(2 * (sizes.sums + sizes.states) + ctas * rule.parameters());
 }
 
-std::string forward(Dtype dtype, const Population& p, const Rule& rule, int epochs, const Inputs& inputs, void* out,
-                    void* kept, void* workspace, void* stream) {
+std::string forward(Dtype dtype, const Population& p, const Rule& rule, int epochs, const Inputs& inputs,
+                    const void* states, void* out, void* kept, void* workspace, void* stream) {
   const std::string error = check(p, rule, epochs);
   if (!error.empty()) return error;
   return with_wide_type(dtype, [&]<class T>(T) {
-    return run_forward(p, rule, epochs, inputs, static_cast<T*>(out), static_cast<T*>(kept),
-                       static_cast<T*>(workspace), stream);
+    return run_forward(p, rule, epochs, inputs, static_cast<const T*>(states), static_cast<T*>(out),
+                       static_cast<T*>(kept), static_cast<T*>(workspace), stream);
   });
 }
 
 std::string backward(Dtype dtype, const Population& p, const Rule& rule, int epochs, const Inputs& inputs,
-                     const void* kept, const Grads& grads, void* workspace, void* stream) {
+                     const void* kept, const void* grad_out, const Grads& grads, void* workspace, void* stream) {
   const std::string error = check(p, rule, epochs);
   if (!error.empty()) return error;
   return with_wide_type(dtype, [&]<class T>(T) {
-    return run_backward(dtype, p, rule, epochs, inputs, static_cast<const T*>(kept), grads, static_cast<T*>(workspace),
-                        stream);
+    return run_backward(dtype, p, rule, epochs, inputs, static_cast<const T*>(kept), static_cast<const T*>(grad_out),
+                        grads, static_cast<T*>(workspace), stream);
   });
 }
 

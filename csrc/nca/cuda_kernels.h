@@ -51,11 +51,10 @@ struct Shares {
 template <class T>
 struct BackwardTask {
   View<T> view;
-  const T* grad_out;  // of the states after the epoch; null: they lie in `shares`, as the epoch after this one left them
-  Shares<T> shares;   // overwritten by those of this epoch
-  T* grad_signals;    // or null
-  T* partial;         // [backward_ctas, parameters] gradients of the parameters
-  bool start;         // grad_signals and partial start here; else they are added to
+  Shares<T> shares;  // of the states after the epoch, overwritten by those of the states before it
+  bool whole;        // shares.own is the whole gradient of the states after the epoch, there are no other shares yet
+  T* grad_signals;   // added to; or null
+  T* partial;        // [backward_ctas, parameters] gradients of the parameters, added to
 };
 
 // (cuda_apply_backward.cu)
@@ -68,9 +67,5 @@ std::string apply_rule_backward(const Population& population, const Rule& rule, 
 // shares.own becomes the whole gradient (cuda_spread.cu).
 template <class T>
 std::string spread_gradients(const Population& population, const Shares<T>& shares, void* stream);
-
-// Where weights do not exist: to is from, and zero is 0 unless it is null (cuda_spread.cu).
-template <class T>
-std::string pass_on(const Population& population, const T* from, T* to, T* zero, void* stream);
 
 }  // namespace zoo::nca::cuda

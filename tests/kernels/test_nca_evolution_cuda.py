@@ -48,8 +48,8 @@ def check(nca: NcaCuda, case: Case, dtype: torch.dtype = torch.float64) -> None:
     wanted = reference(case, fires, *leaves)
     grad_out = torch.randn_like(wanted)
     gradients = torch.autograd.grad(wanted, leaves, grad_out, materialize_grads=True)
-    inferred, _ = nca.forward(case, tensors, fires, training=False)
-    out, kept = nca.forward(case, tensors, fires, training=True)
+    inferred = nca.infer(case, tensors, fires)
+    out, kept = nca.forward(case, tensors, fires)
     found = nca.backward(case, tensors, fires, kept, grad_out)
     assert_equal([inferred, out, *found], [wanted, wanted, *gradients])
     without = nca.backward(case, tensors, fires, kept, grad_out, signals=False)
@@ -97,14 +97,15 @@ def test_a_population_of_none_has_parameter_gradients_of_zero(nca: NcaCuda) -> N
     states, signals, parameters = case.tensors(torch.float64)
     empty = replace(case, networks=[[0, 0]])
     tensors, fires = [states[:, :, :0], signals[:, :, :0], parameters], case.fires()[..., :0, :0]
-    grads = nca.backward(empty, tensors, fires, None, tensors[0])
+    _, kept = nca.forward(empty, tensors, fires)
+    grads = nca.backward(empty, tensors, fires, kept, tensors[0])
     assert grads[2] is not None
     assert grads[2].eq(0).all()
 
 
 def run_both_ways(nca: NcaCuda, case: Case) -> list[Tensor]:
     tensors, fires = case.tensors(torch.float32), case.fires()
-    out, kept = nca.forward(case, tensors, fires, training=True)
+    out, kept = nca.forward(case, tensors, fires)
     grads = nca.backward(case, tensors, fires, kept, torch.ones_like(out))
     return [out, *(g for g in grads if g is not None)]
 
@@ -127,13 +128,13 @@ def test_the_order_of_threads_makes_no_difference(nca: NcaCuda, seed: int, monke
 )
 def test_what_the_kernels_cannot_do_is_one_line(nca: NcaCuda, case: Case, message: str) -> None:
     with pytest.raises(KernelError, match=message):
-        nca.forward(case, case.tensors(torch.float32), case.fires(), training=False)
+        nca.infer(case, case.tensors(torch.float32), case.fires())
 
 
 def test_a_dtype_that_is_not_built_is_an_error(nca: NcaCuda) -> None:
     case = Case([[2, 2]])
     with pytest.raises(KernelError, match="dtype 3 is not built into the Meta-NCA kernels"):
-        nca.forward(case, case.tensors(torch.bfloat16), case.fires(), training=False)
+        nca.infer(case, case.tensors(torch.bfloat16), case.fires())
 
 
 def test_a_rule_too_wide_for_shared_memory_is_an_error_that_names_it(
@@ -141,20 +142,19 @@ def test_a_rule_too_wide_for_shared_memory_is_an_error_that_names_it(
 ) -> None:
     case = Case([[2, 2]], hidden=(100, 150))
     tensors, fires = case.tensors(torch.float32), case.fires()
-    out, kept = nca.forward(case, tensors, fires, training=True)
+    out, kept = nca.forward(case, tensors, fires)
     monkeypatch.setenv("CUDASHIM_SHARED_BYTES", "30000")
     with pytest.raises(KernelError, match=r"widths 9-100-150-3 needs 32000 bytes .* this device allows 30000"):
-        nca.forward(case, tensors, fires, training=False)
+        nca.infer(case, tensors, fires)
     with pytest.raises(KernelError, match=r"widths 9-100-150-3 needs \d+ bytes .* hidden layers narrower"):
         nca.backward(case, tensors, fires, kept, out)
 
 
-def test_an_evolution_keeps_every_state_but_the_first_and_last(nca: NcaCuda) -> None:
-    case = Case([[4, 3]], epochs=5)
+def test_training_keeps_the_states_before_every_epoch(nca: NcaCuda) -> None:
+    case = Case([[4, 3], [2, 2]], epochs=4)
     tensors = case.tensors(torch.float64)
-    _, kept = nca.forward(case, tensors, case.fires(), training=True)
-    assert kept is not None
-    found = kept.view(torch.float64).view(4, *tensors[0].shape)
-    for epochs, states in enumerate(found, start=1):
-        wanted = reference(case, case.fires()[:epochs], *tensors)
-        torch.testing.assert_close(states, wanted, rtol=1e-11, atol=1e-11)
+    _, kept = nca.forward(case, tensors, case.fires())
+    for epoch, states in enumerate(kept.view(torch.float64).view(4, *tensors[0].shape)):
+        wanted = reference(case, case.fires()[:epoch], *tensors)
+        exists = case.mask[..., None].expand_as(states)
+        torch.testing.assert_close(states[exists], wanted[exists], rtol=1e-11, atol=1e-11)

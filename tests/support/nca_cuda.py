@@ -148,35 +148,37 @@ class NcaCuda:
         assert self._lib.population_bytes() == ctypes.sizeof(Population)
         assert self._lib.rule_bytes() == ctypes.sizeof(Rule)
 
-    def forward(
-        self, case: Case, tensors: Sequence[Tensor], fires: Tensor, training: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """The states after the evolution and, in training, what backward needs."""
-        states, out = tensors[0], torch.full_like(tensors[0], torch.nan)
-        units = case.units
-        task = _Task(case, units)
-        kept = self._memory("kept", states, task.population, case.epochs) if training else None
+    def infer(self, case: Case, tensors: Sequence[Tensor], fires: Tensor) -> Tensor:
+        """The states after the evolution."""
+        return self._forward(case, tensors, fires, None)
+
+    def forward(self, case: Case, tensors: Sequence[Tensor], fires: Tensor) -> tuple[Tensor, Tensor]:
+        """The states after the evolution, and what backward needs."""
+        kept = self._memory("kept", tensors[0], _Task(case).population, case.epochs)
+        return self._forward(case, tensors, fires, kept), kept
+
+    def _forward(self, case: Case, tensors: Sequence[Tensor], fires: Tensor, kept: Tensor | None) -> Tensor:
+        states, out, task = tensors[0], torch.full_like(tensors[0], torch.nan), _Task(case)
         workspace = self._memory("forward_workspace", states, task.population)
-        self._call("forward", task, tensors, fires, _pointer(out), _pointer(kept), _pointer(workspace))
-        return out, kept
+        self._call("forward", task, tensors, fires, *_pointers(states, out, kept, workspace))
+        return out
 
     def backward(
         self,
         case: Case,
         tensors: Sequence[Tensor],
         fires: Tensor,
-        kept: Tensor | None,
+        kept: Tensor,
         grad_out: Tensor,
         signals: bool = True,
     ) -> list[Tensor | None]:
         """Gradients of the states, the signals (None: not wanted) and the parameters."""
         grads = [torch.full_like(t, torch.nan) for t in tensors]
         wanted = [grads[0], grads[1] if signals else None, grads[2]]
-        units = case.units
-        task = _Task(case, units)
+        task = _Task(case)
         workspace = self._memory("backward_workspace", tensors[0], task.population, task.rule)
-        given = (ctypes.c_void_p * 4)(*[_pointer(t) for t in (grad_out, *wanted)])
-        self._call("backward", task, tensors, fires, _pointer(kept), given, _pointer(workspace))
+        addresses = (ctypes.c_void_p * 3)(*_pointers(*wanted))
+        self._call("backward", task, tensors, fires, *_pointers(kept, grad_out), addresses, *_pointers(workspace))
         return wanted
 
     def _memory(self, name: str, states: Tensor, *arguments: ctypes.Structure | int) -> Tensor:
@@ -185,7 +187,7 @@ class NcaCuda:
         return torch.full((count,), 0xFF, dtype=torch.uint8)  # NaN as floating-point numbers of any size
 
     def _call(self, name: str, task: _Task, tensors: Sequence[Tensor], fires: Tensor, *rest: object) -> None:
-        inputs = (ctypes.c_void_p * 4)(*[_pointer(t) for t in (tensors[0], tensors[1], fires, tensors[2])])
+        inputs = (ctypes.c_void_p * 3)(*_pointers(tensors[1], fires, tensors[2]))
         population, rule = ctypes.byref(task.population), ctypes.byref(task.rule)
         error = getattr(self._lib, name)(DTYPES[tensors[0].dtype], population, rule, task.case.epochs, inputs, *rest)
         if error:
@@ -193,11 +195,11 @@ class NcaCuda:
 
 
 class _Task:
-    """A case as the kernels take it; ``units`` must outlive it."""
+    """A case as the kernels take it."""
 
-    def __init__(self, case: Case, units: Tensor) -> None:
-        self.case, self.units = case, units
-        self.population = Population(*case.mask.shape, case.channels, case.signals, units.data_ptr())
+    def __init__(self, case: Case) -> None:
+        self.case, self._units = case, case.units
+        self.population = Population(*case.mask.shape, case.channels, case.signals, self._units.data_ptr())
         widths = (ctypes.c_int * _MOST_WIDTHS)(*case.widths[:_MOST_WIDTHS])
         activation, change = HIDDEN.index(case.activation), CHANGES.index(case.change)
         self.rule = Rule(
@@ -205,6 +207,6 @@ class _Task:
         )
 
 
-def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    assert tensor is None or tensor.is_contiguous()
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+def _pointers(*tensors: Tensor | None) -> list[ctypes.c_void_p]:
+    assert all(t is None or t.is_contiguous() for t in tensors)
+    return [ctypes.c_void_p(None if t is None else t.data_ptr()) for t in tensors]

@@ -35,15 +35,16 @@ size_t backward_workspace_bytes(int dtype, const Population* population, const R
   return zoo::nca::cuda::backward_workspace_bytes(Dtype(dtype), *population, *rule);
 }
 
-const char* forward(int dtype, const Population* population, const Rule* rule, int epochs, const Inputs* inputs, void* out,
-                    void* kept, void* workspace) {
-  return keep(zoo::nca::cuda::forward(Dtype(dtype), *population, *rule, epochs, *inputs, out, kept, workspace, nullptr));
+const char* forward(int dtype, const Population* population, const Rule* rule, int epochs, const Inputs* inputs,
+                    const void* states, void* out, void* kept, void* workspace) {
+  return keep(zoo::nca::cuda::forward(Dtype(dtype), *population, *rule, epochs, *inputs, states, out, kept, workspace,
+                                      nullptr));
 }
 
 const char* backward(int dtype, const Population* population, const Rule* rule, int epochs, const Inputs* inputs,
-                     const void* kept, const Grads* grads, void* workspace) {
-  return keep(
-      zoo::nca::cuda::backward(Dtype(dtype), *population, *rule, epochs, *inputs, kept, *grads, workspace, nullptr));
+                     const void* kept, const void* grad_out, const Grads* grads, void* workspace) {
+  return keep(zoo::nca::cuda::backward(Dtype(dtype), *population, *rule, epochs, *inputs, kept, grad_out, *grads,
+                                       workspace, nullptr));
 }
 
 }  // extern "C"
