@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.kernels.test_cuda_shim import SANITIZERS, run_program
 from tests.support.gridnet_cuda import SUPPORT, KernelError, compile_with_shim
 from tests.support.nca_cuda import CHANGES, HIDDEN, Case, NcaCuda, reference, shim_sources
 
@@ -158,3 +160,13 @@ def test_training_keeps_the_states_before_every_epoch(nca: NcaCuda) -> None:
         wanted = reference(case, case.fires()[:epoch], *tensors)
         exists = case.mask[..., None].expand_as(states)
         torch.testing.assert_close(states[exists], wanted[exists], rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+def test_every_kernel_runs_clean_under_a_sanitizer(sanitizer: str, tmp_path: Path) -> None:
+    sources = [*shim_sources(), SUPPORT / "nca_cuda_driver.cpp"]
+    program = compile_with_shim(tmp_path / "driver", sources, SANITIZERS[sanitizer])
+    done = run_program(program)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "24 passes ran" in done.stdout
