@@ -94,7 +94,7 @@ std::string run_backward(Dtype dtype, const Population& p, const Rule& rule, int
                          const T* kept, const T* grad_out, const Grads& grads, T* workspace, void* stream) {
   const Sizes sizes(p);
   const Workspace<T> w(sizes, workspace);
-  const int ctas = backward_ctas<T>(p, rule);
+  const int ctas = backward_ctas(p);
   T* const grad_signals = static_cast<T*>(grads.signals);
   const Shares<T> shares{static_cast<T*>(grads.states), w.into, w.out_of, w.share_sums};
   const SumsTask<T> of_shares{w.out_of, w.into, w.share_sums};
@@ -135,9 +135,8 @@ size_t forward_workspace_bytes(Dtype dtype, const Population& p) {
 
 size_t backward_workspace_bytes(Dtype dtype, const Population& p, const Rule& rule) {
   const Sizes sizes(p);
-  const int64_t ctas = dtype == Dtype::float64 ? backward_ctas<double>(p, rule) : backward_ctas<float>(p, rule);
   return gridnet::cuda::element_bytes(dtype) *
-         static_cast<size_t>(2 * (sizes.sums + sizes.states) + ctas * rule.parameters());
+         static_cast<size_t>(2 * (sizes.sums + sizes.states) + backward_ctas(p) * rule.parameters());
 }
 
 std::string forward(Dtype dtype, const Population& p, const Rule& rule, int epochs, const Inputs& inputs,

@@ -58,8 +58,7 @@ struct BackwardTask {
 };
 
 // (cuda_apply_backward.cu)
-template <class T>
-int backward_ctas(const Population& population, const Rule& rule);
+int backward_ctas(const Population& population);
 template <class T>
 std::string apply_rule_backward(const Population& population, const Rule& rule, const BackwardTask<T>& task,
                                 void* stream);

@@ -34,21 +34,30 @@ struct Place {
         column(layer.number * p.columns + j) {}
 };
 
-// The weights that exist of a layer, in order, go to CTAs in chunks of a thread each; padding costs next to nothing.
+// A CTA works on 32 weights at a time, one per lane, and all its warps on the same ones: they share out the units of each
+// of the rule's layers. So shared memory holds few weights' activations and still has many threads at work on them.
+constexpr int kWeights = gridnet::cuda::kWarp;
+constexpr int kParts = 4;
+constexpr int kThreads = kWeights * kParts;
+
+__device__ inline int lane_of_thread() { return static_cast<int>(threadIdx.x) % kWeights; }
+__device__ inline int part_of_thread() { return static_cast<int>(threadIdx.x) / kWeights; }
+
+// Weights that exist, consecutive ones of a layer; chunks behind a layer's last are empty. Padding costs next to nothing.
 struct Chunk {
   Layer layer;
-  int first, count;  // the chunks behind a layer's last weight are empty
+  int first, count;
 
-  __device__ Chunk(const Population& p, int64_t number, int64_t chunks, int threads)
-      : layer(p, number / chunks), first(static_cast<int>(number % chunks) * threads) {
-    count = max(0, min(threads, layer.inputs * layer.outputs - first));
+  __device__ Chunk(const Population& p, int64_t number, int64_t chunks)
+      : layer(p, number / chunks), first(static_cast<int>(number % chunks) * kWeights) {
+    count = max(0, min(kWeights, layer.inputs * layer.outputs - first));
   }
   __device__ Place place(const Population& p, int lane) const {
     return Place(p, layer, (first + lane) / layer.outputs, (first + lane) % layer.outputs);
   }
 };
 
-inline int64_t chunks_per_layer(const Population& p, int threads) { return ceil_div(p.rows * p.columns, threads); }
+inline int64_t chunks_per_layer(const Population& p) { return ceil_div(p.rows * p.columns, kWeights); }
 
 // The gradient of a state, put together from the shares of its own weight and of all others in its column and row.
 template <class T>

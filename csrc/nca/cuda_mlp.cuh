@@ -1,6 +1,6 @@
-// The rule as one thread applies it to one weight. Activations lie in shared memory, a row per unit and in it a number
-// per thread, so that nothing is spilled whatever the widths and lanes read different banks; every lane reads the same
-// parameter at the same time.
+// The rule as a CTA applies it to its weights. Activations lie in shared memory, a row per unit and in it a number per
+// weight, so that nothing is spilled whatever the widths and lanes read different banks; all lanes of a warp read the same
+// parameter at the same time. A function that has to be reached by all threads for its barriers says so.
 #pragma once
 #include "cuda_layers.cuh"
 #include "rule.h"
@@ -9,7 +9,7 @@ namespace zoo::nca::cuda {
 
 using gridnet::cuda::Stats;
 
-// A thread's numbers in successive rows.
+// A weight's numbers in successive rows.
 template <class T>
 struct Column {
   T* first;
@@ -57,19 +57,20 @@ __device__ T neighbour_scale(const Rule& rule, int units) {
   return rule.mean && units > 2 ? T(1) / static_cast<T>(units - 1) : T(1);
 }
 
-// Features: the weight's own state, those of its column and of its row, signals.
+// The thread's part of the features: the weight's own state, those of its column and of its row, signals.
 template <class T>
 __device__ void perceive(const Population& p, const Rule& rule, const View<T>& view, const Layer& layer, const Place& at,
                          Column<T> features) {
   const int channels = static_cast<int>(p.channels), signals = static_cast<int>(p.signals);
   const T into_scale = neighbour_scale<T>(rule, layer.inputs), out_of_scale = neighbour_scale<T>(rule, layer.outputs);
-  for (int c = 0; c < channels; ++c) {
+  for (int c = part_of_thread(); c < channels; c += kParts) {
     const T own = view.states[at.weight * channels + c];
     features[c] = own;
     features[channels + c] = (view.sums.columns[at.column * channels + c] - own) * into_scale;
     features[2 * channels + c] = (view.sums.rows[at.row * channels + c] - own) * out_of_scale;
   }
-  for (int s = 0; s < signals; ++s) features[3 * channels + s] = view.signals[at.weight * signals + s];
+  for (int s = part_of_thread(); s < signals; s += kParts)
+    features[3 * channels + s] = view.signals[at.weight * signals + s];
 }
 
 template <class T>
@@ -82,13 +83,29 @@ __device__ Stats<T> norm_stats(const Rule& rule, Column<T> features) {
   return {mean, T(1) / sqrt(squares / static_cast<T>(count) + static_cast<T>(rule.norm_eps))};
 }
 
-// store(row, start(row) + sum over k of matrix[row][k] * in[k]), the matrix having the given strides. Several rows go
-// together: an activation that was read serves them all.
+// Normalises the features, which must be there, and hands store(i, ..) the standardised ones before the norm's weight and
+// bias; returns 1/std. For all threads; only where `fires` is anything done.
+template <class T, class Store>
+__device__ T normalise(const Rule& rule, bool fires, const T* __restrict__ parameters, Column<T> features, Store store) {
+  const int count = rule.widths[0];
+  const Stats<T> stats = fires ? norm_stats(rule, features) : Stats<T>{0, 1};
+  __syncthreads();
+  for (int i = part_of_thread(); fires && i < count; i += kParts) {
+    const T standard = (features[i] - stats.mean) * stats.rstd;
+    store(i, standard);
+    features[i] = standard * parameters[i] + parameters[count + i];
+  }
+  __syncthreads();
+  return stats.rstd;
+}
+
+// For the thread's part of the rows: store(row, start(row) + sum over k of matrix[row][k] * in[k]), the matrix having the
+// given strides. Several rows go together: an activation that was read serves them all.
 template <class T, class Start, class Store>
 __device__ void multiply(const T* __restrict__ matrix, int rows, int row_stride, int columns, int column_stride,
                          Column<T> in, Start start, Store store) {
   constexpr int kRows = 4;
-  for (int first = 0; first < rows; first += kRows) {
+  for (int first = part_of_thread() * kRows; first < rows; first += kParts * kRows) {
     T sums[kRows];
     const T* row[kRows];
 #pragma unroll
@@ -108,21 +125,11 @@ __device__ void multiply(const T* __restrict__ matrix, int rows, int row_stride,
   }
 }
 
-// A layer's sums.
+// The thread's part of a layer's sums.
 template <class T, class Store>
 __device__ void sum_layer(const MlpLayer& layer, const T* __restrict__ parameters, Column<T> in, Store store) {
   multiply(parameters + layer.weight, layer.outputs, layer.inputs, layer.inputs, 1, in,
            [&](int row) { return parameters[layer.bias + row]; }, store);
-}
-
-// Threads per CTA so that `rows` rows of shared memory fit, by preference without asking for more than every launch
-// gets; with 32 the device may still refuse.
-template <class T>
-int threads_for(int rows) {
-  constexpr size_t kSharedWithoutAsking = 48 * 1024;
-  for (int threads = 128; threads > 32; threads /= 2)
-    if (rows * sizeof(T) * (threads + 1) <= kSharedWithoutAsking) return threads;
-  return 32;
 }
 
 // An error line when the device does not have that much.
@@ -132,7 +139,7 @@ inline std::string check_shared(const Rule& rule, size_t bytes) {
   std::string widths = std::to_string(rule.widths[0]);
   for (int i = 1; i <= rule.layers; ++i) widths += "-" + std::to_string(rule.widths[i]);
   return "a rule of widths " + widths + " needs " + std::to_string(bytes) +
-         " bytes of shared memory for 32 weights, this device allows " + std::to_string(limit) +
+         " bytes of shared memory, this device allows " + std::to_string(limit) +
          ": make its hidden layers narrower";
 }
 

@@ -19,9 +19,9 @@ __global__ void spread_gradients_kernel(Population p, Shares<T> shares) {
 
 template <class T>
 std::string spread_gradients(const Population& p, const Shares<T>& shares, void* stream) {
-  constexpr int kThreads = 256;
-  const dim3 ctas(static_cast<unsigned>(ceil_div(weight_count(p) * p.channels, kThreads)));
-  return launch("spread_gradients", spread_gradients_kernel<T>, ctas, kThreads, 0, stream, p, shares);
+  constexpr int kSpreadThreads = 256;
+  const dim3 ctas(static_cast<unsigned>(ceil_div(weight_count(p) * p.channels, kSpreadThreads)));
+  return launch("spread_gradients", spread_gradients_kernel<T>, ctas, kSpreadThreads, 0, stream, p, shares);
 }
 
 template std::string spread_gradients(const Population&, const Shares<float>&, void*);

@@ -28,10 +28,10 @@ __global__ void neighbour_sums_kernel(Population p, const __grid_constant__ Sums
 
 template <class T>
 std::string sum_neighbours(const Population& p, const SumsTask<T>* tasks, int count, void* stream) {
-  constexpr int kThreads = 128;
+  constexpr int kSumThreads = 128;
   const int64_t sums = layer_count(p) * (p.rows + p.columns) * p.channels;
-  const dim3 grid(static_cast<unsigned>(ceil_div(sums, kThreads)), static_cast<unsigned>(count));
-  return launch("neighbour_sums", neighbour_sums_kernel<T>, grid, kThreads, 0, stream, p, tasks[0], tasks[count - 1]);
+  const dim3 grid(static_cast<unsigned>(ceil_div(sums, kSumThreads)), static_cast<unsigned>(count));
+  return launch("neighbour_sums", neighbour_sums_kernel<T>, grid, kSumThreads, 0, stream, p, tasks[0], tasks[count - 1]);
 }
 
 template std::string sum_neighbours(const Population&, const SumsTask<float>*, int, void*);

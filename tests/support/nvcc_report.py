@@ -97,9 +97,9 @@ def launch_shape(name: str) -> tuple[int, int]:
     if kernel == "block_backward":
         return 512, 10**3 * (2 * size + 4) + (2 if gated else 1) * 8**3 * size
     if kernel == "apply_rule":
-        return (128, 68 * 128 * size) if size == 4 else (64, 68 * 64 * size)
+        return 128, 68 * 32 * size
     if kernel == "apply_rule_backward":
-        return 32, 212 * (32 + 1) * size
+        return 128, 212 * (32 + 1) * size
     return 128 if kernel in ("multiply", "value_grads", "neighbour_sums") else 256, 0
 
 
