@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "gridnet/cpu.h"
+#include "nca/bindings.h"
 #include "sparse/bindings.h"
 #include "workspace.h"
 #ifdef ZOO_CUDA
@@ -85,6 +86,7 @@ NB_MODULE(_kernels, m) {
   bind<float>(m, "float");
   bind<double>(m, "double");
   zoo::sparse::binding::bind(m);
+  zoo::nca::binding::bind(m);
   m.def("usable_isas", &usable_isas);
   m.def("current_isa", &current_isa);
   m.def("set_isa", &set_isa, "name"_a);

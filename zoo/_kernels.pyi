@@ -41,6 +41,36 @@ def backward_double(
     config: EvolveConfig, inputs: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
 ) -> None: ...
 
+class NcaConfig:
+    def __init__(
+        self,
+        *,
+        shape: Sequence[int],  # networks, layers, rows, columns, channels, signals
+        epochs: int,
+        widths: Sequence[int],
+        hidden: int,
+        change: int,
+        scale: float,
+        mean: bool,
+        norm: bool,
+        norm_eps: float,
+    ) -> None: ...
+
+# given: units, parameters, signals, fires; grads: of state, signals, parameters. 0 for what is not there or wanted.
+def nca_kept_size(config: NcaConfig) -> int: ...
+def nca_forward_float(
+    config: NcaConfig, given: Sequence[int], state: int, out: int, kept: int, threads: int
+) -> None: ...
+def nca_forward_double(
+    config: NcaConfig, given: Sequence[int], state: int, out: int, kept: int, threads: int
+) -> None: ...
+def nca_backward_float(
+    config: NcaConfig, given: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
+) -> None: ...
+def nca_backward_double(
+    config: NcaConfig, given: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
+) -> None: ...
+
 # shape: rows, columns, entries; pattern: row_starts, columns, column_starts, rows, order. A grad_x of 0 is left out.
 def sparse_forward_float(
     shape: Sequence[int], pattern: Sequence[int], values: int, x: int, batch: int, y: int, threads: int

@@ -48,6 +48,7 @@ def probe_model(name: str, data_dir: Path | None = None) -> tuple[Path, Findings
                 seed=stored.recipe.train.seed,
                 history=read_history(stored.artifact),
                 figures=figures,
+                train=stored.recipe.train,
             )
         )
         _check_figures(family, findings, figures)

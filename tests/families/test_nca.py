@@ -182,7 +182,7 @@ def test_the_network_that_answers_is_the_one_that_the_rule_grows_from_the_seed()
 def test_a_deleted_weight_is_zero_with_a_fresh_state_and_the_others_are_as_they_were() -> None:
     module = build()
     wiring, state = module.begin([(4, 3)])
-    evolved = module.step(state, wiring).detach() + 1
+    evolved = module.evolve(state, wiring, 1).detach() + 1
     deleted = torch.zeros_like(wiring.mask)
     deleted[0, 0, 1, 2] = True
     after = delete_weights(module, evolved, wiring, deleted)

@@ -15,9 +15,7 @@ from zoo.families.nca_config import NcaConfig
 from zoo.families.nca_evolution import (
     Lesson,
     Positions,
-    apply_rule,
     draw_fires,
-    perceive,
     position_codes,
     read_logits,
     run_networks,
@@ -27,6 +25,7 @@ from zoo.families.nca_evolution import (
     wire,
 )
 from zoo.families.nca_module import MetaNca
+from zoo.kernels.nca_reference import perceive
 
 ARCHITECTURES = [(4, 3), (4, 2, 3), (3, 5, 1, 2), (1, 4)]
 
@@ -60,7 +59,7 @@ def test_a_population_of_several_architectures_evolves_as_the_literal_loop_says(
     wiring = wire(ARCHITECTURES)
     weights = start_weights(wiring, "xavier").double()
     state = module.with_weights(weights, wiring)
-    fires = [draw_fires(wiring, 0.8) for _ in range(3)]
+    fires = draw_fires(wiring, 0.8, 3)
     inputs = torch.rand(len(ARCHITECTURES), 6, wiring.mask.shape[2], dtype=torch.float64)
     for network, units in enumerate(ARCHITECTURES):
         inputs[network, :, units[0] :] = 0
@@ -71,7 +70,7 @@ def test_a_population_of_several_architectures_evolves_as_the_literal_loop_says(
     with torch.no_grad():
         for fire in fires:
             signals = sense(found, wiring, lesson, config.senses)
-            found = apply_rule(module.rule, found, wiring, fire, config.pooling, signals)
+            found = module.rule.evolve(found, wiring, fire[None], signals if config.senses != "none" else None)
         expected = nca_reference.evolve(module.rule, state, wiring, fires, config.pooling, config.senses, lesson)
     assert not torch.equal(expected, state)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
@@ -88,12 +87,12 @@ def test_a_network_evolves_the_same_alone_and_padded_among_others(architectures:
     wiring = wire(architectures)
     state = module.with_weights(start_weights(wiring, "xavier", generator).double(), wiring)
     with torch.no_grad():
-        together = apply_rule(module.rule, state, wiring, wiring.mask, "mean")
+        together = module.rule.evolve(state, wiring, wiring.mask[None])
         for number, units in enumerate(architectures):
             alone = wire([units])
             _, layers, n, m = alone.mask.shape
             own = state[number : number + 1, :layers, :n, :m]
-            result = apply_rule(module.rule, own, alone, alone.mask, "mean")
+            result = module.rule.evolve(own, alone, alone.mask[None])
             torch.testing.assert_close(result, together[number : number + 1, :layers, :n, :m])
 
 
@@ -101,25 +100,25 @@ def test_weights_that_do_not_exist_stay_zero_and_those_that_do_not_fire_stay_as_
     module = build()
     wiring = wire(ARCHITECTURES)
     state = module.with_weights(start_weights(wiring, "xavier").double(), wiring)
-    fires = draw_fires(wiring, 0.5)
+    fires = draw_fires(wiring, 0.5, 1)
     with torch.no_grad():
-        after = apply_rule(module.rule, state, wiring, fires, "mean")
+        after = module.rule.evolve(state, wiring, fires)
     assert not after[~wiring.mask].any()
     changed = (after != state).any(-1)
-    assert torch.equal(changed, fires & wiring.mask)
+    assert torch.equal(changed, fires[0])
 
 
 def test_a_weight_alone_in_its_row_and_column_perceives_no_neighbours() -> None:
     wiring = wire([(1, 1)])
     state = torch.randn(1, 1, 1, 1, 3)
-    perceived = perceive(state, wiring, "mean")
+    perceived = perceive(state, wiring.units, "mean")
     assert torch.equal(perceived[..., :3], state)
     assert not perceived[..., 3:].any()
 
 
 def test_a_fraction_of_the_weights_fires() -> None:
     wiring = wire([(20, 20)] * 20)
-    share = draw_fires(wiring, 0.8)[wiring.mask].float().mean()
+    share = draw_fires(wiring, 0.8, 1)[0][wiring.mask].float().mean()
     assert share.item() == pytest.approx(0.8, abs=0.02)
 
 

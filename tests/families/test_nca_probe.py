@@ -17,6 +17,7 @@ from zoo.families.nca_module import MetaNca
 from zoo.families.nca_probe import STARTS, Trial
 from zoo.families.nca_splits import measure_splits
 from zoo.families.nca_tasks import stack_inputs
+from zoo.recipe import load_recipe
 from zoo.schema import IrisConfig
 from zoo.splits import Data
 
@@ -29,7 +30,8 @@ def data() -> Data:
 def context_of(data: Data, figures: Path, **options: Any) -> ProbeContext:
     torch.manual_seed(0)
     config = NcaConfig.model_validate({"epochs": 3, **options})
-    return ProbeContext(MetaNca(config, data.task).eval(), config, data.task, data, 0, [], figures)
+    module, train = MetaNca(config, data.task).eval(), load_recipe("nca-iris").train
+    return ProbeContext(module, config, data.task, data, 0, [], figures, train)
 
 
 def test_adam_trains_every_network_as_it_would_alone_and_leaves_padding_at_zero(data: Data) -> None:

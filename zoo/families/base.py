@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 if TYPE_CHECKING:
+    from zoo.schema import TrainConfig
     from zoo.splits import Data
 
 
@@ -56,6 +57,8 @@ class ProbeContext:
     """One record per round of the training: step, epoch, losses, accuracies and the learner's mean logs."""
     figures: Path
     """An empty folder for PNG and GIF files."""
+    train: TrainConfig | None = None
+    """How it was trained, for a probe that trains anew."""
 
 
 @dataclass(frozen=True)

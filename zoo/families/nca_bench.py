@@ -1,4 +1,4 @@
-"""How fast evolutions are: vectorised, weight by weight, and the rule's matrix products alone."""
+"""How fast evolutions are: the kernel, its reference, weight by weight, and the rule's matrix products alone."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from zoo.families import nca_reference
 from zoo.families.base import Task
 from zoo.families.nca_config import MetaConfig, NcaConfig, RuleConfig
 from zoo.families.nca_evolution import draw_fires
 from zoo.families.nca_module import MetaNca
+from zoo.kernels.nca_reference import evolve_reference
 
-_EPOCHS, _REPEATS = 10, 5
+_EPOCHS, _REPEATS = 10, 20
 _SMALL = RuleConfig(layer_norm=True)
 _WIDE = RuleConfig(layer_norm=True, hidden=(32, 32), positions="units")
 _MIXED = ((0, 2), (1, 2), (1, 10), (2, 5), (2, 10), (3, 5), (4, 2), (4, 10))
 
 
 def bench() -> list[dict[str, Any]]:
-    """Meta-epochs per second, forward and backward, and what they are times two ends.
+    """Milliseconds per meta-epoch, forward and backward, of one and the same evolution.
 
     The literal loop is the slow end. The fast one is what the matrix products of the rule's MLP take on their own,
     for as many weights as change, forward and backward, into buffers that are there.
@@ -42,28 +44,35 @@ def _row(what: str, architectures: Sequence[Sequence[int]], rule: RuleConfig, li
     config = NcaConfig(epochs=_EPOCHS, rule=rule, meta=meta)
     module = MetaNca(config, Task((architectures[0][0],), architectures[0][-1]))
     wiring, state = module.begin(architectures)
-    fires = [draw_fires(wiring, config.fraction) for _ in range(_EPOCHS)]
+    fires = draw_fires(wiring, config.fraction, _EPOCHS)
 
-    def vectorised() -> None:
-        after = state
-        for _ in fires:
-            after = module.step(after, wiring)
-        torch.autograd.backward(after[..., 0].square().sum())
+    def kernel() -> Tensor:
+        return module.rule.evolve(state, wiring, fires)
 
-    def literal() -> None:
-        after = nca_reference.evolve(module.rule, state, wiring, fires, config.rule.pooling)
-        torch.autograd.backward(after[..., 0].square().sum())
+    def reference() -> Tensor:
+        rule = module.rule
+        return evolve_reference(state, None, fires, wiring.units, rule.flat_parameters(), rule.spec)
 
-    fast = _seconds(vectorised, _REPEATS)
-    slow = _seconds(literal, 1) if literally else None
+    def literal() -> Tensor:
+        return nca_reference.evolve(module.rule, state, wiring, fires, config.rule.pooling)
+
+    times = [_seconds(_both_ways(run), _REPEATS) for run in (kernel, reference)]
+    slow = _seconds(_both_ways(literal), 1) if literally else None
     products = _seconds(_products(module, int(fires[0].sum())), _REPEATS)
     return {
         "what": f"{what}, {_EPOCHS} epochs",
-        "meta-epochs/s": 1 / fast,
-        "literal loop, meta-epochs/s": 1 / slow if slow else None,
-        "times the literal loop": slow / fast if slow else None,
-        "time over that of its matrix products": fast / products,
+        "kernel, ms": 1e3 * times[0],
+        "torch, ms": 1e3 * times[1],
+        "matrix products, ms": 1e3 * products,
+        "literal loop, ms": 1e3 * slow if slow else None,
+        "literal over kernel": slow / times[0] if slow else None,
+        "torch over kernel": times[1] / times[0],
+        "kernel over matrix products": times[0] / products,
     }
+
+
+def _both_ways(run: Callable[[], Tensor]) -> Callable[[], None]:
+    return lambda: torch.autograd.backward(run()[..., 0].square().sum())
 
 
 def _products(module: MetaNca, count: int) -> Callable[[], None]:
@@ -83,10 +92,10 @@ def _products(module: MetaNca, count: int) -> Callable[[], None]:
 
 
 def _seconds(run: Callable[[], None], repeats: int) -> float:
-    """The fastest of some runs, after one that does not count when there are several."""
+    """CPU time of the fastest of some runs, after one that does not count when there are several."""
     times = []
     for _ in range(repeats + (repeats > 1)):
-        started = time.perf_counter()
+        started = time.process_time()
         run()
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     return min(times[1:] or times)

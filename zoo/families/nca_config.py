@@ -7,8 +7,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from zoo.families.base import FamilyConfig
-from zoo.families.nca_evolution import Pooling, Positions, Senses, Start
+from zoo.families.nca_evolution import Positions, Senses, Start
 from zoo.families.nca_tasks import TasksConfig
+from zoo.kernels.nca_reference import Change, HiddenActivation, Pooling
 
 
 class RuleConfig(BaseModel):
@@ -17,10 +18,10 @@ class RuleConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     hidden: tuple[PositiveInt, ...] = (10, 10)
-    activation: Literal["relu", "silu"] = "silu"
+    activation: HiddenActivation = "silu"
     layer_norm: bool = False
     """Normalise every perception before the MLP."""
-    change: Literal["tanh", "sigmoid", "linear"] = "tanh"
+    change: Change = "tanh"
     """What follows the MLP's last layer; the original's sigmoid lets weights only grow."""
     scale: float = Field(default=0.5, gt=0)
     """Times this: with tanh or sigmoid the largest change of an epoch."""

@@ -1,16 +1,14 @@
-"""The evolution of a population of task networks under one local rule, all weights at once.
+"""A population of task networks: which weights exist, how they start, what they compute and perceive of the data.
 
 A task network is a bias-free MLP. Networks of different depths and widths share one tensor: ``L`` layers of
 ``N x M`` weights, padded with weights that do not exist. Every weight has a state of ``C = 1 + H`` numbers: the
-weight itself and ``H`` hidden ones. One epoch applies the rule once to a random part of all weights.
-
-What a weight perceives of its neighbours are means (or sums) over its row and its column, taken as the sum of
-the whole minus the weight's own part. ``zoo.families.nca_reference`` says the same weight by weight.
+weight itself and ``H`` hidden ones. One epoch applies the rule once to a random part of all weights:
+``zoo.kernels.nca_evolution`` does it, ``zoo.families.nca_reference`` says the same weight by weight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,11 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Pooling = Literal["mean", "sum"]
-Start = Literal["zero", "xavier"]
-Rule = Callable[[Tensor], Tensor]
-"""Perceptions ``[..., features]`` -> changes of the state ``[..., C]``."""
+from zoo.kernels.nca_reference import existing
 
+Start = Literal["zero", "xavier"]
 Positions = Literal["none", "index", "units"]
 Senses = Literal["none", "activations", "teaching"]
 SIGNALS: dict[Senses, int] = {"none": 0, "activations": 2, "teaching": 4}
@@ -67,9 +63,7 @@ def wire(architectures: Sequence[Sequence[int]], device: torch.device | None = N
     layers = max(len(units) for units in architectures) - 1
     padded = [[*units, *[0] * (layers + 1 - len(units))] for units in architectures]
     units = torch.tensor(padded, device=device)
-    rows = torch.arange(int(units[:, :-1].max()), device=device) < units[:, :-1, None]
-    columns = torch.arange(int(units[:, 1:].max()), device=device) < units[:, 1:, None]
-    return Wiring(units, rows[..., :, None] & columns[..., None, :])
+    return Wiring(units, existing(units, int(units[:, :-1].max()), int(units[:, 1:].max())))
 
 
 def start_weights(wiring: Wiring, start: Start, generator: torch.Generator | None = None) -> Tensor:
@@ -84,9 +78,14 @@ def start_weights(wiring: Wiring, start: Start, generator: torch.Generator | Non
     return noise * (6 / (wiring.fan_in + wiring.fan_out).clamp(min=1)).sqrt() * wiring.mask
 
 
-def draw_fires(wiring: Wiring, fraction: float, generator: torch.Generator | None = None) -> Tensor:
-    """bool ``[P, L, N, M]``: which weights change in one epoch, each with probability ``fraction``."""
-    return (torch.rand(wiring.mask.shape, generator=generator).to(wiring.mask.device) < fraction) & wiring.mask
+def draw_fires(wiring: Wiring, fraction: float, epochs: int, generator: torch.Generator | None = None) -> Tensor:
+    """bool ``[epochs, P, L, N, M]``: which weights change in each epoch, each with probability ``fraction``.
+
+    Drawn epoch by epoch, on the CPU, so that a seed means the same however many are asked for at once.
+    """
+    shape = wiring.mask.shape
+    drawn = torch.stack([torch.rand(shape, generator=generator) < fraction for _ in range(epochs)])
+    return drawn.to(wiring.mask.device) & wiring.mask
 
 
 def position_codes(wiring: Wiring, positions: Positions, layer_bits: int, number_bits: int) -> Tensor:
@@ -109,28 +108,6 @@ def position_codes(wiring: Wiring, positions: Positions, layer_bits: int, number
 
 def _bits(numbers: Tensor, count: int) -> Tensor:
     return (numbers[..., None] >> torch.arange(count, device=numbers.device) & 1).float()
-
-
-def perceive(state: Tensor, wiring: Wiring, pooling: Pooling) -> Tensor:
-    """States ``[P, L, N, M, C]`` -> own, forward and backward neighbours' states ``[P, L, N, M, 3 C]``."""
-    into = state.sum(2, keepdim=True) - state
-    out_of = state.sum(3, keepdim=True) - state
-    if pooling == "mean":
-        into = into / (wiring.fan_in - 1).clamp(min=1)[..., None]
-        out_of = out_of / (wiring.fan_out - 1).clamp(min=1)[..., None]
-    return torch.cat([state, into, out_of], -1)
-
-
-def apply_rule(
-    rule: Rule, state: Tensor, wiring: Wiring, fires: Tensor, pooling: Pooling, signals: Tensor | None = None
-) -> Tensor:
-    """One epoch: all changes are computed from the same state, then made where ``fires [P, L, N, M]``."""
-    perceptions = perceive(state, wiring, pooling)
-    if signals is not None:
-        perceptions = torch.cat([perceptions, signals], -1)
-    changing = (fires & wiring.mask).flatten().nonzero()[:, 0]
-    changes = rule(perceptions.flatten(0, 3).index_select(0, changing))
-    return state.flatten(0, 3).index_add(0, changing, changes).view_as(state)
 
 
 # --- what the task networks compute, and what their weights perceive of it ---

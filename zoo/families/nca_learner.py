@@ -78,18 +78,16 @@ class NcaLearner(Learner):
         return min(final, 1 + self.step * final // growth) if growth else final
 
     def _evolve(self, state: Tensor, population: Population) -> tuple[Tensor, StepResult]:
-        epochs = self.epochs
-        judged = _judged(epochs, self.settings.meta.judgements)
-        losses, logits = [], torch.empty(0)
-        for epoch in range(1, epochs + 1):
-            state = self.nca.step(state, population.wiring, population.lesson)
-            if epoch in judged:
-                sums = run_networks(state[..., 0], population.queries)[1]
-                logits = read_logits(sums, population.wiring)
-                loss = F.cross_entropy(logits.flatten(0, 1), population.answers.flatten())
-                if self.settings.meta.alive:
-                    loss = loss + self.settings.meta.alive * silence(sums, population.wiring)
-                losses.append(loss)
+        losses, logits, done = [], torch.empty(0), 0
+        for epoch in _judged(self.epochs, self.settings.meta.judgements):
+            state = self.nca.evolve(state, population.wiring, epoch - done, population.lesson)
+            done = epoch
+            sums = run_networks(state[..., 0], population.queries)[1]
+            logits = read_logits(sums, population.wiring)
+            loss = F.cross_entropy(logits.flatten(0, 1), population.answers.flatten())
+            if self.settings.meta.alive:
+                loss = loss + self.settings.meta.alive * silence(sums, population.wiring)
+            losses.append(loss)
         accuracy = (logits.detach().argmax(-1) == population.answers).float().mean()
         return state, StepResult(torch.stack(losses).mean(), {"accuracy": accuracy})
 
@@ -131,7 +129,7 @@ def delete_weights(nca: MetaNca, state: Tensor, wiring: Wiring, deleted: Tensor)
     return torch.where(deleted[..., None], fresh, state)
 
 
-def _judged(epochs: int, count: int) -> set[int]:
-    """Up to ``count`` epochs, evenly over the second half, the last among them."""
+def _judged(epochs: int, count: int) -> list[int]:
+    """Up to ``count`` epochs in their order, evenly over the second half, the last among them."""
     half = epochs / 2
-    return {max(1, round(half + half * (number + 1) / count)) for number in range(count)}
+    return sorted({max(1, round(half + half * (number + 1) / count)) for number in range(count)})

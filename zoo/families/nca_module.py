@@ -16,7 +16,6 @@ from zoo.families.nca_evolution import (
     SIGNALS,
     Lesson,
     Wiring,
-    apply_rule,
     draw_fires,
     position_codes,
     sense,
@@ -24,18 +23,21 @@ from zoo.families.nca_evolution import (
     wire,
 )
 from zoo.families.nca_tasks import Examples, make_lesson, standardisation
+from zoo.kernels.nca_evolution import evolve
+from zoo.kernels.nca_reference import RuleSpec
 
 SIGNAL_GAIN = 20.0
 
 
 class Rule(nn.Module):
-    """Perceptions ``[..., features]`` -> changes of the state ``[..., channels]``."""
+    """The local rule: an MLP from what a weight perceives, ``features`` numbers, to the change of its ``channels``."""
 
     def __init__(self, config: RuleConfig, channels: int) -> None:
         super().__init__()
         self.config, self.channels = config, channels
         self.features = 3 * channels + SIGNALS[config.senses]
         widths = (self.features, *config.hidden, channels)
+        self.spec = RuleSpec(widths, config.activation, config.change, config.scale, config.pooling, config.layer_norm)
         self.norm = nn.LayerNorm(self.features) if config.layer_norm else nn.Identity()
         self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(widths))
         if config.change == "tanh":  # the first evolutions should hardly move
@@ -47,10 +49,23 @@ class Rule(nn.Module):
     def linears(self) -> list[nn.Linear]:
         return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
+    def evolve(self, state: Tensor, wiring: Wiring, fires: Tensor, signals: Tensor | None = None) -> Tensor:
+        """As many epochs as there are ``fires [T, P, L, N, M]``: states ``[P, L, N, M, C]`` -> the same.
+
+        ``signals [P, L, N, M, SIGNALS]``, for a rule that senses, stay the same in all of them.
+        """
+        if signals is not None:
+            signals = self._compress(signals).to(state.dtype)
+        return evolve(state, signals, fires, wiring.units, self.flat_parameters(), self.spec)
+
+    def flat_parameters(self) -> Tensor:
+        """All parameters in the order that :class:`RuleSpec` says."""
+        return torch.cat([parameter.flatten() for parameter in self.parameters()])
+
     def forward(self, perceptions: Tensor) -> Tensor:
-        if self.config.senses == "teaching":
-            perceptions = self._compress(perceptions)
-        x: Tensor = self.norm(perceptions)
+        """What ``evolve`` does to each weight, for the literal loop: ``[..., features]`` -> ``[..., channels]``."""
+        own = 3 * self.channels
+        x: Tensor = self.norm(torch.cat([perceptions[..., :own], self._compress(perceptions[..., own:])], -1))
         for layer in self.layers[:-1]:
             x = layer(x)
             x = x.relu() if self.config.activation == "relu" else F.silu(x)
@@ -59,11 +74,9 @@ class Rule(nn.Module):
             x = x.tanh() if self.config.change == "tanh" else x.sigmoid()
         return x * self.config.scale
 
-    def _compress(self, perceptions: Tensor) -> Tensor:
-        """Signals fall by orders of magnitude as a network learns: their logarithm, in effect, is perceived."""
-        first = self.features - SIGNALS["teaching"]
-        own, signals = perceptions[..., :first], perceptions[..., first:]
-        return torch.cat([own, (signals * SIGNAL_GAIN).asinh() / 2], -1)
+    def _compress(self, signals: Tensor) -> Tensor:
+        """Teaching signals fall by orders of magnitude as networks learn: in effect their logarithm is perceived."""
+        return (signals * SIGNAL_GAIN).asinh() / 2 if self.config.senses == "teaching" else signals
 
 
 @dataclass(frozen=True)
@@ -155,17 +168,23 @@ class MetaNca(nn.Module):
             parts.append(start_weights(wiring, "xavier", generator).to(weights.dtype)[..., None])
         return torch.cat(parts, -1)
 
-    def step(
-        self, state: Tensor, wiring: Wiring, lesson: Lesson | None = None, generator: torch.Generator | None = None
+    def evolve(
+        self,
+        state: Tensor,
+        wiring: Wiring,
+        epochs: int,
+        lesson: Lesson | None = None,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
-        """One epoch of every network: states ``[P, L, N, M, C]`` -> the same. ``lesson`` is for rules that sense."""
-        rule, signals = self.config.rule, None
-        if rule.senses != "none":
-            if lesson is None:
-                raise ValueError(f"a rule that senses {rule.senses} needs a lesson")
-            signals = sense(state, wiring, lesson, rule.senses)
-        fires = draw_fires(wiring, self.config.fraction, generator)
-        return apply_rule(self.rule, state, wiring, fires, rule.pooling, signals)
+        """Epochs of every network: states ``[P, L, N, M, C]`` -> the same. ``lesson`` is for rules that sense."""
+        senses, fires = self.config.rule.senses, draw_fires(wiring, self.config.fraction, epochs, generator)
+        if senses == "none":
+            return self.rule.evolve(state, wiring, fires)
+        if lesson is None:
+            raise ValueError(f"a rule that senses {senses} needs a lesson")
+        for fire in fires:  # what is perceived of the data changes with the weights
+            state = self.rule.evolve(state, wiring, fire[None], sense(state, wiring, lesson, senses))
+        return state
 
     def grow_one(
         self,
@@ -191,7 +210,7 @@ class MetaNca(nn.Module):
                 lesson = make_lesson([Examples((inputs - shift) / scale, labels)], wiring, self.config.bias)
             history = [_unpad(state, architecture)]
             for _ in range(self.config.epochs if epochs is None else epochs):
-                state = self.step(state, wiring, lesson, generator)
+                state = self.evolve(state, wiring, 1, lesson, generator)
                 history.append(_unpad(state, architecture))
         return Grown(history[-1], shift, scale, history)
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.families.base import Task
-from zoo.families.nca_evolution import SIGNALS, apply_rule, wire
+from zoo.families.nca_evolution import SIGNALS, wire
 from zoo.families.nca_module import SIGNAL_GAIN, MetaNca, Rule
 from zoo.families.onnx_graph import GraphBuilder
 
@@ -149,6 +149,6 @@ def one_layer(module: MetaNca, given: Mapping[str, NDArray[np.float32]]) -> tupl
     plane = tensors["weights"].shape
     stacked = torch.stack([signal.expand(plane) for signal in signals], -1)[None, None] if signals else None
     with torch.no_grad():
-        fires = tensors["mask"][None, None] > 0
-        after = apply_rule(module.rule, state, wiring, fires, module.config.rule.pooling, stacked)[0, 0]
+        fires = tensors["mask"][None, None, None] > 0
+        after = module.rule.evolve(state, wiring, fires, stacked)[0, 0]
     return after[..., 0].numpy(), after[..., 1:].numpy()

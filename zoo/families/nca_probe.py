@@ -65,7 +65,7 @@ class Trial:
         """Mean accuracy after each epoch."""
         means = []
         for _ in range(epochs):
-            self.state = self.module.step(self.state, self.wiring, self.lesson, self.generator)
+            self.state = self.module.evolve(self.state, self.wiring, 1, self.lesson, self.generator)
             means.append(float(self.accuracies().mean()))
         return means
 

@@ -5,14 +5,17 @@ One task network at a time, its layers as nested lists of states, nothing padded
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from zoo.families.nca_evolution import Lesson, Pooling, Rule, Senses, Wiring
+from zoo.families.nca_evolution import Lesson, Senses, Wiring
+from zoo.kernels.nca_reference import Pooling
 
+Rule = Callable[[Tensor], Tensor]
+"""Perceptions ``[features]`` -> changes of the state ``[C]``."""
 Layer = list[list[Tensor]]
 """``[inputs][outputs]`` of states ``[C]``."""
 
@@ -21,12 +24,12 @@ def evolve(
     rule: Rule,
     state: Tensor,
     wiring: Wiring,
-    fires: Sequence[Tensor],
+    fires: Tensor,
     pooling: Pooling,
     senses: Senses = "none",
     lesson: Lesson | None = None,
 ) -> Tensor:
-    """As many epochs as there are ``fires [P, L, N, M]``, for states ``[P, L, N, M, C]``."""
+    """As many epochs as there are ``fires [T, P, L, N, M]``, for states ``[P, L, N, M, C]``."""
     result = state.clone()
     for network in range(len(state)):
         units = [int(n) for n in wiring.units[network] if n > 0]

@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.families.base import Findings, ProbeContext
 from zoo.families.nca_baselines import make_logistic, make_mlp
 from zoo.families.nca_config import NcaConfig
-from zoo.families.nca_evolution import draw_fires, perceive, read_logits, run_networks, silence
+from zoo.families.nca_learner import NcaLearner
 from zoo.families.nca_module import MetaNca
-from zoo.families.nca_tasks import stack_inputs
+from zoo.optim import make_optimizer, make_schedule
+from zoo.schema import TrainConfig
 from zoo.splits import derive_seed, hold_out
 
 SPLITS = 30
-_POPULATION, _LR = 4, 1e-2
-# Of networks of one layer and of deeper ones, which take several times as long a step. Chosen on validation parts.
+# Of networks of one layer and of deeper ones. Chosen on validation parts.
 _STEPS, _STEPS_DEEP = 500, 200
 _Samples = tuple[Tensor, Tensor]
 
 
 def measure_splits(context: ProbeContext, splits: int = SPLITS, steps: int | None = None) -> Findings:
-    """Each split holds a fifth of all samples out; a rule for the exported architecture trains anew on the rest."""
+    """Each split holds a fifth of all samples out; a rule for the exported architecture trains anew on the rest.
+
+    Raises ValueError when the context does not say how the model was trained.
+    """
     if steps is None:
         steps = _STEPS if context.config.layers == 1 else _STEPS_DEEP
     pools = [part.everything() for part in (context.data.train, context.data.validation, context.data.test)]
     inputs, labels = (torch.cat(parts) for parts in zip(*pools, strict=True))
     found: dict[str, list[float]] = {"rule": [], "logistic": [], "mlp": []}
-    parts = [_split(inputs, labels, derive_seed(context.seed, number)) for number in range(splits)]
-    modules = _train_together(context, [shown for shown, _ in parts], steps)
-    for number, (((x, known), (asked, answers)), module) in enumerate(zip(parts, modules, strict=True)):
+    for number in range(splits):
+        (x, known), (asked, answers) = _split(inputs, labels, derive_seed(context.seed, number))
+        module = train_rule(context, (x, known), steps, number)
         found["rule"].append(_score(module(asked), answers))
         for name, learner in (("logistic", make_logistic()), ("mlp", make_mlp(number))):
             learner.fit(x.numpy(), known.numpy())
@@ -42,9 +42,9 @@ def measure_splits(context: ProbeContext, splits: int = SPLITS, steps: int | Non
     names = {"rule": "network evolved by the rule", "logistic": "logistic regression", "mlp": "MLP of 10, Adam"}
     lines = [f"| {names[name]} | {value['mean']:.2%} | {value['std']:.2%} |" for name, value in metrics.items()]
     text = [
-        f"Over {splits} splits, for each of which a rule was trained anew on four fifths of the samples (for the "
-        f"exported architecture alone, {steps} steps of {_POPULATION} networks, no damage) and one network that it "
-        "grew from a fresh start was asked about the other fifth:",
+        f"Over {splits} splits, for each of which a rule was trained anew on four fifths of the samples (as the recipe "
+        f"says, but for the exported architecture alone and in {steps} steps) and one network that it grew from a "
+        "fresh start was asked about the other fifth:",
         "",
         "| | mean | std |",
         "|---|---|---|",
@@ -60,68 +60,39 @@ def _split(inputs: Tensor, labels: Tensor, seed: int) -> tuple[_Samples, _Sample
     return (inputs[rest] / scale, labels[rest]), (inputs[held] / scale, labels[held])
 
 
-def _train_together(context: ProbeContext, samples: Sequence[_Samples], steps: int) -> list[MetaNca]:
-    """One rule of the same config for each set of samples, trained on these only, and a network that it grew.
+def train_rule(context: ProbeContext, samples: _Samples, steps: int, seed: int) -> MetaNca:
+    """A rule trained on ``samples`` in ``steps`` as the recipe says, for the exported architecture alone.
 
-    All train at once, each with gradients, clipping and Adam of its own. Sets have the same number of samples.
+    ``seed`` is of its parameters, of all that its training draws, and of the network that it grew. Raises ValueError
+    when the context does not say how the model was trained.
     """
-    config: NcaConfig = context.config
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(context.seed, 1))
-        modules = [MetaNca(config.model_copy(update={"seed": seed}), context.task) for seed in range(len(samples))]
-        rules = _Rules([module.rule for module in modules])
-        optimizer = torch.optim.Adam(rules.parameters.values(), lr=_LR)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, steps)
-        for step in range(steps):
-            epochs = min(config.epochs, 1 + step * config.epochs // max(1, steps // 4))
-            optimizer.zero_grad()
-            torch.autograd.backward(_loss(modules[0], rules, samples, epochs))
-            rules.clip()
-            optimizer.step()
+    if context.train is None:
+        raise ValueError("a rule cannot be trained anew: the probe's context lacks the recipe's train section")
+    config, train = context.config.model_copy(update={"seed": seed}), context.train
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(derive_seed(context.seed, 1, seed))
+        module = MetaNca(config, context.task)
+        learner = NcaLearner(module, _exported_alone(config, train, steps))
+        optimizer = make_optimizer(train.optimizer, module.parameters())
+        schedule = make_schedule(train.schedule, optimizer, steps)
+        for step in range(1, steps + 1):
+            for result in learner.training_steps(*samples):
+                optimizer.zero_grad()
+                torch.autograd.backward(result.loss)
+                if train.clip_norm is not None:
+                    torch.nn.utils.clip_grad_norm_(module.parameters(), train.clip_norm)
+                optimizer.step()
             schedule.step()
-    for number, (module, (inputs, labels)) in enumerate(zip(modules, samples, strict=True)):
-        module.rule.load_state_dict({name: value.detach()[number] for name, value in rules.parameters.items()})
-        module.grow(inputs, labels)
-    return [module.eval() for module in modules]
+            learner.on_step_end(step)
+        learner.before_validation(steps)
+    return module.eval()
 
 
-class _Rules:
-    """Rules of one shape, applied each to its own part of a population."""
-
-    def __init__(self, rules: Sequence[nn.Module]) -> None:
-        self.parameters, _ = torch.func.stack_module_state(list(rules))
-        self._rule = rules[0]
-
-    def __call__(self, perceptions: Tensor) -> Tensor:
-        """``[rules, weights, features]`` -> ``[rules, weights, channels]``."""
-        changes: Tensor = torch.vmap(self._apply)(self.parameters, perceptions)
-        return changes
-
-    def _apply(self, parameters: dict[str, Tensor], perceptions: Tensor) -> Tensor:
-        changes: Tensor = torch.func.functional_call(self._rule, parameters, (perceptions,))
-        return changes
-
-    def clip(self) -> None:
-        """Scale the gradients of each rule to a norm of 1 at most."""
-        grads = [value.grad for value in self.parameters.values() if value.grad is not None]
-        norms = torch.stack([grad.flatten(1).square().sum(1) for grad in grads]).sum(0).sqrt()
-        for grad in grads:
-            grad.mul_((1 / (norms + 1e-6)).clamp(max=1).view(-1, *[1] * (grad.ndim - 1)))
-
-
-def _loss(module: MetaNca, rules: _Rules, samples: Sequence[_Samples], epochs: int) -> Tensor:
-    """The sum over the rules of what each one's networks lose on its samples after ``epochs`` from fresh starts."""
-    config, count = module.config, len(samples)
-    wiring, state = module.begin([module.architecture()] * (count * _POPULATION))
-    for _ in range(epochs):
-        perceptions = perceive(state, wiring, config.rule.pooling)
-        changes = rules(perceptions.view(count, -1, perceptions.shape[-1])).view_as(state)
-        state = state + changes * draw_fires(wiring, config.fraction)[..., None]
-    queries = stack_inputs([inputs for inputs, _ in samples for _ in range(_POPULATION)], wiring, config.bias)
-    answers = torch.stack([labels for _, labels in samples for _ in range(_POPULATION)])
-    sums = run_networks(state[..., 0], queries)[1]
-    loss = F.cross_entropy(read_logits(sums, wiring).flatten(0, 1), answers.flatten())
-    return count * (loss + config.meta.alive * silence(sums, wiring))
+def _exported_alone(config: NcaConfig, train: TrainConfig, steps: int) -> NcaConfig:
+    """Only networks like the exported one, with evolutions that grow over the same share of the steps."""
+    share = config.meta.grow_steps / (train.steps or steps)
+    alone = {"layers": (config.layers,), "hidden": (config.hidden,), "grow_steps": round(share * steps)}
+    return config.model_copy(update={"meta": config.meta.model_copy(update=alone)})
 
 
 def _score(logits: Tensor, labels: Tensor) -> float:

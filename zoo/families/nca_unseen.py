@@ -79,11 +79,10 @@ def _evolve(module: MetaNca, parts: list[_Part], layers: int, seed: int) -> dict
     queries = stack_inputs([asked.inputs for _, asked in parts], wiring, module.config.bias)
     answers = torch.stack([asked.labels for _, asked in parts])
     found = {}
-    for epoch in range(1, 2 * module.config.epochs + 1):
-        state = module.step(state, wiring, lesson, generator)
-        if epoch % module.config.epochs == 0:
-            logits = read_logits(run_networks(state[..., 0], queries)[1], wiring)
-            found[epoch] = (logits.argmax(-1) == answers).float().mean(1)
+    for epoch in (module.config.epochs, 2 * module.config.epochs):
+        state = module.evolve(state, wiring, module.config.epochs, lesson, generator)
+        logits = read_logits(run_networks(state[..., 0], queries)[1], wiring)
+        found[epoch] = (logits.argmax(-1) == answers).float().mean(1)
     return found
 
 
