@@ -19,13 +19,12 @@ struct Inputs {
   const void* parameters;  // [rule.parameters()]
 };
 
-// Of what training keeps: the states before every epoch.
-size_t kept_bytes(Dtype dtype, const Population& population, int epochs);
 size_t forward_workspace_bytes(Dtype dtype, const Population& population);
 size_t backward_workspace_bytes(Dtype dtype, const Population& population, const Rule& rule);
 
-// From states [networks, layers, rows, columns, channels] to those after `epochs` (at least 1). `kept` is null in
-// inference. What weights that do not exist have is passed on, and perceived by none.
+// From states [networks, layers, rows, columns, channels] to those after `epochs` (at least 1). Training keeps the states
+// before every epoch, kept [epochs, networks, layers, rows, columns, channels], which is null in inference. What weights
+// that do not exist have is passed on, and perceived by none.
 std::string forward(Dtype dtype, const Population& population, const Rule& rule, int epochs, const Inputs& inputs,
                     const void* states, void* out, void* kept, void* workspace, void* stream);
 

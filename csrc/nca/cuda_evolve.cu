@@ -125,10 +125,6 @@ std::string with_wide_type(Dtype dtype, F f) {
 
 }  // namespace
 
-size_t kept_bytes(Dtype dtype, const Population& p, int epochs) {
-  return gridnet::cuda::element_bytes(dtype) * static_cast<size_t>(epochs * Sizes(p).states);
-}
-
 size_t forward_workspace_bytes(Dtype dtype, const Population& p) {
   return gridnet::cuda::element_bytes(dtype) * static_cast<size_t>(Sizes(p).sums);
 }

@@ -23,10 +23,6 @@ extern "C" {
 size_t population_bytes() { return sizeof(Population); }
 size_t rule_bytes() { return sizeof(Rule); }
 
-size_t kept_bytes(int dtype, const Population* population, int epochs) {
-  return zoo::nca::cuda::kept_bytes(Dtype(dtype), *population, epochs);
-}
-
 size_t forward_workspace_bytes(int dtype, const Population* population) {
   return zoo::nca::cuda::forward_workspace_bytes(Dtype(dtype), *population);
 }

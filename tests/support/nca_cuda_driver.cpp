@@ -38,7 +38,7 @@ void run(const Case& c, int epochs) {
   const std::unique_ptr<bool[]> fires(new bool[epochs * weights]);
   for (size_t i = 0; i < epochs * weights; ++i) fires[i] = i % 3 != 0;
   const cuda::Inputs inputs{perceived.random(1), fires.get(), parameters.random(0.5f)};
-  const Memory kept(cuda::kept_bytes(Dtype::float32, p, epochs));
+  const Tensor kept(epochs * states);
   {
     const Memory workspace(cuda::forward_workspace_bytes(Dtype::float32, p));
     expect_ok(cuda::forward(Dtype::float32, p, rule, epochs, inputs, given.random(1), out, nullptr, workspace, nullptr));
