@@ -77,18 +77,23 @@ void add_weight_gradients(const T* delta, int64_t outputs, const T* in, int64_t 
   for (int64_t first = 0; first < outputs; first += kTile) {
     for (int64_t i = 0; i < inputs; i += kTileInputs, sums += kSums) {
       Vec<T> products[kSums] = {};
-      for (int64_t v = 0; v < vectors; ++v) {
-        const int64_t panel = v / kPanelVectors, at = v % kPanelVectors * L;
-        const T* const d = delta + (panel * outputs + first) * kPanel<T> + at;
-        const T* const x = in + (panel * inputs + i) * kPanel<T> + at;
+      const T *d = delta + first * kPanel<T>, *x = in + i * kPanel<T>;
+      const auto add_vector = [&](int64_t at) ZOO_INLINE_LAMBDA {
         Vec<T> values[kTileInputs];
-        for (int j = 0; j < kTileInputs; ++j) values[j] = load(x + j * kPanel<T>);
+        for (int j = 0; j < kTileInputs; ++j) values[j] = load(x + j * kPanel<T> + at);
 #pragma GCC unroll 4
         for (int o = 0; o < kTile; ++o) {
-          const Vec<T> g = load(d + o * kPanel<T>);
+          const Vec<T> g = load(d + o * kPanel<T> + at);
           for (int j = 0; j < kTileInputs; ++j) products[o * kTileInputs + j] += g * values[j];
         }
+      };
+      for (int64_t panel = 0; panel < vectors / kPanelVectors; ++panel) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kPanelVectors; ++v) add_vector(v * L);
+        d += outputs * kPanel<T>;
+        x += inputs * kPanel<T>;
       }
+      for (int64_t v = 0; v < vectors % kPanelVectors; ++v) add_vector(v * L);
       for (int s = 0; s < kSums; s += L) store(sums + s, load(sums + s) + sum_each<T>(products + s));
     }
   }

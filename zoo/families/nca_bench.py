@@ -15,6 +15,7 @@ from zoo.families.base import Task
 from zoo.families.nca_config import MetaConfig, NcaConfig, RuleConfig
 from zoo.families.nca_evolution import draw_fires
 from zoo.families.nca_module import MetaNca
+from zoo.kernels import backend
 from zoo.kernels.nca_reference import evolve_reference
 
 _EPOCHS, _REPEATS = 10, 20
@@ -29,6 +30,7 @@ def bench() -> list[dict[str, Any]]:
     The literal loop is the slow end. The fast one is what the matrix products of the rule's MLP take on their own,
     for as many weights as change, forward and backward, into buffers that are there.
     """
+    backend.keep_freed_memory()  # as training does; it serves every contender
     mixed = [(4, *[h] * n, 3) for n, h in _MIXED]
     return [
         _row("one layer, population 8", [(4, 3)] * 8, _SMALL),

@@ -265,9 +265,12 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     ctx.save_for_backward(output[1], *tensors)
     ctx.rule = inputs[5:-1]
     ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)  # zeros of the size of what is kept would be made for it
 
 
-def _backward(ctx: Any, grad_out: Tensor, _grad_kept: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad_out: Tensor | None, _grad_kept: None) -> tuple[Tensor | None, ...]:
+    if grad_out is None:
+        return (None,) * (6 + len(ctx.rule))
     need_signals = bool(ctx.needs_input_grad[1])
     grads = _evolve_backward(*ctx.saved_tensors, grad_out.contiguous(), *ctx.rule, need_signals)
     state, signals, parameters = grads
