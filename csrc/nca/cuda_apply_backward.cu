@@ -29,8 +29,8 @@ ZOO_HD int64_t parameter_count(const Rule& rule) {
 
 // The way forward, up to the gradients of the last layer's sums; returns the norm's 1/std. For all threads.
 template <class T>
-__device__ T recompute(const Population& p, const Rule& rule, const BackwardTask<T>& task, const T* __restrict__ parameters,
-                       const Layer& layer, const Place& at, bool fires, Column<T> rows) {
+__device__ T recompute(const Population& p, const Rule& rule, const BackwardTask<T>& task,
+                       const T* __restrict__ parameters, const Layer& layer, const Place& at, bool fires, Column<T> rows) {
   T rstd = 1;
   if (fires) perceive(p, rule, task.view, layer, at, rows);
   __syncthreads();
@@ -59,7 +59,8 @@ __device__ T recompute(const Population& p, const Rule& rule, const BackwardTask
   return rstd;
 }
 
-// The thread's part of the way from the gradients of a layer's sums to those of what it took: of the sums before it, or of the features.
+// The thread's part of the way from the gradients of a layer's sums to those of what it took: of the sums before it, or
+// of the features.
 template <class T>
 __device__ void pull_back(const Rule& rule, int number, const T* __restrict__ parameters, Column<T> rows) {
   const MlpLayer layer(rule, number);
