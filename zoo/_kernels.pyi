@@ -135,6 +135,30 @@ def cuda_sparse_backward(
     stream: int,
     /,
 ) -> None: ...
+def cuda_nca_forward_workspace_bytes(config: NcaConfig, dtype: int, /) -> int: ...
+def cuda_nca_backward_workspace_bytes(config: NcaConfig, dtype: int, /) -> int: ...
+def cuda_nca_forward(
+    config: NcaConfig,
+    dtype: int,
+    given: Sequence[int],
+    state: int,
+    out: int,
+    kept: int,
+    workspace: int,
+    stream: int,
+    /,
+) -> None: ...
+def cuda_nca_backward(
+    config: NcaConfig,
+    dtype: int,
+    given: Sequence[int],
+    kept: int,
+    grad_out: int,
+    grads: Sequence[int],
+    workspace: int,
+    stream: int,
+    /,
+) -> None: ...
 def cuda_backward(
     config: EvolveConfig,
     dtype: int,

@@ -12,6 +12,9 @@
 #include <vector>
 
 #include "cpu.h"
+#ifdef ZOO_CUDA
+#include "cuda.h"
+#endif
 
 namespace zoo::nca::binding {
 
@@ -72,6 +75,50 @@ void bind_dtype(nanobind::module_& m, const std::string& dtype) {
         "threads"_a);
 }
 
+#ifdef ZOO_CUDA
+inline void check(const std::string& error) {
+  if (!error.empty()) throw std::runtime_error(error);
+}
+
+inline Population population_at(const Config& config, const Addresses& a) {
+  Population population = config.population;
+  population.units = address<const int32_t>(a[0]);
+  return population;
+}
+
+inline cuda::Inputs inputs_at(const Addresses& a) {
+  return {address<const void>(a[2]), address<const bool>(a[3]), address<const void>(a[1])};
+}
+
+inline void cuda_forward(const Config& config, int dtype, const Addresses& given, uintptr_t state, uintptr_t out,
+                         uintptr_t kept, uintptr_t workspace, uintptr_t stream) {
+  nanobind::gil_scoped_release release;
+  check(cuda::forward(cuda::Dtype(dtype), population_at(config, given), config.rule, static_cast<int>(config.epochs),
+                      inputs_at(given), address<const void>(state), address<void>(out), address<void>(kept),
+                      address<void>(workspace), address<void>(stream)));
+}
+
+inline void cuda_backward(const Config& config, int dtype, const Addresses& given, uintptr_t kept, uintptr_t grad_out,
+                          const std::array<uintptr_t, 3>& grads, uintptr_t workspace, uintptr_t stream) {
+  nanobind::gil_scoped_release release;
+  check(cuda::backward(cuda::Dtype(dtype), population_at(config, given), config.rule, static_cast<int>(config.epochs),
+                       inputs_at(given), address<const void>(kept), address<const void>(grad_out),
+                       {address<void>(grads[0]), address<void>(grads[1]), address<void>(grads[2])},
+                       address<void>(workspace), address<void>(stream)));
+}
+
+inline void bind_cuda(nanobind::module_& m) {
+  m.def("cuda_nca_forward_workspace_bytes", [](const Config& config, int dtype) {
+    return cuda::forward_workspace_bytes(cuda::Dtype(dtype), config.population);
+  });
+  m.def("cuda_nca_backward_workspace_bytes", [](const Config& config, int dtype) {
+    return cuda::backward_workspace_bytes(cuda::Dtype(dtype), config.population, config.rule);
+  });
+  m.def("cuda_nca_forward", &cuda_forward);
+  m.def("cuda_nca_backward", &cuda_backward);
+}
+#endif
+
 inline void bind(nanobind::module_& m) {
   using namespace nanobind::literals;
   nanobind::class_<Config>(m, "NcaConfig")
@@ -80,6 +127,9 @@ inline void bind(nanobind::module_& m) {
   m.def("nca_kept_size", [](const Config& config) { return kept_size(config.population, config.epochs); }, "config"_a);
   bind_dtype<float>(m, "float");
   bind_dtype<double>(m, "double");
+#ifdef ZOO_CUDA
+  bind_cuda(m);
+#endif
 }
 
 }  // namespace zoo::nca::binding

@@ -44,6 +44,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 #if defined(CUDASHIM_OSTHREADS)
 #define __shared__ static
 #else
@@ -418,6 +419,16 @@ inline cudaError_t cudaGetDevice(int* device) { return *device = 0; }
 inline cudaError_t cudaDeviceGetAttribute(int* value, int, int) {
   constexpr unsigned kSharedBytesOfH100 = 232448;
   *value = int(shim::environment("CUDASHIM_SHARED_BYTES", kSharedBytesOfH100));
+  return cudaSuccess;
+}
+using cudaStream_t = void*;
+enum { cudaMemcpyDeviceToDevice };
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, int, cudaStream_t) {
+  if (bytes > 0) memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_t) {
+  if (bytes > 0) memset(to, byte, bytes);
   return cudaSuccess;
 }
 inline cudaError_t cudaFuncSetAttribute(const void*, int, int) { return cudaSuccess; }

@@ -83,7 +83,8 @@ def _readable(mangled: str) -> str:
 
 
 def launch_shape(name: str) -> tuple[int, int]:
-    """Threads and bytes of dynamic shared memory per CTA, of gridnet's for a large batch of 32^3 grids with block 8."""
+    """Threads and bytes of dynamic shared memory per CTA: of gridnet's kernels for a large batch of 32^3 grids with
+    block 8, of Meta-NCA's for the recipe nca-iris-deep (a rule of widths 36, 32, 32, 12 with a norm)."""
     kernel, storage, *kind = name.split()
     size, gated = 8 if storage == "double" else 4, "gated" in kind
     tiles = 4 if kernel == "tile_backward_input" and gated else 2
@@ -95,7 +96,11 @@ def launch_shape(name: str) -> tuple[int, int]:
         return 512, 10**3 * (2 * size + 4)
     if kernel == "block_backward":
         return 512, 10**3 * (2 * size + 4) + (2 if gated else 1) * 8**3 * size
-    return 128 if kernel in ("multiply", "value_grads") else 256, 0
+    if kernel == "apply_rule":
+        return 128, 68 * 32 * size
+    if kernel == "apply_rule_backward":
+        return 128, 212 * (32 + 1) * size
+    return 128 if kernel in ("multiply", "value_grads", "neighbour_sums") else 256, 0
 
 
 def occupancy(kernel: Kernel) -> float:

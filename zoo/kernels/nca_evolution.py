@@ -19,6 +19,7 @@ from zoo.kernels import backend
 from zoo.kernels.nca_reference import RuleSpec, evolve_reference
 
 _CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
+_CUDA_DTYPES = {torch.float32: 0, torch.float64: 1}
 _HIDDEN = {"silu": 0, "relu": 1}
 _CHANGES = {"linear": 0, "tanh": 1, "sigmoid": 2}
 _POOLINGS = ("mean", "sum")
@@ -51,7 +52,7 @@ def evolve(
 
 
 def _is_built(device: str) -> bool:
-    return device == "cpu"
+    return device == "cpu" or (device == "cuda" and backend.compiled().cuda_built)
 
 
 def _check(
@@ -205,6 +206,53 @@ def _(
     return _new_grads(signals, parameters, grad_out, rest[-1])
 
 
+@_evolve.register_kernel("cuda")
+def _(
+    state: Tensor, signals: Tensor | None, fires: Tensor, units: Tensor, parameters: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor]:
+    *rule, keep = rest
+    config, kernels = _config(state, fires, *rule), backend.compiled()
+    out, kept = torch.empty_like(state), _new_kept(config, state, keep)
+    if not len(fires):
+        return out.copy_(state), kept
+    dtype = _CUDA_DTYPES[state.dtype]
+    given = [_address(t) for t in (units, parameters, signals, fires)]
+    with torch.cuda.device(state.device):
+        workspace = state.new_empty(kernels.cuda_nca_forward_workspace_bytes(config, dtype), dtype=torch.uint8)
+        kernels.cuda_nca_forward(
+            config, dtype, given, _address(state), _address(out), _address(kept) if keep else 0, _address(workspace),
+            torch.cuda.current_stream().cuda_stream,
+        )  # fmt: skip
+    return out, kept
+
+
+@_evolve_backward.register_kernel("cuda")
+def _(
+    kept: Tensor,
+    signals: Tensor | None,
+    fires: Tensor,
+    units: Tensor,
+    parameters: Tensor,
+    grad_out: Tensor,
+    *rest: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    *rule, need_signals = rest
+    config, kernels = _config(grad_out, fires, *rule), backend.compiled()
+    grads = _new_grads(signals, parameters, grad_out, need_signals)
+    if not len(fires):
+        return grads[0].copy_(grad_out), grads[1].zero_(), grads[2].zero_()
+    dtype = _CUDA_DTYPES[grad_out.dtype]
+    given = [_address(t) for t in (units, parameters, signals, fires)]
+    outputs = [_address(grads[0]), _address(grads[1]) if need_signals else 0, _address(grads[2])]
+    with torch.cuda.device(grad_out.device):
+        workspace = grad_out.new_empty(kernels.cuda_nca_backward_workspace_bytes(config, dtype), dtype=torch.uint8)
+        kernels.cuda_nca_backward(
+            config, dtype, given, _address(kept), _address(grad_out), outputs, _address(workspace),
+            torch.cuda.current_stream().cuda_stream,
+        )  # fmt: skip
+    return grads
+
+
 def _new_grads(
     signals: Tensor | None, parameters: Tensor, grad_out: Tensor, need_signals: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -231,3 +279,4 @@ def _backward(ctx: Any, grad_out: Tensor | None, _grad_kept: None) -> tuple[Tens
 
 _evolve.register_autograd(_backward, setup_context=_setup_context)
 register_autocast(_evolve, "cpu", torch.float32)
+register_autocast(_evolve, "cuda", torch.float32)
