@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from zoo.families.nca_config import NcaConfig
 from zoo.families.nca_evolution import read_logits, run_networks, start_weights, wire
 from zoo.families.nca_module import MetaNca
 from zoo.families.nca_probe import STARTS, Trial
-from zoo.families.nca_splits import measure_splits
+from zoo.families.nca_splits import measure_splits, train_rule
 from zoo.families.nca_tasks import stack_inputs
 from zoo.recipe import load_recipe
 from zoo.schema import IrisConfig
@@ -30,7 +31,7 @@ def data() -> Data:
 def context_of(data: Data, figures: Path, **options: Any) -> ProbeContext:
     torch.manual_seed(0)
     config = NcaConfig.model_validate({"epochs": 3, **options})
-    module, train = MetaNca(config, data.task).eval(), load_recipe("nca-iris").train
+    module, train = MetaNca(config, data.task).eval(), load_recipe("nca-iris", ["train.steps=2"]).train
     return ProbeContext(module, config, data.task, data, 0, [], figures, train)
 
 
@@ -76,18 +77,38 @@ def test_a_trial_asks_other_weights_without_losing_its_own(data: Data, tmp_path:
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-def test_each_split_trains_a_rule_of_its_own_for_the_exported_architecture(
-    data: Data, tmp_path: Path, layers: int
-) -> None:
+def test_each_split_trains_a_rule_of_its_own(data: Data, tmp_path: Path, layers: int) -> None:
     context = context_of(
         data, tmp_path, layers=layers, hidden=2, meta={"layers": [1, 2, 3], "hidden": [2, 5], "segments": 2}
     )
     before = {name: value.clone() for name, value in context.module.state_dict().items()}
-    found = measure_splits(context, splits=2, steps=2)
+    found = measure_splits(context, splits=2)
     assert set(found.metrics["splits"]) == {"rule", "logistic", "mlp"}
     assert found.metrics["splits"]["logistic"]["mean"] > 0.9
     assert "Over 2 splits" in found.text
     for name, value in context.module.state_dict().items():
         assert torch.equal(value, before[name])
-    again = measure_splits(context, splits=2, steps=2)
+    again = measure_splits(context, splits=2)
     assert again.metrics == found.metrics
+
+
+def test_a_rule_of_a_split_follows_from_its_samples_and_seed_alone(data: Data, tmp_path: Path) -> None:
+    context = context_of(data, tmp_path, meta={"segments": 2, "damage": 0.5})
+    inputs, labels = data.train.everything()
+
+    def weights(flowers: int, seed: int) -> torch.Tensor:
+        return train_rule(context, (inputs[:flowers], labels[:flowers]), seed).rule.flat_parameters()
+
+    state = torch.get_rng_state()
+    first = weights(90, seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(17)
+    assert torch.equal(weights(90, seed=3), first)
+    assert not torch.equal(weights(90, seed=4), first)
+    assert not torch.equal(weights(60, seed=3), first)
+
+
+def test_splits_need_to_know_how_the_model_was_trained(data: Data, tmp_path: Path) -> None:
+    context = replace(context_of(data, tmp_path), train=None)
+    with pytest.raises(ValueError, match="the probe's context lacks the recipe's train section"):
+        measure_splits(context, splits=1)
