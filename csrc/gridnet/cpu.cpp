@@ -98,6 +98,7 @@ int64_t kept_size(const EvolveConfig& c, int threads) {
 template <class T>
 void evolve_forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept, int threads) {
   std::lock_guard<std::mutex> lock(call_mutex);
+  if (kept) prefer_huge_pages(kept, kernels<T>().kept_size(c, clamp_threads(threads)) * sizeof(T));
   kernels<T>().forward(c, in, out, kept, workspace, clamp_threads(threads));
 }
 
