@@ -62,10 +62,10 @@ void block_inner_step_backward(const StepConfig& c, const Parameters<T>& p, cons
       T* g = grad.row(z + 1, y + 1) + W;
       T* pre = scratch.pre(s, 0) + local;
       if (c.gated)
-        update_gated_row_backward<T, NV>(c.activation, g, scratch.raw(s).row(z + 1, y + 1) + W, b, pre,
-                                         scratch.pre(s, 1) + local, g, p.grad_bias + cell, p.grad_bias + cells + cell);
+        update_gated_row_backward<T, NV>(c.activation, {}, g, scratch.raw(s).row(z + 1, y + 1) + W, b, pre,
+                                         scratch.pre(s, 1) + local, p.grad_bias + cell, p.grad_bias + cells + cell);
       else
-        update_row_backward<T, NV>(c.activation, g, p.scale + cell, b, pre, p.grad_scale + cell, p.grad_bias + cell);
+        update_row_backward<T, NV>(c.activation, {}, g, p.scale + cell, b, pre, p.grad_scale + cell, p.grad_bias + cell);
       for (int i = 0; i < scratch.channels; ++i) {
         const Box<T, W> wide{own.grad_pre + i * (b + 4) * (b + 4) * (b + 4) * W, b + 4};
         std::memcpy(wide.row(z + 2, y + 2) + 2 * W, scratch.pre(s, i) + local, b * W * sizeof(T));
@@ -198,7 +198,7 @@ struct Blocks {
     }
   }
 
-  // See Stencil::backward.
+  // See Stencil::backward. A block starts from the gradients of all its cells: incoming(r) is called for all rows first.
   template <class Prepare, class Incoming, class Finished>
   void backward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, const Team& team,
                 Prepare prepare, Incoming incoming, Finished finished) {

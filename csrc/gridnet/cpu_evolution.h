@@ -98,23 +98,56 @@ struct Evolution {
     team.barrier();
   }
 
-  // Row r of the gradient of grid x_s out of that of what was read of it, norm(x_s), and of what passed the step by.
+  // Row r of the gradient of grid x_s, which is x, out of that of norm(x_s) and of what reached it past that.
   void through_norm(int s, const Grid& x, Stats stats, const NormSums<T, NV>& total, const Grid& grad, int64_t r) {
     const int64_t k = row_cells();
-    const bool adds = config.outer_residual && s < config.outer_steps;
-    norm_row_backward<T, NV>(norm(stats), total, config.step.shape.cells(), x.row(r), r * k, adds ? carried.row(r) : nullptr,
-                             k, grad.row(r));
+    norm_row_backward<T, NV>(norm(stats), total, config.step.shape.cells(), x.row(r), r * k,
+                             passed_by(s) ? carried.row(r) : nullptr, k, grad.row(r));
   }
+
+  // Whether grid x_s also reaches the one after it past step s.
+  bool passed_by(int s) const { return config.outer_residual && s < config.outer_steps; }
 
   // Whether the gradient that backward(s) begins with is that of norm(x_s), not of x_s.
   bool behind_norm(int s) const { return s < config.outer_steps ? config.normalises(s) : config.normalises_output(); }
 
+  // How the gradient of the grid `after` step s comes in, row by row.
+  struct Incoming {
+    Evolution& evolution;
+    int s;
+    const Grid &x, after, grad;
+    Stats stats;                     // of `after`
+    const NormSums<T, NV> total;
+    const bool through = evolution.behind_norm(s + 1);
+    const Norm<T, NV> norm = evolution.norm(stats);
+
+    // grad becomes the gradient of row r.
+    void operator()(int64_t r) const {
+      if (through) evolution.through_norm(s + 1, after, stats, total, grad, r);
+      if (evolution.config.outer_residual)
+        std::memcpy(evolution.carried.row(r), grad.row(r), evolution.row_cells() * W * sizeof(T));
+    }
+    // z is the row as step s read it.
+    IncomingRow<T, NV> row(int64_t r, const T* z) const {
+      const bool residual = evolution.config.outer_residual;
+      T* passing = residual ? evolution.carried.row(r) : nullptr;
+      return {through ? &norm : nullptr,
+              &total,
+              T(1) / static_cast<T>(evolution.config.step.shape.cells()),
+              r * evolution.row_cells(),
+              residual ? x.row(r) : z,
+              evolution.passed_by(s + 1) ? passing : nullptr,
+              passing};
+    }
+  };
+
   // grad: the gradient of what was read of the grid `after` step s, becomes that of what step s read of x.
   void backward(int s, const Grid& x, Stats stats, const Grid& after, Stats after_stats, const Grid& grad) {
     const int64_t k = row_cells();
-    const bool through = behind_norm(s + 1), normed_here = config.normalises(s);
-    const NormSums<T, NV> total = through ? combined_sums(s + 1) : NormSums<T, NV>{};
+    const bool normed_here = config.normalises(s);
     NormSums<T, NV>& own = sums[s % 2][team.rank];
+    const Incoming incoming{*this, s, x, after, grad, after_stats,
+                            behind_norm(s + 1) ? combined_sums(s + 1) : NormSums<T, NV>{}};
     own.clear();
     const auto prepare = [&](int64_t first, int64_t last) {
       if (normed_here)
@@ -122,10 +155,6 @@ struct Evolution {
           norm_row<T, NV>(norm(stats), x.row(r), r * k, k, normed.row(r));
           normed.clear_padding(r);
         }
-    };
-    const auto incoming = [&](int64_t r) {
-      if (through) through_norm(s + 1, after, after_stats, total, grad, r);
-      if (config.outer_residual) std::memcpy(carried.row(r), grad.row(r), k * W * sizeof(T));
     };
     const auto finished = [&](int64_t r) {
       T* g = grad.row(r);

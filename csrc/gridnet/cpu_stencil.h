@@ -128,16 +128,13 @@ struct Stencil {
   }
 
   // grad becomes the gradient of the step's input; in is what the step read, normalised where it was. Before they are read,
-  // prepare(first, last) is called to fill the rows of in. Of every row r, incoming(r) makes grad hold the gradient of the
-  // step's output first, and finished(r) is called last.
+  // prepare(first, last) is called to fill the rows of in. incoming.row(r, row r of in) says how the gradient of row r of
+  // the step's output comes in; finished(r) is called last.
   template <class Prepare, class Incoming, class Finished>
   void backward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, const Team& team,
                 Prepare prepare, Incoming incoming, Finished finished) {
     const auto pre_rows = [&](int64_t first, int64_t last) {
-      for (int64_t r = first; r < last; ++r) {
-        incoming(r);
-        pre_row(p, in, grad, r);
-      }
+      for (int64_t r = first; r < last; ++r) pre_row(p, in, grad, incoming.row(r, in.row(r)), r);
     };
     const auto input_rows = [&](int64_t first, int64_t last) {
       for (int64_t r = first; r < last; ++r) {
@@ -176,7 +173,8 @@ struct Stencil {
   }
 
   // From the gradient of row r of the step's output: pre, the gradient of its sums, and the gradients of bias and scale.
-  void pre_row(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, int64_t r) {
+  void pre_row(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad,
+               const IncomingRow<T, NV>& incoming, int64_t r) {
     const int64_t k = config.shape.k, cells = config.shape.cells(), cell = r * k;
     const RowNeighbours<T> near = neighbours_of(in, r);
     for (int i = 0; i < (config.gated ? 2 : 1); ++i) {
@@ -185,11 +183,11 @@ struct Stencil {
       weigh_row<T, NV, false>(near, p.weight + at * kNeighbours, p.bias + at, k, pre[i].row(r));
     }
     if (config.gated)
-      update_gated_row_backward<T, NV>(config.activation, grad.row(r), in.row(r), k, pre[0].row(r), pre[1].row(r),
-                                       grad.row(r), p.grad_bias + cell, p.grad_bias + cells + cell);
+      update_gated_row_backward<T, NV>(config.activation, incoming, grad.row(r), in.row(r), k, pre[0].row(r), pre[1].row(r),
+                                       p.grad_bias + cell, p.grad_bias + cells + cell);
     else
-      update_row_backward<T, NV>(config.activation, grad.row(r), p.scale + cell, k, pre[0].row(r), p.grad_scale + cell,
-                                 p.grad_bias + cell);
+      update_row_backward<T, NV>(config.activation, incoming, grad.row(r), p.scale + cell, k, pre[0].row(r),
+                                 p.grad_scale + cell, p.grad_bias + cell);
   }
 
   // Row r of the gradient of the step's input, and the gradients of the row's weights.

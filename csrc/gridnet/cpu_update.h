@@ -171,15 +171,47 @@ ZOO_INLINE void sum_row(int64_t n, T* const (&totals)[2], Cells cells) {
   }
 }
 
+// How the gradient of a row of a step's output comes in: as it is, or as that of the output's LayerNorm. The output is then
+// computed once more rather than fetched: `base` plus what the step changed.
+template <class T, int NV>
+struct IncomingRow {
+  static constexpr int W = NV * kLanes<T>;
+  const Norm<T, NV>* norm = nullptr;  // null: as it is
+  const NormSums<T, NV>* sums = nullptr;
+  T each = 0;                 // 1 / cells of the grid
+  int64_t cell = 0;           // the row's first cell
+  const T* base = nullptr;    // [n][W]
+  const T* added = nullptr;   // [n][W], null: nothing; a gradient that reaches the output past its LayerNorm
+  T* carried = nullptr;       // [n][W], null: not wanted; becomes the gradient, and may be `added`
+
+  // The gradient at cells k to k + C, given what of it is there and the step's change; it is left in `grad`.
+  template <int C>
+  ZOO_INLINE Pack<T, C * NV> gradient(T* grad, Pack<T, C * NV> change, int64_t k) const {
+    auto g = entries<T, NV, C>(grad + k * W);
+    if (norm) {
+      const auto inverse = lanes<T, NV, C>(norm->stats.inverse);
+      const auto z = (entries<T, NV, C>(base + k * W) + change) * inverse + lanes<T, NV, C>(norm->stats.shift);
+      const auto means = (lanes<T, NV, C>(sums->plain) + z * lanes<T, NV, C>(sums->weighed)) * each;
+      g = (g * numbers<T, NV, C>(norm->weight + cell + k) - means) * inverse;
+      if (added) g = g + entries<T, NV, C>(added + k * W);
+      store(grad + k * W, g);
+    }
+    if (carried) store(carried + k * W, g);
+    return g;
+  }
+};
+
 // Backward of update_row on final sums: `pre` becomes the gradient of the sums; adds to the gradients of scale and bias,
 // [n] each.
 template <class T, int NV>
-void update_row_backward(Activation a, const T* grad, const T* scale, int64_t n, T* pre, T* grad_scale, T* grad_bias) {
+void update_row_backward(Activation a, const IncomingRow<T, NV>& incoming, T* grad, const T* scale, int64_t n, T* pre,
+                         T* grad_scale, T* grad_bias) {
   constexpr int W = NV * kLanes<T>;
   with_activation(a, [&]<Activation A>() {
     sum_row<T, NV>(n, {grad_scale, grad_bias}, [&]<int C>(int64_t k, Vec<T>* scale_sums, Vec<T>* bias_sums) ZOO_INLINE_LAMBDA {
       const auto act = gridnet::activate_with_slope<A>(entries<T, NV, C>(pre + k * W));
-      const auto g = entries<T, NV, C>(grad + k * W), g_pre = g * act.slope * numbers<T, NV, C>(scale + k);
+      const auto scales = numbers<T, NV, C>(scale + k);
+      const auto g = incoming.template gradient<C>(grad, scales * act.value, k), g_pre = g * act.slope * scales;
       store(pre + k * W, g_pre);
       sum_cells<T, NV, C>(g * act.value, scale_sums);
       sum_cells<T, NV, C>(g_pre, bias_sums);
@@ -187,18 +219,19 @@ void update_row_backward(Activation a, const T* grad, const T* scale, int64_t n,
   });
 }
 
-// Backward of update_gated_row: value and gate become their gradients, direct the gradient that reaches x past both.
+// Backward of update_gated_row: value and gate become their gradients, grad the gradient that reaches x past both.
 template <class T, int NV>
-void update_gated_row_backward(Activation a, const T* grad, const T* x, int64_t n, T* value, T* gate, T* direct,
-                               T* grad_bias_value, T* grad_bias_gate) {
+void update_gated_row_backward(Activation a, const IncomingRow<T, NV>& incoming, T* grad, const T* x, int64_t n, T* value,
+                               T* gate, T* grad_bias_value, T* grad_bias_gate) {
   constexpr int W = NV * kLanes<T>;
   with_activation(a, [&]<Activation A>() {
     sum_row<T, NV>(n, {grad_bias_value, grad_bias_gate}, [&]<int C>(int64_t k, Vec<T>* value_sums, Vec<T>* gate_sums) ZOO_INLINE_LAMBDA {
       const auto act = gridnet::activate_with_slope<A>(entries<T, NV, C>(value + k * W));
-      const auto s = gridnet::sigmoid(entries<T, NV, C>(gate + k * W)), g = entries<T, NV, C>(grad + k * W);
-      const auto through_value = g * (T(1) - s), g_value = through_value * act.slope;
-      const auto g_gate = through_value * s * (entries<T, NV, C>(x + k * W) - act.value);
-      store(direct + k * W, g * s);
+      const auto s = gridnet::sigmoid(entries<T, NV, C>(gate + k * W)), open = T(1) - s;
+      const auto towards = act.value - entries<T, NV, C>(x + k * W);
+      const auto g = incoming.template gradient<C>(grad, open * towards, k);
+      const auto through_value = g * open, g_value = through_value * act.slope, g_gate = -(through_value * s * towards);
+      store(grad + k * W, g * s);
       store(value + k * W, g_value);
       store(gate + k * W, g_gate);
       sum_cells<T, NV, C>(g_value, value_sums);
