@@ -59,7 +59,8 @@ struct Evolution {
       const int64_t behind = first + step < last ? first + step : last;
       Grid rows = x;
       if (stats) {
-        rows.data = normed.data - first * rows.row_entries() * W;  // always the first rows of `normed`, which stay in the cache
+        // This member's first rows of `normed` every time: they stay in the cache.
+        rows.data = normed.data + (first_row() - first) * rows.row_entries() * W;
         for (int64_t r = first; r < behind; ++r) norm_row<T, NV>(norm(*stats), x.row(r), r * k, k, rows.row(r));
       }
       lanes_to_samples<T, W>(rows, count, first * k, behind * k, samples);
