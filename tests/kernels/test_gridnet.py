@@ -163,9 +163,9 @@ def test_small_batches_without_gradients_give_the_reference(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.outer is not None], ids=str)
-@pytest.mark.parametrize("batch", [33, 70])
+@pytest.mark.parametrize("batch", [5, 33, 70])
 @pytest.mark.usefixtures("isa", "threads")
-def test_large_batches_without_gradients_give_the_reference(case: Case, batch: int) -> None:
+def test_batches_without_gradients_give_the_reference_on_any_number_of_threads(case: Case, batch: int) -> None:
     case = replace(case, batch=batch)
     poison_scratch()
     with torch.no_grad():
