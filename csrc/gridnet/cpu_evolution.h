@@ -22,7 +22,7 @@ struct Evolution {
   const T* norm_bias;
   T* grad_norm_weight;  // backward only
   T* grad_norm_bias;
-  Grid normed;                  // padded; a grid after its LayerNorm where one is needed whole
+  Grid normed;                  // padded; rows of a grid after its LayerNorm
   Grid carried;                 // the gradient that passes a step by; backward with outer_residual
   Moments<T, NV>* moments[2];   // partial results of each member, for the grids before even and odd steps: while one
   NormSums<T, NV>* sums[2];     // member still reads those of one step, another may begin with the next
