@@ -15,7 +15,7 @@ void prefer_huge_pages(void* data, size_t bytes);
 
 class Workspace {
  public:
-  static constexpr int kSlots = 16;
+  static constexpr int kSlots = 19;
 
   // At least this many bytes, aligned to 64 (to a huge page when large). The contents are whatever the last user of
   // the slot left there. Throws std::bad_alloc.

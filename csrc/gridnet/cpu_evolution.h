@@ -109,9 +109,6 @@ struct Evolution {
   // Whether grid x_s also reaches the one after it past step s.
   bool passed_by(int s) const { return config.outer_residual && s < config.outer_steps; }
 
-  // Whether the gradient that backward(s) begins with is that of norm(x_s), not of x_s.
-  bool behind_norm(int s) const { return s < config.outer_steps ? config.normalises(s) : config.normalises_output(); }
-
   // How the gradient of the grid `after` step s comes in, row by row.
   struct Incoming {
     Evolution& evolution;
@@ -119,7 +116,7 @@ struct Evolution {
     const Grid &x, after, grad;
     Stats stats;                     // of `after`
     const NormSums<T, NV> total;
-    const bool through = evolution.behind_norm(s + 1);
+    const bool through = evolution.config.behind_norm(s + 1);
     const Norm<T, NV> norm = evolution.norm(stats);
 
     // grad becomes the gradient of row r.
@@ -148,7 +145,7 @@ struct Evolution {
     const bool normed_here = config.normalises(s);
     NormSums<T, NV>& own = sums[s % 2][team.rank];
     const Incoming incoming{*this, s, x, after, grad, after_stats,
-                            behind_norm(s + 1) ? combined_sums(s + 1) : NormSums<T, NV>{}};
+                            config.behind_norm(s + 1) ? combined_sums(s + 1) : NormSums<T, NV>{}};
     own.clear();
     const auto prepare = [&](int64_t first, int64_t last) {
       if (normed_here)
@@ -169,7 +166,7 @@ struct Evolution {
 
   // After the last backward(): grad becomes the gradient of the evolution's input x.
   void backward_input(const Grid& x, Stats stats, const Grid& grad) {
-    if (!behind_norm(0)) return;
+    if (!config.behind_norm(0)) return;
     const NormSums<T, NV> total = combined_sums(0);
     for (int64_t r = first_row(); r < last_row(); ++r) through_norm(0, x, stats, total, grad, r);
   }

@@ -182,7 +182,7 @@ void evolve_forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_
       Grid x = run.grid(team.group, 0);
       const auto stats_of = [&](int s) { return run.own_stats(all, s); };
       const auto keep_stats = [&](int s) {
-        if (kept_data && evolution.behind_norm(s) && team.rank == 0)
+        if (kept_data && c.behind_norm(s) && team.rank == 0)
           std::memcpy(kept.stats(t, s), stats_of(s).inverse, NormStats<T, NV>::kSize * sizeof(T));
       };
       const NormStats<T, NV> first = stats_of(0);
@@ -191,7 +191,7 @@ void evolve_forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_
       for (int s = 0; s < c.outer_steps; ++s) {
         const Grid next = kept_data && kept.keeps(s + 1) ? kept.grid(t, s + 1) : run.next_grid(team, x);
         const NormStats<T, NV> after = stats_of(s + 1);
-        evolution.advance(s, x, stats_of(s), next, evolution.behind_norm(s + 1) ? &after : nullptr);
+        evolution.advance(s, x, stats_of(s), next, c.behind_norm(s + 1) ? &after : nullptr);
         keep_stats(s + 1);
         x = next;
       }
@@ -250,7 +250,7 @@ void evolve_backward(const EvolveConfig& c, const Inputs<T>& in, const T* kept_d
     const Grid gradient{gradient_data + team.group * run.grid_size, c.step.shape, 0};
     const int64_t begin = evolution.first_row() * c.step.shape.k, end = evolution.last_row() * c.step.shape.k;
     for (int64_t t = team.group; t < run.tiles; t += run.groups) {
-      const auto stats = [&](int s) { return NormStats<T, NV>(evolution.behind_norm(s) ? kept.stats(t, s) : nullptr); };
+      const auto stats = [&](int s) { return NormStats<T, NV>(c.behind_norm(s) ? kept.stats(t, s) : nullptr); };
       evolution.fill(grad_out + t * W * run.cells, run.samples_in(t), gradient, nullptr);
       if (c.normalises_output()) evolution.backward_output(kept.grid(t, c.outer_steps), stats(c.outer_steps), gradient);
       for (int first = (c.outer_steps - 1) / c.segment * c.segment; first >= 0; first -= c.segment) {

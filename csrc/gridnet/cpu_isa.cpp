@@ -1,7 +1,6 @@
 // Compiled once per instruction set (CMakeLists.txt): picks the tile width and instantiates the kernels.
 #include "cpu_evolve.h"  // first: brings simd.h before cell.h
-#include "cpu_flat.h"
-#include "cpu_plane_backward.h"
+#include "cpu_plane_evolve.h"
 
 #include "../peak.h"
 #include "cpu_isa.h"
@@ -44,13 +43,20 @@ auto with_kernel(const StepConfig& c, int nv, F f) {
   return with_step.template operator()<2>();
 }
 
+// No more samples than this leave so many lanes empty that a vector of cells is faster (measured with 16 lanes).
+template <class T>
+constexpr int64_t kPlaneBatch = kLanes<T> * 3 / 2;
+
 // Half of a single step in lanes would be moving samples in and out of them; the planes take them as they are.
+template <class T>
 bool by_planes(const EvolveConfig& c, int threads) {
-  return c.outer_steps == 1 && !c.norm && !c.step.blocks_matter() && c.step.shape.m >= threads;
+  const bool single = c.outer_steps == 1 && !c.norm && c.step.shape.m >= threads;
+  return !c.step.blocks_matter() && (single || c.step.batch <= kPlaneBatch<T>);
 }
 
 template <class T>
 int64_t kept_size(const EvolveConfig& c, int threads) {
+  if (by_planes<T>(c, threads)) return KeptPlanes<T>{c, nullptr}.size();
   return with_kernel(c.step, vectors_per_tile<T>(c.step.batch, threads), [&]<int NV, template <class, int> class Step>() {
     return Kept<T, NV * kLanes<T>>{c, nullptr}.size();
   });
@@ -58,8 +64,7 @@ int64_t kept_size(const EvolveConfig& c, int threads) {
 
 template <class T>
 void forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept, Workspace& workspace, int threads) {
-  if (by_planes(c, threads)) return step_planes(c.step, in, out, workspace, threads);
-  if (c.step.batch < kFlatBatch<T> && !kept && !c.step.blocks_matter()) return evolve_flat(c, in, out, workspace, threads);
+  if (by_planes<T>(c, threads)) return evolve_planes(c, in, out, kept, workspace, threads);
   with_kernel(c.step, vectors_per_tile<T>(c.step.batch, threads), [&]<int NV, template <class, int> class Step>() {
     evolve_forward<T, NV, Step>(c, in, out, kept, workspace, threads);
   });
@@ -69,8 +74,8 @@ void forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept, Worksp
 template <class T>
 bool backward(const EvolveConfig& c, const Inputs<T>& in, const T* kept, const T* grad_out, const Grads<T>& grads,
               Workspace& workspace, int threads) {
-  if (by_planes(c, threads)) {
-    step_planes_backward(c.step, in, grad_out, grads, workspace, threads);
+  if (kept ? kept[0] == KeptPlanes<T>::kMark : by_planes<T>(c, threads)) {
+    evolve_planes_backward(c, in, kept, grad_out, grads, workspace, threads);
     return true;
   }
   int nv = vectors_per_tile<T>(c.step.batch, threads);

@@ -1,166 +1,189 @@
-// The backward pass of a single step, plane by plane: see cpu_plane_step.h. No two threads add to the same gradient.
+// The backward pass of one step, plane by plane: see cpu_plane_step.h. No two threads add to the same gradient.
 #pragma once
 #include "cpu_plane_step.h"
 
 namespace zoo::ZOO_ISA {
 
-using gridnet::Grads;
-
-// gpre of plane z for all samples, into own.pre; where the plane is this thread's, also the gradients of bias and scale, and
-// what of the output's gradient reaches x directly, into grad_x.
+// How the gradient of the grids after a step comes in: as it is, or as that of their LayerNorm.
 template <class T>
-void plane_backward_pre(const PlaneScratch<T>& own, const T* grad_out, int64_t samples, int64_t z, bool mine, T* grad_x) {
-  constexpr int P = kPack<T>;
-  const StepConfig& c = own.config;
-  const int64_t cells = c.shape.cells(), plane = c.shape.n * c.shape.k, line = own.line.size();
-  with_activation(c.activation, [&]<Activation A>() {
-    own.each_segment(samples, z, [&](int64_t s, int64_t at, int64_t count, const T* values, const T* gates) {
-      const int64_t cell = s * cells + z * plane + at;
-      T *pre = own.pre[0].plane(s, z) + at, *pre_gate = own.pre[1].plane(s, z) + at;
-      const auto add = [&](T* sums, const auto& x) ZOO_INLINE_LAMBDA {
-        constexpr int64_t whole = P * kLanes<T>;
-        store_pack(sums, load_pack<T, P>(sums, whole) + x, whole);
-      };
-      for_packs<T>(count, [&](int64_t i, int64_t left) ZOO_INLINE_LAMBDA {
-        const auto g = load_pack<T, P>(grad_out + cell + i, left);
-        const auto act = gridnet::activate_with_slope<A>(load_pack<T, P>(values + i, left));
-        if (c.gated) {
-          const auto gate = gridnet::sigmoid(load_pack<T, P>(gates + i, left)), through = g * (T(1) - gate);
-          const auto g_value = through * act.slope;
-          const auto g_gate = through * gate * (load_pack<T, P>(own.x.plane(s, z) + at + i, left) - act.value);
-          store_pack(pre + i, g_value, left);
-          store_pack(pre_gate + i, g_gate, left);
-          if (!mine) return;
-          store_pack(grad_x + cell + i, g * gate, left);
-          add(own.grad_bias + at + i, g_value);
-          add(own.grad_bias + line + at + i, g_gate);
-        } else {
-          const auto g_pre = g * act.slope * load_pack<T, P>(own.scale + at + i, left);
-          store_pack(pre + i, g_pre, left);
-          if (!mine) return;
-          add(own.grad_scale + at + i, g * act.value);
-          add(own.grad_bias + at + i, g_pre);
-        }
-      });
-    });
-  });
-}
+struct PlaneIncoming {
+  const T* grad;                // [samples][m][n][k]
+  PlaneGrids<T> after;          // null standards: grad is that of the grids
+  const NormMeans<T>* means;    // of each sample
+  const T* norm_weight;
+  const T* passing;             // what reached the grids past their LayerNorm, or null
 
-// The gradient of plane z of x out of own.pre, and what the plane adds to the weights' gradients.
-template <class T>
-void plane_backward_x(const PlaneScratch<T>& own, const T* direct, int64_t samples, int64_t z, T* grad_x) {
-  constexpr int L = kLanes<T>;
-  const gridnet::Shape shape = own.shape;
-  const int64_t cells = shape.cells(), plane = shape.n * shape.k, line = own.line.size();
-  for_samples<T>(samples, [&]<int S>(int64_t first) {
-    for (int64_t p = 0; p < plane; p += kChunk<T>) {
-      const int64_t cell = first * cells + z * plane + p, count = plane - p;
-      Vec<T> acc[S][kVectors];
-      const auto each = [&](int64_t n, auto f) ZOO_INLINE_LAMBDA {
-#pragma GCC unroll 8
-        for (int s = 0; s < S; ++s)
-#pragma GCC unroll 4
-          for (int v = 0; v < kVectors; ++v) f(acc[s][v], cell + s * cells + v * L, n - v * L);
-      };
-      const auto each_of_all = [&](auto f) ZOO_INLINE_LAMBDA {
-        if (count >= kChunk<T>) each(kChunk<T>, f);
-        else each(count, f);
-      };
-      each_of_all([&](Vec<T>& to, int64_t at, int64_t n) ZOO_INLINE_LAMBDA { to = load_part(direct + at, n); });
-      for (int64_t i = 0; i < own.channels; ++i) {
-        const PlaneRing<T>& pre = own.pre[i];
-        const T* const planes[3] = {pre.plane(first, z - 1) + p, pre.plane(first, z) + p, pre.plane(first, z + 1) + p};
-        weigh_planes<T, S>(planes, pre.sample_size(), shape.k, own.transposed + i * kNeighbours * line + p, line, acc);
-      }
-      each_of_all([&](Vec<T>& from, int64_t at, int64_t n) ZOO_INLINE_LAMBDA { store_part(grad_x + at, from, n); });
-    }
-  });
-  constexpr int64_t kBlock = 16;  // samples whose rows fit the L1 cache
-  for (int64_t first = 0; first < samples; first += kBlock)
-    for (int64_t p = 0; p < plane; p += kChunk<T>)
-      for (int64_t i = 0; i < own.channels; ++i) {
-        const T* const planes[3] = {own.x.plane(first, z - 1) + p, own.x.plane(first, z) + p, own.x.plane(first, z + 1) + p};
-        weigh_gradient(planes, own.pre[i].plane(first, z) + p, own.x.sample_size(), own.pre[i].sample_size(), shape.k,
-                       samples - first < kBlock ? samples - first : kBlock, line, own.grad_weights + i * kNeighbours * line + p);
-      }
-}
-
-// Lines of a plane -> torch's parameter gradients, added to what an earlier tile of samples left there.
-template <class T>
-struct PlaneGradients {
-  const PlaneScratch<T>& own;
-  bool add;
-
-  void write(const T* from, int64_t z, T* to) const {
-    const int64_t plane = own.shape.n * own.shape.k;
-    to += z * plane;
-    if (!add) std::memcpy(to, from, plane * sizeof(T));
-    else for (int64_t i = 0; i < plane; ++i) to[i] += from[i];
-  }
-  void clear_bias() const {
-    std::memset(own.grad_bias, 0, (own.channels + 1) * own.line.size() * sizeof(T));  // and the scale's, behind it
-  }
-  void write_bias(int64_t z, const Grads<T>& grads) const {
-    for (int64_t i = 0; i < own.channels; ++i) write(own.grad_bias + i * own.line.size(), z, grads.bias + i * own.shape.cells());
-    if (!own.config.gated) write(own.grad_scale, z, grads.residual_scale);
-  }
-  void clear_weights() const {
-    std::memset(own.grad_weights, 0, own.channels * kNeighbours * own.line.size() * sizeof(T));
-  }
-  void write_weights(int64_t z, const Grads<T>& grads) const {
-    for (int64_t i = 0; i < own.channels; ++i)
-      for (int64_t tap = 0; tap < kNeighbours; ++tap) {
-        T* sums = own.grad_weights + (i * kNeighbours + tap) * own.line.size();
-        own.line.clear_edges(static_cast<int>(tap % 3) - 1, sums);
-        write(sums, z, grads.weight + (tap * own.channels + i) * own.shape.cells());
-      }
+  template <int P>
+  ZOO_INLINE Pack<T, P> operator()(int64_t sample, int64_t at, int64_t cell, int64_t n) const {
+    const auto g = load_pack<T, P>(grad + at, n);
+    if (!after.standards) return g;
+    const auto through = means[sample](after.standards[sample], g, load_pack<T, P>(norm_weight + cell, n),
+                                       load_pack<T, P>(after.data + at, n));
+    return passing ? through + load_pack<T, P>(passing + at, n) : through;
   }
 };
 
-// Planes [begin, end) of this thread. The pass over x is one plane behind, and needs `pre` of a plane on either side.
+// What plane z of `samples` samples adds to the gradients of its weights, their inputs being in the ring. pre: the gradient of
+// each channel's sums of that plane, the next sample's `stride` entries on.
 template <class T>
-void plane_backward(const PlaneScratch<T>& own, const Inputs<T>& in, const T* grad_out, const Team& team, const Grads<T>& grads) {
-  const StepConfig& c = own.config;
-  const gridnet::Shape shape = c.shape;
-  const int64_t begin = team.begin(shape.m), end = team.end(shape.m);
-  if (begin == end) return;
-  own.x.clear(own.tile);
-  for (int64_t i = 0; i < own.channels; ++i) own.pre[i].clear(own.tile);
-  for (int64_t first = 0; first < c.batch; first += own.tile) {
-    const int64_t samples = c.batch - first < own.tile ? c.batch - first : own.tile, at = first * shape.cells();
-    const PlaneGradients<T> gradients{own, first > 0};
-    for (int64_t z = begin - 2; z <= begin; ++z) own.x.read(in.x + at, shape, samples, z);
-    for (int64_t z = begin - 1; z <= end; ++z) {
-      own.x.read(in.x + at, shape, samples, z + 1);
-      const bool mine = z >= begin && z < end;
-      if (mine) gradients.clear_bias();
-      if (z >= 0 && z < shape.m) {
-        own.fill_parameters(in, z);
-        plane_backward_pre(own, grad_out + at, samples, z, mine, grads.x + at);
-      } else {
-        for (int64_t i = 0; i < own.channels; ++i) own.pre[i].read(nullptr, shape, samples, z);
+void add_weight_gradients(const PlaneScratch<T>& own, const T* const (&pre)[2], int64_t stride, int64_t samples, int64_t z) {
+  constexpr int64_t kBlock = 16;  // samples whose rows fit the L1 cache
+  for (int64_t first = 0; first < samples; first += kBlock)
+    for (int64_t p = 0; p < own.plane; p += kChunk<T>)
+      for (int64_t i = 0; i < own.channels; ++i) {
+        const T* const planes[3] = {own.x.plane(first, z - 1) + p, own.x.plane(first, z) + p, own.x.plane(first, z + 1) + p};
+        weigh_gradient(planes, pre[i] + first * stride + p, own.x.sample_size(), stride, own.shape.k,
+                       samples - first < kBlock ? samples - first : kBlock, own.grads.taps(z, i) + p * kNeighbours);
       }
-      if (mine) gradients.write_bias(z, grads);
-      if (z <= begin) continue;
-      own.fill_transposed(in, z - 1);
-      gradients.clear_weights();
-      plane_backward_x(own, c.gated ? grads.x + at : grad_out + at, samples, z - 1, grads.x + at);
-      gradients.write_weights(z - 1, grads);
-    }
+}
+
+// The weights' gradients of planes [begin, end), of several steps at once: x holds what each read, and pre what
+// PlaneBackward left, [step][samples][channel][m][n][k].
+template <class T>
+void plane_weight_gradients(const PlaneScratch<T>& own, const Inputs<T>& in, const PlaneGrids<T>* x, int64_t steps,
+                            int64_t samples, const T* pre, int64_t begin, int64_t end, const Grads<T>& to, bool add) {
+  const int64_t cells = own.shape.cells();
+  const auto read = [&](int64_t z) {
+    for (int64_t s = 0; s < steps; ++s) own.read(in, x[s], s * samples, samples, z);
+  };
+  read(begin - 1);
+  read(begin);
+  for (int64_t z = begin; z < end; ++z) {
+    read(z + 1);
+    own.grads.clear_taps(z);
+    const T* const channels[2] = {pre + z * own.plane, pre + z * own.plane + cells};
+    add_weight_gradients(own, channels, own.channels * cells, steps * samples, z);
+    own.grads.write_taps(to, z, add);
   }
 }
 
+// One step's backward pass on the planes of one thread.
 template <class T>
-void step_planes_backward(const StepConfig& c, const Inputs<T>& in, const T* grad_out, const Grads<T>& grads,
-                          Workspace& workspace, int threads) {
-  const int64_t size = PlaneScratch<T>{c, true}.size();
-  T* data = workspace.get<T>(12, threads * size);
-  auto body = [&](const Team& team) {
-    PlaneScratch<T> own{c, true};
-    own.set(data + team.rank * size);
-    plane_backward(own, in, grad_out, team, grads);
-  };
-  parallel(threads, body);
-}
+struct PlaneBackward {
+  const PlaneScratch<T>& own;
+  const Inputs<T>& in;  // of this step
+  PlaneGrids<T> x;
+  const T* known_sums;  // [samples][channel][m][n][k], or null: they are computed again
+  PlaneIncoming<T> incoming;
+  int64_t samples;
+  T* grad;       // [samples][m][n][k], becomes the gradient of what the step read
+  T* pre;        // [samples][channel][m][n][k], becomes the gradient of the sums; null to add the weights' gradients at once
+  T* passes_on;  // with outer_residual: becomes the incoming gradient, which also passes the step by; else null
+
+  const int64_t plane = own.plane, cells = own.shape.cells();
+  const bool gated = own.step.gated, residual = own.config.outer_residual;
+  // The gradient that reaches what the step read past its sums: where it is the incoming one, unchanged, it is not copied.
+  const bool copies_direct = gated || (!residual && incoming.after.standards);
+
+  // The gradient of the sums of plane z, into own.pre; where the plane is this thread's, also those of bias and scale.
+  void sums(int64_t z, bool mine) const {
+    constexpr int P = kPack<T>;
+    with_activation(own.step.activation, [&]<Activation A>() {
+      own.each_segment(samples, z, known_sums, [&](int64_t s, int64_t at, int64_t count, const T* values, const T* gates) {
+        const int64_t cell = z * plane + at, here = s * cells + cell;
+        T *pre = own.pre[0].plane(s, z) + at, *pre_gate = own.pre[1].plane(s, z) + at;
+        T *grad_bias = own.grads.bias(z, 0) + at, *grad_gate_bias = own.grads.bias(z, 1) + at;
+        T* grad_scale = own.grads.scale(z) + at;
+        const auto add = [&](T* to, const auto& x) ZOO_INLINE_LAMBDA {
+          constexpr int64_t whole = P * kLanes<T>;
+          store_pack(to, load_pack<T, P>(to, whole) + x, whole);
+        };
+        for_packs<T>(count, [&](int64_t i, int64_t left) ZOO_INLINE_LAMBDA {
+          const auto g = incoming.template operator()<P>(s, here + i, cell + i, left);
+          const auto act = gridnet::activate_with_slope<A>(load_pack<T, P>(values + i, left));
+          if (mine && residual) store_pack(passes_on + here + i, g, left);
+          if (gated) {
+            const auto gate = gridnet::sigmoid(load_pack<T, P>(gates + i, left)), through = g * (T(1) - gate);
+            const auto g_value = through * act.slope;
+            const auto g_gate = through * gate * (load_pack<T, P>(own.x.plane(s, z) + at + i, left) - act.value);
+            store_pack(pre + i, g_value, left);
+            store_pack(pre_gate + i, g_gate, left);
+            if (!mine) return;
+            store_pack(grad + here + i, residual ? -through : g * gate, left);
+            add(grad_bias + i, g_value);
+            add(grad_gate_bias + i, g_gate);
+          } else {
+            const auto g_pre = g * act.slope * load_pack<T, P>(in.residual_scale + cell + i, left);
+            store_pack(pre + i, g_pre, left);
+            if (!mine) return;
+            if (copies_direct) store_pack(grad + here + i, g, left);
+            add(grad_scale + i, g * act.value);
+            add(grad_bias + i, g_pre);
+          }
+        });
+      });
+    });
+  }
+
+  // Plane z of the gradient of what the step read, out of own.pre.
+  void inputs(int64_t z) const {
+    constexpr int L = kLanes<T>;
+    const T* direct = copies_direct ? grad : residual ? nullptr : incoming.grad;
+    for_samples<T>(samples, [&]<int S>(int64_t first) {
+      for (int64_t p = 0; p < plane; p += kChunk<T>) {
+        const int64_t here = first * cells + z * plane + p, count = plane - p;
+        Vec<T> acc[S][kVectors] = {};
+        const auto each = [&](int64_t n, auto f) ZOO_INLINE_LAMBDA {
+#pragma GCC unroll 8
+          for (int s = 0; s < S; ++s)
+#pragma GCC unroll 4
+            for (int v = 0; v < kVectors; ++v) f(acc[s][v], here + s * cells + v * L, n - v * L);
+        };
+        const auto each_of_all = [&](auto f) ZOO_INLINE_LAMBDA {
+          if (count >= kChunk<T>) each(kChunk<T>, f);
+          else each(count, f);
+        };
+        if (direct) each_of_all([&](Vec<T>& to, int64_t at, int64_t n) ZOO_INLINE_LAMBDA { to = load_part(direct + at, n); });
+        for (int64_t i = 0; i < own.channels; ++i) {
+          const PlaneRing<T>& pre = own.pre[i];
+          const T* const planes[3] = {pre.plane(first, z - 1) + p, pre.plane(first, z) + p, pre.plane(first, z + 1) + p};
+          weigh_planes<T, S>(planes, pre.sample_size(), own.shape.k, own.transposed.taps(z, i) + p * kNeighbours, acc);
+        }
+        each_of_all([&](Vec<T>& from, int64_t at, int64_t n) ZOO_INLINE_LAMBDA { store_part(grad + at, from, n); });
+      }
+    });
+  }
+
+  // All of it for planes [begin, end); finish(z) is called when plane z of `grad` is there. The pass over `grad` is one plane
+  // behind, and needs the gradients of the sums of a plane on either side. The parameters' gradients go to `to`, in place of
+  // what is there or added to it.
+  template <class F>
+  void run(int s, int64_t begin, int64_t end, const Grads<T>& to, bool add, F finish) const {
+    if (begin == end) return;
+    const PlaneOrder order(s, begin - 1, end + 1);
+    own.read(in, x, 0, samples, order.first - order.next);
+    own.read(in, x, 0, samples, order.first);
+    for (int64_t z = order.first; z != order.behind; z += order.next) {
+      own.read(in, x, 0, samples, z + order.next);
+      const bool mine = z >= begin && z < end;
+      if (mine) own.grads.clear_lines(z);
+      if (z >= 0 && z < own.shape.m) {
+        if (!own.all && !known_sums) own.parameters.fill(in, z);
+        sums(z, mine);
+      } else {
+        for (int64_t i = 0; i < own.channels; ++i) own.pre[i].clear_plane(0, samples, z);
+      }
+      if (mine) own.grads.write_lines(to, z, add);
+      if (mine && pre) copy_pre(z);
+      const int64_t done = z - order.next;
+      if (done == order.first || z == order.first) continue;
+      if (!own.all) own.transposed.fill_transposed(in, done);
+      inputs(done);
+      if (!pre) {
+        own.grads.clear_taps(done);
+        const T* const sums[2] = {own.pre[0].plane(0, done), own.pre[1].plane(0, done)};
+        add_weight_gradients(own, sums, own.pre[0].sample_size(), samples, done);
+        own.grads.write_taps(to, done, add);
+      }
+      finish(done);
+    }
+  }
+
+  void copy_pre(int64_t z) const {
+    for (int64_t s = 0; s < samples; ++s)
+      for (int64_t i = 0; i < own.channels; ++i)
+        std::memcpy(pre + (s * own.channels + i) * cells + z * plane, own.pre[i].plane(s, z), plane * sizeof(T));
+  }
+};
 
 }  // namespace zoo::ZOO_ISA

@@ -1,14 +1,57 @@
-// A single gridnet step where blocks make no difference, plane by plane: see cpu_planes.h. Every thread takes some planes
-// of all samples, so the number of threads changes no bit. Planes that are still needed stay in the L2 cache.
+// One gridnet step with cells in the lanes, plane by plane: see cpu_planes.h. Every thread takes some planes of all samples,
+// so the number of threads changes no bit. Planes that are still needed stay in the L2 cache.
 #pragma once
-#include "../workspace.h"
-#include "cpu_planes.h"
+#include "../parallel.h"
+#include "cpu_plane_norm.h"
 
 namespace zoo::ZOO_ISA {
 
+using gridnet::EvolveConfig;
+using gridnet::Grads;
 using gridnet::Inputs;
 
-// Samples that go through together: their planes should fit a part of the L2 cache.
+// The parameters of planes as a step reads them, taps and biases of each channel; or their gradients, those of the residual
+// scale with them.
+template <class T>
+struct PlaneParameters {
+  PlaneLayout<T> layout;
+  int64_t channels;
+  bool all;  // a place for every plane, or one for whichever is worked on
+  T* data = nullptr;
+
+  int64_t plane_size() const { return channels * (layout.taps_size() + layout.line_size()) + layout.line_size(); }
+  int64_t size() const { return (all ? layout.shape.m : 1) * plane_size(); }
+  T* plane(int64_t z) const { return data + (all ? z * plane_size() : 0); }
+  T* taps(int64_t z, int64_t channel) const { return plane(z) + channel * layout.taps_size(); }
+  T* bias(int64_t z, int64_t channel) const { return plane(z) + channels * layout.taps_size() + channel * layout.line_size(); }
+  T* scale(int64_t z) const { return bias(z, channels); }
+  // Of a plane: the biases and scales, which lie together, and the taps.
+  void clear_lines(int64_t z) const { std::memset(bias(z, 0), 0, (channels + 1) * layout.line_size() * sizeof(T)); }
+  void clear_taps(int64_t z) const { std::memset(taps(z, 0), 0, channels * layout.taps_size() * sizeof(T)); }
+
+  int64_t stride() const { return channels * layout.shape.cells(); }
+  void fill(const Inputs<T>& in, int64_t z) const {
+    for (int64_t i = 0; i < channels; ++i) {
+      layout.fill_taps(in.weight + i * layout.shape.cells(), stride(), z, taps(z, i));
+      layout.fill_line(in.bias + i * layout.shape.cells(), z, bias(z, i));
+    }
+  }
+  void fill_transposed(const Inputs<T>& in, int64_t z) const {
+    for (int64_t i = 0; i < channels; ++i)
+      layout.fill_transposed(in.weight + i * layout.shape.cells(), stride(), z, taps(z, i));
+  }
+  // To torch's tensors, in place of what is there or added to it.
+  void write_lines(const Grads<T>& to, int64_t z, bool add) const {
+    for (int64_t i = 0; i < channels; ++i) layout.write_line(bias(z, i), z, add, to.bias + i * layout.shape.cells());
+    if (to.residual_scale) layout.write_line(scale(z), z, add, to.residual_scale);
+  }
+  void write_taps(const Grads<T>& to, int64_t z, bool add) const {
+    for (int64_t i = 0; i < channels; ++i)
+      layout.write_taps(taps(z, i), stride(), z, add, to.weight + i * layout.shape.cells());
+  }
+};
+
+// Samples that go through together: what a thread holds of them should fit a part of the L2 cache.
 template <class T>
 int64_t plane_tile(const StepConfig& c, int64_t entries_per_sample) {
   constexpr int64_t kBytes = 1 << 20, S = kSamplesAtOnce<T>;
@@ -17,59 +60,85 @@ int64_t plane_tile(const StepConfig& c, int64_t entries_per_sample) {
   return tile < c.batch ? tile : c.batch;
 }
 
+// Some samples' grids [samples][m][n][k], and what standardises each, null where they are read as they are.
+template <class T>
+struct PlaneGrids {
+  const T* data;
+  const Standard<T>* standards;
+};
+
+// Planes [begin, end) in the order in which step s takes them, to and fro: it begins with what the step before or after it
+// left in the cache.
+struct PlaneOrder {
+  int64_t first, behind, next;
+
+  PlaneOrder(int s, int64_t begin, int64_t end)
+      : first(s % 2 ? end - 1 : begin), behind(s % 2 ? begin - 1 : end), next(s % 2 ? -1 : 1) {}
+};
+
 // What one thread works with.
 template <class T>
 struct PlaneScratch {
   static constexpr int64_t kSums = kSamplesAtOnce<T> * kSegment<T>;  // per channel
-  const StepConfig& config;
+  static constexpr int64_t kGroup = 32;
+  const EvolveConfig& config;
   const bool backward;
-  const gridnet::Shape shape = config.shape;
-  const int64_t channels = config.gated ? 2 : 1;
-  const PlaneLine<T> line{shape.n, shape.k};
+  const StepConfig& step = config.step;
+  const gridnet::Shape shape = step.shape;
+  const int64_t channels = step.gated ? 2 : 1, plane = shape.n * shape.k;
+  // An evolution with one set of parameters keeps those of all planes, for all threads, as it comes back to them.
+  const bool all = config.outer_steps > 1 && !config.separate;
   PlaneRing<T> x{nullptr, shape.n, shape.k, backward ? 4 : 3};  // of the backward pass: as far as the weights' gradients reach
   PlaneRing<T> pre[2] = {{nullptr, shape.n, shape.k, 3}, {nullptr, shape.n, shape.k, 3}};
-  const int64_t tile = plane_tile<T>(config, x.sample_size() + (backward ? channels * pre[0].sample_size() : 0));
-  T *sums, *weights, *bias, *scale;                                 // forward: the plane's
-  T *transposed, *grad_weights, *grad_bias, *grad_scale;            // backward
+  PlaneParameters<T> parameters{{shape}, channels, all}, transposed = parameters, grads{{shape}, channels, false};
+  const int64_t tile = plane_tile<T>(step, x.sample_size() + (backward ? channels * pre[0].sample_size() : 0));
+  // Steps whose weights' gradients are summed together: a few samples are not worth fetching and storing the sums for.
+  const int64_t group = !all || tile > kGroup / 2 ? 1 : kGroup / tile < config.outer_steps ? kGroup / tile : config.outer_steps;
+  const int64_t ring_samples = backward ? group * tile : tile;
+  T* sums = nullptr;
 
+  int64_t lines_size() const { return (backward ? 2 : 1) * parameters.size(); }
   int64_t size() const {
-    const int64_t lines = channels * (kNeighbours + 1) + 1;
-    return round_up(x.size(tile), 64) + 2 * kSums + lines * line.size() +
-           (backward ? round_up(channels * pre[0].size(tile), 64) + (channels * kNeighbours + lines) * line.size() : 0);
+    return round_up(x.size(ring_samples), 64) + 2 * kSums + (all ? 0 : lines_size()) +
+           (backward ? grads.size() + round_up(channels * pre[0].size(tile), 64) : 0);
   }
-  void set(T* data) {
-    const auto take = [&](int64_t n) {
-      T* part = data;
-      data += n;
+  int64_t shared_size() const { return all ? lines_size() : 0; }
+  void set(T* own, T* shared) {
+    const auto take = [](T*& from, int64_t n) {
+      T* part = from;
+      from += n;
       return part;
     };
-    x.data = take(round_up(x.size(tile), 64));
-    sums = take(2 * kSums);
-    weights = take(channels * kNeighbours * line.size());
-    bias = take(channels * line.size());
-    scale = take(line.size());
+    x.data = take(own, round_up(x.size(ring_samples), 64));
+    sums = take(own, 2 * kSums);
+    T*& lines = all ? shared : own;
+    parameters.data = take(lines, parameters.size());
+    x.clear(ring_samples);
     if (!backward) return;
-    pre[0].data = take(round_up(channels * pre[0].size(tile), 64));
+    transposed.data = take(lines, parameters.size());
+    grads.data = take(own, grads.size());
+    pre[0].data = take(own, round_up(channels * pre[0].size(tile), 64));
     pre[1].data = pre[0].data + pre[0].size(tile);
-    transposed = take(channels * kNeighbours * line.size());
-    grad_weights = take(channels * kNeighbours * line.size());
-    grad_bias = take(channels * line.size());
-    grad_scale = take(line.size());
+    for (int64_t i = 0; i < channels; ++i) pre[i].clear(tile);
   }
 
-  void fill_parameters(const Inputs<T>& in, int64_t z) const {
-    const int64_t cells = shape.cells(), at = z * line.n * line.k;
-    for (int64_t i = 0; i < channels; ++i) {
-      fill_weights(in.weight + i * cells, channels * cells, shape, z, weights + i * kNeighbours * line.size());
-      line.fill(in.bias + i * cells + at, bias + i * line.size());
-    }
-    if (!config.gated) line.fill(in.residual_scale + at, scale);
+  // The tensors of step s, Inputs or Grads.
+  template <class Tensors>
+  Tensors of_step(Tensors tensors, int s) const {
+    const int64_t set = config.separate ? s : 0, cells = shape.cells();
+    tensors.weight += set * kNeighbours * channels * cells;
+    tensors.bias += set * channels * cells;
+    if (tensors.residual_scale) tensors.residual_scale += set * cells;
+    return tensors;
   }
 
-  void fill_transposed(const Inputs<T>& in, int64_t z) const {
-    for (int64_t i = 0; i < channels; ++i)
-      fill_weights_transposed(in.weight + i * shape.cells(), channels * shape.cells(), shape, z,
-                              transposed + i * kNeighbours * line.size());
+  // Makes plane z of `samples` samples from the ring's `first` on that of the grids as a step reads them, zeros outside.
+  void read(const Inputs<T>& in, const PlaneGrids<T>& grids, int64_t first, int64_t samples, int64_t z) const {
+    if (z < 0 || z >= shape.m) return x.clear_plane(first, samples, z);
+    if (!grids.standards) return x.read(grids.data, shape, first, samples, z);
+    for (int64_t s = 0; s < samples; ++s)
+      norm_cells(grids.standards[s], in.norm_weight + z * plane, in.norm_bias + z * plane,
+                 grids.data + s * shape.cells() + z * plane, plane, x.plane(first + s, z));
   }
 
   // The sums over neighbours of the positions from `at` on, for S samples from `sample` on: [channel][S][kSegment].
@@ -81,9 +150,9 @@ struct PlaneScratch {
 #pragma GCC unroll 8
         for (int s = 0; s < S; ++s)
 #pragma GCC unroll 4
-          for (int v = 0; v < kVectors; ++v) acc[s][v] = load(bias + i * line.size() + p + v * kLanes<T>);
+          for (int v = 0; v < kVectors; ++v) acc[s][v] = load(parameters.bias(z, i) + p + v * kLanes<T>);
         const T* const planes[3] = {x.plane(sample, z - 1) + p, x.plane(sample, z) + p, x.plane(sample, z + 1) + p};
-        weigh_planes<T, S>(planes, x.sample_size(), shape.k, weights + i * kNeighbours * line.size() + p, line.size(), acc);
+        weigh_planes<T, S>(planes, x.sample_size(), shape.k, parameters.taps(z, i) + p * kNeighbours, acc);
         T* to = sums + i * kSums + (p - at);
 #pragma GCC unroll 8
         for (int s = 0; s < S; ++s)
@@ -93,12 +162,21 @@ struct PlaneScratch {
   }
 
   // Calls f(sample, first position, count, sums of the value channel, of the gate) for every sample and segment of plane z,
-  // the sums being those of the count positions.
+  // the sums being those of the count positions. known: the sums [samples][channel][m][n][k], or null to compute them.
   template <class F>
-  void each_segment(int64_t samples, int64_t z, F f) const {
+  void each_segment(int64_t samples, int64_t z, const T* known, F f) const {
+    const auto count_from = [&](int64_t at) { return plane - at < kSegment<T> ? plane - at : kSegment<T>; };
+    if (known) {
+      for (int64_t s = 0; s < samples; ++s)
+        for (int64_t at = 0; at < plane; at += kSegment<T>) {
+          const T* values = known + s * channels * shape.cells() + z * plane + at;
+          f(s, at, count_from(at), values, values + shape.cells());
+        }
+      return;
+    }
     for_samples<T>(samples, [&]<int S>(int64_t sample) {
-      for (int64_t at = 0; at < x.cells(); at += kSegment<T>) {
-        const int64_t count = x.cells() - at < kSegment<T> ? x.cells() - at : kSegment<T>;
+      for (int64_t at = 0; at < plane; at += kSegment<T>) {
+        const int64_t count = count_from(at);
         sum_segment<S>(sample, z, at, at + count);
         for (int s = 0; s < S; ++s) f(sample + s, at, count, sums + s * kSegment<T>, sums + kSums + s * kSegment<T>);
       }
@@ -106,48 +184,47 @@ struct PlaneScratch {
   }
 };
 
+// This member's planes of the grids after step s; unless null, also the step's sums [samples][channel][m][n][k] and the
+// moments of the grids [plane][samples].
 template <class T>
-void plane_forward(const PlaneScratch<T>& own, const Inputs<T>& in, const Team& team, T* out) {
+void plane_step(const PlaneScratch<T>& own, const Inputs<T>& all_in, int s, const PlaneGrids<T>& x, int64_t samples,
+                const Team& team, T* out, T* sums, PlaneSums<T>* moments) {
   constexpr int P = kPack<T>;
-  const StepConfig& c = own.config;
-  const gridnet::Shape shape = c.shape;
-  const int64_t begin = team.begin(shape.m), end = team.end(shape.m), plane = shape.n * shape.k;
+  const StepConfig& c = own.step;
+  const bool residual = own.config.outer_residual;
+  const Inputs<T> in = own.of_step(all_in, s);
+  const int64_t begin = team.begin(own.shape.m), end = team.end(own.shape.m), plane = own.plane, cells = own.shape.cells();
   if (begin == end) return;
-  own.x.clear(own.tile);
-  for (int64_t first = 0; first < c.batch; first += own.tile) {
-    const int64_t samples = c.batch - first < own.tile ? c.batch - first : own.tile;
-    const T* x = in.x + first * shape.cells();
-    own.x.read(x, shape, samples, begin - 1);
-    own.x.read(x, shape, samples, begin);
-    for (int64_t z = begin; z < end; ++z) {
-      own.x.read(x, shape, samples, z + 1);
-      own.fill_parameters(in, z);
-      with_activation(c.activation, [&]<Activation A>() {
-        own.each_segment(samples, z, [&](int64_t s, int64_t at, int64_t count, const T* values, const T* gates) {
-          const T *from = own.x.plane(s, z) + at, *scale = own.scale + at;
-          T* to = out + (first + s) * shape.cells() + z * plane + at;
-          for_packs<T>(count, [&](int64_t i, int64_t n) ZOO_INLINE_LAMBDA {
-            const auto center = load_pack<T, P>(from + i, n);
-            const auto value = gridnet::activate<A>(load_pack<T, P>(values + i, n));
-            if (c.gated) store_pack(to + i, value + gridnet::sigmoid(load_pack<T, P>(gates + i, n)) * (center - value), n);
-            else store_pack(to + i, center + load_pack<T, P>(scale + i, n) * value, n);
-          });
+  const PlaneOrder order(s, begin, end);
+  own.read(in, x, 0, samples, order.first - order.next);
+  own.read(in, x, 0, samples, order.first);
+  for (int64_t z = order.first; z != order.behind; z += order.next) {
+    own.read(in, x, 0, samples, z + order.next);
+    if (!own.all) own.parameters.fill(in, z);
+    with_activation(c.activation, [&]<Activation A>() {
+      own.each_segment(samples, z, nullptr, [&](int64_t sample, int64_t at, int64_t count, const T* values, const T* gates) {
+        if (sums) {
+          T* to = sums + sample * own.channels * cells + z * plane + at;
+          std::memcpy(to, values, count * sizeof(T));
+          if (c.gated) std::memcpy(to + cells, gates, count * sizeof(T));
+        }
+        const T *from = own.x.plane(sample, z) + at, *scale = in.residual_scale + z * plane + at;
+        const T* past = x.data + sample * cells + z * plane + at;
+        T* to = out + sample * cells + z * plane + at;
+        for_packs<T>(count, [&](int64_t i, int64_t n) ZOO_INLINE_LAMBDA {
+          const auto center = load_pack<T, P>(from + i, n), base = residual ? load_pack<T, P>(past + i, n) : center;
+          const auto value = gridnet::activate<A>(load_pack<T, P>(values + i, n));
+          if (c.gated) {
+            const auto gate = gridnet::sigmoid(load_pack<T, P>(gates + i, n));
+            store_pack(to + i, base + (T(1) - gate) * (value - center), n);
+          } else {
+            store_pack(to + i, base + load_pack<T, P>(scale + i, n) * value, n);
+          }
         });
       });
-    }
+    });
+    if (moments) plane_moments(out, own.shape, samples, z, moments);
   }
-}
-
-template <class T>
-void step_planes(const StepConfig& c, const Inputs<T>& in, T* out, Workspace& workspace, int threads) {
-  const int64_t size = PlaneScratch<T>{c, false}.size();
-  T* data = workspace.get<T>(12, threads * size);
-  auto body = [&](const Team& team) {
-    PlaneScratch<T> own{c, false};
-    own.set(data + team.rank * size);
-    plane_forward(own, in, team, out);
-  };
-  parallel(threads, body);
 }
 
 }  // namespace zoo::ZOO_ISA

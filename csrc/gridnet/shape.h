@@ -47,6 +47,8 @@ struct EvolveConfig {
   // as it is, and its output is normalised instead.
   ZOO_HD bool normalises(int s) const { return norm && (outer_residual || s > 0); }
   ZOO_HD bool normalises_output() const { return norm && !outer_residual; }
+  // Whether what is read of the grid before step s, or after the last, is its LayerNorm.
+  ZOO_HD bool behind_norm(int s) const { return s < outer_steps ? normalises(s) : normalises_output(); }
 };
 
 // The tensors of a single step.

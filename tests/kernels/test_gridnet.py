@@ -86,9 +86,9 @@ class Case:
 def poison_scratch() -> None:
     """Leave NaN all over the kernels' scratch memory, so that a place which is read before it is written shows."""
     for k in (1, 4, 5):
-        tensors = [tensor.detach() for tensor in Case((9, 1, k), 1, outer=2).tensors(torch.float32)]
-        tensors[-1].fill_(torch.nan)
-        Case((9, 1, k), 1, outer=2).run(gridnet, tensors)
+        tensors = Case((9, 1, k), 1, outer=2).tensors(torch.float32)
+        tensors[-1].detach().fill_(torch.nan)
+        torch.autograd.grad(Case((9, 1, k), 1, outer=2).run(gridnet, tensors).sum(), tensors)
 
 
 CASES = [
@@ -118,11 +118,17 @@ CASES = [
     Case((13, 2, 5), 1, batch=20, outer=3),
     Case((11, 1, 3), 1, batch=35, gated=True, outer=4, residual=True, recompute=3),
     Case((2, 2, 300), 1, batch=3, outer=2),
+    Case((4, 3, 5), 1, batch=12, outer=5),
+    Case((3, 4, 2), 1, batch=6, gated=True, outer=4, residual=True),
+    Case((5, 2, 3), 1, batch=3, outer=7, residual=True, recompute=3, activation="tanh"),
+    Case((2, 70, 70), 1, batch=11, outer=3, recompute=2),
+    Case((3, 40, 90), 1, batch=10, gated=True, outer=2, separate=True),
 ]
 
 
 def compare(case: Case, dtype: torch.dtype, tolerance: float) -> None:
     tensors = case.tensors(dtype)
+    poison_scratch()
     out, expected = case.run(gridnet, tensors), case.run(reference, tensors)
     torch.testing.assert_close(out, expected, rtol=tolerance, atol=tolerance)
     grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
@@ -179,8 +185,17 @@ def test_threads_share_a_small_batch(case: Case) -> None:
     compare_inference(case)
 
 
-@pytest.mark.parametrize("case", [Case((4, 5, 7), 1, batch=19), Case((4, 2, 3), 1, batch=3, gated=True)], ids=str)
-def test_a_single_step_gives_the_same_bits_for_any_number_of_threads_up_to_its_planes(case: Case) -> None:
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case((4, 5, 7), 1, batch=19),
+        Case((4, 2, 3), 1, batch=3, gated=True),
+        Case((4, 5, 3), 1, batch=3, outer=4),
+        Case((5, 2, 9), 1, batch=2, gated=True, outer=3, residual=True, recompute=2),
+    ],
+    ids=str,
+)
+def test_single_steps_and_small_batches_give_the_same_bits_for_any_number_of_threads(case: Case) -> None:
     tensors = case.tensors(torch.float32)
     before = torch.get_num_threads()
     results = []
@@ -195,7 +210,7 @@ def test_a_single_step_gives_the_same_bits_for_any_number_of_threads_up_to_its_p
         assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
 
 
-@pytest.mark.parametrize("case", [CASES[i] for i in (1, 4, 16, 19, 21)], ids=str)
+@pytest.mark.parametrize("case", [CASES[i] for i in (1, 4, 16, 19, 21, -5, -4, -3)], ids=str)
 @pytest.mark.usefixtures("threads")
 def test_any_number_of_threads_gives_the_reference(case: Case) -> None:
     compare(case, torch.float64, 1e-10)
@@ -326,12 +341,13 @@ def test_autocast_computes_in_float32() -> None:
     torch.testing.assert_close(out, expected)
 
 
-def test_recomputing_keeps_less_for_backward_within_the_stated_bound() -> None:
+@pytest.mark.parametrize("batch", [1, 5, 24, 64])
+def test_recomputing_keeps_less_for_backward_within_the_stated_bound(batch: int) -> None:
     from zoo.kernels.gridnet_op import Options, kept_bytes_bound
 
-    shape, kept = (64, 8, 8, 8), {}
+    shape, kept = (batch, 8, 8, 8), {}
     for recompute in (1, 4, 12):
-        case = Case(shape[1:], 8, batch=64, outer=12, recompute=recompute)
+        case = Case(shape[1:], 8, batch=batch, outer=12, recompute=recompute)
         saved: list[int] = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):  # noqa: B023
             case.run(gridnet, case.tensors(torch.float32))

@@ -248,8 +248,12 @@ register_autocast(_evolve, "cpu", torch.float32)
 
 
 def kept_bytes_bound(x_shape: tuple[int, int, int, int], options: Options, itemsize: int = 4) -> int:
-    """Upper bound, in bytes, of what the CPU op keeps for backward: padded rows, a batch rounded up to whole tiles."""
+    """Upper bound, in bytes, of what the CPU op keeps for backward: grids with padded rows and statistics for a batch
+    rounded up to whole tiles. Small batches are not rounded up, and keep the sums of each step if none is recomputed."""
     batch, m, n, k = x_shape
-    lanes = math.ceil(batch / 64) * 64
-    grids = (options.outer_steps - 1) // options.recompute + (not options.outer_residual)
-    return itemsize * (16 + lanes * (grids * m * n * (k + 2) + 2 * options.outer_steps))
+    steps, lanes = options.outer_steps, math.ceil(batch / 64) * 64
+    grids = (steps - 1) // options.recompute + (not options.outer_residual)
+    sums = 2 * steps if options.recompute == 1 else 0
+    tiled = lanes * (grids * m * n * (k + 2) + 2 * steps)
+    small = batch * ((grids + sums) * m * n * k + 2 * (steps + 1))
+    return itemsize * (16 + max(tiled, small if batch < 64 else 0))
