@@ -42,15 +42,15 @@ struct Moments {
     merge(static_cast<T>(n), lane, row.pivot + offset, row.squares - row.sum * offset);
   }
 
-  // The mean so far is a good pivot for the next row; the first row brings its own.
-  void add_row(const T* row, int64_t n) {
+  // n entries, `stride` apart. The mean so far is a good pivot for the next row; the first row brings its own.
+  void add_row(const T* row, int64_t n, int64_t stride = W) {
     for (int lane = 0; lane < W; lane += L) {
       Row sums{load(mean + lane)};
       if (count == 0) {
-        for (int64_t k = 0; k < n; ++k) sums.pivot += load(row + k * W + lane);
+        for (int64_t k = 0; k < n; ++k) sums.pivot += load(row + k * stride + lane);
         sums.pivot *= T(1) / static_cast<T>(n);
       }
-      for (int64_t k = 0; k < n; ++k) sums.add(load(row + k * W + lane));
+      for (int64_t k = 0; k < n; ++k) sums.add(load(row + k * stride + lane));
       add(lane, sums, n);
     }
     count += static_cast<T>(n);

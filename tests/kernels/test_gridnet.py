@@ -162,6 +162,40 @@ def test_output_and_every_gradient_are_near_the_reference_in_float32(case: Case)
     compare(case, torch.float32, 2e-4)
 
 
+@pytest.mark.parametrize("inner", [1, 3])
+@pytest.mark.usefixtures("isa")
+def test_blocks_with_a_mean_far_larger_than_their_spread_are_standardised_accurately(inner: int) -> None:
+    case = Case((9, 9, 9), 3, inner=inner, normalize=True)
+    *parameters, noise = case.tensors(torch.float32)
+    tensors = [*parameters, (noise.detach() + 1000).requires_grad_()]
+    exact = [tensor.detach().double().requires_grad_() for tensor in tensors]
+    change, wanted_change = case.run(gridnet, tensors) - tensors[-1], case.run(reference, exact) - exact[-1]
+    torch.testing.assert_close(change.double(), wanted_change, rtol=5e-3, atol=5e-3)
+    found = torch.autograd.grad(change.square().sum(), tensors)
+    wanted = torch.autograd.grad(wanted_change.square().sum(), exact)
+    for a, b in zip(found, wanted, strict=True):
+        scale = float(b.abs().max())
+        torch.testing.assert_close(a.double() / scale, b / scale, rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 0.3, -0.4242])
+@pytest.mark.usefixtures("isa")
+def test_a_constant_block_is_standardised_to_zeros_whether_or_not_its_mean_is_exact(value: float) -> None:
+    case = Case((9, 9, 9), 3, normalize=True)
+    core = (slice(None), *[slice(3, 6)] * 3)  # the one block whose shell holds nothing from outside the grid
+    *parameters, x = case.tensors(torch.float32)
+    tensors = [*parameters, torch.full_like(x, value).requires_grad_()]
+    exact = [
+        *(tensor.detach().double() for tensor in parameters),
+        torch.zeros_like(x, dtype=torch.float64).requires_grad_(),
+    ]
+    out, expected = case.run(gridnet, tensors)[core], case.run(reference, exact)[core]
+    torch.testing.assert_close(out.double() - value, expected, rtol=5e-2, atol=5e-2)
+    (found,), (wanted,) = torch.autograd.grad(out.sum(), tensors[-1]), torch.autograd.grad(expected.sum(), exact[-1])
+    scale = float(wanted.abs().max())
+    torch.testing.assert_close(found.double() / scale, wanted / scale, rtol=5e-2, atol=5e-2)
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case.inner == 1 and not case.normalize], ids=str)
 @pytest.mark.usefixtures("isa")
 def test_small_batches_without_gradients_give_the_reference(case: Case) -> None:
