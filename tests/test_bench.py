@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
+import runpy
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +25,8 @@ from PIL import Image
 
 import sdk
 from zoo.bench import contenders as bench_contenders
+from zoo.bench import predict as bench_predict
+from zoo.bench import timing
 from zoo.bench.cases import Case, default_block, standard_cases, sweep_cases
 from zoo.bench.contenders import COMPILED, EAGER, REFERENCE, check_same, choose_isas, make_calls, ours
 from zoo.bench.kernels import bench_kernels
@@ -52,6 +58,15 @@ def _one_thread_and_the_instruction_set_as_before() -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     backend.compiled().set_isa(isa)
+
+
+@pytest.fixture
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As few samples as there may be, with hardly a rest between: for tests of what is reported."""
+    measure = bench_predict._measure
+    monkeypatch.setattr(timing, "_REST", 1e-4)
+    monkeypatch.setattr(timing, "_SHORT", 1e-4)
+    monkeypatch.setattr(bench_predict, "_measure", lambda contenders, inputs, budget: measure(contenders, inputs, 0))
 
 
 def run(*arguments: str) -> Result:
@@ -239,6 +254,7 @@ def test_the_limits_do_the_work_they_count(isa: str, threads: int) -> None:
 # zoo bench kernels
 
 
+@pytest.mark.usefixtures("brisk")
 def test_bench_kernels_reports_every_contender_on_every_case(tmp_path: Path) -> None:
     result = run("kernels", "--quick", "--sweep", "--out", str(tmp_path / "out"))
     assert result.exit_code == 0, result.output
@@ -259,6 +275,7 @@ def test_bench_kernels_reports_every_contender_on_every_case(tmp_path: Path) -> 
         assert text in result.output
 
 
+@pytest.mark.usefixtures("brisk")
 def test_the_roofline_is_the_smaller_of_peak_and_memory() -> None:
     report = bench_kernels(quick=True, isas=["baseline"])
     peak = max(spread["median"] for spread in report.facts["peak_gflops"].values())
@@ -268,6 +285,7 @@ def test_the_roofline_is_the_smaller_of_peak_and_memory() -> None:
         assert row["percent_of_peak"] == pytest.approx(100 * row["gflops"] / peak)
 
 
+@pytest.mark.usefixtures("brisk")
 def test_threads_and_instruction_set_are_as_before_afterwards() -> None:
     before = backend.compiled().current_isa()
     report = bench_kernels(quick=True, isas=["baseline"], threads=2, grid=(4, 4, 2), batch=2, outer=2)
@@ -277,6 +295,7 @@ def test_threads_and_instruction_set_are_as_before_afterwards() -> None:
     assert backend.compiled().current_isa() == before
 
 
+@pytest.mark.usefixtures("brisk")
 def test_json_is_all_that_stdout_holds(tmp_path: Path) -> None:
     arguments = ["--quick", "--isa", "baseline", "--grid", "4,4,4", "--batch", "2", "--outer", "3"]
     result = run("kernels", *arguments, "--json", "--out", str(tmp_path / "out"))
@@ -376,6 +395,7 @@ def test_a_document_without_the_block_is_refused_before_anything_is_measured(tmp
     assert document.read_text() == "no place\n"
 
 
+@pytest.mark.usefixtures("brisk")
 def test_the_performance_page_has_its_places(tmp_path: Path) -> None:
     page = Path(__file__).parents[1] / "docs" / "performance.md"
     copy = tmp_path / "performance.md"
@@ -410,7 +430,18 @@ def test_bench_train_splits_the_step_and_compares_with_the_reference(tmp_path: P
     assert "samples/s" in result.output
 
 
-def test_what_keeps_training_from_starting_is_one_line(tmp_path: Path) -> None:
+def test_what_keeps_training_from_starting_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_this_process(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        python, option, module, request = command
+        assert (python, option) == (sys.executable, "-m")
+        answer = io.StringIO()
+        with monkeypatch.context() as patch, redirect_stdout(answer), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # runpy's, about a module that is imported already
+            patch.setattr(sys, "argv", [module, request])
+            runpy.run_module(module, run_name="__main__")
+        return subprocess.CompletedProcess(command, 0, answer.getvalue(), "")
+
+    monkeypatch.setattr(subprocess, "run", in_this_process)  # another process would only import torch again
     result = run("train", "gridnet-digits", "-o", "train.batch_size=5000", "--out", str(tmp_path / "out"))
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == "zoo: error: train.batch_size 5000 exceeds the 1293 training samples"
@@ -419,6 +450,7 @@ def test_what_keeps_training_from_starting_is_one_line(tmp_path: Path) -> None:
 # zoo bench predict
 
 
+@pytest.mark.usefixtures("brisk")
 def test_bench_predict_measures_every_backend_the_baseline_and_the_cold_start(tmp_path: Path) -> None:
     result = run("predict", "gridnet-digits", "--quick", "--batch", "1,5", "--out", str(tmp_path / "out"))
     assert result.exit_code == 0, result.output

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from zoo import _kernels
+
 ROOT = Path(__file__).resolve().parent.parent
+PIP = (sys.executable, "-m", "pip")
 PREDICT = """
 import importlib.util, json, numpy as np, sdk
 model = sdk.load("gridnet-digits"{options})
@@ -32,17 +35,27 @@ def run(*command: object, cwd: Path, check: bool = True) -> subprocess.Completed
     return result
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of what git knows, so that nothing is left in the tree."""
+@pytest.fixture(
+    scope="session", params=["kernels of these tests", pytest.param("compiled anew", marks=pytest.mark.slow)]
+)
+def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy of what git knows, so that nothing is left in the tree.
+
+    Compiling takes minutes and gives what the tests run with already, so that is packed unless asked otherwise.
+    """
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, source / name)
-    flags = ("--no-deps", "--no-build-isolation", "-C", "cmake.define.ZOO_CUDA=OFF", "--wheel-dir", out)
-    run(sys.executable, "-m", "pip", "wheel", ".", *flags, cwd=source)
+    settings = ["cmake.define.ZOO_CUDA=OFF"]
+    if request.param == "kernels of these tests":
+        kernels = Path(_kernels.__file__)
+        shutil.copy(kernels, source / "zoo")
+        settings = ["wheel.cmake=false", "wheel.platlib=true", f"sdist.include=zoo/{kernels.name}"]
+    options = [part for setting in settings for part in ("-C", setting)]
+    run(*PIP, "wheel", ".", "--no-deps", "--no-build-isolation", *options, "--wheel-dir", out, cwd=source)
     [built] = out.glob("*.whl")
     return built
 
@@ -53,12 +66,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("venv")
     run(sys.executable, "-m", "venv", folder, cwd=folder)
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
+    run(python, "-m", "pip", "install", "--quiet", "--no-compile", wheel, cwd=folder)
     return python
 
 
 def test_the_wheel_holds_what_the_training_side_reads(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
+    assert f"zoo/{Path(_kernels.__file__).name}" in names
     assert {"zoo/card.md.j2", "zoo/recipes/gridnet-mnist.yaml", "sdk/exports/gridnet-mnist/README.md"} <= names
 
 
@@ -88,7 +102,7 @@ def test_with_torch_beside_it_the_wheel_runs_the_torch_backend(installed: Path, 
     python = tmp_path / "venv" / installed.parent.name / installed.name
     purelib = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).stdout
     site = Path(purelib.strip())
-    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel, cwd=tmp_path)
+    run(*PIP, "install", "--quiet", "--no-compile", "--no-deps", "--target", site, wheel, cwd=tmp_path)
     (site / "training.pth").write_text(sysconfig.get_path("purelib") + "\n")
     code = PREDICT.format(options=", backend='torch'")
     found = json.loads(run(python, "-c", code, cwd=tmp_path).stdout)

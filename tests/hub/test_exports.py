@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,23 +12,32 @@ from sdk.catalogue import bundled_models
 from sdk.models import backends_of
 from tests.support.artifacts import files_of
 from tests.support.hub_server import WRITER, HubServer
-from tests.support.hub_worker import ROOT, HubClient
+from tests.support.hub_worker import HubClient
 
 NAMES = sorted(bundled_models())
-OFFLINE = """
-import json, sys, sdk
-from tests.support.hub_worker import logits_of
-models = [sdk.load(name, backend=backend) for name, backend in json.loads(sys.argv[1])]
-print(json.dumps([(model.origin, logits_of(model)) for model in models]))
-"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the cache lies."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def offline(_server: HubServer, home: Path) -> Iterator[HubClient]:
+    """A process that has loaded nothing from the Hub, started with HF_HUB_OFFLINE set and that cache."""
+    worker = HubClient(_server.endpoint, home, HF_HUB_OFFLINE="1")
+    yield worker
+    worker.close()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_pushed_pulled_into_an_empty_cache_and_predicts_the_same_bits_offline_too(
-    hub: HubServer, client: HubClient, tmp_path: Path, name: str
+    hub: HubServer, client: HubClient, offline: HubClient, home: Path, tmp_path: Path, name: str
 ) -> None:
     folder = bundled_models()[name]
-    repo_id, cache = f"alice/{name}", tmp_path / "home" / "hub"
+    repo_id, cache = f"alice/{name}", home / "hub"
+    assert not list(cache.glob(f"models--alice--{name}"))
     pushed = client.zoo("push", name, "--repo-id", repo_id, token=WRITER, cache=tmp_path / "pushing")
     assert pushed["code"] == 0, pushed
     assert hub.repos[repo_id].files == files_of(folder)
@@ -41,12 +48,9 @@ def test_it_is_pushed_pulled_into_an_empty_cache_and_predicts_the_same_bits_offl
         pulled = client.load(repo_id, {"backend": backend}, cache=cache)
         assert (pulled["origin"], pulled["logits"]) == (origin, expected[backend])
     hub.log.clear()
-    offline = subprocess.run(
-        [sys.executable, "-c", OFFLINE, json.dumps([(repo_id, backends[0]), (origin, backends[0])])],
-        env={**client.environment, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")},
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    assert json.loads(offline.stdout) == [[origin, expected[backends[0]]]] * 2
+    for revision in (repo_id, origin):
+        loaded = offline.load(revision, {"backend": backends[0]})
+        assert (loaded["origin"], loaded["logits"]) == (origin, expected[backends[0]])
     for backend in backends:
         assert client.load(repo_id, {"backend": backend}, cache=cache, offline=True)["logits"] == expected[backend]
     assert hub.log == []

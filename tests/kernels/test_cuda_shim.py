@@ -294,7 +294,7 @@ def run_program(program: Path, *arguments: str, **environment: str) -> subproces
 
 
 def test_the_shim_finds_diverged_and_missing_barriers(tmp_path: Path) -> None:
-    program = compile_with_shim(tmp_path / "faults", [SUPPORT / "shim_faults.cu"], ["-O1"])
+    program = compile_with_shim(tmp_path / "faults", [SUPPORT / "shim_faults.cu"], ["-O1", "-fPIC"])
     diverged = run_program(program, "diverged_barrier")
     assert diverged.returncode != 0
     assert "deadlock in CTA (0,0,0)" in diverged.stderr

@@ -5,8 +5,12 @@ Everything the kernels are to write starts as NaN, workspaces included, so that 
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import functools
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,32 +31,31 @@ def cuda_sources() -> list[Path]:
 
 def compile_with_shim(target: Path, sources: Sequence[Path], flags: Sequence[str]) -> Path:
     """Compile ``sources`` with g++ and the shim into ``target``, two at a time, warnings being errors."""
-    common = [
-        "g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-pthread", f"-I{CSRC}",
-        *flags,
-    ]  # fmt: skip
+    common = ("g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-pthread", f"-I{CSRC}")
+    compile_flags = (*common, *(flag for flag in flags if flag != "-shared"))
+    shim = _precompiled_shim(compile_flags)
 
     def compile_one(source: Path) -> str:
         made = target.parent / f"{target.name}-{source.stem}.o"
-        _run(
-            [
-                *common,
-                "-include",
-                str(SUPPORT / "cuda_shim.h"),
-                "-x",
-                "c++",
-                "-c",
-                str(source),
-                "-o",
-                str(made),
-            ]
-        )
+        included = ("-Winvalid-pch", "-include", str(shim))
+        _run([*compile_flags, *included, "-x", "c++", "-c", str(source), "-o", str(made)])
         return str(made)
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         objects = list(pool.map(compile_one, sources))
-    _run([*common, *objects, "-o", str(target)])
+    _run([*common, *flags, *objects, "-o", str(target)])
     return target
+
+
+@functools.cache
+def _precompiled_shim(compiler: tuple[str, ...]) -> Path:
+    """The shim for all that is compiled with these flags: parsing it takes longer than many a kernel."""
+    folder = Path(tempfile.mkdtemp(prefix="cuda_shim_"))
+    atexit.register(shutil.rmtree, folder)
+    header = folder / "shim.h"
+    header.write_text(f'#include "{SUPPORT / "cuda_shim.h"}"\n')
+    _run([*compiler, "-x", "c++-header", str(header), "-o", f"{header}.gch"])
+    return header
 
 
 def _run(command: Sequence[str]) -> None:

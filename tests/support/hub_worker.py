@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class HubClient:
     """The test's end of the process."""
 
-    def __init__(self, endpoint: str, home: Path) -> None:
+    def __init__(self, endpoint: str, home: Path, **variables: str) -> None:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "ZOO_HUB"))}
         self.environment = {
             **environment,
@@ -30,6 +30,7 @@ class HubClient:
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "HF_HUB_ETAG_TIMEOUT": "2",
             "OMP_NUM_THREADS": "1",
+            **variables,
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.hub_worker"],
@@ -95,7 +96,7 @@ def _zoo(arguments: list[str]) -> dict[str, Any]:
 def _serve() -> None:
     from huggingface_hub import constants
 
-    default = constants.HF_HUB_CACHE
+    default, offline = constants.HF_HUB_CACHE, constants.HF_HUB_OFFLINE
     for line in sys.stdin:
         request = json.loads(line)
         for variable, setting in (("HF_TOKEN", "token"), ("ZOO_HUB_NAMESPACE", "namespace")):
@@ -103,7 +104,7 @@ def _serve() -> None:
             if request.get(setting):
                 os.environ[variable] = request[setting]
         constants.HF_HUB_CACHE = request.get("cache", default)
-        constants.HF_HUB_OFFLINE = request.get("offline", False)
+        constants.HF_HUB_OFFLINE = request.get("offline", offline)
         os.chdir(request.get("cwd", ROOT))
         answer = _zoo(request["zoo"]) if "zoo" in request else _load(request["load"], request["options"])
         print(json.dumps(answer), flush=True)

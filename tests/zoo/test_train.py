@@ -439,26 +439,34 @@ def test_gridnet_imagenet_trains_on_a_folder_of_images(tmp_path: Path) -> None:
     assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
 
 
+# As `torchrun --standalone --nproc-per-node 2` does it, but where fork is safe torch is imported once for all.
+TWO_PROCESSES = """
+import os, sys
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from zoo.recipe import load_recipe
+from zoo.train import train
+
+def run():
+    assert os.environ["WORLD_SIZE"] == "2"
+    train(load_recipe("gridnet-digits", {overrides!r}), run_dir=sys.argv[1], device="cpu")
+
+if __name__ == "__main__":
+    once = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=2, run_id="test", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
+        max_restarts=0, start_method="fork" if sys.platform == "linux" else "spawn",
+    )
+    elastic_launch(once, run)()
+"""
+
+
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     options = ["data.augment={}", "train.schedule={name: constant}", "train.steps=4"]
     alone = fit(tmp_path / "alone", *options)
     script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\nfrom zoo.recipe import load_recipe\nfrom zoo.train import train\n"
-        f"train(load_recipe('gridnet-digits', {[*SMALL, *options]!r}), run_dir=sys.argv[1], device='cpu')\n"
-    )
-    root = str(Path(__file__).parents[2])
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        str(script),
-    ]
-    environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, str(tmp_path / "two")], check=True, env=environment, capture_output=True, timeout=300)
+    script.write_text(TWO_PROCESSES.format(overrides=[*SMALL, *options]))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(script), str(tmp_path / "two")]
+    subprocess.run(command, check=True, env=environment, capture_output=True, timeout=300)
     average = load_checkpoint(tmp_path / "two")["average"]
     for name, tensor in alone.module.state_dict().items():
         torch.testing.assert_close(average[f"module.{name}"], tensor, rtol=1e-3, atol=1e-4)
