@@ -43,20 +43,19 @@ auto with_kernel(const StepConfig& c, int nv, F f) {
   return with_step.template operator()<2>();
 }
 
-// No more samples than this leave so many lanes empty that a vector of cells is faster (measured with 16 lanes).
+// Small batches leave so many lanes empty that vectors of cells are faster (measured with 16 lanes): up to one and a half times
+// as many samples as there are lanes, and twice that in training. And half of a single step in lanes would be moving samples
+// in and out of them, where the planes take them as they are.
 template <class T>
-constexpr int64_t kPlaneBatch = kLanes<T> * 3 / 2;
-
-// Half of a single step in lanes would be moving samples in and out of them; the planes take them as they are.
-template <class T>
-bool by_planes(const EvolveConfig& c, int threads) {
+bool by_planes(const EvolveConfig& c, int threads, bool training) {
+  if (c.step.blocks_matter()) return false;
   const bool single = c.outer_steps == 1 && !c.norm && c.step.shape.m >= threads;
-  return !c.step.blocks_matter() && (single || c.step.batch <= kPlaneBatch<T>);
+  return single || c.step.batch <= kLanes<T> * (training ? 3 : 1.5);
 }
 
 template <class T>
 int64_t kept_size(const EvolveConfig& c, int threads) {
-  if (by_planes<T>(c, threads)) return KeptPlanes<T>{c, nullptr}.size();
+  if (by_planes<T>(c, threads, true)) return KeptPlanes<T>{c, nullptr}.size();
   return with_kernel(c.step, vectors_per_tile<T>(c.step.batch, threads), [&]<int NV, template <class, int> class Step>() {
     return Kept<T, NV * kLanes<T>>{c, nullptr}.size();
   });
@@ -64,7 +63,7 @@ int64_t kept_size(const EvolveConfig& c, int threads) {
 
 template <class T>
 void forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept, Workspace& workspace, int threads) {
-  if (by_planes<T>(c, threads)) return evolve_planes(c, in, out, kept, workspace, threads);
+  if (by_planes<T>(c, threads, kept != nullptr)) return evolve_planes(c, in, out, kept, workspace, threads);
   with_kernel(c.step, vectors_per_tile<T>(c.step.batch, threads), [&]<int NV, template <class, int> class Step>() {
     evolve_forward<T, NV, Step>(c, in, out, kept, workspace, threads);
   });
@@ -74,10 +73,8 @@ void forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept, Worksp
 template <class T>
 bool backward(const EvolveConfig& c, const Inputs<T>& in, const T* kept, const T* grad_out, const Grads<T>& grads,
               Workspace& workspace, int threads) {
-  if (kept ? kept[0] == KeptPlanes<T>::kMark : by_planes<T>(c, threads)) {
-    evolve_planes_backward(c, in, kept, grad_out, grads, workspace, threads);
-    return true;
-  }
+  if (kept ? kept[0] == KeptPlanes<T>::kMark : by_planes<T>(c, threads, false))
+    return evolve_planes_backward(c, in, kept, grad_out, grads, workspace, threads);
   int nv = vectors_per_tile<T>(c.step.batch, threads);
   if (kept) {
     nv = static_cast<int>(kept[0]) / kLanes<T>;

@@ -15,34 +15,37 @@ struct KeptPlanes {
   static constexpr int kMark = -1;  // where the evolution with samples in the lanes writes their number
   const EvolveConfig& config;
   T* data;
+  const gridnet::Shape shape = config.step.shape;
 
   bool keeps(int s) const {
     return s == config.outer_steps ? config.normalises_output() : s > 0 && s % config.segment == 0;
   }
-  int64_t grids() const { return (config.outer_steps - 1) / config.segment + config.normalises_output(); }
-  int64_t grid_size() const { return config.step.batch * config.step.shape.cells(); }
+  int64_t kept_grids() const { return (config.outer_steps - 1) / config.segment + config.normalises_output(); }
+  int64_t grid_size() const { return config.step.batch * shape.cells(); }
   bool keeps_sums() const { return data && config.segment == 1; }
   int64_t channels() const { return config.step.gated ? 2 : 1; }
   int64_t standards_size() const { return (config.outer_steps + 1) * config.step.batch * (sizeof(Standard<T>) / sizeof(T)); }
   int64_t size() const {
     const int64_t sums = config.segment == 1 ? config.outer_steps * channels() : 0;
-    return kHeader + standards_size() + (grids() + sums) * grid_size();
+    return kHeader + standards_size() + (kept_grids() + sums) * grid_size();
   }
-  // All from sample `first` on.
+  // Of the tile from sample `first` on, as all below.
   Standard<T>* standards(int s, int64_t first) const {
     return reinterpret_cast<Standard<T>*>(data + kHeader) + s * config.step.batch + first;
   }
   // The grids before step s, or after the last; keeps(s) is true.
-  T* grid(int s, int64_t first) const {
-    const int64_t index = s == config.outer_steps ? grids() - 1 : s / config.segment - 1;
-    return data + kHeader + standards_size() + index * grid_size() + first * config.step.shape.cells();
+  PlaneGrids<T> grids(int s, int64_t first, int64_t samples) const {
+    const int64_t index = s == config.outer_steps ? kept_grids() - 1 : s / config.segment - 1;
+    return PlaneGrids<T>::by_plane(grid_data() + index * grid_size() + first * shape.cells(), shape, samples);
   }
-  // Of step s, [batch][channel][m][n][k]; null where they are not kept.
-  T* sums(int s, int64_t first) const {
-    if (!keeps_sums()) return nullptr;
-    const int64_t index = grids() + s * channels();
-    return data + kHeader + standards_size() + index * grid_size() + first * channels() * config.step.shape.cells();
+  // Of step s, a plane being [channel][n][k]; null data where they are not kept.
+  PlaneGrids<T> sums(int s, int64_t first, int64_t samples) const {
+    if (!keeps_sums()) return {};
+    const int64_t plane = channels() * shape.n * shape.k;
+    T* from = grid_data() + (kept_grids() + s * channels()) * grid_size() + first * channels() * shape.cells();
+    return {from, plane, samples * plane};
   }
+  T* grid_data() const { return data + kHeader + standards_size(); }
 };
 
 // The memory of a call.
@@ -59,14 +62,21 @@ struct PlaneMemory {
   T* const own = workspace.get<T>(12, threads * own_size);
   T* const shared = workspace.get<T>(13, plan.shared_size());
   // Forward: the grids before and after a step. Backward: gradients before and after, what passes by, grids of a segment.
-  T* const grids = workspace.get<T>(14, (backward ? 4 + config.segment : 2) * grid_size);
-  // The gradients of the sums of a group of steps; lines are read to the end of their last chunk.
-  T* const pre = workspace.get<T>(18, backward && plan.group > 1 ? plan.group * plan.channels * grid_size + kChunk<T> : 0);
+  T* const grid_data = workspace.get<T>(14, (backward ? 4 + config.segment : 2) * grid_size);
+  // The gradients of the sums of a group of steps; planes are read to the end of their last chunk.
+  T* const pre_data = workspace.get<T>(18, backward && plan.group > 1 ? plan.group * plan.channels * grid_size + kChunk<T> : 0);
   PlaneSums<T>* const sums = workspace.get<PlaneSums<T>>(15, 2 * shape.m * tile);
   Standard<T>* const standards = workspace.get<Standard<T>>(16, threads * tile);
   NormMeans<T>* const means = workspace.get<NormMeans<T>>(17, threads * tile);
 
-  T* grid(int i) const { return grids + i * grid_size; }
+  PlaneGrids<T> grids(int i, int64_t samples) const {
+    return PlaneGrids<T>::by_plane(grid_data + i * grid_size, shape, samples);
+  }
+  // Of step i of a group; the samples of its steps follow one another in every plane.
+  PlaneGrids<T> pre(int i, int64_t samples) const {
+    const int64_t plane = plan.channels * shape.n * shape.k;
+    return {pre_data + i * samples * plane, plane, plan.group * samples * plane};
+  }
   // [plane][samples], of the grids before even and odd steps: some members may be at the next step already.
   PlaneSums<T>* sums_of(int s) const { return sums + s % 2 * shape.m * tile; }
 
@@ -94,6 +104,7 @@ void evolve_planes(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_d
   if (kept_data) {
     std::memset(kept_data, 0, (KeptPlanes<T>::kHeader + kept.standards_size()) * sizeof(T));
     kept_data[0] = KeptPlanes<T>::kMark;
+    kept_data[1] = static_cast<T>(memory.tile);
   }
   auto body = [&](const Team& team) {
     const PlaneScratch<T> own = memory.scratch(team);
@@ -102,7 +113,8 @@ void evolve_planes(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_d
     if (own.all)
       for (int64_t z = begin; z < end; ++z) own.parameters.fill(in, z);
     memory.each_tile(team, [&](int64_t first, int64_t samples) {
-      const T* x = in.x + first * cells;
+      auto x = PlaneGrids<const T>::as_torch(in.x + first * cells, own.shape);
+      const auto result = PlaneGrids<T>::as_torch(out + first * cells, own.shape);
       // What standardises the grids before step s, whose moments are there; null where they are read as they are.
       const auto standards = [&](int s) -> const Standard<T>* {
         if (!c.behind_norm(s)) return nullptr;
@@ -112,14 +124,14 @@ void evolve_planes(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_d
         return current;
       };
       if (c.behind_norm(0)) {
-        for (int64_t z = begin; z < end; ++z) plane_moments(x, own.shape, samples, z, memory.sums_of(0));
+        for (int64_t z = begin; z < end; ++z) plane_moments(x, samples, z, plane, memory.sums_of(0) + z * samples);
         team.barrier();
       }
       for (int s = 0; s < c.outer_steps; ++s) {
-        T* to = s + 1 == c.outer_steps && !c.normalises_output() ? out + first * cells
-                : kept_data && kept.keeps(s + 1)                 ? kept.grid(s + 1, first)
-                                                                 : memory.grid((s + 1) % 2);
-        plane_step(own, in, s, {x, standards(s)}, samples, team, to, kept.sums(s, first),
+        const auto to = s + 1 == c.outer_steps && !c.normalises_output() ? result
+                        : kept_data && kept.keeps(s + 1)                 ? kept.grids(s + 1, first, samples)
+                                                                         : memory.grids((s + 1) % 2, samples);
+        plane_step(own, in, s, {x, standards(s)}, samples, team, to, kept.sums(s, first, samples),
                    c.behind_norm(s + 1) ? memory.sums_of(s + 1) : nullptr);
         team.barrier();
         x = to;
@@ -128,18 +140,19 @@ void evolve_planes(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_d
       const Standard<T>* last = standards(c.outer_steps);
       for (int64_t z = begin; z < end; ++z)
         for (int64_t i = 0; i < samples; ++i)
-          norm_cells(last[i], in.norm_weight + z * plane, in.norm_bias + z * plane, x + i * cells + z * plane, plane,
-                     out + (first + i) * cells + z * plane);
+          norm_cells(last[i], in.norm_weight + z * plane, in.norm_bias + z * plane, x.plane(i, z), plane, result.plane(i, z));
     });
   };
   parallel(threads, body);
 }
 
+// False when `kept` was written in other tiles than this instruction set's.
 template <class T>
-void evolve_planes_backward(const EvolveConfig& c, const Inputs<T>& in, const T* kept_data, const T* grad_out,
+bool evolve_planes_backward(const EvolveConfig& c, const Inputs<T>& in, const T* kept_data, const T* grad_out,
                             const Grads<T>& grads, Workspace& workspace, int threads) {
   const PlaneMemory<T> memory{c, workspace, threads, true};
   const KeptPlanes<T> kept{c, const_cast<T*>(kept_data)};
+  if (kept_data && kept_data[1] != static_cast<T>(memory.tile)) return false;
   auto body = [&](const Team& team) {
     const PlaneScratch<T> own = memory.scratch(team);
     const int64_t begin = team.begin(own.shape.m), end = team.end(own.shape.m), cells = own.shape.cells(), plane = own.plane;
@@ -155,55 +168,60 @@ void evolve_planes_backward(const EvolveConfig& c, const Inputs<T>& in, const T*
     }
     team.barrier();  // the planes on either side of this member's need their parameters, too
     memory.each_tile(team, [&](int64_t first, int64_t samples) {
-      const T* gradient = grad_out + first * cells;
-      PlaneGrids<T> group_x[PlaneScratch<T>::kGroup];  // what the steps read whose weights' gradients wait
+      auto gradient = PlaneGrids<const T>::as_torch(grad_out + first * cells, own.shape);
+      const auto grad_x = PlaneGrids<T>::as_torch(grads.x + first * cells, own.shape);
+      PlaneReading<T> group_x[PlaneScratch<T>::kGroup];  // what the steps read whose weights' gradients wait
       int waiting = 0;
       // Whether what step s adds to its parameters' gradients finds some there.
       const auto adds = [&](int s) { return first > 0 || (!c.separate && s + 1 < c.outer_steps); };
       const auto standards = [&](int s) { return c.behind_norm(s) ? kept.standards(s, first) : nullptr; };
-      const auto add_norm_sums = [&](int s, const T* x, const T* grad, int64_t z) {
-        norm_plane_sums(standards(s), in.norm_weight + z * plane, grad + z * plane, x + z * plane, cells, samples, plane,
+      const auto add_norm_sums = [&](int s, const PlaneGrids<const T>& x, const PlaneGrids<const T>& grad, int64_t z) {
+        norm_plane_sums(standards(s), in.norm_weight + z * plane, grad, x, samples, z, plane,
                         memory.sums_of(s) + z * samples, grads.norm_weight + z * plane, grads.norm_bias + z * plane);
       };
-      // How the gradient of grids x before step s, or after the last, comes in.
-      const auto incoming = [&](int s, const T* x) -> PlaneIncoming<T> {
-        if (!c.behind_norm(s)) return {gradient, {nullptr, nullptr}, nullptr, nullptr, nullptr};
+      // How the gradient of what is read of the grids before step s, or after the last, comes in.
+      const auto incoming = [&](int s, const PlaneGrids<const T>& x) -> PlaneIncoming<T> {
+        if (!c.behind_norm(s)) return {gradient, {}, nullptr, nullptr, {}};
         for (int64_t i = 0; i < samples; ++i)
           means[i] = NormMeans<T>::of(memory.sums_of(s) + i, samples, own.shape.m, plane);
         const bool passed_by = c.outer_residual && s < c.outer_steps;
-        return {gradient, {x, standards(s)}, means, in.norm_weight, passed_by ? memory.grid(2 + s % 2) : nullptr};
+        return {gradient, {x, standards(s)}, means, in.norm_weight,
+                passed_by ? PlaneGrids<const T>(memory.grids(2 + s % 2, samples)) : PlaneGrids<const T>{}};
       };
       if (c.normalises_output()) {
-        for (int64_t z = begin; z < end; ++z) add_norm_sums(c.outer_steps, kept.grid(c.outer_steps, first), gradient, z);
+        for (int64_t z = begin; z < end; ++z) add_norm_sums(c.outer_steps, kept.grids(c.outer_steps, first, samples), gradient, z);
         team.barrier();
       }
       for (int from = (c.outer_steps - 1) / c.segment * c.segment; from >= 0; from -= c.segment) {
         const int last = from + c.segment < c.outer_steps ? from + c.segment : c.outer_steps;
-        const auto grid = [&](int s) -> T* {  // before step s, from < s <= last
-          return kept_data && kept.keeps(s) ? kept.grid(s, first) : memory.grid(4 + s - from);
+        const auto grid = [&](int s) {  // before step s, from < s <= last
+          return kept_data && kept.keeps(s) ? kept.grids(s, first, samples) : memory.grids(4 + s - from, samples);
         };
-        const auto read = [&](int s) -> PlaneGrids<T> {
-          return {s == 0 ? in.x + first * cells : grid(s), standards(s)};
+        const auto read = [&](int s) -> PlaneReading<T> {
+          if (s == 0) return {PlaneGrids<const T>::as_torch(in.x + first * cells, own.shape), standards(s)};
+          return {grid(s), standards(s)};
         };
         for (int s = from; s + 1 < last; ++s) {
-          plane_step<T>(own, in, s, read(s), samples, team, grid(s + 1), nullptr, nullptr);
+          plane_step<T>(own, in, s, read(s), samples, team, grid(s + 1), {}, nullptr);
           team.barrier();
         }
         for (int s = last - 1; s >= from; --s) {
           const Inputs<T> in_step = own.of_step(in, s);
-          const PlaneGrids<T> x = read(s);
-          T* to = s == 0 && !x.standards ? grads.x + first * cells : memory.grid(s % 2);
-          T* pre = own.group > 1 ? memory.pre + waiting * samples * own.channels * cells : nullptr;
-          const PlaneIncoming<T> after = incoming(s + 1, c.behind_norm(s + 1) ? grid(s + 1) : nullptr);
-          T* passes_on = memory.grid(2 + s % 2);
-          const PlaneBackward<T> backward{own, in_step, x, kept.sums(s, first), after, samples, to, pre, passes_on};
+          const PlaneReading<T> x = read(s);
+          const PlaneGrids<T> to = s == 0 && !x.standards ? grad_x : memory.grids(s % 2, samples);
+          const PlaneGrids<T> pre = own.group > 1 ? memory.pre(waiting, samples) : PlaneGrids<T>{};
+          const PlaneIncoming<T> after =
+              incoming(s + 1, c.behind_norm(s + 1) ? PlaneGrids<const T>(grid(s + 1)) : PlaneGrids<const T>{});
+          const PlaneBackward<T> backward{own, in_step, x,   kept.sums(s, first, samples), after, samples,
+                                          to,  pre,     memory.grids(2 + s % 2, samples)};
           backward.run(s, begin, end, own.of_step(grads, s), adds(s), [&](int64_t z) {
-            if (x.standards) add_norm_sums(s, x.data, to, z);
+            if (x.standards) add_norm_sums(s, x.grids, to, z);
           });
-          if (pre) group_x[waiting++] = x;
+          if (own.group > 1) group_x[waiting++] = x;
           // The grids of a segment make room for those of the one before it.
           if (waiting == own.group || (waiting > 0 && (s == 0 || (c.segment > 1 && s == from)))) {
-            plane_weight_gradients(own, in, group_x, waiting, samples, memory.pre, begin, end, grads, adds(s + waiting - 1));
+            plane_weight_gradients(own, in, group_x, waiting, samples, memory.pre(0, samples), begin, end, grads,
+                                   adds(s + waiting - 1));
             waiting = 0;
           }
           team.barrier();
@@ -211,15 +229,17 @@ void evolve_planes_backward(const EvolveConfig& c, const Inputs<T>& in, const T*
         }
       }
       if (!c.behind_norm(0)) return;
-      const PlaneIncoming<T> to_x = incoming(0, in.x + first * cells);
-      for (int64_t i = 0; i < samples; ++i)
-        for_packs<T>((end - begin) * plane, [&](int64_t at, int64_t n) ZOO_INLINE_LAMBDA {
-          const int64_t cell = begin * plane + at, here = i * cells + cell;
-          store_pack(grads.x + first * cells + here, to_x.template operator()<kPack<T>>(i, here, cell, n), n);
-        });
+      const auto x = PlaneGrids<const T>::as_torch(in.x + first * cells, own.shape);
+      const PlaneIncoming<T> to_x = incoming(0, x);
+      for (int64_t z = begin; z < end; ++z)
+        for (int64_t i = 0; i < samples; ++i)
+          for_packs<T>(plane, [&](int64_t at, int64_t n) ZOO_INLINE_LAMBDA {
+            store_pack(grad_x.plane(i, z) + at, to_x.template operator()<kPack<T>>(i, z, at, z * plane + at, n), n);
+          });
     });
   };
   parallel(threads, body);
+  return true;
 }
 
 }  // namespace zoo::ZOO_ISA

@@ -44,12 +44,10 @@ PlaneSums<T> plane_moments(const T* x, int64_t n) {
   return {pivot + sum / static_cast<T>(n), square - sum * (sum / static_cast<T>(n))};
 }
 
-// Of plane z of grids [samples][m][n][k], to moments [m][samples].
+// Of plane z of all samples, n cells each.
 template <class T>
-void plane_moments(const T* x, gridnet::Shape shape, int64_t samples, int64_t z, PlaneSums<T>* moments) {
-  const int64_t plane = shape.n * shape.k;
-  for (int64_t i = 0; i < samples; ++i)
-    moments[z * samples + i] = plane_moments(x + i * shape.cells() + z * plane, plane);
+void plane_moments(const PlaneGrids<const T>& x, int64_t samples, int64_t z, int64_t n, PlaneSums<T>* moments) {
+  for (int64_t i = 0; i < samples; ++i) moments[i] = plane_moments(x.plane(i, z), n);
 }
 
 // What standardises a sample: z = x * inverse + shift.
@@ -107,17 +105,19 @@ struct NormMeans {
   }
 };
 
-// A plane's part of those sums for every sample, and what it adds to the gradients of weight and bias; grad and x hold
-// that plane of the first sample, the next is `sample` entries on.
+// Plane z's part of those sums for every sample, and what its n cells add to the gradients of weight and bias; all three are
+// at the plane's first cell.
 template <class T>
-void norm_plane_sums(const Standard<T>* standards, const T* weight, const T* grad, const T* x, int64_t sample,
-                     int64_t samples, int64_t n, PlaneSums<T>* sums, T* grad_weight, T* grad_bias) {
+void norm_plane_sums(const Standard<T>* standards, const T* weight, const PlaneGrids<const T>& grad,
+                     const PlaneGrids<const T>& x, int64_t samples, int64_t z, int64_t n, PlaneSums<T>* sums, T* grad_weight,
+                     T* grad_bias) {
   constexpr int P = kPack<T>;
-  for (int64_t s = 0; s < samples; ++s, grad += sample, x += sample) {
+  for (int64_t s = 0; s < samples; ++s) {
+    const T *grads = grad.plane(s, z), *cells = x.plane(s, z);
     Vec<T> plain{}, weighed{};
     for_packs<T>(n, [&](int64_t i, int64_t left) ZOO_INLINE_LAMBDA {
-      const auto w = load_pack<T, P>(weight + i, left), g = load_pack<T, P>(grad + i, left);
-      const auto gz = g * standards[s](load_pack<T, P>(x + i, left));
+      const auto w = load_pack<T, P>(weight + i, left), g = load_pack<T, P>(grads + i, left);
+      const auto gz = g * standards[s](load_pack<T, P>(cells + i, left));
       store_pack(grad_weight + i, load_pack<T, P>(grad_weight + i, left) + gz, left);
       store_pack(grad_bias + i, load_pack<T, P>(grad_bias + i, left) + g, left);
       for (int v = 0; v < P; ++v) {

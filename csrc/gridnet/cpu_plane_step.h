@@ -60,10 +60,10 @@ int64_t plane_tile(const StepConfig& c, int64_t entries_per_sample) {
   return tile < c.batch ? tile : c.batch;
 }
 
-// Some samples' grids [samples][m][n][k], and what standardises each, null where they are read as they are.
+// Some samples' grids, and what standardises each, null where they are read as they are.
 template <class T>
-struct PlaneGrids {
-  const T* data;
+struct PlaneReading {
+  PlaneGrids<const T> grids;
   const Standard<T>* standards;
 };
 
@@ -88,10 +88,12 @@ struct PlaneScratch {
   const int64_t channels = step.gated ? 2 : 1, plane = shape.n * shape.k;
   // An evolution with one set of parameters keeps those of all planes, for all threads, as it comes back to them.
   const bool all = config.outer_steps > 1 && !config.separate;
-  PlaneRing<T> x{nullptr, shape.n, shape.k, backward ? 4 : 3};  // of the backward pass: as far as the weights' gradients reach
+  PlaneRing<T> x{nullptr, shape.n, shape.k, backward || config.norm ? 4 : 3};  // backward: as far as the weights' gradients reach
   PlaneRing<T> pre[2] = {{nullptr, shape.n, shape.k, 3}, {nullptr, shape.n, shape.k, 3}};
   PlaneParameters<T> parameters{{shape}, channels, all}, transposed = parameters, grads{{shape}, channels, false};
-  const int64_t tile = plane_tile<T>(step, x.sample_size() + (backward ? channels * pre[0].sample_size() : 0));
+  // The same for both passes where one finds what the other kept.
+  const int64_t tile =
+      plane_tile<T>(step, x.sample_size() + (backward || config.norm ? channels * pre[0].sample_size() : 0));
   // Steps whose weights' gradients are summed together: a few samples are not worth fetching and storing the sums for.
   const int64_t group = !all || tile > kGroup / 2 ? 1 : kGroup / tile < config.outer_steps ? kGroup / tile : config.outer_steps;
   const int64_t ring_samples = backward ? group * tile : tile;
@@ -133,12 +135,12 @@ struct PlaneScratch {
   }
 
   // Makes plane z of `samples` samples from the ring's `first` on that of the grids as a step reads them, zeros outside.
-  void read(const Inputs<T>& in, const PlaneGrids<T>& grids, int64_t first, int64_t samples, int64_t z) const {
+  void read(const Inputs<T>& in, const PlaneReading<T>& from, int64_t first, int64_t samples, int64_t z) const {
     if (z < 0 || z >= shape.m) return x.clear_plane(first, samples, z);
-    if (!grids.standards) return x.read(grids.data, shape, first, samples, z);
+    if (!from.standards) return x.read(from.grids, first, samples, z);
     for (int64_t s = 0; s < samples; ++s)
-      norm_cells(grids.standards[s], in.norm_weight + z * plane, in.norm_bias + z * plane,
-                 grids.data + s * shape.cells() + z * plane, plane, x.plane(first + s, z));
+      norm_cells(from.standards[s], in.norm_weight + z * plane, in.norm_bias + z * plane, from.grids.plane(s, z), plane,
+                 x.plane(first + s, z));
   }
 
   // The sums over neighbours of the positions from `at` on, for S samples from `sample` on: [channel][S][kSegment].
@@ -162,15 +164,15 @@ struct PlaneScratch {
   }
 
   // Calls f(sample, first position, count, sums of the value channel, of the gate) for every sample and segment of plane z,
-  // the sums being those of the count positions. known: the sums [samples][channel][m][n][k], or null to compute them.
+  // the sums being those of the count positions. known: the sums, or null data to compute them; a plane is [channel][n][k].
   template <class F>
-  void each_segment(int64_t samples, int64_t z, const T* known, F f) const {
+  void each_segment(int64_t samples, int64_t z, const PlaneGrids<const T>& known, F f) const {
     const auto count_from = [&](int64_t at) { return plane - at < kSegment<T> ? plane - at : kSegment<T>; };
-    if (known) {
+    if (known.data) {
       for (int64_t s = 0; s < samples; ++s)
         for (int64_t at = 0; at < plane; at += kSegment<T>) {
-          const T* values = known + s * channels * shape.cells() + z * plane + at;
-          f(s, at, count_from(at), values, values + shape.cells());
+          const T* values = known.plane(s, z) + at;
+          f(s, at, count_from(at), values, values + plane);
         }
       return;
     }
@@ -184,16 +186,16 @@ struct PlaneScratch {
   }
 };
 
-// This member's planes of the grids after step s; unless null, also the step's sums [samples][channel][m][n][k] and the
+// This member's planes of the grids after step s; unless null, also the step's sums, a plane being [channel][n][k], and the
 // moments of the grids [plane][samples].
 template <class T>
-void plane_step(const PlaneScratch<T>& own, const Inputs<T>& all_in, int s, const PlaneGrids<T>& x, int64_t samples,
-                const Team& team, T* out, T* sums, PlaneSums<T>* moments) {
+void plane_step(const PlaneScratch<T>& own, const Inputs<T>& all_in, int s, const PlaneReading<T>& x, int64_t samples,
+                const Team& team, const PlaneGrids<T>& out, const PlaneGrids<T>& sums, PlaneSums<T>* moments) {
   constexpr int P = kPack<T>;
   const StepConfig& c = own.step;
   const bool residual = own.config.outer_residual;
   const Inputs<T> in = own.of_step(all_in, s);
-  const int64_t begin = team.begin(own.shape.m), end = team.end(own.shape.m), plane = own.plane, cells = own.shape.cells();
+  const int64_t begin = team.begin(own.shape.m), end = team.end(own.shape.m), plane = own.plane;
   if (begin == end) return;
   const PlaneOrder order(s, begin, end);
   own.read(in, x, 0, samples, order.first - order.next);
@@ -202,28 +204,25 @@ void plane_step(const PlaneScratch<T>& own, const Inputs<T>& all_in, int s, cons
     own.read(in, x, 0, samples, z + order.next);
     if (!own.all) own.parameters.fill(in, z);
     with_activation(c.activation, [&]<Activation A>() {
-      own.each_segment(samples, z, nullptr, [&](int64_t sample, int64_t at, int64_t count, const T* values, const T* gates) {
-        if (sums) {
-          T* to = sums + sample * own.channels * cells + z * plane + at;
-          std::memcpy(to, values, count * sizeof(T));
-          if (c.gated) std::memcpy(to + cells, gates, count * sizeof(T));
-        }
+      own.each_segment(samples, z, {}, [&](int64_t sample, int64_t at, int64_t count, const T* values, const T* gates) {
         const T *from = own.x.plane(sample, z) + at, *scale = in.residual_scale + z * plane + at;
-        const T* past = x.data + sample * cells + z * plane + at;
-        T* to = out + sample * cells + z * plane + at;
+        const T* past = x.grids.plane(sample, z) + at;
+        T *to = out.plane(sample, z) + at, *kept = sums.data ? sums.plane(sample, z) + at : nullptr;
         for_packs<T>(count, [&](int64_t i, int64_t n) ZOO_INLINE_LAMBDA {
           const auto center = load_pack<T, P>(from + i, n), base = residual ? load_pack<T, P>(past + i, n) : center;
-          const auto value = gridnet::activate<A>(load_pack<T, P>(values + i, n));
+          const auto pre = load_pack<T, P>(values + i, n), value = gridnet::activate<A>(pre);
+          if (kept) store_pack(kept + i, pre, n);
           if (c.gated) {
-            const auto gate = gridnet::sigmoid(load_pack<T, P>(gates + i, n));
-            store_pack(to + i, base + (T(1) - gate) * (value - center), n);
+            const auto pre_gate = load_pack<T, P>(gates + i, n);
+            if (kept) store_pack(kept + plane + i, pre_gate, n);
+            store_pack(to + i, base + (T(1) - gridnet::sigmoid(pre_gate)) * (value - center), n);
           } else {
             store_pack(to + i, base + load_pack<T, P>(scale + i, n) * value, n);
           }
         });
       });
     });
-    if (moments) plane_moments(out, own.shape, samples, z, moments);
+    if (moments) plane_moments<T>(out, samples, z, plane, moments + z * samples);
   }
 }
 

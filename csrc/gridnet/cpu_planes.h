@@ -36,6 +36,21 @@ ZOO_INLINE void store_part(T* p, Vec<T> v, int64_t count) {
   if (count >= kLanes<T>) store_unaligned(p, v);
   else if (count > 0) std::memcpy(p, &v, count * sizeof(T));
 }
+// Planes of several samples: in torch's order, [sample][m][n][k], or [m][sample][n][k], so that a plane of all samples lies
+// together; samples of torch's are often a power of two apart, and evict each other from the caches.
+template <class T>
+struct PlaneGrids {
+  T* data;
+  int64_t sample_stride, plane_stride;
+
+  static PlaneGrids as_torch(T* data, gridnet::Shape shape) { return {data, shape.cells(), shape.n * shape.k}; }
+  static PlaneGrids by_plane(T* data, gridnet::Shape shape, int64_t samples) {
+    return {data, shape.n * shape.k, samples * shape.n * shape.k};
+  }
+  T* plane(int64_t sample, int64_t z) const { return data + sample * sample_stride + z * plane_stride; }
+  operator PlaneGrids<const T>() const { return {data, sample_stride, plane_stride}; }
+};
+
 // The last few planes of several samples; plane z is in slot z modulo `slots`.
 template <class T>
 struct PlaneRing {
@@ -52,13 +67,13 @@ struct PlaneRing {
   T* plane(int64_t sample, int64_t z) const {
     return data + sample * sample_size() + (z + slots) % slots * slot_size() + margin();
   }
-  // Makes plane z of `samples` samples from the ring's `first` on that of x [samples][m][n][k].
-  void read(const T* x, gridnet::Shape shape, int64_t first, int64_t samples, int64_t z) const {
+  // Makes plane z of `samples` samples from the ring's `first` on that of x.
+  void read(const PlaneGrids<const T>& x, int64_t first, int64_t samples, int64_t z) const {
     for (int64_t s = 0; s < samples; ++s) {
-      const T* from = x + s * shape.cells() + z * cells();
+      const T *from = x.plane(s, z), *ahead = x.plane(s + 1, z);
       T* to = plane(first + s, z);
       for (int64_t i = 0; i < cells(); i += kLanes<T>) {
-        __builtin_prefetch(from + shape.cells() + i);
+        __builtin_prefetch(ahead + i);
         store_part(to + i, load_part(from + i, cells() - i), cells() - i);
       }
     }
