@@ -375,6 +375,21 @@ def test_autocast_computes_in_float32() -> None:
     torch.testing.assert_close(out, expected)
 
 
+def test_backward_makes_no_gradient_of_what_forward_kept() -> None:
+    case = Case((4, 4, 2), 2, outer=3)
+    tensors = case.tensors(torch.float32)
+    out, seen = case.run(gridnet, tensors), []
+
+    class Recorder(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            seen.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    with Recorder():
+        torch.autograd.grad(out, tensors, torch.ones_like(out))
+    assert [name for name in seen if "ones_like" not in name] == ["zoo.gridnet_evolve_backward.default"]
+
+
 @pytest.mark.parametrize("batch", [1, 5, 48, 64])
 def test_recomputing_keeps_less_for_backward_within_the_stated_bound(batch: int) -> None:
     from zoo.kernels.gridnet_op import Options, kept_bytes_bound

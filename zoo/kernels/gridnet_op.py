@@ -234,9 +234,12 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     ctx.save_for_backward(*inputs[:6], output[1])
     ctx.options = inputs[6:-1]
     ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)  # zeros of the size of what is kept would be made for it
 
 
-def _backward(ctx: Any, grad_out: Tensor, _grad_kept: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad_out: Tensor | None, _grad_kept: None) -> tuple[Tensor | None, ...]:
+    if grad_out is None:
+        return (None,) * (6 + len(ctx.options) + 1)
     tensors, kept = ctx.saved_tensors[:6], ctx.saved_tensors[6]
     given = iter(_evolve_backward(*tensors, kept, grad_out, *ctx.options))
     grads = [None if t is None else next(given) for t in tensors]
