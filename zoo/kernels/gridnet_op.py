@@ -252,7 +252,7 @@ register_autocast(_evolve, "cpu", torch.float32)
 
 def kept_bytes_bound(x_shape: tuple[int, int, int, int], options: Options, itemsize: int = 4) -> int:
     """Upper bound, in bytes, of what the CPU op keeps for backward: grids with padded rows and statistics for a batch
-    rounded up to whole tiles. Small batches are not rounded up, and keep the sums of each step if none is recomputed."""
+    rounded up to whole tiles. Small batches are not rounded up, and keep each step's sums if no step is recomputed."""
     batch, m, n, k = x_shape
     steps, lanes = options.outer_steps, math.ceil(batch / 64) * 64
     grids = (steps - 1) // options.recompute + (not options.outer_residual)
