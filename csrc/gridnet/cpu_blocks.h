@@ -108,7 +108,8 @@ struct BoxStats {
     for (int v = 0; v < NV; ++v) {
       mean[v] = load(all.mean + v * L);
       // What is not more than the rounding of equal values is 0.
-      const Vec<T> variance = load(all.squares + v * L) / splat(all.count), rounding = mean[v] * (2 * std::numeric_limits<T>::epsilon());
+      const Vec<T> variance = load(all.squares + v * L) / splat(all.count);
+      const Vec<T> rounding = mean[v] * (2 * std::numeric_limits<T>::epsilon());
       const Vec<T> deviation = variance <= rounding * rounding ? Vec<T>{} : sqrt_of(variance);
       inverse[v] = 1 / (deviation + static_cast<T>(eps));
       store(std + v * L, deviation);

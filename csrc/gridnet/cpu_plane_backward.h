@@ -8,8 +8,8 @@ namespace zoo::ZOO_ISA {
 template <class T>
 struct PlaneIncoming {
   PlaneGrids<const T> grad;
-  PlaneReading<T> after;       // no standards: grad is that of the grids
-  const NormMeans<T>* means;   // of each sample
+  PlaneReading<T> after;        // no standards: grad is that of the grids
+  const NormMeans<T>* means;    // of each sample
   const T* norm_weight;
   PlaneGrids<const T> passing;  // what reached the grids past their LayerNorm; null data: nothing
 

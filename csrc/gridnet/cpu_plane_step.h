@@ -80,7 +80,7 @@ struct PlaneOrder {
 template <class T>
 struct PlaneScratch {
   static constexpr int64_t kSums = kSamplesAtOnce<T> * kSegment<T>;  // per channel
-  static constexpr int64_t kGroup = 32;
+  static constexpr int64_t kGroup = 32;                                // samples of all steps of a group, at most
   const EvolveConfig& config;
   const bool backward;
   const StepConfig& step = config.step;
