@@ -17,19 +17,15 @@ struct Kept {
   const EvolveConfig& config;
   T* data;
 
-  bool keeps(int s) const {
-    return s == config.outer_steps ? config.normalises_output() : s > 0 && s % config.segment == 0;
-  }
-  int64_t grids() const { return (config.outer_steps - 1) / config.segment + config.normalises_output(); }
   LaneGrid<T, W> grid_shape() const { return {nullptr, config.step.shape, 1}; }
   int64_t stats_size() const { return config.outer_steps * 2 * W; }
-  int64_t tile_size() const { return grids() * grid_shape().size() + stats_size(); }
+  int64_t tile_size() const { return config.kept_grids() * grid_shape().size() + stats_size(); }
   int64_t tiles() const { return (config.step.batch + W - 1) / W; }
   int64_t size() const { return kHeader + tiles() * tile_size(); }
-  // The grid before step s, or after the last; keeps(s) is true.
+  // The grid before step s, or after the last; config.keeps(s) is true.
   LaneGrid<T, W> grid(int64_t t, int s) const {
     LaneGrid<T, W> grid = grid_shape();
-    const int64_t index = s == config.outer_steps ? grids() - 1 : s / config.segment - 1;
+    const int64_t index = s == config.outer_steps ? config.kept_grids() - 1 : s / config.segment - 1;
     grid.data = data + kHeader + t * tile_size() + index * grid.size();
     return grid;
   }
@@ -189,7 +185,7 @@ void evolve_forward(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_
       evolution.fill(samples, run.samples_in(t), x, c.normalises(0) ? &first : nullptr);
       keep_stats(0);
       for (int s = 0; s < c.outer_steps; ++s) {
-        const Grid next = kept_data && kept.keeps(s + 1) ? kept.grid(t, s + 1) : run.next_grid(team, x);
+        const Grid next = kept_data && c.keeps(s + 1) ? kept.grid(t, s + 1) : run.next_grid(team, x);
         const NormStats<T, NV> after = stats_of(s + 1);
         evolution.advance(s, x, stats_of(s), next, c.behind_norm(s + 1) ? &after : nullptr);
         keep_stats(s + 1);
@@ -256,7 +252,7 @@ void evolve_backward(const EvolveConfig& c, const Inputs<T>& in, const T* kept_d
       for (int first = (c.outer_steps - 1) / c.segment * c.segment; first >= 0; first -= c.segment) {
         const int last = first + c.segment < c.outer_steps ? first + c.segment : c.outer_steps;
         const auto grid = [&](int s) {  // before step s, first <= s <= last
-          return kept_data && kept.keeps(s) ? kept.grid(t, s) : run.grid(team.group, s - first);
+          return kept_data && c.keeps(s) ? kept.grid(t, s) : run.grid(team.group, s - first);
         };
         if (first == 0) evolution.fill(in.x + t * W * run.cells, run.samples_in(t), grid(0), nullptr);
         for (int s = first; s + 1 < last; ++s) evolution.advance(s, grid(s), stats(s), grid(s + 1), nullptr);

@@ -17,32 +17,28 @@ struct KeptPlanes {
   T* data;
   const gridnet::Shape shape = config.step.shape;
 
-  bool keeps(int s) const {
-    return s == config.outer_steps ? config.normalises_output() : s > 0 && s % config.segment == 0;
-  }
-  int64_t kept_grids() const { return (config.outer_steps - 1) / config.segment + config.normalises_output(); }
   int64_t grid_size() const { return config.step.batch * shape.cells(); }
   bool keeps_sums() const { return data && config.segment == 1; }
   int64_t channels() const { return config.step.gated ? 2 : 1; }
   int64_t standards_size() const { return (config.outer_steps + 1) * config.step.batch * (sizeof(Standard<T>) / sizeof(T)); }
   int64_t size() const {
     const int64_t sums = config.segment == 1 ? config.outer_steps * channels() : 0;
-    return kHeader + standards_size() + (kept_grids() + sums) * grid_size();
+    return kHeader + standards_size() + (config.kept_grids() + sums) * grid_size();
   }
   // Of the tile from sample `first` on, as all below.
   Standard<T>* standards(int s, int64_t first) const {
     return reinterpret_cast<Standard<T>*>(data + kHeader) + s * config.step.batch + first;
   }
-  // The grids before step s, or after the last; keeps(s) is true.
+  // The grids before step s, or after the last; config.keeps(s) is true.
   PlaneGrids<T> grids(int s, int64_t first, int64_t samples) const {
-    const int64_t index = s == config.outer_steps ? kept_grids() - 1 : s / config.segment - 1;
+    const int64_t index = s == config.outer_steps ? config.kept_grids() - 1 : s / config.segment - 1;
     return PlaneGrids<T>::by_plane(grid_data() + index * grid_size() + first * shape.cells(), shape, samples);
   }
   // Of step s, a plane being [channel][n][k]; null data where they are not kept.
   PlaneGrids<T> sums(int s, int64_t first, int64_t samples) const {
     if (!keeps_sums()) return {};
     const int64_t plane = channels() * shape.n * shape.k;
-    T* from = grid_data() + (kept_grids() + s * channels()) * grid_size() + first * channels() * shape.cells();
+    T* from = grid_data() + (config.kept_grids() + s * channels()) * grid_size() + first * channels() * shape.cells();
     return {from, plane, samples * plane};
   }
   T* grid_data() const { return data + kHeader + standards_size(); }
@@ -129,7 +125,7 @@ void evolve_planes(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_d
       }
       for (int s = 0; s < c.outer_steps; ++s) {
         const auto to = s + 1 == c.outer_steps && !c.normalises_output() ? result
-                        : kept_data && kept.keeps(s + 1)                 ? kept.grids(s + 1, first, samples)
+                        : kept_data && c.keeps(s + 1)                    ? kept.grids(s + 1, first, samples)
                                                                          : memory.grids((s + 1) % 2, samples);
         plane_step(own, in, s, {x, standards(s)}, samples, team, to, kept.sums(s, first, samples),
                    c.behind_norm(s + 1) ? memory.sums_of(s + 1) : nullptr);
@@ -195,7 +191,7 @@ bool evolve_planes_backward(const EvolveConfig& c, const Inputs<T>& in, const T*
       for (int from = (c.outer_steps - 1) / c.segment * c.segment; from >= 0; from -= c.segment) {
         const int last = from + c.segment < c.outer_steps ? from + c.segment : c.outer_steps;
         const auto grid = [&](int s) {  // before step s, from < s <= last
-          return kept_data && kept.keeps(s) ? kept.grids(s, first, samples) : memory.grids(4 + s - from, samples);
+          return kept_data && c.keeps(s) ? kept.grids(s, first, samples) : memory.grids(4 + s - from, samples);
         };
         const auto read = [&](int s) -> PlaneReading<T> {
           if (s == 0) return {PlaneGrids<const T>::as_torch(in.x + first * cells, own.shape), standards(s)};

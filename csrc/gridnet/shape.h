@@ -49,6 +49,9 @@ struct EvolveConfig {
   ZOO_HD bool normalises_output() const { return norm && !outer_residual; }
   // Whether what is read of the grid before step s, or after the last, is its LayerNorm.
   ZOO_HD bool behind_norm(int s) const { return s < outer_steps ? normalises(s) : normalises_output(); }
+  // Whether the grid before step s, or after the last, is kept for the backward pass (on the CPU), and how many are.
+  ZOO_HD bool keeps(int s) const { return s == outer_steps ? normalises_output() : s > 0 && s % segment == 0; }
+  ZOO_HD int64_t kept_grids() const { return (outer_steps - 1) / segment + normalises_output(); }
 };
 
 // The tensors of a single step.
