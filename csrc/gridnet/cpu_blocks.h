@@ -1,8 +1,6 @@
 // The gridnet step on the CPU when blocks matter (inner steps on a stale shell, or block normalisation). A block with
 // its shell is a "box" of side block + 2; every box is worked on alone, in cache.
 #pragma once
-#include <limits>
-
 #include "cpu_stencil.h"
 
 namespace zoo::ZOO_ISA {
@@ -23,10 +21,6 @@ struct Box {
 struct BlockOrigin {
   int64_t z, y, x;
 };
-
-ZOO_INLINE int64_t count_blocks(const StepConfig& c) {
-  return (c.shape.m / c.block) * (c.shape.n / c.block) * (c.shape.k / c.block);
-}
 
 ZOO_INLINE BlockOrigin block_origin(const StepConfig& c, int64_t index) {
   const int64_t across = c.shape.k / c.block, down = c.shape.n / c.block;
@@ -107,10 +101,7 @@ struct BoxStats {
     all.add(moments.core);
     for (int v = 0; v < NV; ++v) {
       mean[v] = load(all.mean + v * L);
-      // What is not more than the rounding of equal values is 0.
-      const Vec<T> variance = load(all.squares + v * L) / splat(all.count);
-      const Vec<T> rounding = mean[v] * (2 * std::numeric_limits<T>::epsilon());
-      const Vec<T> deviation = variance <= rounding * rounding ? Vec<T>{} : sqrt_of(variance);
+      const Vec<T> deviation = deviation_of<T>(load(all.squares + v * L) / splat(all.count), mean[v]);
       inverse[v] = 1 / (deviation + static_cast<T>(eps));
       store(std + v * L, deviation);
     }

@@ -34,7 +34,7 @@ int vectors_per_tile(int64_t batch, int threads) {
 template <class F>
 auto with_kernel(const StepConfig& c, int nv, F f) {
   const auto with_step = [&]<int NV>() {
-    return c.blocks_matter() ? f.template operator()<NV, Blocks>() : f.template operator()<NV, Stencil>();
+    return c.inner_steps > 1 ? f.template operator()<NV, Blocks>() : f.template operator()<NV, Stencil>();
   };
   if (nv == 1) return with_step.template operator()<1>();
 #if ZOO_VECTOR_BYTES == 64

@@ -236,7 +236,8 @@ void pack_folded(const T* weight, int64_t tap_stride, const T* bias, const T* no
   TapRuns<T> runs;
   for_runs(first * k, last * k, [&](int64_t start, int64_t n) {
     std::memset(weight_sum + start, 0, n * sizeof(T));
-    std::memcpy(bias_sum + start, bias + start, n * sizeof(T));
+    if (bias) std::memcpy(bias_sum + start, bias + start, n * sizeof(T));
+    else std::memset(bias_sum + start, 0, n * sizeof(T));
     for (int i = 0; i < kNeighbours; ++i) {
       const T* w = weight + i * tap_stride;
       if (i + 1 < kNeighbours) prefetch_run(w + tap_stride + start, n);

@@ -63,13 +63,24 @@ ZOO_INLINE void sum_cells(Pack<T, C * NV> x, Vec<T>* out) {
   }
 }
 
-// How a step reads a row: `norm` is null for a grid that is read as it is, and the sums are then final.
+// How the sums over a part of a row in one block become those over its standardised box, (sum - mean * weight_total) * spread
+// + bias: what of each lane goes with a sum, with what FoldedSums has of a cell, and with its total; bias and total are the part's.
+template <class T, int NV>
+struct BoxedSums {
+  Vec<T> of_sum[NV], of_weight[NV], of_bias[NV], of_total[NV];
+  const T* total;
+  const T* bias;
+};
+
+// How a step reads a row, or a part of one: `norm` is null for a grid that is read as it is. The sums are then final, unless
+// there is `boxed`.
 template <class T, int NV>
 struct RowView {
   static constexpr int W = NV * kLanes<T>;
   const Norm<T, NV>* norm;
-  int64_t cell;  // the row's first cell
+  int64_t cell;  // the first cell
   FoldedSums<T> folded[2];  // value and gate
+  const BoxedSums<T, NV>* boxed = nullptr;
 
   // Cells k to k + C of the row x, and of the sums over neighbours.
   template <bool Normed, int C>
@@ -79,11 +90,23 @@ struct RowView {
     const auto z = raw * lanes<T, NV, C>(norm->stats.inverse) + lanes<T, NV, C>(norm->stats.shift);
     return z * numbers<T, NV, C>(norm->weight + cell + k) + numbers<T, NV, C>(norm->bias + cell + k);
   }
-  template <bool Normed, int C>
+  template <bool Normed, bool Boxed, int C>
   ZOO_INLINE Pack<T, C * NV> sum(int channel, const T* sums, int64_t k) const {
     const auto raw = entries<T, NV, C>(sums + k * W);
-    if constexpr (!Normed) return raw;
     const FoldedSums<T>& f = folded[channel];
+    if constexpr (Boxed) {
+      const auto of_cells = [](const Vec<T>* v) ZOO_INLINE_LAMBDA {
+        Pack<T, C * NV> out;
+        for (int i = 0; i < C * NV; ++i) out.v[i] = v[i % NV];
+        return out;
+      };
+      const auto sum = raw * of_cells(boxed->of_sum) +
+                       (of_cells(boxed->of_total) * numbers<T, NV, C>(boxed->total + k) + numbers<T, NV, C>(boxed->bias + k));
+      if constexpr (!Normed) return sum;
+      return sum + (of_cells(boxed->of_weight) * numbers<T, NV, C>(f.weight + k) +
+                    of_cells(boxed->of_bias) * numbers<T, NV, C>(f.bias + k));
+    }
+    if constexpr (!Normed) return raw;
     return raw * lanes<T, NV, C>(norm->stats.inverse) +
            (lanes<T, NV, C>(norm->stats.shift) * numbers<T, NV, C>(f.weight + k) + numbers<T, NV, C>(f.bias + k));
   }
@@ -134,10 +157,14 @@ template <class T, int NV>
 void update_row(Activation a, const RowView<T, NV>& view, const T* sums, const T* scale, const T* x, int64_t n, T* out,
                 Moments<T, NV>* moments) {
   with_update(a, view, [&]<Activation A, bool Normed>() {
-    write_row<T, NV>(n, out, moments, [&]<int C>(int64_t k) ZOO_INLINE_LAMBDA {
-      const auto act = gridnet::activate<A>(view.template sum<Normed, C>(0, sums, k));
-      return view.template input<Normed, C>(x, k) + numbers<T, NV, C>(scale + k) * act;
-    });
+    const auto write = [&]<bool Boxed>() ZOO_INLINE_LAMBDA {
+      write_row<T, NV>(n, out, moments, [&]<int C>(int64_t k) ZOO_INLINE_LAMBDA {
+        const auto act = gridnet::activate<A>(view.template sum<Normed, Boxed, C>(0, sums, k));
+        return view.template input<Normed, C>(x, k) + numbers<T, NV, C>(scale + k) * act;
+      });
+    };
+    if (view.boxed) write.template operator()<true>();
+    else write.template operator()<false>();
   });
 }
 
@@ -147,8 +174,8 @@ void update_gated_row(Activation a, const RowView<T, NV>& view, const T* values,
                       T* out, Moments<T, NV>* moments) {
   with_update(a, view, [&]<Activation A, bool Normed>() {
     write_row<T, NV>(n, out, moments, [&]<int C>(int64_t k) ZOO_INLINE_LAMBDA {
-      const auto value = gridnet::activate<A>(view.template sum<Normed, C>(0, values, k));
-      const auto gate = gridnet::sigmoid(view.template sum<Normed, C>(1, gates, k));
+      const auto value = gridnet::activate<A>(view.template sum<Normed, false, C>(0, values, k));
+      const auto gate = gridnet::sigmoid(view.template sum<Normed, false, C>(1, gates, k));
       return value + gate * (view.template input<Normed, C>(x, k) - value);
     });
   });
