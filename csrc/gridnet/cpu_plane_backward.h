@@ -150,9 +150,9 @@ struct PlaneBackward {
 
   // All of it for planes [begin, end); finish(z) is called when plane z of `grad` is there. The pass over `grad` is one plane
   // behind, and needs the gradients of the sums of a plane on either side. The parameters' gradients go to `to`, in place of
-  // what is there or added to it.
+  // what is there or added to it. fresh: this is the first to read transposed weights that are kept for all steps.
   template <class F>
-  void run(int s, int64_t begin, int64_t end, const Grads<T>& to, bool add, F finish) const {
+  void run(int s, int64_t begin, int64_t end, bool fresh, const Grads<T>& to, bool add, F finish) const {
     if (begin == end) return;
     const PlaneOrder order(s, begin - 1, end + 1);
     own.read(in, x, 0, samples, order.first - order.next);
@@ -171,7 +171,7 @@ struct PlaneBackward {
       if (mine && pre.data) copy_pre(z);
       const int64_t done = z - order.next;
       if (done == order.first || z == order.first) continue;
-      if (!own.all) own.transposed.fill_transposed(in, done);
+      if (fresh || !own.all) own.transposed.fill_transposed(in, done);
       inputs(done);
       if (!pre.data) {
         own.grads.clear_taps(done);

@@ -106,8 +106,6 @@ void evolve_planes(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_d
     const PlaneScratch<T> own = memory.scratch(team);
     const int64_t begin = team.begin(own.shape.m), end = team.end(own.shape.m), cells = own.shape.cells(), plane = own.plane;
     Standard<T>* const current = memory.standards + team.rank * memory.tile;
-    if (own.all)
-      for (int64_t z = begin; z < end; ++z) own.parameters.fill(in, z);
     memory.each_tile(team, [&](int64_t first, int64_t samples) {
       auto x = PlaneGrids<const T>::as_torch(in.x + first * cells, own.shape);
       const auto result = PlaneGrids<T>::as_torch(out + first * cells, own.shape);
@@ -127,7 +125,7 @@ void evolve_planes(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_d
         const auto to = s + 1 == c.outer_steps && !c.normalises_output() ? result
                         : kept_data && c.keeps(s + 1)                    ? kept.grids(s + 1, first, samples)
                                                                          : memory.grids((s + 1) % 2, samples);
-        plane_step(own, in, s, {x, standards(s)}, samples, team, to, kept.sums(s, first, samples),
+        plane_step(own, in, s, {x, standards(s)}, samples, first == 0 && s == 0, team, to, kept.sums(s, first, samples),
                    c.behind_norm(s + 1) ? memory.sums_of(s + 1) : nullptr);
         team.barrier();
         x = to;
@@ -153,11 +151,8 @@ bool evolve_planes_backward(const EvolveConfig& c, const Inputs<T>& in, const T*
     const PlaneScratch<T> own = memory.scratch(team);
     const int64_t begin = team.begin(own.shape.m), end = team.end(own.shape.m), cells = own.shape.cells(), plane = own.plane;
     NormMeans<T>* const means = memory.means + team.rank * memory.tile;
-    if (own.all)
-      for (int64_t z = begin; z < end; ++z) {
-        if (!kept.keeps_sums()) own.parameters.fill(in, z);
-        own.transposed.fill_transposed(in, z);
-      }
+    if (own.all && !kept.keeps_sums())
+      for (int64_t z = begin; z < end; ++z) own.parameters.fill(in, z);
     if (c.norm) {
       std::memset(grads.norm_weight + begin * plane, 0, (end - begin) * plane * sizeof(T));
       std::memset(grads.norm_bias + begin * plane, 0, (end - begin) * plane * sizeof(T));
@@ -198,7 +193,7 @@ bool evolve_planes_backward(const EvolveConfig& c, const Inputs<T>& in, const T*
           return {grid(s), standards(s)};
         };
         for (int s = from; s + 1 < last; ++s) {
-          plane_step<T>(own, in, s, read(s), samples, team, grid(s + 1), {}, nullptr);
+          plane_step<T>(own, in, s, read(s), samples, false, team, grid(s + 1), {}, nullptr);
           team.barrier();
         }
         for (int s = last - 1; s >= from; --s) {
@@ -210,7 +205,7 @@ bool evolve_planes_backward(const EvolveConfig& c, const Inputs<T>& in, const T*
               incoming(s + 1, c.behind_norm(s + 1) ? PlaneGrids<const T>(grid(s + 1)) : PlaneGrids<const T>{});
           const PlaneBackward<T> backward{own, in_step, x,   kept.sums(s, first, samples), after, samples,
                                           to,  pre,     memory.grids(2 + s % 2, samples)};
-          backward.run(s, begin, end, own.of_step(grads, s), adds(s), [&](int64_t z) {
+          backward.run(s, begin, end, first == 0 && s + 1 == c.outer_steps, own.of_step(grads, s), adds(s), [&](int64_t z) {
             if (x.standards) add_norm_sums(s, x.grids, to, z);
           });
           if (own.group > 1) group_x[waiting++] = x;

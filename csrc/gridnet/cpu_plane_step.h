@@ -187,10 +187,10 @@ struct PlaneScratch {
 };
 
 // This member's planes of the grids after step s; unless null, also the step's sums, a plane being [channel][n][k], and the
-// moments of the grids [plane][samples].
+// moments of the grids [plane][samples]. fresh: this is the first to read parameters that are kept for all steps.
 template <class T>
 void plane_step(const PlaneScratch<T>& own, const Inputs<T>& all_in, int s, const PlaneReading<T>& x, int64_t samples,
-                const Team& team, const PlaneGrids<T>& out, const PlaneGrids<T>& sums, PlaneSums<T>* moments) {
+                bool fresh, const Team& team, const PlaneGrids<T>& out, const PlaneGrids<T>& sums, PlaneSums<T>* moments) {
   constexpr int P = kPack<T>;
   const StepConfig& c = own.step;
   const bool residual = own.config.outer_residual;
@@ -202,7 +202,7 @@ void plane_step(const PlaneScratch<T>& own, const Inputs<T>& all_in, int s, cons
   own.read(in, x, 0, samples, order.first);
   for (int64_t z = order.first; z != order.behind; z += order.next) {
     own.read(in, x, 0, samples, z + order.next);
-    if (!own.all) own.parameters.fill(in, z);
+    if (fresh || !own.all) own.parameters.fill(in, z);
     with_activation(c.activation, [&]<Activation A>() {
       own.each_segment(samples, z, {}, [&](int64_t sample, int64_t at, int64_t count, const T* values, const T* gates) {
         const T *from = own.x.plane(sample, z) + at, *scale = in.residual_scale + z * plane + at;
