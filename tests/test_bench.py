@@ -264,6 +264,8 @@ def test_bench_kernels_reports_every_contender_on_every_case(tmp_path: Path) -> 
     assert [row["contender"] for row in rows] == names * 4
     assert len({row["case"] for row in rows}) == 4
     assert {row["contender"] for row in report["results"]["sweep"]} == {ours(ISAS[0]), EAGER}
+    for row in report["results"]["sweep"]:
+        assert row["of_first"] == pytest.approx(row["gflops"] / row["first_gflops"])
     assert "--quick" in report["facts"]["skipped"][COMPILED]
     for row in (*rows, *report["results"]["sweep"]):
         assert row["gflops"] == pytest.approx(row["flops"] / row["seconds"] / 1e9)

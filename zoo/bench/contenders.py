@@ -57,6 +57,11 @@ def make_calls(case: Case, names: Sequence[str]) -> tuple[dict[str, Call], dict[
     return calls, skipped
 
 
+def make_call(case: Case, name: str) -> Call:
+    """One contender's call of a case that nothing is held against."""
+    return _bind(case, _module(name), case.tensors())
+
+
 def check_same(case: Case, calls: dict[str, Call]) -> None:
     """Raise BenchError naming the first contender whose values differ from the last one's."""
     *others, right = calls

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from zoo.bench.cases import Case, standard_cases, sweep_cases
-from zoo.bench.contenders import COMPILED, EAGER, REFERENCE, choose_isas, make_calls, ours
+from zoo.bench.contenders import COMPILED, EAGER, REFERENCE, Call, choose_isas, make_call, make_calls, ours
 from zoo.bench.limits import Limits
 from zoo.bench.machine import Watch, machine_facts
 from zoo.bench.report import Report, Table
@@ -17,6 +17,8 @@ from zoo.bench.timing import Spread, interleave
 from zoo.kernels import backend
 
 Say = Callable[[str], None]
+
+FIRST = "ours, first setting"
 
 
 def bench_kernels(
@@ -48,7 +50,7 @@ def bench_kernels(
         limits = Limits(kernels.usable_isas(), quick)
         names = [*map(ours, chosen), *([] if quick else [COMPILED]), EAGER, REFERENCE]
         rows, skipped = _measure(cases, names, limits, quick, say)
-        swept = _measure(sweep_cases(quick), [ours(chosen[0]), EAGER], limits, quick, say)[0] if sweep else []
+        swept = _sweep(ours(chosen[0]), limits, quick, say) if sweep else []
     finally:
         torch.set_num_threads(threads_before)
         kernels.set_isa(isa_before)
@@ -80,12 +82,33 @@ def _measure(
         say(f"{case.name}, {case.setting}")
         calls, missing = make_calls(case, names)
         skipped |= missing
-        for _ in range(1 if quick else 3):
-            limits.sample()
-        timings = interleave(calls, rounds=3 if quick else 9, budget=1 if quick else 10)
-        limits.sample()
+        timings = _time(calls, limits, quick)
         rows += [_row(case, name, seconds) for name, seconds in timings.items()]
     return rows, skipped
+
+
+def _sweep(name: str, limits: Limits, quick: bool, say: Say) -> list[dict[str, Any]]:
+    """Every case, sampled in turn with the first of its mode: the machine's speed changes from minute to minute."""
+    rows = []
+    firsts: dict[bool, Case] = {}
+    for case in sweep_cases(quick):
+        say(f"{case.name}, {case.setting}")
+        first = firsts.setdefault(case.training, case)
+        calls, _ = make_calls(case, [name, EAGER])
+        timings = _time({**calls, FIRST: make_call(first, name)}, limits, quick)
+        beside = _row(first, FIRST, timings.pop(FIRST))
+        for contender, seconds in timings.items():
+            row = _row(case, contender, seconds)
+            rows.append({**row, "first_gflops": beside["gflops"], "of_first": row["gflops"] / beside["gflops"]})
+    return rows
+
+
+def _time(calls: Mapping[str, Call], limits: Limits, quick: bool) -> dict[str, Spread]:
+    for _ in range(1 if quick else 3):
+        limits.sample()
+    timings = interleave(calls, rounds=3 if quick else 9, budget=1 if quick else 10)
+    limits.sample()
+    return timings
 
 
 def _row(case: Case, contender: str, seconds: Spread) -> dict[str, Any]:
@@ -141,18 +164,14 @@ def tables(report: Report) -> list[Table]:
 
 
 def _sweep_lines(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Ours alone; the last column holds its rate against the first setting's in the same mode."""
+    """Ours alone; the last column holds its rate against that of the first setting, sampled in turn with it."""
     lines = []
-    first: dict[bool, float] = {}
     for row in rows:
         if row["contender"] != EAGER:
-            base = first.setdefault(row["training"], row["gflops"])
             mode = "forward + backward" if row["training"] else "forward"
             figures = _figures(row)
             del figures["x reference"]
-            lines.append(
-                {"setting": row["setting"], "mode": mode, **figures, "of first": f"{row['gflops'] / base:.2f}"}
-            )
+            lines.append({"setting": row["setting"], "mode": mode, **figures, "of first": f"{row['of_first']:.2f}"})
     return lines
 
 
