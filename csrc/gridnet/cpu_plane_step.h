@@ -206,18 +206,18 @@ void plane_step(const PlaneScratch<T>& own, const Inputs<T>& all_in, int s, cons
     with_activation(c.activation, [&]<Activation A>() {
       own.each_segment(samples, z, {}, [&](int64_t sample, int64_t at, int64_t count, const T* values, const T* gates) {
         const T *from = own.x.plane(sample, z) + at, *scale = in.residual_scale + z * plane + at;
-        const T* past = x.grids.plane(sample, z) + at;
+        const T* base = residual ? x.grids.plane(sample, z) + at : from;
         T *to = out.plane(sample, z) + at, *kept = sums.data ? sums.plane(sample, z) + at : nullptr;
         for_packs<T>(count, [&](int64_t i, int64_t n) ZOO_INLINE_LAMBDA {
-          const auto center = load_pack<T, P>(from + i, n), base = residual ? load_pack<T, P>(past + i, n) : center;
           const auto pre = load_pack<T, P>(values + i, n), value = gridnet::activate<A>(pre);
           if (kept) store_pack(kept + i, pre, n);
           if (c.gated) {
             const auto pre_gate = load_pack<T, P>(gates + i, n);
             if (kept) store_pack(kept + plane + i, pre_gate, n);
-            store_pack(to + i, base + (T(1) - gridnet::sigmoid(pre_gate)) * (value - center), n);
+            const auto towards = value - load_pack<T, P>(from + i, n);
+            store_pack(to + i, load_pack<T, P>(base + i, n) + (T(1) - gridnet::sigmoid(pre_gate)) * towards, n);
           } else {
-            store_pack(to + i, base + load_pack<T, P>(scale + i, n) * value, n);
+            store_pack(to + i, load_pack<T, P>(base + i, n) + load_pack<T, P>(scale + i, n) * value, n);
           }
         });
       });
