@@ -142,44 +142,15 @@ struct Stencil {
   }
 
   // grad becomes the gradient of the step's input; in is what the step read, normalised where it was. Before they are read,
-  // prepare(first, last) is called to fill the rows of in, more than once where only some are held at a time. incoming.row(r, row r of in) says how the gradient of row r of
-  // the step's output comes in; finished(r) is called last.
+  // prepare(first, last) is called to fill the rows of in, more than once where only some are held at a time.
+  // incoming.row(r, row r of in) says how the gradient of row r of the step's output comes in; finished(r) is called last.
   template <class Prepare, class Incoming, class Finished>
   void backward(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, const Team& team,
                 Prepare prepare, Incoming incoming, Finished finished) {
-    const int64_t rows = config.shape.rows();
-    if (config.normalize) {
-      each_prepared(team, prepare, [&](int64_t r) { boxes.measure_row(in, nullptr, r); });
-      boxes.finish_measures(team);
-    }
-    const auto pre_rows = [&](int64_t first, int64_t last) {
-      for (int64_t r = first; r < last; ++r) pre_row(p, in, grad, incoming.row(r, in.row(r)), r);
-    };
-    const auto input_rows = [&](int64_t first, int64_t last) {
-      for (int64_t r = first; r < last; ++r) {
-        input_row(p, in, grad, r);
-        if (!config.normalize) finished(r);
-      }
-    };
-    if (team.size > 1) {
-      const int64_t begin = team.begin(rows), end = team.end(rows);
-      prepare(begin, end);
-      team.barrier();
-      pre_rows(begin, end);
-      team.barrier();
-      input_rows(begin, end);
-      team.barrier();
-    } else {
-      // A thread that waits for no other does the three as close behind one another as neighbours allow, while what they
-      // share is in the cache.
-      const int64_t lag = reach(config);
-      for (int64_t r = 0; r < rows + 2 * lag; ++r) {
-        if (r < rows) prepare(r, r + 1);
-        if (r >= lag && r - lag < rows) pre_rows(r - lag, r - lag + 1);
-        if (r >= 2 * lag) input_rows(r - 2 * lag, r - 2 * lag + 1);
-      }
-    }
-    if (!config.normalize) return;
+    if (!config.normalize) return through_step(p, in, grad, team, prepare, incoming, finished);
+    each_prepared(team, prepare, [&](int64_t r) { boxes.measure_row(in, nullptr, r); });
+    boxes.finish_measures(team);
+    through_step(p, in, grad, team, prepare, incoming, [](int64_t) {});
     boxes.finish_gradients(team);
     each_prepared(team, prepare, [&](int64_t r) {
       boxes.take_from_gradient(r, in.row(r), grad.row(r), row_scratch);
@@ -189,6 +160,40 @@ struct Stencil {
   }
 
  private:
+  // The same, the boxes' statistics taken as constant where blocks are normalised.
+  template <class Prepare, class Incoming, class Finished>
+  void through_step(const Parameters<T>& p, const LaneGrid<T, W>& in, const LaneGrid<T, W>& grad, const Team& team,
+                    Prepare prepare, Incoming incoming, Finished finished) {
+    const auto pre_rows = [&](int64_t first, int64_t last) {
+      for (int64_t r = first; r < last; ++r) pre_row(p, in, grad, incoming.row(r, in.row(r)), r);
+    };
+    const auto input_rows = [&](int64_t first, int64_t last) {
+      for (int64_t r = first; r < last; ++r) {
+        input_row(p, in, grad, r);
+        finished(r);
+      }
+    };
+    const int64_t rows = config.shape.rows();
+    if (team.size > 1) {
+      const int64_t begin = team.begin(rows), end = team.end(rows);
+      prepare(begin, end);
+      team.barrier();
+      pre_rows(begin, end);
+      team.barrier();
+      input_rows(begin, end);
+      team.barrier();
+      return;
+    }
+    // A thread that waits for no other does the three as close behind one another as neighbours allow, while what they
+    // share is in the cache.
+    const int64_t lag = reach(config);
+    for (int64_t r = 0; r < rows + 2 * lag; ++r) {
+      if (r < rows) prepare(r, r + 1);
+      if (r >= lag && r - lag < rows) pre_rows(r - lag, r - lag + 1);
+      if (r >= 2 * lag) input_rows(r - 2 * lag, r - 2 * lag + 1);
+    }
+  }
+
   // Calls f(r) for this member's rows, one prepared at a time.
   template <class Prepare, class F>
   void each_prepared(const Team& team, Prepare prepare, F f) const {
