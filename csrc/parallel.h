@@ -1,5 +1,6 @@
 // A small thread pool. Not OpenMP: a second OpenMP runtime beside torch's fights it over the cores. Threads sleep
-// between calls and never spin for long, and the pool survives fork (the child makes its own).
+// between calls and never spin for long: waiting awake for 260 us after a call saved a call on one picture 50 us of waking, and
+// made whatever torch did next on several threads wait for as long. The pool survives fork (the child makes its own).
 #pragma once
 #include <cstdint>
 
