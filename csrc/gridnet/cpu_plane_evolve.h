@@ -61,6 +61,7 @@ struct PlaneMemory {
   T* const grid_data = workspace.get<T>(14, (backward ? 4 + config.segment : 2) * grid_size);
   // The gradients of the sums of a group of steps; planes are read to the end of their last chunk.
   T* const pre_data = workspace.get<T>(18, backward && plan.group > 1 ? plan.group * plan.channels * grid_size + kChunk<T> : 0);
+  std::atomic<int64_t> taken[kMaxThreads + 1] = {};  // of every two members, in even and odd tiles
   PlaneSums<T>* const sums = workspace.get<PlaneSums<T>>(15, 2 * shape.m * tile);
   Standard<T>* const standards = workspace.get<Standard<T>>(16, threads * tile);
   NormMeans<T>* const means = workspace.get<NormMeans<T>>(17, threads * tile);
@@ -82,6 +83,15 @@ struct PlaneMemory {
     return scratch;
   }
 
+  // How a member takes its planes in step s. Between steps it keeps what it has in the cache; a single step's are shared.
+  PlaneWalk walk(const Team& team, int s, int64_t first_sample) {
+    if (config.outer_steps > 1 || team.size == 1) return PlaneWalk::alone(team, shape.m, s);
+    std::atomic<int64_t>* of_pair = taken + team.rank / 2 * 2;
+    const int64_t odd = first_sample / tile % 2;
+    if (team.rank % 2 == 0) of_pair[1 - odd] = 0;  // for the next tile; no one is at the one before any more
+    return PlaneWalk::shared(team, shape.m, of_pair + odd);
+  }
+
   // Calls f(first sample, samples) for every tile; all members leave it together.
   template <class F>
   void each_tile(const Team& team, F f) const {
@@ -95,7 +105,7 @@ struct PlaneMemory {
 // Every member works on its planes of all samples, and waits for the others once per step.
 template <class T>
 void evolve_planes(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_data, Workspace& workspace, int threads) {
-  const PlaneMemory<T> memory{c, workspace, threads, false};
+  PlaneMemory<T> memory{c, workspace, threads, false};
   const KeptPlanes<T> kept{c, kept_data};
   if (kept_data) {
     std::memset(kept_data, 0, (KeptPlanes<T>::kHeader + kept.standards_size()) * sizeof(T));
@@ -125,7 +135,7 @@ void evolve_planes(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_d
         const auto to = s + 1 == c.outer_steps && !c.normalises_output() ? result
                         : kept_data && c.keeps(s + 1)                    ? kept.grids(s + 1, first, samples)
                                                                          : memory.grids((s + 1) % 2, samples);
-        plane_step(own, in, s, {x, standards(s)}, samples, first == 0 && s == 0, team, to, kept.sums(s, first, samples),
+        plane_step(own, in, s, {x, standards(s)}, samples, first == 0 && s == 0, memory.walk(team, s, first), to, kept.sums(s, first, samples),
                    c.behind_norm(s + 1) ? memory.sums_of(s + 1) : nullptr);
         team.barrier();
         x = to;
@@ -193,7 +203,7 @@ bool evolve_planes_backward(const EvolveConfig& c, const Inputs<T>& in, const T*
           return {grid(s), standards(s)};
         };
         for (int s = from; s + 1 < last; ++s) {
-          plane_step<T>(own, in, s, read(s), samples, false, team, grid(s + 1), {}, nullptr);
+          plane_step<T>(own, in, s, read(s), samples, false, PlaneWalk::alone(team, own.shape.m, s), grid(s + 1), {}, nullptr);
           team.barrier();
         }
         for (int s = last - 1; s >= from; --s) {

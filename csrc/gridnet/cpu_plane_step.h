@@ -1,6 +1,8 @@
 // One gridnet step with cells in the lanes, plane by plane: see cpu_planes.h. Every thread takes some planes of all samples,
 // so the number of threads changes no bit. Planes that are still needed stay in the L2 cache.
 #pragma once
+#include <atomic>
+
 #include "../parallel.h"
 #include "cpu_plane_norm.h"
 
@@ -65,6 +67,10 @@ template <class T>
 struct PlaneReading {
   PlaneGrids<const T> grids;
   const Standard<T>* standards;
+
+  PlaneReading from(int64_t sample) const {
+    return {{grids.plane(sample, 0), grids.sample_stride, grids.plane_stride}, standards ? standards + sample : nullptr};
+  }
 };
 
 // Planes [begin, end) in the order in which step s takes them, to and fro: it begins with what the step before or after it
@@ -74,6 +80,34 @@ struct PlaneOrder {
 
   PlaneOrder(int s, int64_t begin, int64_t end)
       : first(s % 2 ? end - 1 : begin), behind(s % 2 ? begin - 1 : end), next(s % 2 ? -1 : 1) {}
+};
+
+// The planes that a member takes one after another. Two members may share theirs, one from either end until they meet, so that
+// one that wakes late or is slowed down takes fewer: `taken` counts those of both.
+struct PlaneWalk {
+  int64_t next, step, count;
+  std::atomic<int64_t>* taken = nullptr;
+  int64_t mine = 0;
+
+  // This member's part of m planes, in the order of step s.
+  static PlaneWalk alone(const Team& team, int64_t m, int s) {
+    const PlaneOrder order(s, team.begin(m), team.end(m));
+    return {order.first, order.next, team.end(m) - team.begin(m)};
+  }
+  // Shared with the member before or after this one.
+  static PlaneWalk shared(const Team& team, int64_t m, std::atomic<int64_t>* taken) {
+    const int64_t low = team.rank / 2 * 2, high = low + 2 < team.size ? low + 2 : team.size;
+    const int64_t begin = m * low / team.size, end = m * high / team.size;
+    return {team.rank == low ? begin : end - 1, team.rank == low ? 1 : -1, end - begin, taken};
+  }
+  // Whether there is one more; it is then plane z.
+  bool take(int64_t& z) {
+    if ((taken ? taken->fetch_add(1, std::memory_order_relaxed) : mine) >= count) return false;
+    z = next;
+    next += step;
+    ++mine;
+    return true;
+  }
 };
 
 // What one thread works with.
@@ -165,8 +199,9 @@ struct PlaneScratch {
 
   // Calls f(sample, first position, count, sums of the value channel, of the gate) for every sample and segment of plane z,
   // the sums being those of the count positions. known: the sums, or null data to compute them; a plane is [channel][n][k].
-  template <class F>
-  void each_segment(int64_t samples, int64_t z, const PlaneGrids<const T>& known, F f) const {
+  // Before sums are computed, before(first, count) is called for the samples that go together.
+  template <class Before, class F>
+  void each_segment(int64_t samples, int64_t z, const PlaneGrids<const T>& known, Before before, F f) const {
     const auto count_from = [&](int64_t at) { return plane - at < kSegment<T> ? plane - at : kSegment<T>; };
     if (known.data) {
       for (int64_t s = 0; s < samples; ++s)
@@ -177,6 +212,7 @@ struct PlaneScratch {
       return;
     }
     for_samples<T>(samples, [&]<int S>(int64_t sample) {
+      before(sample, S);
       for (int64_t at = 0; at < plane; at += kSegment<T>) {
         const int64_t count = count_from(at);
         sum_segment<S>(sample, z, at, at + count);
@@ -186,29 +222,33 @@ struct PlaneScratch {
   }
 };
 
-// This member's planes of the grids after step s; unless null, also the step's sums, a plane being [channel][n][k], and the
-// moments of the grids [plane][samples]. fresh: this is the first to read parameters that are kept for all steps.
+// The planes that this member walks over, of the grids after step s; unless null, also the step's sums, a plane being
+// [channel][n][k], and the moments of the grids [plane][samples]. fresh: this is the first to read parameters that are kept for
+// all steps.
 template <class T>
 void plane_step(const PlaneScratch<T>& own, const Inputs<T>& all_in, int s, const PlaneReading<T>& x, int64_t samples,
-                bool fresh, const Team& team, const PlaneGrids<T>& out, const PlaneGrids<T>& sums, PlaneSums<T>* moments) {
+                bool fresh, PlaneWalk walk, const PlaneGrids<T>& out, const PlaneGrids<T>& sums, PlaneSums<T>* moments) {
   constexpr int P = kPack<T>;
   const StepConfig& c = own.step;
   const bool residual = own.config.outer_residual;
   const Inputs<T> in = own.of_step(all_in, s);
-  const int64_t begin = team.begin(own.shape.m), end = team.end(own.shape.m), plane = own.plane;
-  if (begin == end) return;
-  const PlaneOrder order(s, begin, end);
-  own.read(in, x, 0, samples, order.first - order.next);
-  own.read(in, x, 0, samples, order.first);
-  for (int64_t z = order.first; z != order.behind; z += order.next) {
-    own.read(in, x, 0, samples, z + order.next);
+  const int64_t plane = own.plane;
+  for (int64_t z; walk.take(z);) {
+    if (walk.mine == 1) {
+      own.read(in, x, 0, samples, z - walk.step);
+      own.read(in, x, 0, samples, z);
+    }
     if (fresh || !own.all) own.parameters.fill(in, z);
     with_activation(c.activation, [&]<Activation A>() {
-      own.each_segment(samples, z, {}, [&](int64_t sample, int64_t at, int64_t count, const T* values, const T* gates) {
+      // Samples are read as they are needed, and those after them fetched meanwhile.
+      const auto read = [&](int64_t first, int64_t n) { own.read(in, x.from(first), first, n, z + walk.step); };
+      own.each_segment(samples, z, {}, read, [&](int64_t sample, int64_t at, int64_t count, const T* values, const T* gates) {
+        const T* soon = x.grids.plane(sample + kSamplesAtOnce<T>, z + walk.step) + at;
         const T *from = own.x.plane(sample, z) + at, *scale = in.residual_scale + z * plane + at;
         const T* base = residual ? x.grids.plane(sample, z) + at : from;
         T *to = out.plane(sample, z) + at, *kept = sums.data ? sums.plane(sample, z) + at : nullptr;
         for_packs<T>(count, [&](int64_t i, int64_t n) ZOO_INLINE_LAMBDA {
+          prefetch_run(soon + i, P * kLanes<T>);
           const auto pre = load_pack<T, P>(values + i, n), value = gridnet::activate<A>(pre);
           if (kept) store_pack(kept + i, pre, n);
           if (c.gated) {

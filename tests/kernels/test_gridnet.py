@@ -229,6 +229,7 @@ def test_threads_share_a_small_batch(case: Case) -> None:
     "case",
     [
         Case((4, 5, 7), 1, batch=19),
+        Case((5, 70, 70), 1, batch=40),  # several tiles, whose planes threads share as they come
         Case((4, 2, 3), 1, batch=3, gated=True),
         Case((4, 5, 3), 1, batch=3, outer=4),
         Case((5, 2, 9), 1, batch=2, gated=True, outer=3, residual=True, recompute=2),
@@ -248,6 +249,7 @@ def test_single_steps_and_small_batches_give_the_same_bits_for_any_number_of_thr
         torch.set_num_threads(before)
     for others in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
+    torch.testing.assert_close(results[0][0], case.run(reference, tensors), rtol=2e-4, atol=2e-4)
 
 
 @pytest.mark.parametrize("case", [CASES[i] for i in (1, 4, 16, 19, 21, 26, 27, 28, -4, -3, -2)], ids=str)
