@@ -80,7 +80,8 @@ struct PlaneBackward {
   void sums(int64_t z, bool mine) const {
     constexpr int P = kPack<T>;
     with_activation(own.step.activation, [&]<Activation A>() {
-      own.each_segment(samples, z, known_sums, [](int64_t, int64_t) {}, [&](int64_t s, int64_t at, int64_t count, const T* values, const T* gates) {
+      const auto before = [](int64_t, int64_t) {};  // what is summed is there already
+      own.each_segment(samples, z, known_sums, before, [&](int64_t s, int64_t at, int64_t count, const T* values, const T* gates) {
         const int64_t cell = z * plane + at;
         T *pre = own.pre[0].plane(s, z) + at, *pre_gate = own.pre[1].plane(s, z) + at;
         T *grad_bias = own.grads.bias(z, 0) + at, *grad_gate_bias = own.grads.bias(z, 1) + at;

@@ -135,8 +135,8 @@ void evolve_planes(const EvolveConfig& c, const Inputs<T>& in, T* out, T* kept_d
         const auto to = s + 1 == c.outer_steps && !c.normalises_output() ? result
                         : kept_data && c.keeps(s + 1)                    ? kept.grids(s + 1, first, samples)
                                                                          : memory.grids((s + 1) % 2, samples);
-        plane_step(own, in, s, {x, standards(s)}, samples, first == 0 && s == 0, memory.walk(team, s, first), to, kept.sums(s, first, samples),
-                   c.behind_norm(s + 1) ? memory.sums_of(s + 1) : nullptr);
+        plane_step(own, in, s, {x, standards(s)}, samples, first == 0 && s == 0, memory.walk(team, s, first), to,
+                   kept.sums(s, first, samples), c.behind_norm(s + 1) ? memory.sums_of(s + 1) : nullptr);
         team.barrier();
         x = to;
       }

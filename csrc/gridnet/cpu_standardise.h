@@ -53,7 +53,8 @@ struct BoxStandards {
   using Grid = LaneGrid<T, W>;
   using Facts = BoxFacts<T, NV>;
   const StepConfig& config;
-  T* lines;      // [row][block along x][2][W]: mean and squared deviations of a box's row; backward: the two sums of a block's row
+  // [row][block along x][2][W]: mean and squared deviations of a box's row; backward: the two sums of a block's row.
+  T* lines;
   Facts* facts;  // [block]
 
   const int64_t b = config.block, across = config.shape.k / b, down = config.shape.n / b, deep = config.shape.m / b;

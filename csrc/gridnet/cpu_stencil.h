@@ -100,7 +100,8 @@ struct Stencil {
     const int64_t cells = c.shape.cells(), channels = c.gated ? 2 : 1, rows = c.shape.rows();
     for (int64_t i = 0; i < channels; ++i)
       pack_folded(weight + i * cells, channels * cells, c.normalize ? nullptr : bias + i * cells, norm_weight, norm_bias, c.shape,
-                  team.begin(rows), team.end(rows), folded + i * cells * kNeighbours, weight_sum + i * cells, bias_sum + i * cells);
+                  team.begin(rows), team.end(rows), folded + i * cells * kNeighbours, weight_sum + i * cells,
+                  bias_sum + i * cells);
     if (c.normalize) add_up_taps(weight, cells, team.begin(cells), team.end(cells), folded + taps_size(c));
   }
 

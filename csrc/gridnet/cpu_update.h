@@ -63,8 +63,8 @@ ZOO_INLINE void sum_cells(Pack<T, C * NV> x, Vec<T>* out) {
   }
 }
 
-// How the sums over a part of a row in one block become those over its standardised box, (sum - mean * weight_total) * spread
-// + bias: what of each lane goes with a sum, with what FoldedSums has of a cell, and with its total; bias and total are the part's.
+// How the sums over a part of a row in one block become those over its standardised box, (sum - mean * total) * spread + bias:
+// what of each lane goes with a sum, with what FoldedSums has of a cell, and with its total; total and bias are the part's.
 template <class T, int NV>
 struct BoxedSums {
   Vec<T> of_sum[NV], of_weight[NV], of_bias[NV], of_total[NV];
