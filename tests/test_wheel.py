@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import _kernels
+from sdk import _kernels
 
 ROOT = Path(__file__).resolve().parent.parent
 PIP = (sys.executable, "-m", "pip")
@@ -52,8 +52,8 @@ def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     settings = ["cmake.define.ZOO_CUDA=OFF"]
     if request.param == "kernels of these tests":
         kernels = Path(_kernels.__file__)
-        shutil.copy(kernels, source / "zoo")
-        settings = ["wheel.cmake=false", "wheel.platlib=true", f"sdist.include=zoo/{kernels.name}"]
+        shutil.copy(kernels, source / "sdk")
+        settings = ["wheel.cmake=false", "wheel.platlib=true", f"sdist.include=sdk/{kernels.name}"]
     options = [part for setting in settings for part in ("-C", setting)]
     run(*PIP, "wheel", ".", "--no-deps", "--no-build-isolation", *options, "--wheel-dir", out, cwd=source)
     [built] = out.glob("*.whl")
@@ -72,7 +72,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_what_the_training_side_reads(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert f"zoo/{Path(_kernels.__file__).name}" in names
+    assert f"sdk/{Path(_kernels.__file__).name}" in names
     assert {"zoo/card.md.j2", "zoo/recipes/gridnet-mnist.yaml", "sdk/exports/gridnet-mnist/README.md"} <= names
 
 

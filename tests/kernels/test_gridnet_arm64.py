@@ -18,7 +18,13 @@ pytestmark = pytest.mark.slow
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
 ROOT = Path(__file__).parents[2]
-SOURCES = ["gridnet/cpu_isa.cpp", "gridnet/cpu.cpp", "parallel.cpp", "workspace.cpp"]
+SOURCES = [
+    "core/dispatch.cpp",
+    "core/thread_pool.cpp",
+    "core/workspace.cpp",
+    "gridnet/cpu/api.cpp",
+    "gridnet/cpu/kernels.cpp",
+]
 FLAGS = [
     "-std=c++20",
     "-O3",

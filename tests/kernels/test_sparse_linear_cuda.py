@@ -13,7 +13,7 @@ from tests.support.gridnet_cuda import CSRC, SUPPORT, compile_with_shim
 from zoo.kernels import backend
 from zoo.kernels.sparse_linear import Structure, sparse_linear_reference
 
-SOURCES = sorted((CSRC / "sparse").glob("cuda_*.cu"))
+SOURCES = sorted((CSRC / "sparse" / "cuda").glob("*.cu"))
 SHAPES = [(1, 1, 1, 1), (3, 5, 4, 0), (40, 33, 17, 60), (130, 70, 40, 300)]  # batch, inputs, outputs, entries
 Library = ctypes.CDLL
 

@@ -1,5 +1,5 @@
-// What programs that run CUDA kernels under a sanitizer share. Each tensor and workspace is an allocation of its own, exactly
-// as long as declared, and starts as NaN.
+// What programs that run CUDA kernels under a sanitizer share. Each tensor and workspace is an allocation of its own,
+// exactly as long as declared, and starts as NaN.
 #pragma once
 #include <cmath>
 #include <cstdio>

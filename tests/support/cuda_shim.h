@@ -377,8 +377,7 @@ T shuffle(uint32_t mask, T value, unsigned source) {
 
 #define DYNSHARED(T, name) T* name = reinterpret_cast<T*>(shim::cta->shared)
 #define LAUNCH(kernel, grid, block, shared, stream, ...) \
-  (static_cast<void>(stream),                            \
-   cuda_shim_status = shim::launch(grid, block, shared, [=] { kernel(__VA_ARGS__); }))
+  (static_cast<void>(stream), cuda_shim_status = shim::launch(grid, block, shared, [=] { kernel(__VA_ARGS__); }))
 
 inline void __syncthreads() { shim::wait(shim::State::at_barrier); }
 

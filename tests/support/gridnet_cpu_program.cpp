@@ -1,10 +1,10 @@
-// One call of the CPU kernels as a program, for machines that are emulated: reads a case and its tensors from standard input,
-// writes the output and every gradient. All numbers are 8 bytes: the case's are int64, the rest double.
+// One call of the CPU kernels as a program, for machines that are emulated: reads a case and its tensors from standard
+// input, writes the output and every gradient. All numbers are 8 bytes: the case's are int64, the rest double.
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
 
-#include "gridnet/cpu.h"
+#include "gridnet/api.h"
 
 using namespace zoo::gridnet;
 
@@ -48,8 +48,12 @@ int main() {
   c.step.eps = c.norm_eps = 1e-5;
 
   const int64_t cells = c.step.shape.cells(), channels = c.step.gated ? 2 : 1, sets = c.parameter_sets();
-  const int64_t sizes[6] = {sets * kNeighbours * channels * cells, sets * channels * cells, c.step.gated ? 0 : sets * cells,
-                            c.norm ? cells : 0, c.norm ? cells : 0, c.step.batch * cells};
+  const int64_t sizes[6] = {sets * kNeighbours * channels * cells,
+                            sets * channels * cells,
+                            c.step.gated ? 0 : sets * cells,
+                            c.norm ? cells : 0,
+                            c.norm ? cells : 0,
+                            c.step.batch * cells};
   double *in[6], *grad[6];
   for (int i = 0; i < 6; ++i) {
     in[i] = sizes[i] ? read_tensor(sizes[i]) : nullptr;

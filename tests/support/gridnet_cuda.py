@@ -26,7 +26,7 @@ _DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16:
 
 
 def cuda_sources() -> list[Path]:
-    return sorted((CSRC / "gridnet").glob("cuda_*.cu"))
+    return [*sorted((CSRC / "gridnet" / "cuda").glob("*.cu")), CSRC / "core" / "cuda" / "sum_parts.cu"]
 
 
 def compile_with_shim(target: Path, sources: Sequence[Path], flags: Sequence[str]) -> Path:
@@ -137,7 +137,7 @@ class KernelError(Exception):
 
 
 class GridnetCuda:
-    """The entry points of csrc/gridnet/cuda.h.
+    """The entry points of csrc/gridnet/cuda/api.h.
 
     Inputs and gradients are ``[weight, bias, residual_scale or None, x]``, with ``norm_weight, norm_bias``
     after them for an evolution.

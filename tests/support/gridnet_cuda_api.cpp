@@ -1,6 +1,6 @@
-// C entry points of csrc/gridnet/cuda.h for ctypes. Each returns an error line, empty when all is well; the text
+// C entry points of csrc/gridnet/cuda/api.h for ctypes. Each returns an error line, empty when all is well; the text
 // lives until the next call.
-#include "gridnet/cuda.h"
+#include "gridnet/cuda/api.h"
 
 using namespace zoo::gridnet;
 using zoo::gridnet::cuda::Dtype;
@@ -52,8 +52,7 @@ size_t evolve_backward_workspace_bytes(int dtype, const cuda::EvolveConfig* conf
 
 const char* evolve_forward(int dtype, const cuda::EvolveConfig* config, const void* const* inputs, void* out,
                            void* saved, void* workspace) {
-  return keep(
-      cuda::evolve_forward(Dtype(dtype), *config, evolve_inputs(inputs), out, saved, workspace, nullptr));
+  return keep(cuda::evolve_forward(Dtype(dtype), *config, evolve_inputs(inputs), out, saved, workspace, nullptr));
 }
 
 const char* evolve_backward(int dtype, const cuda::EvolveConfig* config, const void* const* inputs, const void* saved,

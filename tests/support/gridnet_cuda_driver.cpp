@@ -1,7 +1,7 @@
 // Runs every gridnet kernel on small shapes, for builds with a sanitizer. Prints how many passes ran and fails on a NaN
 // in a result.
 #include "cuda_driver.h"
-#include "gridnet/cuda.h"
+#include "gridnet/cuda/api.h"
 
 using namespace driver;
 using namespace zoo::gridnet;
@@ -15,9 +15,7 @@ struct Case {
   int inner_steps;
   bool gated, normalize;
 
-  StepConfig config() const {
-    return {shape, batch, block, inner_steps, gated, normalize, 1e-3, Activation::silu};
-  }
+  StepConfig config() const { return {shape, batch, block, inner_steps, gated, normalize, 1e-3, Activation::silu}; }
 };
 
 // Parameters and their gradients, `sets` of each.
@@ -56,7 +54,8 @@ void run_evolution(const Case& c, bool separate, bool residual, int segment) {
   Parameters p(c, sets), g(c, sets);
   Tensor x(count), out(count), grad_out(count), grad_x(count);
   const cuda::EvolveInputs inputs{{p.weight.random(0.3f), p.bias.random(1), p.scale.random(1), x.random(1)},
-                                  p.norm_weight.random(1), p.norm_bias.random(1)};
+                                  p.norm_weight.random(1),
+                                  p.norm_bias.random(1)};
   {
     const Memory workspace(cuda::evolve_forward_workspace_bytes(Dtype::float32, config, false));
     expect_ok(cuda::evolve_forward(Dtype::float32, config, inputs, out, nullptr, workspace, nullptr));
@@ -79,11 +78,11 @@ void run_evolution(const Case& c, bool separate, bool residual, int segment) {
 
 int main() {
   const Case cases[] = {
-      {{4, 3, 5}, 3, 1, 1, false, false},   {{4, 3, 5}, 2, 1, 1, true, false},   // tiles
-      {{3, 5, 37}, 2, 1, 1, false, false},                                       // several tiles
-      {{3, 6, 3}, 2, 3, 2, false, false},   {{3, 6, 3}, 2, 3, 2, true, false},   // blocks, shared edges
-      {{3, 3, 6}, 2, 3, 2, false, true},                                         // standardised blocks
-      {{9, 9, 9}, 1, 9, 2, false, true},                                         // more cells than threads
+      {{4, 3, 5}, 3, 1, 1, false, false},  {{4, 3, 5}, 2, 1, 1, true, false},  // tiles
+      {{3, 5, 37}, 2, 1, 1, false, false},                                     // several tiles
+      {{3, 6, 3}, 2, 3, 2, false, false},  {{3, 6, 3}, 2, 3, 2, true, false},  // blocks, shared edges
+      {{3, 3, 6}, 2, 3, 2, false, true},                                       // standardised blocks
+      {{9, 9, 9}, 1, 9, 2, false, true},                                       // more cells than threads
   };
   for (const Case& c : cases) {
     run_step(c);

@@ -17,7 +17,7 @@ from tests.support.gridnet_cuda import CSRC, KernelError
 from zoo.kernels.nca_reference import RuleSpec
 
 _DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 3}
-"""As in cuda.h; bfloat16 is not built."""
+"""As in csrc/core/cuda/dtype.h; bfloat16 is not built."""
 _HIDDEN = ("silu", "relu")
 _CHANGES = ("linear", "tanh", "sigmoid")
 _MOST_WIDTHS = 10
@@ -25,7 +25,7 @@ _MOST_WIDTHS = 10
 
 def shim_sources() -> list[Path]:
     """The kernels, and the sum over CTAs that they share with gridnet's."""
-    return [*sorted((CSRC / "nca").glob("cuda_*.cu")), CSRC / "gridnet" / "cuda_reduce.cu"]
+    return [*sorted((CSRC / "nca" / "cuda").glob("*.cu")), CSRC / "core" / "cuda" / "sum_parts.cu"]
 
 
 class _Population(ctypes.Structure):
@@ -73,7 +73,7 @@ class _Call:
 
 
 class NcaCuda:
-    """The entry points of csrc/nca/cuda.h, as one function with gradients."""
+    """The entry points of csrc/nca/cuda/api.h, as one function with gradients."""
 
     def __init__(self, library: Path) -> None:
         self._lib = ctypes.CDLL(str(library))

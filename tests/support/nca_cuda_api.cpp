@@ -1,6 +1,6 @@
-// C entry points of csrc/nca/cuda.h for ctypes. Those that compute return an error line, empty when all is well; the text
-// lives until the next call.
-#include "nca/cuda.h"
+// C entry points of csrc/nca/cuda/api.h for ctypes. Those that compute return an error line, empty when all is well; the
+// text lives until the next call.
+#include "nca/cuda/api.h"
 
 using zoo::nca::Population;
 using zoo::nca::Rule;

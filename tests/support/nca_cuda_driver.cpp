@@ -1,7 +1,7 @@
-// Runs every Meta-NCA kernel on small populations, for builds with a sanitizer. Prints how many passes ran and fails on a
-// NaN in a result.
+// Runs every Meta-NCA kernel on small populations, for builds with a sanitizer. Prints how many passes ran and fails on
+// a NaN in a result.
 #include "cuda_driver.h"
-#include "nca/cuda.h"
+#include "nca/cuda/api.h"
 
 using namespace driver;
 using namespace zoo::nca;
@@ -41,7 +41,8 @@ void run(const Case& c, int epochs) {
   const Tensor kept(epochs * states);
   {
     const Memory workspace(cuda::forward_workspace_bytes(Dtype::float32, p));
-    expect_ok(cuda::forward(Dtype::float32, p, rule, epochs, inputs, given.random(1), out, nullptr, workspace, nullptr));
+    expect_ok(
+        cuda::forward(Dtype::float32, p, rule, epochs, inputs, given.random(1), out, nullptr, workspace, nullptr));
     out.check("states in inference");
     expect_ok(cuda::forward(Dtype::float32, p, rule, epochs, inputs, given, out, kept, workspace, nullptr));
     out.check("states in training");

@@ -36,7 +36,7 @@ class Kernel:
 
 def sources() -> list[Path]:
     """Every CUDA source of the package."""
-    return sorted(CSRC.glob("*/cuda_*.cu"))
+    return sorted(CSRC.rglob("*.cu"))
 
 
 def compile_report() -> list[Kernel]:
@@ -45,7 +45,8 @@ def compile_report() -> list[Kernel]:
 
     def compile_one(source: Path) -> list[Kernel]:
         with tempfile.TemporaryDirectory() as folder:
-            command = ["nvcc", "-std=c++20", "-Xptxas", "-v", *targets, "-c", str(source), "-o", f"{folder}/o"]
+            command = ["nvcc", "-std=c++20", f"-I{CSRC}", "-Xptxas", "-v", *targets, "-c", str(source)]
+            command += ["-o", f"{folder}/o"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"nvcc failed on {source.relative_to(CSRC)}:\n{done.stdout}{done.stderr}")

@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "cuda_compat.cuh"
+#include "core/cuda/compat.cuh"
 
 // Thread 0 never reaches the barrier.
 __global__ void diverged_barrier() {

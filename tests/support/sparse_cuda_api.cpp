@@ -1,6 +1,6 @@
-// C entry points of csrc/sparse/cuda.h for ctypes. Each returns an error line, empty when all is well; the text lives
+// C entry points of csrc/sparse/cuda/api.h for ctypes. Each returns an error line, empty when all is well; the text lives
 // until the next call.
-#include "sparse/cuda.h"
+#include "sparse/cuda/api.h"
 
 using zoo::sparse::Pattern;
 using zoo::sparse::cuda::Dtype;
@@ -27,13 +27,14 @@ size_t workspace_bytes(int dtype, const int64_t* shape, const int32_t* const* pa
 
 const char* forward(int dtype, const int64_t* shape, const int32_t* const* pattern, const void* values, const void* x,
                     int64_t batch, void* y, void* workspace) {
-  return keep(zoo::sparse::cuda::forward(Dtype(dtype), pattern_of(shape, pattern), values, x, batch, y, workspace, nullptr));
+  return keep(
+      zoo::sparse::cuda::forward(Dtype(dtype), pattern_of(shape, pattern), values, x, batch, y, workspace, nullptr));
 }
 
 const char* backward(int dtype, const int64_t* shape, const int32_t* const* pattern, const void* values, const void* x,
                      const void* grad_y, int64_t batch, void* grad_values, void* grad_x, void* workspace) {
-  return keep(zoo::sparse::cuda::backward(Dtype(dtype), pattern_of(shape, pattern), values, x, grad_y, batch, grad_values,
-                                          grad_x, workspace, nullptr));
+  return keep(zoo::sparse::cuda::backward(Dtype(dtype), pattern_of(shape, pattern), values, x, grad_y, batch,
+                                          grad_values, grad_x, workspace, nullptr));
 }
 
 }  // extern "C"

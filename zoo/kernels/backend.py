@@ -20,12 +20,12 @@ def mode() -> str:
 
 @functools.cache
 def compiled() -> ModuleType:
-    """The compiled module ``zoo._kernels``; the environment variable ZOO_ISA picks its instruction set.
+    """The compiled module ``sdk._kernels``; the environment variable ZOO_ISA picks its instruction set.
 
     Raises ImportError saying what to do when the module was not built, ValueError for an unusable ZOO_ISA.
     """
     try:
-        module = importlib.import_module("zoo._kernels")
+        module = importlib.import_module("sdk._kernels")
     except ImportError as error:
         raise ImportError(
             f"the compiled kernels cannot be loaded ({error}); reinstall cellzoo with a C++20 compiler at hand "

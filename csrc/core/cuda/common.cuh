@@ -1,0 +1,115 @@
+// What the CUDA kernels of all ops share: reductions in a fixed order, checked launches and the choice of an element
+// type.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+#include "core/cuda/compat.cuh"
+#include "core/cuda/dtype.h"
+
+namespace zoo::cuda {
+
+constexpr int kWarp = 32;
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+// Sums of T are kept in Accum<T>.
+template <class T>
+struct AccumOf {
+  using type = float;
+};
+template <>
+struct AccumOf<double> {
+  using type = double;
+};
+template <class T>
+using Accum = typename AccumOf<T>::type;
+
+// The sum over the lanes of a warp, in every lane. All lanes must take part.
+template <class A>
+__device__ A warp_sum(A value) {
+  for (int offset = kWarp / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(kAllLanes, value, offset);
+  return value;
+}
+
+// The sum over the threads of a CTA (a multiple of 32 of them), in every thread.
+template <class A>
+__device__ A block_sum(A value) {
+  __shared__ A partial[kWarp];
+  const A sum = warp_sum(value);
+  if (threadIdx.x % kWarp == 0) partial[threadIdx.x / kWarp] = sum;
+  __syncthreads();
+  A total = 0;
+  for (unsigned warp = 0; warp < blockDim.x / kWarp; ++warp) total += partial[warp];
+  __syncthreads();  // `partial` is free for the next call
+  return total;
+}
+
+// What LayerNorm needs to know of a sample.
+template <class A>
+struct Stats {
+  A mean, rstd;
+};
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int round_up_to_warp(int64_t threads) { return static_cast<int>(ceil_div(threads, kWarp) * kWarp); }
+
+// Parts of the batch so that `ctas` CTAs per part fill a large GPU a few times over. From the shapes alone, never
+// from the device, so that sums over parts come out the same everywhere.
+inline int batch_parts(int64_t batch, int64_t ctas, int64_t wanted_ctas, int64_t most) {
+  const int64_t parts = std::min(ceil_div(wanted_ctas, ctas), most);
+  return static_cast<int>(std::max<int64_t>(1, std::min(parts, batch)));
+}
+
+// Bytes of shared memory a CTA may ask for on the current device.
+inline size_t shared_memory_limit() {
+  int device = 0, bytes = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  return static_cast<size_t>(bytes);
+}
+
+// Queues a kernel and says what went wrong, if anything. A grid of no CTAs is no work.
+template <class... Parameters, class... Arguments>
+std::string launch(const char* name, void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared, void* stream,
+                   Arguments... arguments) {
+  constexpr size_t kSharedWithoutAsking = 48 * 1024;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return {};
+  const auto failed = [&](cudaError_t status) {
+    return "CUDA kernel " + std::string(name) + " did not start: " + cudaGetErrorString(status);
+  };
+  if (shared > kSharedWithoutAsking) {
+    const cudaError_t status = cudaFuncSetAttribute(
+        reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
+    if (status != cudaSuccess) return failed(status);
+  }
+  LAUNCH(kernel, grid, dim3(threads), shared, stream, Parameters(arguments)...);
+  const cudaError_t status = cudaGetLastError();
+  return status == cudaSuccess ? std::string() : failed(status);
+}
+
+// Runs f(T{}) for the element type; f returns an error line.
+template <class F>
+std::string with_type(Dtype dtype, F f) {
+  switch (dtype) {
+    case Dtype::float32: return f(float{});
+    case Dtype::float64: return f(double{});
+    case Dtype::bfloat16: return f(__nv_bfloat16{});
+#if defined(__CUDACC__)  // the host shim has no __half
+    case Dtype::float16: return f(__half{});
+#endif
+    default: return "dtype " + std::to_string(static_cast<int>(dtype)) + " is not built into these kernels";
+  }
+}
+
+// with_type for kernels that are built for float and double only; `kernels` names them in the error line.
+template <class F>
+std::string with_wide_type(Dtype dtype, const char* kernels, F f) {
+  if (dtype == Dtype::float32) return f(float{});
+  if (dtype == Dtype::float64) return f(double{});
+  return "dtype " + std::to_string(static_cast<int>(dtype)) + " is not built into the " + kernels + " kernels";
+}
+
+inline size_t accum_bytes(Dtype dtype) { return dtype == Dtype::float64 ? sizeof(double) : sizeof(float); }
+
+}  // namespace zoo::cuda

@@ -1,0 +1,135 @@
+#include "core/thread_pool.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace zoo {
+namespace {
+
+// Tells the processor that this thread only waits, so that another on the same core may have its units.
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Some ten to a hundred microseconds. A thread that yields sooner may lose its processor to one of torch's, which spin
+// for milliseconds after their work, and all others wait for it at the next barrier.
+constexpr int kSpins = 2000;
+
+struct alignas(64) Barrier {
+  std::atomic<int> arrived{0};
+  std::atomic<int> generation{0};
+
+  void wait(int size) {
+    const int now = generation.load(std::memory_order_acquire);
+    if (arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == size) {
+      arrived.store(0, std::memory_order_relaxed);
+      generation.store(now + 1, std::memory_order_release);
+      return;
+    }
+    for (int spins = 0; generation.load(std::memory_order_acquire) == now; ++spins) {
+      if (spins < kSpins) relax();
+      else std::this_thread::yield();
+    }
+  }
+};
+
+class Pool {
+ public:
+  void run(int threads, TeamBody body, void* context) {
+    std::lock_guard<std::mutex> one_at_a_time(call_);
+    grow(threads - 1);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      body_ = body;
+      context_ = context;
+      size_ = threads;
+      pending_ = threads - 1;
+      ++round_;
+    }
+    wake_.notify_all();
+    body(Team{0, threads, 0, barriers_}, context);
+    std::unique_lock<std::mutex> lock(mutex_);
+    done_.wait(lock, [&] { return pending_ == 0; });
+  }
+
+ private:
+  void grow(int workers) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    while (static_cast<int>(workers_.size()) < workers) {
+      const int rank = static_cast<int>(workers_.size()) + 1;
+      workers_.emplace_back([this, rank, seen = round_] { work(rank, seen); });
+      workers_.back().detach();
+    }
+  }
+
+  void work(int rank, uint64_t seen) {
+    for (;;) {
+      TeamBody body;
+      void* context;
+      int size;
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        wake_.wait(lock, [&] { return round_ != seen; });
+        seen = round_;
+        body = body_;
+        context = context_;
+        size = size_;
+      }
+      if (rank >= size) continue;
+      body(Team{rank, size, 0, barriers_}, context);
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (--pending_ == 0) done_.notify_one();
+    }
+  }
+
+  std::mutex call_, mutex_;
+  std::condition_variable wake_, done_;
+  std::vector<std::thread> workers_;
+  Barrier barriers_[kMaxThreads + 1];  // the whole team's, then one for each group
+  TeamBody body_ = nullptr;
+  void* context_ = nullptr;
+  int size_ = 0, pending_ = 0;
+  uint64_t round_ = 0;
+};
+
+// Never destroyed: its detached threads may outlive static destruction. A forked child has none of the parent's
+// threads, so it starts a pool of its own.
+Pool& pool() {
+  static std::mutex guard;
+  static Pool* current = nullptr;
+  static pid_t owner = 0;
+  std::lock_guard<std::mutex> lock(guard);
+  if (owner != getpid()) {
+    current = new Pool;
+    owner = getpid();
+  }
+  return *current;
+}
+
+}  // namespace
+
+void Team::barrier() const {
+  if (size > 1) static_cast<Barrier*>(shared)->wait(size);
+}
+
+Team Team::split(int groups) const {
+  const int mine = rank * groups / size;
+  const auto first_rank = [&](int g) { return (g * size + groups - 1) / groups; };
+  Barrier* barriers = static_cast<Barrier*>(shared);
+  return {rank - first_rank(mine), first_rank(mine + 1) - first_rank(mine), mine, barriers + 1 + mine};
+}
+
+int clamp_threads(int threads) { return threads < 1 ? 1 : threads > kMaxThreads ? kMaxThreads : threads; }
+
+void run_team(int threads, TeamBody body, void* context) { pool().run(threads, body, context); }
+
+}  // namespace zoo

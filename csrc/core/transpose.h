@@ -1,0 +1,28 @@
+// Transposes of kLanes x kLanes matrices in registers, with which data moves between lanes and memory.
+#pragma once
+#include <utility>
+
+#include "core/simd.h"
+
+namespace zoo::ZOO_ISA {
+
+template <class T, int D, int... L>
+ZOO_INLINE void swap_pair(Vec<T>& a, Vec<T>& b, std::integer_sequence<int, L...>) {
+  constexpr int n = kLanes<T>;
+  const Vec<T> lo = __builtin_shufflevector(a, b, ((L & D) ? n + L - D : L)...);
+  b = __builtin_shufflevector(a, b, ((L & D) ? n + L : L + D)...);
+  a = lo;
+}
+
+// Transposes the L x L matrix whose rows are v[0..L).
+template <class T, int D = 1>
+ZOO_INLINE void transpose(Vec<T>* v) {
+  if constexpr (D < kLanes<T>) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes<T>; ++i)
+      if (!(i & D)) swap_pair<T, D>(v[i], v[i + D], std::make_integer_sequence<int, kLanes<T>>());
+    transpose<T, 2 * D>(v);
+  }
+}
+
+}  // namespace zoo::ZOO_ISA

@@ -1,0 +1,24 @@
+// The table of kernels that each instruction set's build of kernels.cpp fills.
+#pragma once
+#include "core/dispatch.h"
+#include "core/workspace.h"
+#include "gridnet/problem.h"
+
+namespace zoo::gridnet {
+
+template <class T>
+struct Kernels {
+  int64_t (*kept_size)(const EvolveConfig&, int threads);
+  void (*forward)(const EvolveConfig&, const Inputs<T>&, T* out, T* kept, Workspace&, int threads);
+  bool (*backward)(const EvolveConfig&, const Inputs<T>&, const T* kept, const T* grad_out, const Grads<T>&, Workspace&,
+                   int threads);
+};
+
+struct IsaKernels {
+  Kernels<float> of_float;
+  Kernels<double> of_double;
+};
+
+}  // namespace zoo::gridnet
+
+ZOO_DECLARE_KERNELS(gridnet::IsaKernels, kGridnetKernels)

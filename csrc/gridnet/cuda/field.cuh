@@ -1,0 +1,110 @@
+// How kernels read the state of the grid: from global memory as it is or normalised on the way in, and from a tile
+// with a one-cell shell in shared memory.
+#pragma once
+#include "gridnet/cuda/common.cuh"
+#include "gridnet/cuda/kernels.h"
+
+namespace zoo::gridnet::cuda {
+
+// A batch of grids [batch, cells]. With `stats` the reader sees LayerNorm(values), which then is never stored.
+template <class T>
+struct Field {
+  const T* values;
+  const Stats<Accum<T>>* stats;  // [batch], or null: as stored
+  const T* norm_weight;          // [cells], with stats
+  const T* norm_bias;
+
+  __device__ Accum<T> raw(int64_t offset) const { return static_cast<Accum<T>>(values[offset]); }
+
+  __device__ Accum<T> at(int sample, int cells, int cell) const {
+    using A = Accum<T>;
+    const A value = raw(int64_t{sample} * cells + cell);
+    if (stats == nullptr) return value;
+    const Stats<A> s = stats[sample];
+    return (value - s.mean) * s.rstd * static_cast<A>(norm_weight[cell]) + static_cast<A>(norm_bias[cell]);
+  }
+};
+
+template <class T>
+Field<T> field_of(const StateView& view) {
+  const auto as = [](const void* p) { return static_cast<const T*>(p); };
+  return {as(view.values), static_cast<const Stats<Accum<T>>*>(view.stats), as(view.norm_weight), as(view.norm_bias)};
+}
+
+template <class T>
+StepInputs<T> typed(const StepInputs<void>& inputs) {
+  const auto as = [](const void* p) { return static_cast<const T*>(p); };
+  return {as(inputs.weight), as(inputs.bias), as(inputs.residual_scale), as(inputs.x)};
+}
+
+// A box of cells and its one-cell shell, laid out [z][y][x] with sides (z+2), (y+2), (x+2).
+struct Box {
+  int z, y, x;    // first cell
+  int hy, hx;     // sides of the box with shell along y and x
+  int positions;  // cells of the box with shell
+
+  __host__ __device__ Box(int z_, int y_, int x_, int sz, int sy, int sx)
+      : z(z_), y(y_), x(x_), hy(sy + 2), hx(sx + 2), positions((sz + 2) * (sy + 2) * (sx + 2)) {}
+
+  // The position of the cell that lies (lz, ly, lx) from the box's first cell.
+  __device__ int position(int lz, int ly, int lx) const { return ((lz + 1) * hy + ly + 1) * hx + lx + 1; }
+
+  // For every position the cell it mirrors, or -1 outside the grid. Saves divisions for every sample.
+  __device__ void map_cells(const Grid& grid, int* cell_at) const {
+    for (int p = threadIdx.x; p < positions; p += blockDim.x) {
+      const int gz = z - 1 + p / (hy * hx), gy = y - 1 + p / hx % hy, gx = x - 1 + p % hx;
+      cell_at[p] = grid.contains(gz, gy, gx) ? grid.index(gz, gy, gx) : -1;
+    }
+  }
+};
+
+// Fills a tile with value_of(cell), zero outside the grid.
+template <class A, class ValueOf>
+__device__ void load_tile(A* tile, const int* cell_at, int positions, ValueOf value_of) {
+#pragma unroll 4
+  for (int p = threadIdx.x; p < positions; p += blockDim.x) {
+    const int cell = cell_at[p];
+    tile[p] = cell < 0 ? A(0) : value_of(cell);
+  }
+}
+
+// The weights of `Cells` cells that lie above one another along z, in registers: a value read from shared memory
+// serves up to three of them.
+template <class A, int Cells, int Channels>
+struct Column {
+  A weight[Cells][Channels][kNeighbours];
+
+  // weight_of(c, channel, neighbour) is read once per weight.
+  template <class WeightOf>
+  __device__ void load(WeightOf weight_of) {
+#pragma unroll
+    for (int c = 0; c < Cells; ++c) {
+#pragma unroll
+      for (int channel = 0; channel < Channels; ++channel) {
+#pragma unroll
+        for (int i = 0; i < kNeighbours; ++i) weight[c][channel][i] = weight_of(c, channel, i);
+      }
+    }
+  }
+
+  // sum[c][channel] += sum_i weight_i * in_i, with the first cell at `position` of the tile.
+  __device__ void accumulate(const A* tile, int position, int hy, int hx, A (&sum)[Cells][Channels]) const {
+#pragma unroll
+    for (int layer = 0; layer < Cells + 2; ++layer) {
+#pragma unroll
+      for (int i = 0; i < 9; ++i) {
+        const A value = tile[position + ((layer - 1) * hy + i / 3 - 1) * hx + i % 3 - 1];
+#pragma unroll
+        for (int c = 0; c < Cells; ++c) {
+          if (layer < c || layer > c + 2) continue;
+#pragma unroll
+          for (int channel = 0; channel < Channels; ++channel) {
+            sum[c][channel] += weight[c][channel][(layer - c) * 9 + i] * value;
+          }
+        }
+      }
+    }
+  }
+};
+
+}  // namespace zoo::gridnet::cuda

@@ -1,0 +1,222 @@
+// The gradients of one epoch. A CTA goes through the rule with a chunk of weights again and back; on the way back its
+// threads share out each layer's parameters and sum their gradients over the chunk.
+#include "nca/cuda/mlp.cuh"
+
+namespace zoo::nca::cuda {
+namespace {
+
+constexpr int64_t kMostCtas = 512;  // and as many sets of partial sums
+
+// Rows of shared memory, from 0: the features, with a norm their standardised values, then of each layer its sums'
+// slopes, which turn into its sums' gradients, and what it passes to the next. A row is one longer than there are
+// weights: then neither a row's successive numbers nor successive rows meet in a bank.
+constexpr int kStride = kWeights + 1;
+
+ZOO_HD int out_row(const Rule& rule, int layer) {
+  int row = rule.widths[0] * (rule.norm ? 2 : 1);
+  for (int i = 1; i <= layer; ++i) row += 2 * rule.widths[i];
+  return row;
+}
+ZOO_HD int in_row(const Rule& rule, int layer) {
+  return layer == 0 ? 0 : out_row(rule, layer - 1) + rule.widths[layer];
+}
+ZOO_HD int row_count(const Rule& rule) { return out_row(rule, rule.layers - 1) + rule.widths[rule.layers]; }
+
+ZOO_HD int64_t parameter_count(const Rule& rule) {
+  const MlpLayer last(rule, rule.layers - 1);
+  return last.bias + last.outputs;
+}
+
+// The way forward, up to the gradients of the last layer's sums; returns the norm's 1/std. For all threads.
+template <class T>
+__device__ T recompute(const Population& p, const Rule& rule, const BackwardTask<T>& task,
+                       const T* __restrict__ parameters, const Layer& layer, const Place& at, bool fires,
+                       Column<T> rows) {
+  T rstd = 1;
+  if (fires) perceive(p, rule, task.view, layer, at, rows);
+  __syncthreads();
+  if (rule.norm) {
+    const Column<T> standardised = rows.from(rule.widths[0]);
+    rstd = normalise(rule, fires, parameters, rows, [&](int i, T standard) { standardised[i] = standard; });
+  }
+  for (int l = 0; l + 1 < rule.layers; ++l) {
+    const Column<T> slopes = rows.from(out_row(rule, l)), next = rows.from(in_row(rule, l + 1));
+    if (fires)
+      sum_layer(MlpLayer(rule, l), parameters, rows.from(in_row(rule, l)), [&](int unit, T sum) {
+        const ValueAndSlope<T> activation = activate_with_slope(rule.hidden, sum);
+        next[unit] = activation.value;
+        slopes[unit] = activation.slope;
+      });
+    __syncthreads();
+  }
+  const int last = rule.layers - 1;
+  const T scale = static_cast<T>(rule.scale);
+  const T* const grad = task.shares.own + at.weight * p.channels;
+  const Column<T> grads = rows.from(out_row(rule, last));
+  if (fires)
+    sum_layer(MlpLayer(rule, last), parameters, rows.from(in_row(rule, last)), [&](int channel, T sum) {
+      grads[channel] = grad[channel] * scale * change_with_slope(rule.change, sum).slope;
+    });
+  return rstd;
+}
+
+// The thread's part of the way from the gradients of a layer's sums to those of what it took: of the sums before it, or
+// of the features.
+template <class T>
+__device__ void pull_back(const Rule& rule, int number, const T* __restrict__ parameters, Column<T> rows) {
+  const MlpLayer layer(rule, number);
+  const Column<T> grads = rows.from(out_row(rule, number));
+  const Column<T> target = rows.from(number == 0 ? 0 : out_row(rule, number - 1));
+  multiply(
+      parameters + layer.weight, layer.inputs, 1, layer.outputs, layer.inputs, grads, [](int) { return T(0); },
+      [&](int unit, T sum) { target[unit] = number == 0 ? sum : sum * target[unit]; });
+}
+
+// partial += the sums over the chunk of grads[o] * in[i] and, for the bias, of grads[o]. A thread owns two by two pairs
+// (o, i); neighbours in a warp own neighbouring inputs.
+template <class T>
+__device__ void add_layer_gradients(const MlpLayer& layer, const T* in, const T* grads, int count, T* partial) {
+  const int wide = (layer.inputs + 1) / 2, high = (layer.outputs + 1) / 2;
+  for (int pair = threadIdx.x; pair < wide * high; pair += kThreads) {
+    const int i = pair % wide, o = pair / wide;
+    const bool second_i = i + wide < layer.inputs, second_o = o + high < layer.outputs;
+    const T* const in0 = in + i * kStride;
+    const T* const in1 = second_i ? in0 + wide * kStride : in0;
+    const T* const grads0 = grads + o * kStride;
+    const T* const grads1 = second_o ? grads0 + high * kStride : grads0;
+    T sum00 = 0, sum01 = 0, sum10 = 0, sum11 = 0;
+    for (int w = 0; w < count; ++w) {
+      sum00 += grads0[w] * in0[w];
+      sum01 += grads0[w] * in1[w];
+      sum10 += grads1[w] * in0[w];
+      sum11 += grads1[w] * in1[w];
+    }
+    T* const first = partial + layer.weight + static_cast<int64_t>(o) * layer.inputs + i;
+    T* const second = first + static_cast<int64_t>(high) * layer.inputs;
+    first[0] += sum00;
+    if (second_i) first[wide] += sum01;
+    if (second_o) second[0] += sum10;
+    if (second_i && second_o) second[wide] += sum11;
+  }
+  for (int o = threadIdx.x; o < layer.outputs; o += kThreads) {
+    T sum = 0;
+    for (int w = 0; w < count; ++w) sum += grads[o * kStride + w];
+    partial[layer.bias + o] += sum;
+  }
+}
+
+template <class T>
+__device__ void add_norm_gradients(int features, const T* rows, int count, T* partial) {
+  for (int i = threadIdx.x; i < features; i += kThreads) {
+    const T* const grads = rows + i * kStride;
+    const T* const standard = rows + (features + i) * kStride;
+    T weight = 0, bias = 0;
+    for (int w = 0; w < count; ++w) {
+      weight += grads[w] * standard[w];
+      bias += grads[w];
+    }
+    partial[i] += weight;
+    partial[features + i] += bias;
+  }
+}
+
+// Through the norm: gradients of the normalised features become those of the features. For all threads.
+template <class T>
+__device__ void pull_back_norm(int features, bool fires, T rstd, const T* __restrict__ parameters, Column<T> rows) {
+  T sum = 0, along = 0;
+  for (int i = 0; fires && i < features; ++i) {
+    const T grad = rows[i] * parameters[i];
+    sum += grad;
+    along += grad * rows[features + i];
+  }
+  const T mean = sum / static_cast<T>(features), slope = along / static_cast<T>(features);
+  __syncthreads();
+  for (int i = part_of_thread(); fires && i < features; i += kParts)
+    rows[i] = (rows[i] * parameters[i] - mean - rows[features + i] * slope) * rstd;
+}
+
+// The thread's part of the whole gradient of the weight's state after the epoch.
+template <class T>
+__device__ void gather_shares(const Population& p, const BackwardTask<T>& task, const Place& at) {
+  if (task.whole) return;
+  for (int c = part_of_thread(); c < p.channels; c += kParts)
+    task.shares.own[at.weight * p.channels + c] = spread_gradient(p, task.shares, at, c);
+}
+
+template <class T>
+__device__ void leave_shares(const Population& p, const Rule& rule, const BackwardTask<T>& task, const Layer& layer,
+                             const Place& at, Column<T> grads) {
+  const int channels = static_cast<int>(p.channels), signals = static_cast<int>(p.signals);
+  const T into_scale = neighbour_scale<T>(rule, layer.inputs), out_of_scale = neighbour_scale<T>(rule, layer.outputs);
+  for (int c = part_of_thread(); c < channels; c += kParts) {
+    const int64_t here = at.weight * channels + c;
+    task.shares.own[here] += grads[c];
+    task.shares.into[here] = grads[channels + c] * into_scale;
+    task.shares.out_of[here] = grads[2 * channels + c] * out_of_scale;
+  }
+  if (!task.grad_signals) return;
+  for (int s = part_of_thread(); s < signals; s += kParts)
+    task.grad_signals[at.weight * signals + s] += grads[3 * channels + s];
+}
+
+// One chunk; for all threads. A weight that does not fire has zeros in all its rows and leaves empty shares.
+template <class T>
+__device__ void backward_chunk(const Population& p, const Rule& rule, const BackwardTask<T>& task,
+                               const T* __restrict__ parameters, const Chunk& chunk, T* shared, T* partial) {
+  const int lane = lane_of_thread();
+  const bool exists = lane < chunk.count;
+  const Place at = chunk.place(p, exists ? lane : 0);
+  const bool fires = exists && task.view.fires[at.weight];
+  const Column<T> rows{shared + lane, kStride};
+  if (exists) gather_shares(p, task, at);
+  for (int row = part_of_thread(); exists && !fires && row < row_count(rule); row += kParts) rows[row] = 0;
+  const T rstd = recompute(p, rule, task, parameters, chunk.layer, at, fires, rows);
+  for (int l = rule.layers - 1; l >= 0; --l) {
+    __syncthreads();  // the gradients of the layer's sums are there
+    add_layer_gradients(MlpLayer(rule, l), shared + in_row(rule, l) * kStride, shared + out_row(rule, l) * kStride,
+                        chunk.count, partial);
+    if (l == 0) __syncthreads();  // the features have been read and make room for their gradients
+    if (fires) pull_back(rule, l, parameters, rows);
+  }
+  __syncthreads();
+  if (rule.norm) {
+    add_norm_gradients(rule.widths[0], shared, chunk.count, partial);
+    pull_back_norm(rule.widths[0], fires, rstd, parameters, rows);
+    __syncthreads();
+  }
+  if (exists) leave_shares(p, rule, task, chunk.layer, at, rows);
+}
+
+template <class T>
+__global__ void apply_rule_backward_kernel(Population p, const __grid_constant__ Rule rule,
+                                           const __grid_constant__ BackwardTask<T> task,
+                                           const T* __restrict__ parameters, int64_t chunks) {
+  DYNSHARED(T, shared);
+  T* const partial = task.partial + blockIdx.x * parameter_count(rule);
+  for (int64_t number = blockIdx.x; number < layer_count(p) * chunks; number += gridDim.x) {
+    const Chunk chunk(p, number, chunks);
+    if (chunk.count == 0) continue;
+    __syncthreads();  // nobody reads the chunk before this one any more
+    backward_chunk(p, rule, task, parameters, chunk, shared, partial);
+  }
+}
+
+}  // namespace
+
+int backward_ctas(const Population& p) {
+  return static_cast<int>(std::clamp<int64_t>(layer_count(p) * chunks_per_layer(p), 1, kMostCtas));
+}
+
+template <class T>
+std::string apply_rule_backward(const Population& p, const Rule& rule, const BackwardTask<T>& task, void* stream) {
+  const size_t shared = row_count(rule) * kStride * sizeof(T);
+  const std::string error = check_shared(rule, shared);
+  if (!error.empty()) return error;
+  return launch("apply_rule_backward", apply_rule_backward_kernel<T>, dim3(backward_ctas(p)), kThreads, shared, stream,
+                p, rule, task, task.view.parameters, chunks_per_layer(p));
+}
+
+template std::string apply_rule_backward(const Population&, const Rule&, const BackwardTask<float>&, void*);
+template std::string apply_rule_backward(const Population&, const Rule&, const BackwardTask<double>&, void*);
+
+}  // namespace zoo::nca::cuda

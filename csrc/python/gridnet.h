@@ -1,0 +1,9 @@
+// Entry points of gridnet for Python, on the CPU and, if they are compiled, on CUDA.
+#pragma once
+#include <nanobind/nanobind.h>
+
+namespace zoo::python {
+
+void bind_gridnet(nanobind::module_& m);
+
+}  // namespace zoo::python

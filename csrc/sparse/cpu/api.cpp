@@ -1,0 +1,69 @@
+#include "sparse/api.h"
+
+#include <mutex>
+#include <stdexcept>
+#include <string>
+
+#include "core/thread_pool.h"
+#include "sparse/cpu/kernels.h"
+
+namespace zoo::sparse {
+namespace {
+
+constexpr IsaTables<IsaKernels> kTables = ZOO_KERNELS_OF_ALL_ISAS(kSparseKernels);
+
+// One call at a time: calls share the workspace.
+std::mutex call_mutex;
+Workspace workspace;
+
+template <class T>
+const Kernels<T>& kernels() {
+  if constexpr (sizeof(T) == sizeof(float)) return kernels_in_use(kTables).of_float;
+  else return kernels_in_use(kTables).of_double;
+}
+
+void check_starts(const char* name, const int32_t* starts, int64_t count, int64_t entries) {
+  bool good = starts[0] == 0 && starts[count] == entries;
+  for (int64_t i = 0; i < count; ++i) good &= starts[i] <= starts[i + 1];
+  if (!good) throw std::invalid_argument(std::string(name) + " does not rise from 0 to the number of entries");
+}
+
+void check_indices(const char* name, const int32_t* indices, int64_t count, int64_t limit) {
+  bool good = true;
+  for (int64_t i = 0; i < count; ++i) good &= indices[i] >= 0 && indices[i] < limit;
+  if (!good)
+    throw std::invalid_argument(std::string(name) + " holds an index outside 0 to " + std::to_string(limit - 1));
+}
+
+// Every index is used to address memory; reading them once more is a small part of the work.
+void check(const Pattern& p) {
+  check_starts("row_starts", p.row_starts, p.rows, p.entries);
+  check_starts("column_starts", p.column_starts, p.columns, p.entries);
+  check_indices("columns", p.column_of, p.entries, p.columns);
+  check_indices("rows", p.row_of, p.entries, p.rows);
+  check_indices("order", p.order, p.entries, p.entries);
+}
+
+}  // namespace
+
+template <class T>
+void forward(const Pattern& p, const T* values, const T* x, int64_t batch, T* y, int threads) {
+  check(p);
+  std::lock_guard<std::mutex> lock(call_mutex);
+  kernels<T>().forward(p, values, x, batch, y, workspace, clamp_threads(threads));
+}
+
+template <class T>
+void backward(const Pattern& p, const T* values, const T* x, const T* grad_y, int64_t batch, T* grad_values, T* grad_x,
+              int threads) {
+  check(p);
+  std::lock_guard<std::mutex> lock(call_mutex);
+  kernels<T>().backward(p, values, x, grad_y, batch, grad_values, grad_x, workspace, clamp_threads(threads));
+}
+
+template void forward(const Pattern&, const float*, const float*, int64_t, float*, int);
+template void forward(const Pattern&, const double*, const double*, int64_t, double*, int);
+template void backward(const Pattern&, const float*, const float*, const float*, int64_t, float*, float*, int);
+template void backward(const Pattern&, const double*, const double*, const double*, int64_t, double*, double*, int);
+
+}  // namespace zoo::sparse

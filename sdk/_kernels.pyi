@@ -1,0 +1,172 @@
+"""The compiled module (csrc/python). Addresses are those of contiguous tensors that the caller has checked."""
+
+from collections.abc import Sequence
+
+cuda_built: bool
+
+class EvolveConfig:
+    def __init__(
+        self,
+        *,
+        grid: tuple[int, int, int],
+        batch: int,
+        block: int,
+        inner_steps: int,
+        gated: bool,
+        normalize: bool,
+        eps: float,
+        activation: int,
+        outer_steps: int,
+        separate: bool,
+        norm: bool,
+        outer_residual: bool,
+        norm_eps: float,
+        segment: int,
+    ) -> None: ...
+
+def keep_freed_memory() -> None: ...
+def usable_isas() -> list[str]: ...
+def current_isa() -> str: ...
+def set_isa(name: str) -> None: ...
+def multiply_adds(rounds: int, threads: int) -> int: ...
+def triad(out: int, a: int, b: int, n: int, threads: int) -> None: ...
+def kept_size_float(config: EvolveConfig, threads: int) -> int: ...
+def kept_size_double(config: EvolveConfig, threads: int) -> int: ...
+def forward_float(config: EvolveConfig, inputs: Sequence[int], out: int, kept: int, threads: int) -> None: ...
+def forward_double(config: EvolveConfig, inputs: Sequence[int], out: int, kept: int, threads: int) -> None: ...
+def backward_float(
+    config: EvolveConfig, inputs: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
+) -> None: ...
+def backward_double(
+    config: EvolveConfig, inputs: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
+) -> None: ...
+
+class NcaConfig:
+    def __init__(
+        self,
+        *,
+        shape: Sequence[int],  # networks, layers, rows, columns, channels, signals
+        epochs: int,
+        widths: Sequence[int],
+        hidden: int,
+        change: int,
+        scale: float,
+        mean: bool,
+        norm: bool,
+        norm_eps: float,
+    ) -> None: ...
+
+# given: units, parameters, signals, fires; grads: of state, signals, parameters. 0 for what is not there or wanted.
+def nca_kept_size(config: NcaConfig) -> int: ...
+def nca_forward_float(
+    config: NcaConfig, given: Sequence[int], state: int, out: int, kept: int, threads: int
+) -> None: ...
+def nca_forward_double(
+    config: NcaConfig, given: Sequence[int], state: int, out: int, kept: int, threads: int
+) -> None: ...
+def nca_backward_float(
+    config: NcaConfig, given: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
+) -> None: ...
+def nca_backward_double(
+    config: NcaConfig, given: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
+) -> None: ...
+
+# shape: rows, columns, entries; pattern: row_starts, columns, column_starts, rows, order. A grad_x of 0 is left out.
+def sparse_forward_float(
+    shape: Sequence[int], pattern: Sequence[int], values: int, x: int, batch: int, y: int, threads: int
+) -> None: ...
+def sparse_forward_double(
+    shape: Sequence[int], pattern: Sequence[int], values: int, x: int, batch: int, y: int, threads: int
+) -> None: ...
+def sparse_backward_float(
+    shape: Sequence[int],
+    pattern: Sequence[int],
+    values: int,
+    x: int,
+    grad_y: int,
+    batch: int,
+    grad_values: int,
+    grad_x: int,
+    threads: int,
+) -> None: ...
+def sparse_backward_double(
+    shape: Sequence[int],
+    pattern: Sequence[int],
+    values: int,
+    x: int,
+    grad_y: int,
+    batch: int,
+    grad_values: int,
+    grad_x: int,
+    threads: int,
+) -> None: ...
+
+# Only when cuda_built. Addresses are device memory; dtype is that of csrc/core/cuda/dtype.h.
+def cuda_saved_bytes(config: EvolveConfig, dtype: int, /) -> int: ...
+def cuda_forward_workspace_bytes(config: EvolveConfig, dtype: int, training: bool, /) -> int: ...
+def cuda_backward_workspace_bytes(config: EvolveConfig, dtype: int, /) -> int: ...
+def cuda_forward(
+    config: EvolveConfig, dtype: int, inputs: Sequence[int], out: int, saved: int, workspace: int, stream: int, /
+) -> None: ...
+def cuda_sparse_workspace_bytes(shape: Sequence[int], dtype: int, batch: int, /) -> int: ...
+def cuda_sparse_forward(
+    shape: Sequence[int],
+    pattern: Sequence[int],
+    dtype: int,
+    values: int,
+    x: int,
+    batch: int,
+    y: int,
+    workspace: int,
+    stream: int,
+    /,
+) -> None: ...
+def cuda_sparse_backward(
+    shape: Sequence[int],
+    pattern: Sequence[int],
+    dtype: int,
+    values: int,
+    x: int,
+    grad_y: int,
+    batch: int,
+    grad_values: int,
+    grad_x: int,
+    workspace: int,
+    stream: int,
+    /,
+) -> None: ...
+def cuda_nca_forward_workspace_bytes(config: NcaConfig, dtype: int, /) -> int: ...
+def cuda_nca_backward_workspace_bytes(config: NcaConfig, dtype: int, /) -> int: ...
+def cuda_nca_forward(
+    config: NcaConfig,
+    dtype: int,
+    given: Sequence[int],
+    state: int,
+    out: int,
+    kept: int,
+    workspace: int,
+    stream: int,
+    /,
+) -> None: ...
+def cuda_nca_backward(
+    config: NcaConfig,
+    dtype: int,
+    given: Sequence[int],
+    kept: int,
+    grad_out: int,
+    grads: Sequence[int],
+    workspace: int,
+    stream: int,
+    /,
+) -> None: ...
+def cuda_backward(
+    config: EvolveConfig,
+    dtype: int,
+    inputs: Sequence[int],
+    saved: int,
+    grad_out: int,
+    grads: Sequence[int],
+    workspace: int,
+    stream: int,
+    /,
+) -> None: ...
