@@ -8,7 +8,7 @@ SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 
 demo: $(INSTALLED)
 	$(BIN)/zoo train gridnet-digits --out runs/demo/gridnet-digits --run-dir runs/demo/run --overwrite
-	$(BIN)/python -m zoo.demo runs/demo/gridnet-digits
+	$(BIN)/python examples/read_digits.py runs/demo/gridnet-digits
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
@@ -20,6 +20,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -8,10 +8,11 @@
 Importing it loads neither torch nor the training side; a backend is imported when a model asks for it.
 """
 
-from sdk.catalogue import ModelInfo, list_models, load
+from sdk.catalog import ModelInfo, list_models
 from sdk.errors import ArtifactError, CellzooError, HubError, HubUnreachableError, InputError, LoadError
 from sdk.inputs import InputSpec
-from sdk.models import Model
+from sdk.loading import load
+from sdk.model import Model
 
 __version__ = "0.1.0"
 

@@ -1,13 +1,13 @@
-"""The SDK's errors. Each message is one line that says what was found, what is allowed and how to mend it."""
+"""The SDK's errors. Each message is one line: what was found, what is allowed and how to fix it."""
 
 from __future__ import annotations
 
 
-class CellzooError(ValueError):
-    """Base of every error the SDK raises on purpose."""
+class CellzooError(Exception):
+    """Base of every error that cellzoo raises on purpose. Anything else is a bug."""
 
 
-class InputError(CellzooError):
+class InputError(CellzooError, ValueError):
     """An input that the model cannot take."""
 
 

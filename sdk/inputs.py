@@ -125,7 +125,7 @@ class InputSpec:
             return self._table(_as_array(item, "numbers or an array"))
         pil = sys.modules.get("PIL.Image")  # whoever holds a PIL image has imported it
         if isinstance(item, (str, os.PathLike)) or (pil is not None and isinstance(item, pil.Image)):
-            from sdk.pictures import read_picture
+            from sdk.images import read_picture
 
             return read_picture(item, self.shape, self.resize)[None], True
         return self._image(_as_array(item, "a path, a PIL image or an array"))

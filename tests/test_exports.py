@@ -6,10 +6,10 @@ import pytest
 
 import sdk
 from sdk.artifact import read_artifact
-from sdk.catalogue import bundled_models
-from sdk.models import backends_of
-from zoo.data import data_folder
-from zoo.overview import evaluate_artifact
+from sdk.backends import backends_of
+from sdk.catalog import bundled_models
+from zoo.artifacts.evaluate import evaluate_artifact
+from zoo.data.folder import data_folder
 from zoo.recipe import load_recipe, recipe_names
 
 NAMES = sorted(bundled_models())

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import (
 )
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from zoo.schema import ConstantConfig, CosineConfig, OneCycleConfig, OptimizerConfig, ScheduleConfig
+from zoo.config.train import ConstantConfig, CosineConfig, OneCycleConfig, OptimizerConfig, ScheduleConfig
 
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,

@@ -1,1 +1,22 @@
-"""What models of single families offer beyond :class:`sdk.models.Model`: one module each, named in sdk.models."""
+"""Families whose models offer more than :class:`sdk.model.Model`: one module each, with a subclass named MODEL."""
+
+from __future__ import annotations
+
+import importlib
+
+from sdk.model import Model
+
+_MODULES = {
+    "cellnet": "sdk.families.cellnet",
+    "nca": "sdk.families.nca",
+    "normnet": "sdk.families.normnet",
+    "snapshots": "sdk.families.snapshots",
+}
+
+
+def model_class(family: str) -> type[Model]:
+    """Return the class of a family's models: its subclass of Model, or Model itself."""
+    if family not in _MODULES:
+        return Model
+    model: type[Model] = importlib.import_module(_MODULES[family]).MODEL
+    return model

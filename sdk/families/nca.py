@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sdk.errors import InputError, LoadError
 from sdk.inputs import FloatArray
-from sdk.models import Model
+from sdk.model import Model
 from sdk.strict import describe
 
 _LARGEST_SEED = 2**63 - 1

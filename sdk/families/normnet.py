@@ -1,38 +1,35 @@
-"""A loaded normnet can go on learning, one input at a time."""
+"""A loaded normnet can keep learning, one input at a time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import Any
 
-from sdk.models import Model
+from sdk.model import Model
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from zoo.families.normnet_online import OnlineLearner
+# Part of the training side, so the SDK knows it by name alone.
+_ONLINE = "zoo.families.normnet.online"
 
 
 class NormnetModel(Model):
-    def online(self, **options: Any) -> OnlineLearner:
-        """An online learner on this model's own weights: what it learns shows in :meth:`predict`.
+    def online(self, **options: Any) -> Any:
+        """Return an online learner on this model's own weights: :meth:`predict` uses what it learns.
 
-        Its ``update(inputs, target_fn)`` takes inputs as :meth:`predict` does and gives ``target_fn`` a tensor of
+        Its ``update(inputs, target_fn)`` takes inputs as :meth:`predict` does and passes ``target_fn`` a tensor of
         logits, ``[classes]`` or ``[B, classes]``. Options are those of
-        :class:`zoo.families.normnet_online.OnlineLearner`: optimizer, power, tree. Nobody should use the model from
-        another thread meanwhile. Raises LoadError unless the model is on the torch backend.
+        :class:`zoo.families.normnet.online.OnlineLearner`: optimizer, power, tree. Do not use the model from another
+        thread meanwhile. Raises LoadError unless the model is on the torch backend.
         """
         module = self.module
-        import torch  # the torch backend is loaded, so it is there
-
-        from zoo.families.normnet_online import OnlineLearner
+        import torch  # loaded already, by the torch backend
 
         device = next(module.parameters()).device
 
-        def prepare(inputs: Any) -> tuple[Tensor, bool]:
+        def prepare(inputs: Any) -> tuple[torch.Tensor, bool]:
             prepared, single = self.input_spec.prepare(inputs)
             return torch.from_numpy(prepared).to(device), single
 
-        return OnlineLearner(module, prepare=prepare, **options)
+        return importlib.import_module(_ONLINE).OnlineLearner(module, prepare=prepare, **options)
 
 
 MODEL = NormnetModel

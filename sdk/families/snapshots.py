@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sdk.artifact import ArtifactConfig
 from sdk.errors import ArtifactError
 from sdk.inputs import FloatArray
-from sdk.models import Model, check_batch_size, softmax
+from sdk.model import Model, check_batch_size, softmax
 from sdk.strict import check_keys, check_list, check_type, describe
 
 WEIGHTED, PROGRESSIVE, FINAL = "weighted", "progressive", "final"

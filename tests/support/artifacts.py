@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from sdk import InputSpec
-from zoo.export import write_artifact
-from zoo.families import get_family
-from zoo.families.base import FamilyConfig, Task
-from zoo.families.gridnet import GridnetConfig
-from zoo.provenance import gather_provenance
+from zoo.artifacts.writer import write_artifact
+from zoo.data.task import Task
+from zoo.families.base import FamilyConfig
+from zoo.families.gridnet.config import GridnetConfig
+from zoo.families.registry import get_family, load_hook
+from zoo.utils.provenance import gather_provenance
 
 SPEC = InputSpec("image", (1, 4, 4), (0.5,), (0.25,))
 LABELS = ["zero", "one", "two"]
@@ -26,7 +27,7 @@ def artifact_arguments(config: FamilyConfig = TINY, recipe: str = "seed: 0\n", *
     torch.manual_seed(0)
     return {
         "name": "tiny",
-        "module": get_family(config.family).build(config, Task(spec.shape, len(labels))),
+        "module": load_hook(get_family(config.family).build)(config, Task(spec.shape, len(labels))),
         "model_config": config,
         "input_spec": spec,
         "labels": labels,

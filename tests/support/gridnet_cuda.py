@@ -95,7 +95,7 @@ class EvolveConfig(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Step:
-    """How a step is done; as the arguments of ``zoo.kernels.gridnet_reference``."""
+    """How a step is done; as the arguments of ``zoo.kernels.gridnet.reference``."""
 
     inner_steps: int = 1
     block: int = 1

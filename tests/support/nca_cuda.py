@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tests.support.gridnet_cuda import CSRC, KernelError
-from zoo.kernels.nca_reference import RuleSpec
+from zoo.kernels.nca.reference import RuleSpec
 
 _DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 3}
 """As in csrc/core/cuda/dtype.h; bfloat16 is not built."""
@@ -54,7 +54,7 @@ class _Rule(ctypes.Structure):
 
 @dataclass(frozen=True)
 class _Call:
-    """What ``zoo.kernels.nca_evolution.evolve`` takes, but for the states."""
+    """What ``zoo.kernels.nca.evolve`` takes, but for the states."""
 
     signals: Tensor | None
     fires: Tensor
@@ -93,7 +93,7 @@ class NcaCuda:
         parameters: Tensor,
         spec: RuleSpec,
     ) -> Tensor:
-        """As ``zoo.kernels.nca_evolution.evolve``."""
+        """As ``zoo.kernels.nca.evolve``."""
         out: Tensor = _Evolve.apply(state, signals, parameters, self, fires, units.int(), spec)
         return out
 

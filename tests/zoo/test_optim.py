@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from zoo.optim import make_average, make_optimizer, make_schedule, warmup_steps
-from zoo.schema import (
+from zoo.config.train import (
     AdadeltaConfig,
     AdamConfig,
     AdamWConfig,
@@ -17,6 +16,7 @@ from zoo.schema import (
     OneCycleConfig,
     SgdConfig,
 )
+from zoo.optim import make_average, make_optimizer, make_schedule, warmup_steps
 
 PEAK = 0.5
 

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from zoo.bench.cases import Case
 from zoo.bench.shifts import Shifts
-from zoo.bench.timing import BenchError
-from zoo.kernels import backend, gridnet, gridnet_reference
+from zoo.kernels import gridnet
+from zoo.kernels import runtime as backend
+from zoo.kernels.gridnet import reference as gridnet_reference
+from zoo.utils.errors import BenchError
 
 REFERENCE = "reference"
 EAGER = "eager shifts"

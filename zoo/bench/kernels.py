@@ -13,8 +13,9 @@ from zoo.bench.contenders import COMPILED, EAGER, REFERENCE, Call, choose_isas, 
 from zoo.bench.limits import Limits
 from zoo.bench.machine import Watch, machine_facts
 from zoo.bench.report import Report, Table
-from zoo.bench.timing import Spread, interleave
-from zoo.kernels import backend
+from zoo.kernels import runtime as backend
+from zoo.utils.stats import Spread
+from zoo.utils.timing import interleave
 
 Say = Callable[[str], None]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from zoo.bench.timing import Spread
-from zoo.kernels import backend
+from zoo.kernels import runtime as backend
+from zoo.utils.stats import Spread
 
 
 class Limits:

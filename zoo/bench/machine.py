@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from zoo.kernels import backend
-from zoo.provenance import now, versions
+from zoo.kernels import runtime as backend
+from zoo.utils.provenance import now, versions
 
 
 def machine_facts() -> dict[str, Any]:

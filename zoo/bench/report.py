@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zoo.atomic import check_creatable, replacing_folder
 from zoo.bench.machine import busy_warning, facts_line
-from zoo.bench.timing import BenchError
+from zoo.utils.errors import BenchError
+from zoo.utils.files import check_creatable, replacing_folder
 
 FORMAT_VERSION = 1
 _OURS = ("bench*.json", "bench*.csv", "bench*.png")

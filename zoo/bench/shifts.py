@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.kernels.gridnet_reference import ACTIVATIONS
+from zoo.kernels.gridnet.reference import ACTIVATIONS
 
 _OFFSETS = [(i // 9, i // 3 % 3, i % 3) for i in range(27)]
 

@@ -1,129 +1,51 @@
-"""What every family builds on: its config's base class, the task it is built for, and the learner."""
+"""The base of every family: its config, and its description by names alone.
+
+A :class:`Family` names its functions as ``"package.module:attribute"`` instead of importing them, so that listing
+families loads neither torch nor onnx nor matplotlib. :func:`zoo.families.registry.load_hook` imports them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
-import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict
-from torch import Tensor, nn
-from torch.optim import Optimizer
-
-if TYPE_CHECKING:
-    from zoo.schema import TrainConfig
-    from zoo.splits import Data
+from zoo.config.base import Section
 
 
-class FamilyConfig(BaseModel):
-    """Base of every family's config: unknown keys are refused, values cannot change once built."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class FamilyConfig(Section):
+    """Base of every family's config: the ``model:`` section of a recipe, stored in the artifact as it is."""
 
     family: str
 
 
 @dataclass(frozen=True)
-class Task:
-    """What the data asks of a model: the shape of one input (``[C, H, W]`` or ``[features]``) and the classes."""
+class Family:
+    """Everything that training, export and the SDK need to know about a family.
 
-    input_shape: tuple[int, ...]
-    num_classes: int
+    Each hook is a string ``"package.module:attribute"``; None if the family has no such hook.
+    """
 
-
-@dataclass
-class StepResult:
-    """What one training step gives the loop: the loss to differentiate and numbers to log beside it."""
-
-    loss: Tensor
-    logs: dict[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ProbeContext:
-    """What a family's probe may use: a trained model, its data, and how its training went."""
-
-    module: nn.Module
-    """The exported weights, on the CPU, in eval mode."""
-    config: Any
-    """The family's config."""
-    task: Task
-    data: Data
-    """Splits ``train``, ``validation`` and ``test``; choices are made on validation, test is for what is reported."""
-    seed: int
-    history: list[dict[str, Any]]
-    """One record per round of the training: step, epoch, losses, accuracies and the learner's mean logs."""
-    figures: Path
-    """An empty folder for PNG and GIF files."""
-    train: TrainConfig | None = None
-    """How it was trained, for a probe that trains anew."""
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a probe found: numbers for config.json, Markdown for the card, figures by file name with their captions."""
-
-    metrics: dict[str, Any]
-    text: str
-    figures: dict[str, str]
-
-
-class Learner:
-    """Softmax classification, and the hooks a family may override. The loop owns optimizer and schedule."""
-
-    averageable = True
-    """Whether a running average of the weights (``train.ema``) makes sense."""
-
-    def __init__(self, module: nn.Module, config: FamilyConfig) -> None:
-        self.module = module
-        self.config = config
-
-    def on_start(self, optimizer: Optimizer) -> None:
-        """Called once before the first step, after a resumed run's state was loaded; the loop goes on owning it."""
-
-    def training_steps(self, inputs: Tensor, labels: Tensor) -> Iterator[StepResult]:
-        """What to learn from a batch: the loop takes one optimizer step for each result before it asks for the next."""
-        yield self.training_step(inputs, labels)
-
-    def training_step(self, inputs: Tensor, labels: Tensor) -> StepResult:
-        """Losses and logs of a batch: inputs ``[B, *input_shape]``, integer labels ``[B]``."""
-        logits = self.module(inputs)
-        accuracy = (logits.detach().argmax(-1) == labels).float().mean()
-        return StepResult(F.cross_entropy(logits, labels), {"accuracy": accuracy})
-
-    def on_step_end(self, step: int) -> None:
-        """Called after batch number ``step`` (from 1)."""
-
-    def on_epoch_end(self, epoch: int) -> None:
-        """Called after epoch number ``epoch`` (from 1), before validation."""
-
-    def before_validation(self, step: int) -> None:
-        """Called before each validation: the last chance to change what is tested and exported."""
-
-    def on_validation(self, step: int, accuracy: float) -> None:
-        """Called after each validation, before the checkpoint; ``accuracy`` in [0, 1]."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether training should stop before the recipe's last step; asked after each validation."""
-        return False
-
-    def on_finish(self, validation: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Called once after the last step with the validation part, batch after batch: prepared inputs and labels.
-
-        For what is chosen on it, such as the weights of an ensemble; validation and test follow.
-        """
-
-    def findings(self) -> dict[str, Any]:
-        """Plain JSON values about the finished training, for the artifact's metrics."""
-        return {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain JSON values that a resumed run needs beyond module and optimizer."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        if state:
-            raise ValueError(f"{type(self).__name__} keeps no state, found keys {sorted(state)}")
+    name: str
+    config: type[FamilyConfig]
+    about: str
+    """For the model card: what the network is and where it comes from, a few paragraphs of Markdown."""
+    build: str
+    """``(config, task) -> module`` with ``forward(x) -> logits``; raises BuildError when the two do not fit."""
+    learner: str = "zoo.families.learner:Learner"
+    """``(module, config) -> learner``: computes the losses and owns the training state beyond the weights."""
+    distributed: bool = True
+    """True if the family can train in several processes."""
+    onnx_graph: str | None = None
+    """``(module, task) -> onnx.ModelProto`` from ``input [B, *input_shape]`` to ``logits [B, classes]``; see
+    :class:`zoo.families.onnx_builder.GraphBuilder`."""
+    extra_onnx: str | None = None
+    """``(module, task) -> {file name: onnx.ModelProto}``: files that accompany model.onnx. The family checks them and
+    raises ValueError when one does not compute what the module does."""
+    portrait: str | None = None
+    """``(module, empty folder) -> Findings`` of a fresh artifact, before anyone runs a probe; sees the module alone."""
+    probe: str | None = None
+    """``ProbeContext -> Findings``: what ``zoo probe NAME`` measures beyond accuracy and draws for the card."""
+    members: str | None = None
+    """``module -> {name: module}``: networks inside a trained one that ``zoo export NAME --member`` writes alone."""
+    bench: str | None = None
+    """``() -> rows`` of ``zoo bench family NAME``: dicts with the same keys. Texts say what was timed, floats (or None)
+    are results, among them times as ratios to a named baseline."""

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.kernels.sparse_linear import Structure, sparse_linear_reference
+from zoo.kernels.sparse_linear.reference import sparse_linear_reference
+from zoo.kernels.sparse_linear.structure import Structure
 
 NETWORKS = ((784, 256, 128, 10), (4096, 4096, 4096))
 DENSITIES = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.4)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from matplotlib.figure import Figure
 
-from zoo.families.snapshots.network import SnapshotNet
+from zoo.families.snapshots.model import SnapshotNet
 from zoo.families.snapshots.schedule import phase_at
 
 CAPTIONS = {

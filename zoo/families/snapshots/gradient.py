@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.families.snapshots.network import SnapshotNet
+from zoo.families.snapshots.model import SnapshotNet
 
 
 def missing_gradient(net: SnapshotNet, inputs: Tensor, labels: Tensor) -> Tensor:

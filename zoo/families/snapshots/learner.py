@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.families.base import FamilyConfig, Learner, StepResult
+from zoo.families.base import FamilyConfig
+from zoo.families.learner import Learner, StepResult
 from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.deltas import Snapshot
 from zoo.families.snapshots.draft import Draft
@@ -17,11 +18,11 @@ from zoo.families.snapshots.ensemble import fit_mixture, fit_threshold
 from zoo.families.snapshots.extrema import Activity, Extrema, find_extrema
 from zoo.families.snapshots.gradient import missing_gradient
 from zoo.families.snapshots.growth import grow
-from zoo.families.snapshots.network import ACTIVATIONS, SnapshotNet
-from zoo.families.snapshots.report import describe
+from zoo.families.snapshots.model import ACTIVATIONS, SnapshotNet
 from zoo.families.snapshots.routing import gradient_scores, length_preference, random_scores
 from zoo.families.snapshots.saving import keep, worth_saving
 from zoo.families.snapshots.schedule import End, Limits, phase_at
+from zoo.families.snapshots.summary import describe
 from zoo.families.snapshots.trigger import Trigger
 
 
@@ -34,8 +35,8 @@ class SnapshotsLearner(Learner):
     averageable = False
 
     def __init__(self, module: nn.Module, config: FamilyConfig) -> None:
-        if not isinstance(module, SnapshotNet) or not isinstance(config, SnapshotsConfig):
-            raise ValueError("a network that grows is trained by one process: start it without torchrun")
+        assert isinstance(module, SnapshotNet)
+        assert isinstance(config, SnapshotsConfig)
         super().__init__(module, config)
         self.trigger = Trigger(config.trigger)
         self.economy = Economy(config.economy)

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sdk.families.snapshots import answer_progressively, last_of_phases, progressive_way
-from zoo.families.base import Findings, ProbeContext
-from zoo.families.figures import save_png
+from zoo.data.sampling import derive_seed, evaluation_batches, training_batches
+from zoo.data.split import Split
+from zoo.families.probing import Findings, ProbeContext
 from zoo.families.snapshots import baselines, figures
-from zoo.families.snapshots.network import SnapshotNet
-from zoo.splits import Split, derive_seed, evaluation_batches, training_batches
+from zoo.families.snapshots.model import SnapshotNet
+from zoo.utils.figures import save_png
 
 _STEPS = 3000
 """Of training for each network beside it; half as many after pruning."""

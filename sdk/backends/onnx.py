@@ -1,0 +1,153 @@
+"""The onnx backend: model.onnx in onnxruntime, without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
+
+from sdk.artifact import ONNX_FILE, ONNX_INPUT, ONNX_OUTPUT, WEIGHTS_FILE, Artifact, ArtifactConfig
+from sdk.backends.onnx_file import has_external_data
+from sdk.errors import ArtifactError, LoadError
+from sdk.inputs import FloatArray
+from sdk.strict import describe
+
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+}
+_INSTALL = {
+    "CUDAExecutionProvider": "; `pip install onnxruntime-gpu` in the place of onnxruntime brings it",
+    "DmlExecutionProvider": "; `pip install onnxruntime-directml` in the place of onnxruntime brings it",
+    "CoreMLExecutionProvider": "; onnxruntime has it on macOS",
+}
+_ERRORS_ONLY = 3
+# onnxruntime's errors have no base class of their own.
+_RUNTIME_ERRORS = (
+    runtime_errors.Fail,
+    runtime_errors.InvalidArgument,
+    runtime_errors.InvalidGraph,
+    runtime_errors.InvalidProtobuf,
+    runtime_errors.NotImplemented,
+    runtime_errors.RuntimeException,
+)
+
+
+class OnnxBackend:
+    """Runs a session; safe to call from several threads, which share its thread pool."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self.session = session
+
+    @property
+    def providers(self) -> list[str]:
+        """The execution providers in use, the preferred one first."""
+        return list(self.session.get_providers())
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names that :meth:`output` takes."""
+        return [value.name for value in self.session.get_outputs()]
+
+    def logits(self, x: FloatArray) -> NDArray[np.float32]:
+        """Prepared inputs ``[B, *shape]`` -> logits ``[B, classes]``."""
+        return self.output(ONNX_OUTPUT, x)
+
+    def output(self, name: str, x: FloatArray) -> NDArray[np.float32]:
+        """Any output of the graph, as safe; computes nothing that it does not need."""
+        options = onnxruntime.RunOptions()
+        options.only_execute_path_to_fetches = True
+        output: NDArray[np.float32] = self.session.run([name], {ONNX_INPUT: x}, options)[0]
+        return output
+
+
+def open_backend(artifact: Artifact, providers: Sequence[str] | None = None, threads: int | None = None) -> OnnxBackend:
+    """Open a session on model.onnx, which must be the model that config.json describes.
+
+    ``providers``, in the order of preference, are "cpu", "cuda", "coreml", "directml" or onnxruntime's own
+    names (default: cpu); operators that they cannot run are run on the cpu. ``threads`` compute one batch
+    (default: one per core). Raises ArtifactError, and LoadError for a provider that is not there.
+    """
+    wanted = _resolve_providers(providers)
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise LoadError(f"threads must be a positive integer, found {describe(threads)}")
+    file = artifact.file(ONNX_FILE)
+    content = file.read_bytes()
+    try:
+        if has_external_data(content):
+            raise ArtifactError(f"{file}: its weights lie in other files, which are not read")
+        session = _open_session(content, wanted, threads)
+    except (ValueError, *_RUNTIME_ERRORS) as error:
+        if isinstance(error, (ArtifactError, LoadError)):
+            raise
+        raise ArtifactError(f"{file}: not a sound ONNX file: {' '.join(str(error).split())}") from error
+    problem = _mismatch(session, artifact.config)
+    if problem:
+        raise ArtifactError(f"{file}: {problem}")
+    return OnnxBackend(session)
+
+
+def _open_session(content: bytes, providers: list[str], threads: int | None) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads or 0
+    session = onnxruntime.InferenceSession(content, options, providers=providers)
+    unused = [name for name in providers if name not in session.get_providers()]
+    if unused:  # onnxruntime goes on without a provider whose libraries do not load
+        raise LoadError(f"provider {', '.join(unused)} did not start here; its driver or libraries are missing")
+    return session
+
+
+def _resolve_providers(providers: Sequence[str] | None) -> list[str]:
+    if providers is None:
+        return [_PROVIDERS["cpu"]]
+    listed = isinstance(providers, (list, tuple)) and len(providers) > 0
+    if not listed or not all(isinstance(name, str) for name in providers):
+        raise LoadError(f"providers must be a list of names such as ['cpu'], found {describe(providers)}")
+    names = [_PROVIDERS.get(name.lower(), name) for name in providers]
+    available = onnxruntime.get_available_providers()
+    for given, name in zip(providers, names, strict=True):
+        if name not in available:
+            raise LoadError(
+                f"provider {given!r} is not in this onnxruntime; it has: {', '.join(available)}{_INSTALL.get(name, '')}"
+            )
+    return names
+
+
+def _mismatch(session: onnxruntime.InferenceSession, config: ArtifactConfig) -> str | None:
+    """What of the file does not fit config.json, if anything."""
+    ends = (
+        ("input", session.get_inputs(), ONNX_INPUT, list(config.input.shape)),
+        ("output", session.get_outputs()[:1], ONNX_OUTPUT, [len(config.labels)]),  # a family may give more
+    )
+    for what, found, name, shape in ends:
+        fits = len(found) == 1 and found[0].name == name and found[0].type == "tensor(float)"
+        if not fits or found[0].shape[1:] != shape or isinstance(found[0].shape[0], int):
+            listed = ", ".join(f"{value.name} {value.type} {value.shape}" for value in found)
+            wanted = f"{name} tensor(float) ['batch', {', '.join(map(str, shape))}]"
+            return f"its {what} is {listed}, the model's is {wanted}"
+    metadata = session.get_modelmeta().custom_metadata_map
+    for key, expected in onnx_metadata(config).items():
+        if metadata.get(key) != expected:
+            return f"its metadata has {key} {describe(metadata.get(key))}, config.json says {describe(expected)}"
+    return None
+
+
+def onnx_metadata(config: ArtifactConfig) -> dict[str, str]:
+    """What an ONNX file's properties must say of the model it was made from."""
+    entries: dict[str, Any] = {
+        "name": config.name,
+        "family": config.family,
+        "labels": json.dumps(list(config.labels), ensure_ascii=False),
+        "input": json.dumps(config.input.to_json()),
+    }
+    if WEIGHTS_FILE in config.files:
+        entries["weights_sha256"] = config.files[WEIGHTS_FILE].sha256
+    return entries

@@ -1,0 +1,1 @@
+"""Models on the Hub: how they are named, downloaded and verified, and what its errors mean."""

@@ -1,0 +1,125 @@
+"""Models on the Hub, downloaded into the cache that the Hugging Face libraries share, and verified there.
+
+What a repo holds is data from a stranger: only config.json and files it lists are downloaded, none larger than it
+says, their hashes are checked (the client does not), and no code from a repo runs.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from pathlib import Path
+
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError
+
+from sdk.artifact import CONFIG_FILE, CONFIG_LIMIT, Artifact, ArtifactConfig, hash_file, read_artifact, read_config
+from sdk.errors import ArtifactError, HubError, HubUnreachableError
+from sdk.hub.errors import hub_errors
+from sdk.hub.reference import HubReference
+
+Choose = Callable[[ArtifactConfig], Collection[str]]
+"""Which of an artifact's files are needed."""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def fetch_artifact(reference: HubReference, choose: Choose) -> Artifact:
+    """Download config.json and the chosen files, verify them, and say in ``origin`` which commit they are of.
+
+    What is in the cache already is not downloaded again, and with HF_HUB_OFFLINE set only the cache is asked; a
+    full commit that is in the cache needs no network either. When the Hub cannot be reached, the commit that
+    the revision last meant is taken, with a warning. Raises HubError, and ArtifactError for what is no
+    cellzoo model, was altered or cut short, or is not what its config.json says.
+    """
+    with hub_errors(reference.repo_id, reference.revision):
+        folder = _fetch_config(reference)
+        pinned = replace(reference, revision=folder.name)
+        try:
+            config = read_config(folder, within=_cache())
+            wanted = choose(config)
+            for path in wanted:
+                if path in config.files and not (folder / path).exists():
+                    _download(pinned, path, config.files[path].size)
+            return replace(read_artifact(folder, wanted, within=_cache()), origin=str(pinned))
+        except ArtifactError as error:
+            removed = _remove_damaged(folder)
+            hint = f"; {', '.join(removed)} was removed from the cache, loading again downloads it" if removed else ""
+            raise ArtifactError(str(error).replace(f"{folder}:", f"{pinned}:") + hint) from error
+
+
+def fetch_config(reference: HubReference) -> ArtifactConfig:
+    """What config.json of a model on the Hub says; raises as :func:`fetch_artifact` does."""
+    return fetch_artifact(reference, lambda config: ()).config
+
+
+def _cache() -> Path:
+    return Path(constants.HF_HUB_CACHE)
+
+
+def _fetch_config(reference: HubReference) -> Path:
+    """The cache's folder of the commit that the revision means, with config.json in it."""
+    cached = _cached_folder(reference)
+    if cached is not None and (constants.HF_HUB_OFFLINE or _COMMIT.fullmatch(reference.revision)):
+        return cached
+    if constants.HF_HUB_OFFLINE:
+        raise HubError(f"{reference} is not in the cache {_cache()}, and HF_HUB_OFFLINE is set; unset it")
+    try:
+        with hub_errors(reference.repo_id, reference.revision):
+            _check_size(reference, CONFIG_FILE, CONFIG_LIMIT, exact=False)
+    except HubUnreachableError as error:
+        if cached is None:
+            raise
+        # The level is that of whoever calls sdk.load.
+        warnings.warn(f"{error}; taking what {reference} last meant, commit {cached.name}", stacklevel=5)
+        return cached
+    return Path(hf_hub_download(reference.repo_id, CONFIG_FILE, revision=reference.revision)).parent
+
+
+def _cached_folder(reference: HubReference) -> Path | None:
+    found = try_to_load_from_cache(reference.repo_id, CONFIG_FILE, revision=reference.revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _download(pinned: HubReference, path: str, size: int) -> None:
+    """Put one file of a commit into the cache; raises ArtifactError unless it has the size config.json lists."""
+    if constants.HF_HUB_OFFLINE:
+        raise HubError(f"{path} of {pinned} is not in the cache {_cache()}, and HF_HUB_OFFLINE is set; unset it")
+    _check_size(pinned, path, size, exact=True)
+    hf_hub_download(pinned.repo_id, path, revision=pinned.revision)
+
+
+def _check_size(reference: HubReference, path: str, limit: int, exact: bool) -> None:
+    """Raise ArtifactError unless the repo has the file, of ``limit`` bytes (or, if not ``exact``, at most that)."""
+    try:
+        url = hf_hub_url(reference.repo_id, path, revision=reference.revision)
+        metadata = get_hf_file_metadata(url)
+    except EntryNotFoundError as error:
+        reason = "no config.json in it, so it is not a cellzoo model" if path == CONFIG_FILE else f"{path} is missing"
+        raise ArtifactError(f"{reference}: {reason}") from error
+    if metadata.commit_hash is None or metadata.size is None:
+        raise HubError(f"{constants.ENDPOINT} does not answer as a Hub does; check HF_ENDPOINT")
+    if exact and metadata.size != limit:
+        raise ArtifactError(
+            f"{reference}: {path} was altered or cut short: {metadata.size} bytes on the Hub, expected {limit}"
+        )
+    if metadata.size > limit:
+        raise ArtifactError(f"{reference}: {path} has {metadata.size} bytes, more than the {limit} allowed")
+
+
+def _remove_damaged(folder: Path) -> list[str]:
+    """Remove from the cache what is there of a commit and has another hash than its config.json lists."""
+    try:
+        config = read_config(folder, within=_cache())
+    except ArtifactError:  # without a config there is nothing to compare with
+        return []
+    removed = []
+    for path, record in config.files.items():
+        blob = (folder / path).resolve()
+        contained = blob.is_relative_to(_cache().resolve())
+        if contained and blob.is_file() and hash_file(blob) != record.sha256:
+            blob.unlink()
+            (folder / path).unlink(missing_ok=True)
+            removed.append(path)
+    return removed

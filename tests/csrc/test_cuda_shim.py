@@ -1,0 +1,331 @@
+"""The CUDA kernels of gridnet, run on the CPU through the host shim, against plain torch."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.support.gridnet_cuda import (
+    ACTIVATIONS,
+    SUPPORT,
+    Evolution,
+    GridnetCuda,
+    KernelError,
+    Step,
+    compile_with_shim,
+    cuda_sources,
+)
+from zoo.kernels.gridnet import reference as reference
+
+Grid = tuple[int, int, int]
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 5e-5, torch.bfloat16: 3e-2}
+"""Largest error relative to the largest value of a tensor; bfloat16 has 8 bits of mantissa."""
+
+
+@pytest.fixture(scope="session")
+def gridnet(tmp_path_factory: pytest.TempPathFactory) -> GridnetCuda:
+    sources = [*cuda_sources(), SUPPORT / "gridnet_cuda_api.cpp"]
+    library = tmp_path_factory.mktemp("cuda_shim") / "gridnet.so"
+    return GridnetCuda(compile_with_shim(library, sources, ["-O1", "-fPIC", "-shared"]))
+
+
+def step_inputs(step: Step, grid: Grid, batch: int, dtype: torch.dtype) -> list[Tensor | None]:
+    """``[weight, bias, residual_scale, x]`` at random."""
+    channels = (2,) if step.gated else ()
+    torch.manual_seed(batch + sum(grid))
+    scale = None if step.gated else torch.randn(grid, dtype=dtype)
+    weight = torch.randn(27, *channels, *grid, dtype=dtype) / 27**0.5
+    return [weight, torch.randn(*channels, *grid, dtype=dtype), scale, torch.randn(batch, *grid, dtype=dtype)]
+
+
+def evolution_inputs(step: Step, sets: int, grid: Grid, batch: int, dtype: torch.dtype) -> list[Tensor | None]:
+    """``[weight, bias, residual_scale, x, norm_weight, norm_bias]`` at random."""
+    parts = [step_inputs(step, grid, batch + i, dtype) for i in range(sets)]
+    stacked = [
+        None if name[0] is None else torch.stack([t for t in name if t is not None])
+        for name in list(zip(*parts, strict=True))[:3]
+    ]
+    return [*stacked, parts[0][3], torch.randn(grid, dtype=dtype), torch.randn(grid, dtype=dtype)]
+
+
+def reference_step(step: Step, t: Sequence[Tensor]) -> Tensor:
+    s = step
+    if s.gated:
+        weight, bias, x = t
+        return reference.gated_gridnet_step(weight, bias, x, s.inner_steps, s.block, s.activation)
+    weight, bias, scale, x = t
+    return reference.gridnet_step(weight, bias, scale, x, s.inner_steps, s.block, s.eps, s.normalize, s.activation)
+
+
+def reference_evolution(e: Evolution, t: Sequence[Tensor]) -> Tensor:
+    s = e.step
+    if s.gated:
+        weight, bias, x, norm_weight, norm_bias = t
+        return reference.gated_gridnet_evolve(
+            weight, bias, norm_weight, norm_bias, x, e.outer_steps, s.inner_steps, s.block, s.activation,
+            e.norm_eps, e.outer_residual,
+        )  # fmt: skip
+    weight, bias, scale, x, norm_weight, norm_bias = t
+    return reference.gridnet_evolve(
+        weight, bias, scale, norm_weight, norm_bias, x, e.outer_steps, s.inner_steps, s.block, s.eps,
+        s.normalize, s.activation, e.norm_eps, e.outer_residual,
+    )  # fmt: skip
+
+
+def assert_equal(got: Sequence[Tensor | None], want: Sequence[Tensor], dtype: torch.dtype) -> None:
+    present = [t for t in got if t is not None]
+    for i, (actual, expected) in enumerate(zip(present, want, strict=True)):
+        assert actual.shape == expected.shape
+        if actual.numel() == 0:
+            continue
+        error = (actual.to(expected.dtype) - expected).abs().max() / (1 + expected.abs().max())
+        assert error <= TOLERANCE[dtype], f"tensor {i} of {len(want)} is off by {error:.2e}"
+
+
+def check_step(gridnet: GridnetCuda, step: Step, grid: Grid, batch: int, dtype: torch.dtype = torch.float64) -> None:
+    """Output and every gradient against autograd through the reference."""
+    inputs = step_inputs(step, grid, batch, dtype)
+    leaves = _leaves(inputs)
+    want = reference_step(step, leaves)
+    grad_out = torch.randn_like(want).to(dtype)
+    gradients = torch.autograd.grad(want, leaves, grad_out.to(want.dtype))
+    got = [gridnet.step(step, inputs), *gridnet.step_backward(step, inputs, grad_out)]
+    assert_equal(got, [want, *gradients], dtype)
+
+
+def check_evolution(
+    gridnet: GridnetCuda, e: Evolution, sets: int, grid: Grid, batch: int, dtype: torch.dtype = torch.float64
+) -> None:
+    """As ``check_step``, in inference too."""
+    inputs = evolution_inputs(e.step, sets, grid, batch, dtype)
+    leaves = _leaves(inputs)
+    want = reference_evolution(e, leaves)
+    grad_out = torch.randn_like(want).to(dtype)
+    gradients = torch.autograd.grad(want, leaves, grad_out.to(want.dtype))
+    inferred, _ = gridnet.evolve(e, inputs, training=False)
+    out, saved = gridnet.evolve(e, inputs, training=True)
+    got = [inferred, out, *gridnet.evolve_backward(e, inputs, saved, grad_out)]
+    assert_equal(got, [want, want, *gradients], dtype)
+
+
+def _leaves(inputs: Sequence[Tensor | None]) -> list[Tensor]:
+    """The reference's inputs; it works in float32 where the storage is narrower."""
+    wide = [t.float() if t.dtype == torch.bfloat16 else t.clone() for t in inputs if t is not None]
+    return [t.requires_grad_() for t in wide]
+
+
+KINDS = {
+    "plain": Step(),
+    "gated": Step(gated=True),
+    "plain blocks": Step(block=3, inner_steps=2),
+    "gated blocks": Step(block=3, inner_steps=2, gated=True),
+    "standardised blocks": Step(block=3, inner_steps=2, normalize=True),
+}
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
+def test_a_step_and_its_gradients_equal_the_reference(gridnet: GridnetCuda, step: Step, activation: str) -> None:
+    check_step(gridnet, replace(step, activation=activation), (3, 6, 9), batch=3)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
+def test_a_step_is_right_in_every_storage_type_and_batch(
+    gridnet: GridnetCuda, step: Step, dtype: torch.dtype, batch: int
+) -> None:
+    check_step(gridnet, step, (6, 3, 3), batch, dtype)
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize(
+    "grid", [(1, 1, 1), (5, 7, 9), (1, 33, 35), (70, 1, 1), (1, 300, 1), (2, 2, 129), (32, 32, 8)], ids=str
+)
+def test_tiles_cover_grids_of_any_shape(gridnet: GridnetCuda, grid: Grid, gated: bool) -> None:
+    check_step(gridnet, Step(gated=gated), grid, batch=2)
+
+
+@pytest.mark.parametrize("inner_steps", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("block", "grid"),
+    [
+        (1, (2, 3, 4)),
+        (2, (4, 2, 2)),
+        (3, (3, 6, 9)),
+        (5, (5, 10, 5)),
+        (6, (6, 6, 12)),
+        (8, (8, 8, 8)),
+        (9, (9, 9, 18)),
+    ],
+    ids=str,
+)
+def test_blocks_of_any_side_are_right_for_any_number_of_inner_steps(
+    gridnet: GridnetCuda, block: int, grid: Grid, inner_steps: int
+) -> None:
+    for gated, normalize in [(False, False), (False, True), (True, False)]:
+        step = Step(inner_steps, block, "tanh", gated, normalize)
+        check_step(gridnet, step, grid, batch=2)
+
+
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
+def test_a_part_of_the_batch_holds_many_samples(gridnet: GridnetCuda, step: Step) -> None:
+    check_step(gridnet, step, (3, 3, 3), batch=1100)
+
+
+def test_standardising_a_constant_block_has_the_gradient_of_the_reference(gridnet: GridnetCuda) -> None:
+    step = Step(block=2, normalize=True)
+    weight, bias, scale, x = step_inputs(step, (2, 2, 2), 1, torch.float64)
+    assert x is not None
+    inputs = [weight, bias, scale, torch.zeros_like(x)]
+    leaves = _leaves(inputs)
+    gradients = torch.autograd.grad(reference_step(step, leaves).sum(), leaves)
+    assert_equal(gridnet.step_backward(step, inputs, torch.ones_like(x)), gradients, torch.float64)
+
+
+@pytest.mark.parametrize("outer_residual", [False, True], ids=["norm after", "residual"])
+@pytest.mark.parametrize("sets", [1, 3], ids=["shared", "separate"])
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
+def test_the_evolution_and_its_gradients_equal_the_reference(
+    gridnet: GridnetCuda, step: Step, sets: int, outer_residual: bool
+) -> None:
+    check_evolution(gridnet, Evolution(step, 3, outer_residual), sets, (3, 6, 9), batch=3)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 40])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
+def test_the_evolution_is_right_in_every_storage_type_and_batch(
+    gridnet: GridnetCuda, step: Step, dtype: torch.dtype, batch: int
+) -> None:
+    for outer_residual in (False, True):
+        check_evolution(gridnet, Evolution(step, 2, outer_residual), 1, (3, 3, 6), batch, dtype)
+
+
+@pytest.mark.parametrize(("outer_steps", "segment"), [(1, 1), (1, 4), (5, 1), (5, 2), (5, 3), (5, 5), (5, 7), (6, 3)])
+def test_recomputing_between_kept_states_changes_no_gradient(
+    gridnet: GridnetCuda, outer_steps: int, segment: int
+) -> None:
+    for outer_residual, sets in itertools.product((False, True), {1, outer_steps}):
+        evolution = Evolution(Step(), outer_steps, outer_residual, segment=segment)
+        check_evolution(gridnet, evolution, sets, (3, 4, 5), batch=2)
+
+
+def test_a_longer_segment_saves_less(gridnet: GridnetCuda) -> None:
+    inputs = evolution_inputs(Step(), 1, (8, 8, 8), 4, torch.float32)
+    saved = [gridnet.saved_bytes(Evolution(Step(), 12, segment=segment), inputs) for segment in (1, 3, 12)]
+    state = 4 * 8**3 * 4
+    assert [round(count / state) for count in saved] == [12, 4, 1]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
+def test_the_order_of_threads_makes_no_difference(
+    gridnet: GridnetCuda, step: Step, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evolution = Evolution(step, 2, outer_residual=True)
+    inputs = evolution_inputs(step, 1, (6, 3, 9), 3, torch.float32)
+    x = inputs[3]
+    assert x is not None
+
+    def run() -> list[Tensor | None]:
+        out, saved = gridnet.evolve(evolution, inputs, training=True)
+        return [out, *gridnet.evolve_backward(evolution, inputs, saved, torch.ones_like(x))]
+
+    in_order = run()
+    monkeypatch.setenv("CUDASHIM_SEED", str(seed))
+    for first, second in zip(in_order, run(), strict=True):
+        assert (first is None and second is None) or torch.equal(first, second)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("backward", "normalize", "limit", "largest"),
+    [(False, False, 12_000, 8), (False, True, 16_000, 8), (True, False, 14_100, 8), (True, True, 22_100, 8)],
+)
+def test_a_block_too_large_for_shared_memory_names_the_largest_that_fits(
+    gridnet: GridnetCuda,
+    backward: bool,
+    normalize: bool,
+    limit: int,
+    largest: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDASHIM_SHARED_BYTES", str(limit))
+
+    def run(block: int) -> object:
+        step = Step(inner_steps=2, block=block, normalize=normalize)
+        inputs = step_inputs(step, (block, block, block), 1, torch.float32)
+        x = inputs[3]
+        assert x is not None
+        return gridnet.step_backward(step, inputs, x) if backward else gridnet.step(step, inputs)
+
+    with pytest.raises(KernelError, match=rf"block is 9.*allows {limit}, a block of at most {largest}"):
+        run(9)
+    run(largest)
+
+
+@pytest.mark.parametrize(
+    ("evolution", "message"),
+    [
+        (Evolution(Step(block=2)), r"block is 2, must divide every axis of the grid 3 x 3 x 3"),
+        (Evolution(Step(inner_steps=0)), "inner_steps is 0, must be at least 1"),
+        (Evolution(Step(gated=True, normalize=True)), "normalize is not defined for gated steps"),
+        (Evolution(Step(), outer_steps=0), "outer_steps is 0, must be at least 1"),
+        (Evolution(Step(), segment=0), "segment is 0, must be at least 1"),
+    ],
+)
+def test_what_the_kernels_cannot_do_is_one_line(gridnet: GridnetCuda, evolution: Evolution, message: str) -> None:
+    inputs = evolution_inputs(evolution.step, 1, (3, 3, 3), 1, torch.float32)
+    with pytest.raises(KernelError, match=message):
+        gridnet.evolve(evolution, inputs, training=False)
+
+
+def run_program(program: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(program), *arguments], capture_output=True, text=True, env=environment, timeout=900, check=False
+    )
+
+
+def test_the_shim_finds_diverged_and_missing_barriers(tmp_path: Path) -> None:
+    program = compile_with_shim(tmp_path / "faults", [SUPPORT / "shim_faults.cu"], ["-O1", "-fPIC"])
+    diverged = run_program(program, "diverged_barrier")
+    assert diverged.returncode != 0
+    assert "deadlock in CTA (0,0,0)" in diverged.stderr
+    assert run_program(program, "missing_barrier").returncode == 0, "thread order 0, 1, 2 hides it"
+    assert run_program(program, "missing_barrier", CUDASHIM_SEED="1").returncode == 1
+
+
+SANITIZERS = {
+    "thread": ["-O0", "-g", "-fsanitize=thread", "-DCUDASHIM_OSTHREADS"],
+    "address": ["-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "ucontext": ["-O0", "-DCUDASHIM_UCONTEXT"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+def test_every_kernel_runs_clean_under_a_sanitizer(sanitizer: str, tmp_path: Path) -> None:
+    sources = [*cuda_sources(), SUPPORT / "gridnet_cuda_driver.cpp"]
+    program = compile_with_shim(tmp_path / "driver", sources, SANITIZERS[sanitizer])
+    done = run_program(program)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "44 passes ran" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sanitizer", "fault", "report"),
+    [("thread", "missing_barrier", "data race"), ("address", "overrun", "heap-buffer-overflow")],
+)
+def test_the_sanitizers_see_into_shared_memory(sanitizer: str, fault: str, report: str, tmp_path: Path) -> None:
+    program = compile_with_shim(tmp_path / "faults", [SUPPORT / "shim_faults.cu"], SANITIZERS[sanitizer])
+    done = run_program(program, fault)
+    assert done.returncode != 0
+    assert report in done.stderr

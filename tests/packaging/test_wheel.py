@@ -1,0 +1,117 @@
+"""The wheel as a user gets it: built from the working tree, installed without torch, used from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from sdk import _kernels
+from tests.support.paths import ROOT
+
+PIP = (sys.executable, "-m", "pip")
+PREDICT = """
+import importlib.util, json, numpy as np, sdk
+model = sdk.load("gridnet-digits"{options})
+label = model.predict(np.eye(8))
+print(json.dumps([model.backend, label in model.labels, importlib.util.find_spec("torch") is not None, sdk.__file__]))
+"""
+
+
+def run(*command: object, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    result = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    if check:
+        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+    return result
+
+
+@pytest.fixture(
+    scope="session", params=["kernels of these tests", pytest.param("compiled anew", marks=pytest.mark.slow)]
+)
+def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy of what git knows, so that nothing is left in the tree.
+
+    Compiling takes minutes and gives what the tests run with already, so that is packed unless asked otherwise.
+    """
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, source / name)
+    settings = ["cmake.define.ZOO_CUDA=OFF"]
+    if request.param == "kernels of these tests":
+        kernels = Path(_kernels.__file__)
+        shutil.copy(kernels, source / "sdk")
+        settings = ["wheel.cmake=false", "wheel.platlib=true", f"sdist.include=sdk/{kernels.name}"]
+    options = [part for setting in settings for part in ("-C", setting)]
+    run(*PIP, "wheel", ".", "--no-deps", "--no-build-isolation", *options, "--wheel-dir", out, cwd=source)
+    [built] = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The python of a new environment that holds the wheel with its base dependencies."""
+    folder = tmp_path_factory.mktemp("venv")
+    run(sys.executable, "-m", "venv", folder, cwd=folder)
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    run(python, "-m", "pip", "install", "--quiet", "--no-compile", wheel, cwd=folder)
+    return python
+
+
+def test_the_wheel_holds_what_the_training_side_reads(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert f"sdk/{Path(_kernels.__file__).name}" in names
+    assert {
+        "zoo/artifacts/card.md.j2",
+        "zoo/recipes/gridnet-mnist.yaml",
+        "sdk/exports/gridnet-mnist/README.md",
+    } <= names
+
+
+def test_a_base_install_has_no_torch_and_predicts_from_any_folder(installed: Path, tmp_path: Path) -> None:
+    found = json.loads(run(installed, "-c", PREDICT.format(options=""), cwd=tmp_path).stdout)
+    assert found[:3] == ["onnx", True, False]
+    assert not Path(found[3]).is_relative_to(ROOT)
+
+
+def test_a_base_install_lists_and_predicts_and_says_which_extra_training_needs(installed: Path, tmp_path: Path) -> None:
+    zoo = installed.parent / "zoo"
+    assert "gridnet-mnist" in run(zoo, "list", cwd=tmp_path).stdout
+    assert "outer_steps: 8" in run(zoo, "info", "gridnet-digits", cwd=tmp_path).stdout
+    for command in (("train", "gridnet-digits"), ("bench", "kernels"), ("eval", "gridnet-digits")):
+        result = run(zoo, *command, cwd=tmp_path, check=False)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert "pip install 'cellzoo[train]'" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_torch_backend_of_a_base_install_says_which_extra_to_install(installed: Path, tmp_path: Path) -> None:
+    code = PREDICT.format(options=", backend='torch'")
+    result = run(installed, "-c", code, cwd=tmp_path, check=False)
+    assert "pip install 'cellzoo[train]'" in result.stderr.splitlines()[-1]
+
+
+def test_with_torch_beside_it_the_wheel_runs_the_torch_backend(installed: Path, wheel: Path, tmp_path: Path) -> None:
+    """The wheel alone, with the packages of this environment visible behind it."""
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
+    python = tmp_path / "venv" / installed.parent.name / installed.name
+    purelib = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).stdout
+    site = Path(purelib.strip())
+    run(*PIP, "install", "--quiet", "--no-compile", "--no-deps", "--target", site, wheel, cwd=tmp_path)
+    (site / "training.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    code = PREDICT.format(options=", backend='torch'")
+    found = json.loads(run(python, "-c", code, cwd=tmp_path).stdout)
+    assert found[:3] == ["torch", True, True]
+    assert Path(found[3]).is_relative_to(site)

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from huggingface_hub import ModelCard
+
+from sdk import InputSpec
+from sdk.artifact import read_artifact
+from sdk.catalog import bundled_models
+from tests.support.artifacts import write_tiny
+from zoo.artifacts.card import NOTES_BEGIN, NOTES_END, card_text, read_notes
+from zoo.cli import cli
+from zoo.families.gridnet.config import GridnetConfig
+from zoo.families.registry import get_family
+from zoo.recipe import load_recipe
+from zoo.utils.errors import CardError
+from zoo.utils.provenance import gather_provenance
+
+SPEC = InputSpec("image", (1, 8, 8), (0.5,), (0.25,))
+RECIPE = load_recipe("gridnet-digits").to_yaml()
+METRICS = {
+    "test_accuracy": 0.25,
+    "test_correct": 90,
+    "test_total": 360,
+    "test_interval_95": [0.2081, 0.2973],
+    "seeds": 1,
+}
+SEEDS = {
+    "seeds": 2,
+    "seed_results": [
+        {"seed": 0, "accuracy": 0.25, "correct": 90, "total": 360},
+        {"seed": 1, "accuracy": 0.5, "correct": 180, "total": 360},
+    ],
+    "test_accuracy_mean": 0.375,
+    "test_accuracy_std": 0.17678,
+}
+
+
+def artifact(folder: Path, data: str = "mnist", **changes: Any) -> Path:
+    """A small untrained gridnet's artifact."""
+    config = GridnetConfig(grid=(8, 8, 2), block=2, outer_steps=2)
+    given: dict[str, Any] = {
+        "input_spec": SPEC,
+        "metrics": METRICS,
+        "provenance": gather_provenance(RECIPE, seed=0, steps=7, wall_seconds=1.2, data={"name": data}),
+        **changes,
+    }
+    return write_tiny(folder / "tiny", config, RECIPE, **given)
+
+
+def card(folder: Path) -> str:
+    return (folder / "README.md").read_text()
+
+
+def render(folder: Path) -> Result:
+    return CliRunner().invoke(cli, ["card", str(folder)])
+
+
+def write_notes(folder: Path, notes: str) -> None:
+    (folder / "README.md").write_text(
+        card(folder).replace(f"{NOTES_BEGIN}\n{NOTES_END}", NOTES_BEGIN + notes + NOTES_END)
+    )
+
+
+def test_the_hub_reads_what_the_model_is_and_how_well_it_does(tmp_path: Path) -> None:
+    data = ModelCard.load(artifact(tmp_path, formats=("safetensors", "onnx")) / "README.md").data
+    assert (data.library_name, data.license, data.pipeline_tag) == ("cellzoo", "mit", "image-classification")
+    assert data.tags == ["cellzoo", "gridnet", "onnx"]
+    assert (data.datasets, data.metrics, data.model_name) == (["ylecun/mnist"], ["accuracy"], "tiny")
+    [result] = data.eval_results
+    assert (result.dataset_type, result.dataset_split, result.metric_type) == ("ylecun/mnist", "test", "accuracy")
+    assert result.metric_value == 0.25
+
+
+def test_what_was_not_measured_is_not_claimed(tmp_path: Path) -> None:
+    folder = artifact(tmp_path, metrics={})
+    assert ModelCard.load(folder / "README.md").data.eval_results is None
+    assert "Nothing was measured" in card(folder)
+    assert "interval" not in card(folder).split("## Limits")[0]
+
+
+def test_a_licence_that_the_hub_does_not_know_is_given_by_its_name(tmp_path: Path) -> None:
+    data = ModelCard.load(artifact(tmp_path, licence="LicenseRef-Ours") / "README.md").data
+    assert (data.license, data.license_name) == ("other", "LicenseRef-Ours")
+
+
+def test_the_card_says_what_it_is_what_was_measured_and_how_it_was_made(tmp_path: Path) -> None:
+    folder = artifact(tmp_path, data="digits")
+    text = card(folder)
+    for part in (
+        "# tiny",
+        get_family("gridnet").about.strip(),
+        "an image `[1, 8, 8]`",
+        "3 classes: zero, one, two",
+        "| test accuracy | **25.00%** (90 of 360) |",
+        "| 95 % confidence interval (Wilson) | 20.81% to 29.73% |",
+        "One seed was trained",
+        'sdk.load("tiny")',
+        ".module  # the torch.nn.Module",
+        "7 steps with seed 0 in 1 s, on digits",
+        f"```yaml\n{RECIPE.strip()}\n```",
+        f"| [model.safetensors](model.safetensors) | {(folder / 'model.safetensors').stat().st_size:,} |",
+        "## Licence\n\nMIT",
+    ):
+        assert part in text
+    assert "onnxruntime" not in text
+
+
+def test_every_seed_is_in_the_card(tmp_path: Path) -> None:
+    text = card(artifact(tmp_path, metrics={**METRICS, **SEEDS}))
+    assert "| 0 | 25.00% (90 of 360) |\n| 1 | 50.00% (180 of 360) |" in text
+    assert "| mean test accuracy of 2 seeds | 37.50% |" in text
+    assert "| sample standard deviation of the seeds | 17.68% |" in text
+    assert "--seeds 2" in text
+    assert "One seed was trained" not in text
+
+
+def test_rendering_twice_gives_the_same_bytes_and_needs_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the card asked the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    folder = artifact(tmp_path)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    result = render(folder)
+    assert result.exit_code == 0, result.output
+    assert str(folder / "README.md") in result.output
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_notes_between_the_markers_stay_and_the_seal_is_made_anew(tmp_path: Path) -> None:
+    folder, notes = artifact(tmp_path), "\n## My notes\n\nUse {{ with }} <!-- care -->, 100 µm.\n\n"
+    write_notes(folder, notes)
+    (folder / "README.md").write_text(card(folder).replace("Every input", "No input"))
+    assert render(folder).exit_code == 0
+    assert NOTES_BEGIN + notes + NOTES_END in card(folder)
+    assert "No input" not in card(folder)
+    read_artifact(folder)
+    kept = card(folder)
+    assert render(folder).exit_code == 0
+    assert card(folder) == kept
+
+
+def test_notes_survive_a_new_training_and_a_new_format(tmp_path: Path) -> None:
+    folder = artifact(tmp_path)
+    write_notes(folder, "\nmine\n")
+    artifact(tmp_path, overwrite=True)
+    assert f"{NOTES_BEGIN}\nmine\n{NOTES_END}" in card(folder)
+    read_artifact(folder)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace(NOTES_END, ""),
+        lambda text: text.replace(NOTES_BEGIN, ""),
+        lambda text: text + NOTES_END,
+        lambda text: text.replace(NOTES_BEGIN, "X").replace(NOTES_END, NOTES_BEGIN).replace("X", NOTES_END),
+    ],
+    ids=["no end", "no begin", "two ends", "swapped"],
+)
+def test_markers_out_of_place_are_one_clear_line_and_nothing_is_lost(tmp_path: Path, damage: Any) -> None:
+    folder = artifact(tmp_path)
+    write_notes(folder, "\nmine\n")
+    (folder / "README.md").write_text(damage(card(folder)))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    result = render(folder)
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "hand-written notes lie between one of each" in result.stderr
+    with pytest.raises(CardError, match="hand-written notes"):
+        artifact(tmp_path, overwrite=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_damaged_model_gets_no_new_seal(tmp_path: Path) -> None:
+    folder = artifact(tmp_path)
+    (folder / "recipe.yaml").write_text(RECIPE.replace("seed: 0", "seed: 1"))
+    result = render(folder)
+    assert result.exit_code == 1
+    assert "recipe.yaml was altered" in result.stderr
+
+
+@pytest.mark.parametrize("name", sorted(bundled_models()))
+def test_every_export_has_the_card_that_would_be_rendered_now(name: str) -> None:
+    folder = bundled_models()[name]
+    config = read_artifact(folder).config
+    assert card(folder) == card_text(folder, config, read_notes(folder / "README.md"))
+    [result] = ModelCard.load(folder / "README.md").data.eval_results
+    assert result.metric_value == config.metrics["test_accuracy"]

@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+import sdk
+import zoo.artifacts.writer
+import zoo.utils.files
+from sdk import InputSpec
+from sdk.artifact import read_artifact
+from tests.support.artifacts import SPEC, artifact_arguments, files_of
+from zoo.artifacts.target import check_writable
+from zoo.artifacts.writer import ExportError, write_artifact
+from zoo.families.gridnet.config import GridnetConfig, PatchConfig
+from zoo.utils.provenance import gather_provenance
+
+RECIPE = "model:\n  family: gridnet\nseed: 0"
+SMALL: dict[str, Any] = {"grid": (4, 4, 4), "block": 2, "outer_steps": 3}
+
+
+def arguments(spec: InputSpec = SPEC, **model: Any) -> dict[str, Any]:
+    """What write_artifact takes, for a small untrained gridnet."""
+    metrics = {
+        "test_accuracy": 0.25,
+        "test_correct": 25,
+        "test_total": 100,
+        "test_interval_95": [0.175, 0.343],
+        "seeds": 1,
+    }
+    return artifact_arguments(GridnetConfig(**{**SMALL, **model}), RECIPE, input_spec=spec, metrics=metrics)
+
+
+# What is written
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {},
+        {"gated": True},
+        {"separate_params": True},
+        {"outer_residual": True},
+        {"normalize": True, "inner_steps": 2},
+        {"patch": PatchConfig(size=2, channels=3), "output_layers": 2},
+    ],
+    ids=["plain", "gated", "separate", "outer_residual", "normalised", "patch"],
+)
+def test_every_gridnet_comes_back_bit_for_bit(tmp_path: Path, model: dict[str, Any]) -> None:
+    given = arguments(**model)
+    loaded = sdk.load(write_artifact(tmp_path / "tiny", **given))
+    raw = np.random.default_rng(1).integers(0, 256, (5, 1, 4, 4), dtype=np.uint8)
+    with torch.inference_mode():
+        expected = given["module"](torch.from_numpy(SPEC.prepare(raw)[0])).numpy()
+    np.testing.assert_array_equal(loaded.logits(raw), expected)
+    for name, tensor in given["module"].state_dict().items():
+        assert torch.equal(loaded.module.state_dict()[name], tensor)
+    assert GridnetConfig.model_validate(loaded.config.model) == given["model_config"]
+
+
+def test_the_artifact_is_complete_sealed_and_says_how_it_was_made(tmp_path: Path) -> None:
+    folder = write_artifact(tmp_path / "tiny", **arguments())
+    config = read_artifact(folder).config
+    assert set(config.files) == {"README.md", "history.json", "model.safetensors", "recipe.yaml"}
+    assert config.parameters == sum(p.numel() for p in arguments()["module"].parameters())
+    assert (config.format_version, config.version, config.licence) == (1, "1.0.0", "MIT")
+    assert config.provenance["recipe_sha256"] == hashlib.sha256((folder / "recipe.yaml").read_bytes()).hexdigest()
+    assert yaml.safe_load((folder / "recipe.yaml").read_text())["seed"] == 0
+
+
+def test_the_same_model_is_written_to_the_same_bytes(tmp_path: Path) -> None:
+    given = arguments()
+    first, second = (write_artifact(tmp_path / name, **given) for name in ("one", "two"))
+    assert files_of(first) == files_of(second)
+
+
+def test_provenance_holds_versions_and_no_host_or_path(tmp_path: Path) -> None:
+    provenance = gather_provenance(RECIPE, seed=3, steps=7, wall_seconds=1.26, data={"name": "digits"})
+    assert (provenance["seed"], provenance["steps"], provenance["wall_seconds"]) == (3, 7, 1.3)
+    assert provenance["versions"].keys() == {"cellzoo", "python", "torch", "numpy"}
+    assert provenance["date"].endswith("+00:00")
+    text = json.dumps(provenance)
+    assert os.uname().nodename not in text
+    assert str(Path.home()) not in text
+
+
+def test_the_module_that_was_trained_is_left_as_it_was(tmp_path: Path) -> None:
+    given = arguments()
+    given["module"].train()
+    write_artifact(tmp_path / "tiny", **given)
+    assert given["module"].training
+
+
+def test_weights_in_another_memory_layout_are_stored_row_major(tmp_path: Path) -> None:
+    given = arguments()
+    readout = given["module"].readout
+    readout.weight = nn.Parameter(readout.weight.detach().T.contiguous().T)
+    assert not readout.weight.is_contiguous()
+    loaded = sdk.load(write_artifact(tmp_path / "tiny", **given))
+    assert torch.equal(loaded.module.readout.weight, readout.weight)
+
+
+def test_tied_weights_are_stored_under_both_names(tmp_path: Path) -> None:
+    given = arguments()
+    norm = given["module"].norm
+    norm.weight = norm.bias
+    state = sdk.load(write_artifact(tmp_path / "tiny", **given)).module.state_dict()
+    assert torch.equal(state["norm.weight"], norm.bias)
+    assert torch.equal(state["norm.bias"], norm.bias)
+
+
+def test_missing_parents_are_made(tmp_path: Path) -> None:
+    assert sdk.load(write_artifact(tmp_path / "a" / "b" / "tiny", **arguments())).name == "tiny"
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("name", ["", "Tiny", "-tiny", "a/b", "../tiny", "tiny\n"])
+def test_a_name_outside_the_pattern_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ExportError, match="must match"):
+        write_artifact(tmp_path / "tiny", **{**arguments(), "name": name})
+    assert files_of(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metrics": {"loss": float("nan")}}, "config.json takes plain finite JSON values only"),
+        ({"metrics": {"loss": torch.tensor(1.0)}}, "config.json takes plain finite JSON values only"),
+        (
+            {"labels": []},
+            "the written artifact does not load: config.json: labels must name at least one class",
+        ),
+        (
+            {"labels": ["a", "b"]},
+            r"the written artifact does not load: model.safetensors: tensor readout\.weight is",
+        ),
+        ({"input_spec": InputSpec("table", (4,), (0.0,) * 4, (1.0,) * 4)}, "gridnet takes images"),
+        ({"model_config": GridnetConfig(**{**SMALL, "gated": True})}, "does not load: model.safetensors: "),
+        (
+            {"model_config": GridnetConfig(**{**SMALL, "outer_steps": 4})},
+            "computes other logits than the trained",
+        ),
+    ],
+)
+def test_what_would_not_load_back_is_not_written(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExportError, match=message) as caught:
+        write_artifact(tmp_path / "tiny", **{**arguments(), **changes})
+    assert "\n" not in str(caught.value)
+    assert ".tmp" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (torch.full((4, 4, 1), torch.nan), "tensor readout_norm.bias holds NaN or infinite values"),
+        (torch.zeros(4, 4, 1, dtype=torch.float64), "tensor readout_norm.bias is torch.float64; .* float32"),
+        (torch.zeros(4, 4, 1, dtype=torch.bfloat16), "tensor readout_norm.bias is torch.bfloat16"),
+    ],
+)
+def test_weights_that_are_not_finite_float32_are_refused(tmp_path: Path, tensor: torch.Tensor, message: str) -> None:
+    given = arguments()
+    given["module"].readout_norm.bias = nn.Parameter(tensor)
+    with pytest.raises(ExportError, match=message):
+        write_artifact(tmp_path / "tiny", **given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_artifact_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    out = write_artifact(tmp_path / "tiny", **arguments())
+    before = files_of(tmp_path)
+    newer = {**arguments(), "metrics": {"test": {"accuracy": 0.75}}}
+    with pytest.raises(ExportError, match="tiny exists; give another folder or ask to overwrite it"):
+        write_artifact(out, **newer)
+    assert files_of(tmp_path) == before
+    write_artifact(out, **newer, overwrite=True)
+    assert sdk.load(out).metrics == {"test": {"accuracy": 0.75}}
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_overwriting_never_removes_what_is_not_the_models(tmp_path: Path) -> None:
+    out = write_artifact(tmp_path / "tiny", **arguments())
+    (out / "notes").mkdir()
+    (out / "notes" / "mine.txt").write_text("hours of work")
+    with pytest.raises(ExportError, match=r"not the model's: notes/mine\.txt; move them away first"):
+        write_artifact(out, **arguments(), overwrite=True)
+    other = tmp_path / "home"
+    other.mkdir()
+    (other / "thesis.tex").write_text("years of work")
+    with pytest.raises(ExportError, match=r"no config\.json in it.*not overwritten"):
+        write_artifact(other, **arguments(), overwrite=True)
+    assert (out / "notes" / "mine.txt").exists()
+    assert (other / "thesis.tex").exists()
+
+
+def test_what_stands_in_the_way_is_named_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(ExportError, match="file exists and is not a folder"):
+        check_writable(tmp_path / "file", overwrite=True)
+    with pytest.raises(ExportError, match="link is a symbolic link"):
+        check_writable(tmp_path / "link", overwrite=True)
+    with pytest.raises(ExportError, match=r"cannot write .*Not a directory"):
+        check_writable(tmp_path / "file" / "tiny", overwrite=False)
+
+
+def test_an_unwritable_parent_is_named_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(ExportError, match=r"cannot write .*tiny: Permission denied"):
+        check_writable(tmp_path / "tiny", overwrite=False)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root writes everywhere")
+def test_a_read_only_parent_is_named_before_training(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(ExportError, match="Permission denied"):
+            check_writable(tmp_path / "tiny", overwrite=False)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_the_check_before_training_leaves_nothing_behind(tmp_path: Path) -> None:
+    assert check_writable(tmp_path / "a" / "tiny", overwrite=False) == tmp_path / "a" / "tiny"
+    assert list(tmp_path.iterdir()) == []
+
+
+# Whole or not at all
+
+
+FAILURES = {
+    "weights": (zoo.artifacts.writer, "save_file"),
+    "card": (zoo.artifacts.writer, "card_text"),
+    "seal": (zoo.artifacts.writer, "seal"),
+    "check": (zoo.artifacts.writer, "check_loads_back"),
+    "sync": (zoo.utils.files, "_sync_tree"),
+}
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("stage", FAILURES)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_failed_write_leaves_the_old_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, error: BaseException, overwrite: bool
+) -> None:
+    if overwrite:
+        write_artifact(tmp_path / "tiny", **arguments())
+    before = files_of(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(*FAILURES[stage], fail)
+    expected = ExportError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected):
+        write_artifact(tmp_path / "tiny", **arguments(gated=True), overwrite=overwrite)
+    assert files_of(tmp_path) == before
+    assert len(list(tmp_path.iterdir())) == int(overwrite)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()])
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_failed_rename_puts_the_old_artifact_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, which: int
+) -> None:
+    write_artifact(tmp_path / "tiny", **arguments())
+    before = files_of(tmp_path)
+    real, calls = os.rename, []
+
+    def rename(source: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == which:
+            raise error
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises((ExportError, KeyboardInterrupt)):
+        write_artifact(tmp_path / "tiny", **arguments(gated=True), overwrite=True)
+    assert files_of(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_the_old_artifact_stays_until_the_new_one_is_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_artifact(tmp_path / "tiny", **arguments())
+    removed = []
+
+    def remove(path: Path, **_: object) -> None:
+        removed.append(path)
+        assert sdk.load(tmp_path / "tiny").config.model["gated"] is True
+        assert sdk.load(path).config.model["gated"] is False
+
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    write_artifact(tmp_path / "tiny", **arguments(gated=True), overwrite=True)
+    assert len(removed) == 1

@@ -1,0 +1,1 @@
+"""Trained models on disk: write, edit, evaluate, probe, describe, push and pull."""

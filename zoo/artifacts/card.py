@@ -1,0 +1,150 @@
+"""The model card: an artifact's README.md, rendered from what is in its folder by one template for all families."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from sdk.artifact import CARD_FILE, FIGURES_FOLDER, ONNX_FILE, PROBE_FILE, RECIPE_FILE, ArtifactConfig
+from zoo.families.probing import Findings
+from zoo.families.registry import get_family
+from zoo.utils.errors import CardError
+
+NOTES_BEGIN = "<!-- begin: notes, kept by `zoo card` -->"
+NOTES_END = "<!-- end: notes -->"
+_TEMPLATE = Path(__file__).with_name("card.md.j2")
+_PIPELINE_TAGS = {"image": "image-classification", "table": "tabular-classification"}
+# The Hub's ids of data sets that have another name there, and of the licences that it knows without a link.
+_HUB_DATASETS = {
+    "mnist": "ylecun/mnist",
+    "fashion_mnist": "zalando-datasets/fashion_mnist",
+    "cifar10": "uoft-cs/cifar10",
+    "iris": "scikit-learn/iris",
+}
+_HUB_LICENCES = {
+    "mit", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
+    "cc-by-nc-sa-4.0", "isc", "mpl-2.0", "unlicense", "wtfpl", "zlib",
+}  # fmt: skip
+
+
+def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
+    """The card of the artifact in ``folder``, whose files ``config`` lists; ``notes`` as from :func:`read_notes`.
+
+    The same files and notes give the same text.
+    """
+    findings = (folder / PROBE_FILE).read_text(encoding="utf-8").strip() if PROBE_FILE in config.files else ""
+    card = ModelCard.from_template(
+        _metadata(config),
+        template_path=str(_TEMPLATE),
+        config=config,
+        about=get_family(config.family).about.strip(),
+        input=_input(config),
+        findings=findings,
+        dataset=_dataset(config),
+        results=_results(config.metrics),
+        seeds=config.metrics.get("seed_results"),
+        onnx=ONNX_FILE in config.files,
+        prepared=_prepared(config),
+        training=_training(config),
+        recipe=(folder / RECIPE_FILE).read_text(encoding="utf-8").strip(),
+        sizes={path: record.size for path, record in sorted(config.files.items()) if path != CARD_FILE},
+        notes=f"{NOTES_BEGIN}{notes or chr(10)}{NOTES_END}",
+    )
+    return f"{str(card).rstrip()}\n"
+
+
+def read_notes(card: Path) -> str:
+    """What is written between the markers of a card, line breaks included; empty when there are none, or no card.
+
+    Raises CardError when one of the markers is missing, doubled or out of place.
+    """
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    begins, ends = text.count(NOTES_BEGIN), text.count(NOTES_END)
+    if not begins and not ends:
+        return ""
+    if (begins, ends) != (1, 1) or text.index(NOTES_BEGIN) > text.index(NOTES_END):
+        raise CardError(
+            f"{card}: found {begins} of the line {NOTES_BEGIN} and {ends} of {NOTES_END}; "
+            "hand-written notes lie between one of each, in this order"
+        )
+    return text.split(NOTES_BEGIN)[1].split(NOTES_END)[0]
+
+
+def _metadata(config: ArtifactConfig) -> ModelCardData:
+    """What the Hub indexes."""
+    data, licence = config.provenance.get("data", {}).get("name"), config.licence.lower()
+    dataset = _HUB_DATASETS.get(data, data)
+    known = licence in _HUB_LICENCES
+    task = _PIPELINE_TAGS[config.input.kind]
+    accuracy = config.metrics.get("test_accuracy")
+    result = EvalResult(
+        task_type=task, dataset_type=dataset, dataset_name=data, dataset_split="test", metric_type="accuracy",
+        metric_name="test accuracy", metric_value=accuracy,
+    )  # fmt: skip
+    return ModelCardData(
+        library_name="cellzoo",
+        pipeline_tag=task,
+        license=licence if known else "other",
+        license_name=None if known else config.licence,
+        tags=["cellzoo", config.family, *(["onnx"] if ONNX_FILE in config.files else [])],
+        datasets=[dataset] if dataset else None,
+        metrics=["accuracy"],
+        model_name=config.name,
+        eval_results=[result] if data and accuracy is not None else None,
+    )
+
+
+def _dataset(config: ArtifactConfig) -> str:
+    name = config.provenance.get("data", {}).get("name", "its data set")
+    return f"[{name}](https://huggingface.co/datasets/{_HUB_DATASETS[name]})" if name in _HUB_DATASETS else name
+
+
+def _input(config: ArtifactConfig) -> str:
+    shape = ", ".join(map(str, config.input.shape))
+    return f"an image `[{shape}]` (channels, height, width)" if config.input.kind == "image" else f"`{shape}` features"
+
+
+def _prepared(config: ArtifactConfig) -> str:
+    values = "pixels in [0, 1]" if config.input.kind == "image" else "features"
+    return f"{values} minus {list(config.input.mean)}, over {list(config.input.std)}"
+
+
+def _results(metrics: dict[str, Any]) -> dict[str, str]:
+    """Rows of the table of results, without those that were not measured."""
+    rows = {}
+    if "test_accuracy" in metrics:
+        low, high = metrics["test_interval_95"]
+        counts = f"{metrics['test_correct']:,} of {metrics['test_total']:,}"
+        rows["test accuracy"] = f"**{metrics['test_accuracy']:.2%}** ({counts})"
+        rows["95 % confidence interval (Wilson)"] = f"{low:.2%} to {high:.2%}"
+    if "seed_results" in metrics:
+        rows[f"mean test accuracy of {metrics['seeds']} seeds"] = f"{metrics['test_accuracy_mean']:.2%}"
+        rows["sample standard deviation of the seeds"] = f"{metrics['test_accuracy_std']:.2%}"
+    if "test_loss" in metrics:
+        rows["test loss (mean cross-entropy)"] = f"{metrics['test_loss']:.4f}"
+    if "validation_accuracy" in metrics:
+        rows["validation accuracy"] = f"{metrics['validation_accuracy']:.2%}"
+    return rows
+
+
+def _training(config: ArtifactConfig) -> str:
+    """One paragraph: data, steps, seed, time, versions, and the command that does it again."""
+    made = config.provenance
+    data, versions = made["data"], made["versions"]
+    parts = " and ".join(f"{data[part]:,} for {part}" for part in ("train", "validation") if part in data)
+    seeds = f" --seeds {config.metrics['seeds']}" if config.metrics.get("seeds", 1) > 1 else ""
+    return (
+        f"{made['steps']:,} steps with seed {made['seed']} in {made['wall_seconds']:,.0f} s, on {data['name']}"
+        f"{f' ({parts})' if parts else ''}, with torch {versions['torch']} on {made['platform']['machine']}, "
+        f"{made['date'][:10]}. `zoo train {config.name}.yaml{seeds}` does it again, with this recipe in that file:"
+    )
+
+
+def findings_text(findings: Findings) -> str:
+    """The text and below it each figure with its caption."""
+    figures = [
+        f"![{Path(file).stem}]({FIGURES_FOLDER}/{file})\n\n*{caption}*" for file, caption in findings.figures.items()
+    ]
+    return "\n\n".join([findings.text.strip(), *figures]) + "\n"

@@ -1,0 +1,70 @@
+"""A trained model's artifact, opened to be changed: whole or not at all, its card and seal made anew."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+import sdk
+from sdk.artifact import CARD_FILE, RECIPE_FILE, Artifact, ArtifactConfig, read_artifact, read_config
+from sdk.resolve import find_model
+from zoo.artifacts.card import read_notes
+from zoo.artifacts.target import check_writable
+from zoo.artifacts.writer import complete, inference_copy
+from zoo.recipe import Recipe, load_recipe
+from zoo.utils.errors import ExportError
+from zoo.utils.files import replacing_folder
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An artifact's verified files, its module as it is exported, and the recipe that made it."""
+
+    artifact: Artifact
+    module: nn.Module
+    recipe: Recipe
+
+    @property
+    def config(self) -> ArtifactConfig:
+        return self.artifact.config
+
+
+def open_stored(name: str) -> Stored:
+    """Open a trained model by name or folder; all its files are verified but the card, which people may write in."""
+    folder = Path(os.path.realpath(find_model(name)))
+    artifact = read_artifact(folder, files=[path for path in read_config(folder).files if path != CARD_FILE])
+    recipe = load_recipe(artifact.file(RECIPE_FILE))
+    return Stored(artifact, inference_copy(sdk.load(folder, backend="torch").module), recipe)
+
+
+@contextmanager
+def changing(stored: Stored, config: ArtifactConfig) -> Iterator[Path]:
+    """Yield a copy of the artifact's files to change; then it is completed with ``config`` and takes its place.
+
+    Notes in the card are kept. On any error the artifact is as it was. Raises ExportError, CardError.
+    """
+    folder = check_writable(stored.artifact.folder, overwrite=True)
+    notes = read_notes(folder / CARD_FILE)
+    try:
+        with replacing_folder(folder) as new:
+            for path in stored.artifact.verified:
+                (new / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(folder / path, new / path)
+            yield new
+            complete(new, config, stored.module, notes)
+    except OSError as error:
+        raise ExportError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
+def render_card(name: str) -> Path:
+    """Render a trained model's card anew and return where it is. Raises ExportError, CardError."""
+    stored = open_stored(name)
+    with changing(stored, stored.config):
+        pass
+    return stored.artifact.folder / CARD_FILE

@@ -1,0 +1,68 @@
+"""From a finished training run to its artifact."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.artifacts.writer import write_artifact
+from zoo.training.result import SeedResult, TrainResult
+from zoo.utils.provenance import gather_provenance
+
+if TYPE_CHECKING:
+    from zoo.training.result import TrainResult
+
+
+def seed_metrics(results: Sequence[SeedResult]) -> dict[str, Any]:
+    """For config.json: how many seeds; of several, each one's test result, their mean and sample deviation."""
+    if len(results) < 2:
+        return {"seeds": 1}
+    accuracies = [result.accuracy for result in results]
+    return {
+        "seeds": len(results),
+        "seed_results": [
+            {"seed": one.seed, "accuracy": one.accuracy, "correct": one.correct, "total": one.total} for one in results
+        ],
+        "test_accuracy_mean": statistics.fmean(accuracies),
+        "test_accuracy_std": statistics.stdev(accuracies),
+    }
+
+
+def export_run(result: TrainResult, out: Path, overwrite: bool = False, seeds: Sequence[SeedResult] = ()) -> Path:
+    """Write the artifact of a finished training run; ``seeds``: the results of all seeds when there are several."""
+    recipe, test = result.recipe, result.test
+    recipe_yaml = recipe.to_yaml()
+    metrics = {
+        "test_accuracy": test.accuracy,
+        "test_correct": test.correct,
+        "test_total": test.total,
+        "test_interval_95": list(test.interval),
+        "test_loss": test.loss,
+        "validation_accuracy": result.validation.accuracy,
+        **seed_metrics(seeds),
+        **result.findings,
+    }
+    data = {
+        "name": recipe.data.name,
+        "train": len(result.data.train),
+        "validation": len(result.data.validation),
+        "test": len(result.data.test),
+    }
+    return write_artifact(
+        out,
+        name=recipe.name,
+        module=result.module,
+        model_config=recipe.model,
+        input_spec=result.data.input_spec,
+        labels=result.data.labels,
+        metrics=metrics,
+        provenance=gather_provenance(recipe_yaml, recipe.train.seed, result.steps, result.seconds, data),
+        recipe_yaml=recipe_yaml,
+        licence=recipe.export.licence,
+        history=result.history,
+        formats=recipe.export.formats,
+        test=result.data.test,
+        overwrite=overwrite,
+    )

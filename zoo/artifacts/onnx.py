@@ -1,0 +1,186 @@
+"""From a trained module to a checked ONNX file: the family's graph, optional preprocessing, metadata."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+import sdk
+from sdk.artifact import ONNX_INPUT, ONNX_OUTPUT, ArtifactConfig
+from sdk.backends.onnx import onnx_metadata
+from sdk.inputs import InputSpec
+from zoo.data.sampling import evaluation_batches
+from zoo.data.split import Split
+from zoo.data.task import Task
+from zoo.families.registry import get_family, load_hook
+from zoo.utils.errors import ExportError
+
+PROBABILITIES = "probabilities"
+TOLERANCE = 1e-4
+_CHECKED_BATCHES = (1, 3, 64)
+
+
+def write_onnx(
+    path: Path,
+    module: nn.Module,
+    config: ArtifactConfig,
+    *,
+    preprocessing: bool = False,
+    test: Split | None = None,
+) -> Path:
+    """Write ``module`` (on the CPU, in eval mode) as one ONNX file, checked before it takes its place.
+
+    The file takes ``input``, prepared float32 ``[B, *shape]``, and gives ``logits [B, classes]``; with
+    ``preprocessing`` it takes raw inputs (``image``, uint8 ``[B, C, H, W]``, or ``features``, float32
+    ``[B, features]``) and gives ``probabilities [B, classes]``. Its properties say what the model is.
+    With ``test``, the labels of all its samples must be those of the module. Raises ExportError.
+    """
+    model = build_onnx(module, config, preprocessing)
+    check_onnx(model, module, config.input, test)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(model.SerializeToString())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ExportError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_extra_onnx(folder: Path, module: nn.Module, config: ArtifactConfig) -> None:
+    """Write what else of ``module`` its family has as ONNX files into a folder. Raises ExportError."""
+    family = get_family(config.family)
+    if family.extra_onnx is None:
+        return
+    try:
+        models = load_hook(family.extra_onnx)(module, Task(config.input.shape, len(config.labels)))
+    except ValueError as error:
+        raise ExportError(f"family {family.name}: {error}") from error
+    for name, model in models.items():
+        model.doc_string = f"{name} of {config.name}, a {config.family} network from the cellzoo model zoo"
+        helper.set_model_props(
+            model, {"name": config.name, "family": config.family, "cellzoo_version": sdk.__version__}
+        )
+        (folder / name).write_bytes(model.SerializeToString())
+
+
+def build_onnx(module: nn.Module, config: ArtifactConfig, preprocessing: bool = False) -> onnx.ModelProto:
+    """The family's graph with all models' properties and, if asked for, the preprocessing; raises ExportError."""
+    family = get_family(config.family)
+    if family.onnx_graph is None:
+        raise ExportError(f"family {family.name} has no ONNX form; leave onnx out of the formats")
+    model: onnx.ModelProto = load_hook(family.onnx_graph)(module, Task(config.input.shape, len(config.labels)))
+    if preprocessing:
+        _wrap(model.graph, config.input)
+    model.doc_string = f"{config.name}, a {config.family} network from the cellzoo model zoo"
+    own = {entry.key: entry.value for entry in model.metadata_props}
+    helper.set_model_props(model, {**own, **onnx_metadata(config), "cellzoo_version": sdk.__version__})
+    return model
+
+
+def check_onnx(model: onnx.ModelProto, module: nn.Module, spec: InputSpec, test: Split | None = None) -> None:
+    """Raise ExportError unless the model is sound and agrees with the module on random and real inputs."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the ONNX graph is not sound: {' '.join(str(error).split())}") from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    for raw in _batches(spec, test):
+        expected, found = _both(session, module, spec, raw)
+        gap = float(np.abs(found - expected).max())
+        if not gap <= TOLERANCE:
+            raise ExportError(f"ONNX and torch are apart by {gap:g} on a batch of {len(raw)}, {TOLERANCE:g} is allowed")
+    if test is not None:
+        _check_labels(session, module, test)
+
+
+def _wrap(graph: onnx.GraphProto, spec: InputSpec) -> None:
+    """Put the arithmetic of the input spec before the graph and a softmax behind it, in place."""
+    name, kind = ("image", TensorProto.UINT8) if spec.kind == "image" else ("features", TensorProto.FLOAT)
+    shape = (1, -1) + (1,) * (len(spec.shape) - 1)
+    constants = {
+        "input_mean": np.array(spec.mean, np.float32).reshape(shape),
+        "input_std": np.array(spec.std, np.float32).reshape(shape),
+    }
+    steps = [("Sub", "raw", "input_mean", "centred"), ("Div", "centred", "input_std", ONNX_INPUT)]
+    nodes = [helper.make_node("Cast", [name], ["raw"], to=TensorProto.FLOAT)]
+    if spec.kind == "image":
+        constants["largest"] = np.array(255, np.float32)
+        nodes = [helper.make_node("Cast", [name], ["values"], to=TensorProto.FLOAT)]
+        steps.insert(0, ("Div", "values", "largest", "raw"))
+    nodes += [helper.make_node(op, [x, y], [out]) for op, x, y, out in steps]
+    old = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *old, helper.make_node("Softmax", [ONNX_OUTPUT], [PROBABILITIES], axis=-1)])
+    graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in constants.items())
+    del graph.output[1:]
+    classes = graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    graph.input[0].CopyFrom(helper.make_tensor_value_info(name, kind, ["batch", *spec.shape]))
+    graph.output[0].CopyFrom(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["batch", classes]))
+
+
+def random_inputs(spec: InputSpec, count: int, seed: int = 0) -> NDArray[Any]:
+    """Raw inputs ``[count, *shape]`` of the kind the spec takes."""
+    noise = np.random.default_rng(seed)
+    if spec.kind == "image":
+        return noise.integers(0, 256, (count, *spec.shape), dtype=np.uint8)
+    values: NDArray[Any] = np.array(spec.mean) + np.array(spec.std) * noise.standard_normal((count, *spec.shape))
+    return values
+
+
+def _batches(spec: InputSpec, test: Split | None) -> Iterator[NDArray[Any]]:
+    """Raw inputs to compare on: random ones and, where there are any, real ones."""
+    for size in _CHECKED_BATCHES:
+        yield random_inputs(spec, size, seed=size)
+        if test is not None:
+            yield test[next(evaluation_batches(min(size, len(test)), size))][0].numpy()
+
+
+def _both(
+    session: onnxruntime.InferenceSession, module: nn.Module, spec: InputSpec, raw: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What torch and ONNX make of raw inputs: logits, or probabilities if that is what the file gives."""
+    name = session.get_inputs()[0].name
+    preprocessing = name != ONNX_INPUT
+    if preprocessing:
+        raw = _as_file_takes(raw, spec)
+    prepared = spec.prepare(raw)[0]
+    with torch.inference_mode():
+        logits = module(torch.from_numpy(prepared))
+    if preprocessing:
+        return torch.softmax(logits, -1).numpy(), session.run([PROBABILITIES], {name: raw})[0]
+    return logits.numpy(), session.run([ONNX_OUTPUT], {name: prepared})[0]
+
+
+def _as_file_takes(raw: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
+    """Raw inputs in the one type that the preprocessing takes: images of floats in [0, 1] become uint8."""
+    if spec.kind == "table":
+        return raw.astype(np.float32)
+    return raw if raw.dtype == np.uint8 else np.round(raw * 255).astype(np.uint8)
+
+
+def _check_labels(session: onnxruntime.InferenceSession, module: nn.Module, test: Split) -> None:
+    for batch in evaluation_batches(len(test), 256):
+        expected, found = _both(session, module, test.spec, test[batch][0].numpy())
+        differing = np.flatnonzero(expected.argmax(-1) != found.argmax(-1))
+        if len(differing):
+            sample = int(batch.indices[differing[0]])
+            raise ExportError(f"ONNX and torch give test sample {sample} another label")

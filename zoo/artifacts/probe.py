@@ -1,0 +1,76 @@
+"""What a family finds out about one of its trained models, stored with the model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sdk.artifact import FIGURES_FOLDER, HISTORY_FILE, PROBE_FILE, Artifact
+from zoo.artifacts.card import findings_text
+from zoo.artifacts.edit import changing, open_stored
+from zoo.artifacts.target import check_writable
+from zoo.data import load_data
+from zoo.families.base import Family
+from zoo.families.probing import Findings, ProbeContext
+from zoo.families.registry import families_with, get_family, load_hook
+from zoo.utils.errors import ProbeError
+from zoo.utils.files import write_text
+
+
+def probe_model(name: str, data_dir: Path | None = None) -> tuple[Path, Findings]:
+    """Run the family's probe on a trained model and store what it finds in the artifact; the folder and the findings.
+
+    The numbers go to ``metrics["probe"]``, the text and the figures' captions to probe.md and the card, the figures
+    to ``figures/``, in place of what an earlier probe left. Raises ProbeError for a family without a probe,
+    DataError when the recipe's data is not at hand, ExportError when the artifact cannot be written.
+    """
+    stored = open_stored(name)
+    family = get_family(stored.config.family)
+    if family.probe is None:
+        there = ", ".join(families_with("probe")) or "none"
+        raise ProbeError(f"{stored.config.name}: family {family.name} has no probe; families that have one: {there}")
+    folder = check_writable(stored.artifact.folder, overwrite=True)
+    data = load_data(stored.recipe.data, data_dir)
+    with TemporaryDirectory() as temporary:
+        figures = Path(temporary)
+        findings = load_hook(family.probe)(
+            ProbeContext(
+                module=stored.module,
+                config=stored.recipe.model,
+                task=data.task,
+                data=data,
+                seed=stored.recipe.train.seed,
+                history=read_history(stored.artifact),
+                figures=figures,
+                train=stored.recipe.train,
+            )
+        )
+        _check_figures(family, findings, figures)
+        config = replace(stored.config, metrics={**stored.config.metrics, "probe": findings.metrics})
+        with changing(stored, config) as new:
+            shutil.rmtree(new / FIGURES_FOLDER, ignore_errors=True)
+            for file in findings.figures:
+                (new / FIGURES_FOLDER).mkdir(exist_ok=True)
+                shutil.copyfile(figures / file, new / FIGURES_FOLDER / file)
+            write_text(new / PROBE_FILE, findings_text(findings))
+    return folder, findings
+
+
+def read_history(artifact: Artifact) -> list[dict[str, Any]]:
+    """The records of the training's rounds; none from an artifact that was made before they were stored."""
+    if HISTORY_FILE not in artifact.config.files:
+        return []
+    history: list[dict[str, Any]] = json.loads(artifact.file(HISTORY_FILE).read_bytes())
+    return history
+
+
+def _check_figures(family: Family, findings: Findings, folder: Path) -> None:
+    drawn = {path.name for path in folder.iterdir()}
+    if drawn != set(findings.figures):
+        raise ProbeError(
+            f"the probe of {family.name} drew {sorted(drawn)} and has captions for {sorted(findings.figures)}"
+        )

@@ -1,0 +1,62 @@
+"""The folder that an artifact is written to: free, writable, and holding nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdk.artifact import (
+    CARD_FILE,
+    CONFIG_FILE,
+    read_config,
+)
+from sdk.errors import ArtifactError
+from zoo.artifacts.card import read_notes
+from zoo.utils.errors import ExportError
+from zoo.utils.files import check_creatable
+
+if TYPE_CHECKING:
+    pass
+
+
+_FREE_TO_REMOVE = {".DS_Store", "Thumbs.db"}
+
+
+def check_writable(out: Path, overwrite: bool) -> Path:
+    """The absolute path of ``out`` if an artifact can be written there; call it before hours of training.
+
+    Raises ExportError when it exists (without ``overwrite``), when it holds anything but an artifact's own
+    files (with it: nothing else is ever removed), or when the file system refuses; CardError when the notes in
+    its card could not be kept.
+    """
+    out = Path(os.path.abspath(out))
+    try:
+        _check_free(out, overwrite)
+        check_creatable(out)
+    except OSError as error:
+        raise ExportError(f"cannot write {out}: {error.strerror or error}") from error
+    return out
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    """Raise ExportError when something is there that must not be replaced."""
+    if out.is_symlink():
+        raise ExportError(f"{out} is a symbolic link; give the folder it should lead to")
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise ExportError(f"{out} exists and is not a folder")
+    if not overwrite and any(out.iterdir()):
+        raise ExportError(f"{out} exists; give another folder or ask to overwrite it")
+    present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+    if not present:
+        return
+    try:
+        own = {CONFIG_FILE, *read_config(out).files}
+    except ArtifactError as error:
+        raise ExportError(f"{error}; it is not overwritten, remove it yourself") from error
+    foreign = sorted(present - own - _FREE_TO_REMOVE)
+    if foreign:
+        raise ExportError(f"{out} holds files that are not the model's: {', '.join(foreign)}; move them away first")
+    read_notes(out / CARD_FILE)  # raises for notes that could not be kept

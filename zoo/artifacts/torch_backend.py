@@ -1,0 +1,147 @@
+"""The torch backend: the family's own module, rebuilt from config.json and the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sdk.artifact import WEIGHTS_FILE, Artifact
+from sdk.errors import ArtifactError, LoadError
+from sdk.inputs import FloatArray
+from sdk.strict import describe
+from sdk.weights import TensorSpec, read_weights
+from zoo.data.task import Task
+from zoo.families.base import Family, FamilyConfig
+from zoo.families.registry import get_family, load_hook
+
+
+class TorchBackend:
+    """Runs the module in eval mode; safe to call from several threads as long as nobody trains it."""
+
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        self.module = module
+        self.device = device
+
+    def logits(self, x: FloatArray) -> NDArray[np.float32]:
+        """Prepared inputs ``[B, *shape]`` -> logits ``[B, classes]``."""
+        return self._run(self.module, x)
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names that :meth:`output` takes; for families whose module has them."""
+        module: Any = self.module
+        return list(module.outputs)
+
+    def output(self, name: str, x: FloatArray) -> NDArray[np.float32]:
+        """What the module's ``output(name, x)`` gives, as safe; for families whose module has it."""
+        module: Any = self.module
+        return self._run(lambda inputs: module.output(name, inputs), x)
+
+    def _run(self, network: Callable[[torch.Tensor], torch.Tensor], x: FloatArray) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            output: NDArray[np.float32] = network(torch.from_numpy(x).to(self.device)).float().cpu().numpy()
+        return output
+
+
+def open_backend(artifact: Artifact, device: str | torch.device | None = None) -> TorchBackend:
+    """Build the module and load its weights strictly.
+
+    Raises ArtifactError for an unknown family, a config the family refuses or weights that do not fit it, and
+    LoadError for a device that is not there.
+    """
+    target = _device(device)
+    family, config = _family_config(artifact)
+    task = Task(artifact.config.input.shape, len(artifact.config.labels))
+    weights = artifact.file(WEIGHTS_FILE)
+    with torch.random.fork_rng(devices=[]), _Allowance(weights.stat().st_size):
+        module = _build(artifact, family, config, task)
+    arrays = read_weights(weights, {name: _spec(tensor) for name, tensor in module.state_dict().items()})
+    try:
+        module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=True)
+    except ValueError as error:  # a family checks what its tensors say
+        raise ArtifactError(f"{weights}: {error}") from error
+    return TorchBackend(module.eval().to(target), target)
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    try:
+        target = torch.device(device or "cpu")
+    except RuntimeError as error:
+        raise LoadError(f"device {device!r} cannot be used here: allowed are cpu, cuda, cuda:N and mps") from error
+    try:
+        torch.empty(0, device=target)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise LoadError(f"device {str(device)!r} cannot be used here: {reason}") from error
+    return target
+
+
+def _family_config(artifact: Artifact) -> tuple[Family, FamilyConfig]:
+    config = artifact.config
+    try:
+        family = get_family(config.family)
+        return family, family.config.model_validate(config.model)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, ('model', *e['loc'])))}: {e['msg']}, found {describe(e['input'])}"
+            for e in error.errors()
+        )
+        raise ArtifactError(f"{artifact.folder}: config.json: {problems}") from error
+    except ValueError as error:
+        raise ArtifactError(f"{artifact.folder}: config.json: {error}") from error
+
+
+def _build(artifact: Artifact, family: Family, config: FamilyConfig, task: Task) -> nn.Module:
+    try:
+        module: nn.Module = load_hook(family.build)(config, task)
+        return module
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(f"{artifact.folder}: config.json describes no such model: {reason}") from error
+
+
+class _Allowance(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Stops a module's construction when it allocates out of proportion to the weights file.
+
+    Sizes come from a stranger's config, so each is checked before the tensor exists. (Building on the meta
+    device would do too, but its first use imports for two seconds.)
+    """
+
+    def __init__(self, weights_bytes: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.weights_bytes = weights_bytes
+        # Every tensor is made, scaled and copied a few times over; the constant lets small models be.
+        self.left = 16 * weights_bytes + 64 * 2**20
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self._spend(max((_elements(argument) for argument in args), default=0))
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self._spend(result.nbytes)
+        return result
+
+    def _spend(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise ValueError(f"it is far larger than its weights file of {self.weights_bytes} bytes")
+
+
+def _elements(argument: object) -> int:
+    """How many elements an argument of a torch operation asks for: a size, or the length of a range."""
+    if isinstance(argument, (list, tuple)) and all(isinstance(n, int) for n in argument):
+        return abs(math.prod(argument))
+    return abs(argument) if isinstance(argument, int) else 0
+
+
+def _spec(tensor: torch.Tensor) -> TensorSpec:
+    return str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)

@@ -1,0 +1,190 @@
+"""From a trained module to an artifact on disk, checked by loading it back."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from torch import nn
+
+from sdk.artifact import (
+    CARD_FILE,
+    CONFIG_FILE,
+    FIGURES_FOLDER,
+    HISTORY_FILE,
+    NAME_PATTERN,
+    ONNX_FILE,
+    PROBE_FILE,
+    RECIPE_FILE,
+    WEIGHTS_FILE,
+    ArtifactConfig,
+    FileRecord,
+    hash_file,
+    read_artifact,
+)
+from sdk.backends import backends_of
+from sdk.errors import CellzooError
+from sdk.inputs import InputSpec
+from sdk.loading import open_model
+from zoo.artifacts.card import card_text, findings_text, read_notes
+from zoo.artifacts.onnx import random_inputs, write_extra_onnx, write_onnx
+from zoo.artifacts.target import check_writable
+from zoo.data.split import Split
+from zoo.families.base import FamilyConfig
+from zoo.families.registry import get_family, load_hook
+from zoo.utils.errors import ExportError
+from zoo.utils.files import replacing_folder, write_text
+
+if TYPE_CHECKING:
+    pass
+
+
+def write_artifact(
+    out: Path,
+    *,
+    name: str,
+    module: nn.Module,
+    model_config: FamilyConfig,
+    input_spec: InputSpec,
+    labels: list[str],
+    metrics: dict[str, Any],
+    provenance: dict[str, Any],
+    recipe_yaml: str,
+    licence: str,
+    history: Sequence[dict[str, Any]] = (),
+    formats: Sequence[str] = ("safetensors",),
+    test: Split | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write the artifact folder ``out`` whole or not at all, and return it.
+
+    Before it takes its place it is loaded through the SDK and must give bit-equal logits on a random batch;
+    with "onnx" among the ``formats``, so must model.onnx up to rounding, and on ``test`` the same labels.
+    ``overwrite`` replaces an older artifact, which stays until the new one is there; notes in its card are kept. A
+    tensor with two names (tied weights) is stored under both. Raises ExportError, and CardError for such notes.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ExportError(f"model name {name!r} must match {NAME_PATTERN}")
+    out = check_writable(out, overwrite)
+    trained = inference_copy(module)
+    tensors = _tensors(trained)
+    try:
+        with replacing_folder(out) as folder:
+            save_file(tensors, folder / WEIGHTS_FILE)
+            write_text(folder / RECIPE_FILE, recipe_yaml)
+            write_text(folder / HISTORY_FILE, _history_text(history))
+            config = ArtifactConfig(
+                name=name,
+                family=model_config.family,
+                model=model_config.model_dump(mode="json"),
+                input=input_spec,
+                labels=tuple(labels),
+                parameters=sum(parameter.numel() for parameter in trained.parameters()),
+                metrics=metrics,
+                provenance=provenance,
+                licence=licence,
+                files={},
+            )
+            if "onnx" in formats:  # its properties name the weights' hash
+                write_onnx(folder / ONNX_FILE, trained, seal(folder, config), test=test)
+                write_extra_onnx(folder, trained, config)
+            _draw_portrait(folder, trained, config)
+            complete(folder, config, trained, read_notes(out / CARD_FILE))
+    except OSError as error:
+        raise ExportError(f"cannot write {out}: {error}") from error
+    return out
+
+
+def inference_copy(module: nn.Module) -> nn.Module:
+    """The module as the SDK will have it: on the CPU, in eval mode, its tensors in row-major order."""
+    trained = copy.deepcopy(module).cpu().eval()
+    for tensor in (*trained.parameters(), *trained.buffers()):
+        tensor.data = tensor.data.contiguous()  # another layout takes another matmul, with other rounding
+    return trained
+
+
+def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
+    state = module.state_dict()
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise ExportError(f"tensor {name} is {tensor.dtype}; weights are exported in float32")
+        if not tensor.isfinite().all():
+            raise ExportError(f"tensor {name} holds NaN or infinite values; the training went wrong")
+    return {name: tensor.detach().numpy() for name, tensor in state.items()}
+
+
+def _draw_portrait(folder: Path, trained: nn.Module, config: ArtifactConfig) -> None:
+    """The figures that the family makes of every fresh model, and their text, which a probe replaces."""
+    family = get_family(config.family)
+    if family.portrait is None:
+        return
+    figures = folder / FIGURES_FOLDER
+    figures.mkdir()
+    findings = load_hook(family.portrait)(trained, figures)
+    if findings.figures:
+        write_text(folder / PROBE_FILE, findings_text(findings))
+    else:
+        figures.rmdir()
+
+
+def complete(folder: Path, config: ArtifactConfig, module: nn.Module, notes: str) -> None:
+    """Give a folder that has all its other files the card and config.json, and check that the SDK loads it."""
+    config = seal(folder, config)
+    write_text(folder / CARD_FILE, card_text(folder, config, notes))
+    seal(folder, config)
+    check_loads_back(folder, module)
+
+
+def seal(folder: Path, config: ArtifactConfig) -> ArtifactConfig:
+    """Write config.json, the config with the size and hash of every other file in the folder, and return it."""
+    files = {
+        path.relative_to(folder).as_posix(): FileRecord(hash_file(path), path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / CONFIG_FILE
+    }
+    sealed = replace(config, files=files)
+    try:
+        text = json.dumps(sealed.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ExportError(f"{CONFIG_FILE} takes plain finite JSON values only: {error}") from error
+    write_text(folder / CONFIG_FILE, text + "\n")
+    return sealed
+
+
+def _history_text(history: Sequence[dict[str, Any]]) -> str:
+    """A JSON list with one round per line; what is not finite, such as the loss of logits that overflow, is null."""
+    lines = [
+        json.dumps({key: value if math.isfinite(value) else None for key, value in record.items()})
+        for record in history
+    ]
+    return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
+
+
+def check_loads_back(folder: Path, trained: nn.Module) -> None:
+    """Raise ExportError unless the SDK reads the folder and computes what the trained module computes."""
+    try:
+        artifact = read_artifact(folder)
+        for backend in backends_of(artifact.config):
+            open_model(artifact, backend)
+        loaded = open_model(artifact, "torch")
+        raw = random_inputs(loaded.input_spec, 3)
+        found = loaded.logits(raw)
+    except CellzooError as error:
+        reason = str(error).replace(f"{folder}: ", "").replace(f"{folder}{os.sep}", "")
+        raise ExportError(f"the written artifact does not load: {reason}") from error
+    with torch.inference_mode():
+        expected = trained(torch.from_numpy(loaded.input_spec.prepare(raw)[0])).numpy()
+    if not np.array_equal(found, expected):
+        gap = float(np.abs(found - expected).max())
+        raise ExportError(f"the artifact computes other logits than the trained module, apart by {gap:g}")

@@ -1,0 +1,54 @@
+"""`zoo bench family`: the benchmark that a family brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from zoo.bench.machine import Watch, machine_facts
+from zoo.bench.report import Report, Table
+from zoo.families.registry import families_with, get_family, load_hook
+from zoo.utils.errors import BenchError
+
+Say = Callable[[str], None]
+
+
+def bench_family(name: str, threads: int | None = None, say: Say = lambda line: None) -> Report:
+    """Run a family's benchmark; ``threads`` (default: torch's) are as before afterwards.
+
+    Raises ValueError for an unknown family and BenchError for one without a benchmark.
+    """
+    family = get_family(name)
+    if family.bench is None:
+        there = ", ".join(families_with("bench")) or "none"
+        raise BenchError(f"family {name} has no benchmark; families that have one: {there}")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads or before)
+        facts, watch = machine_facts(), Watch()
+        say(name)
+        rows = load_hook(family.bench)()
+    finally:
+        torch.set_num_threads(before)
+    if not any(isinstance(value, float) for row in rows for value in row.values()):
+        raise BenchError(f"the benchmark of family {name} measured nothing")
+    return Report(
+        kind="family",
+        subject=name,
+        machine={**facts, "other_processes": watch.others()},
+        settings={},
+        facts={},
+        results={"results": rows},
+    )
+
+
+def tables(report: Report) -> list[Table]:
+    """The report for people."""
+    rows = [{key: _show(value) for key, value in row.items()} for row in report.results["results"]]
+    return [Table(f"Family {report.subject}", rows)]
+
+
+def _show(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else "-" if value is None else str(value)

@@ -1,0 +1,211 @@
+"""`zoo bench predict`: latency and throughput of a trained model through the SDK, its memory and its cold start."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import sdk
+from sdk.backends import backends_of
+from sdk.inputs import FloatArray
+from sdk.model import Model
+from sdk.resolve import find_model
+from zoo.bench.contenders import EAGER, TOLERANCE
+from zoo.bench.machine import Watch, machine_facts
+from zoo.bench.report import Report, Table
+from zoo.bench.shifts import Shifts
+from zoo.families.gridnet.model import Gridnet
+from zoo.utils.errors import BenchError
+from zoo.utils.timing import settle
+
+Say = Callable[[str], None]
+
+
+def bench_predict(
+    name: str, batches: Sequence[int] = (1, 64), quick: bool = False, say: Say = lambda line: None
+) -> Report:
+    """Measure every backend of a model and, for a gridnet, the same weights run as eager shifts in torch.
+
+    Inputs are random, as arrays; preparing them is part of the latency. Raises LoadError for an unknown model and
+    BenchError when the contenders' logits differ.
+    """
+    folder = str(find_model(name).absolute())
+    first = sdk.load(folder)
+    backends = backends_of(first.config)
+    contenders = {backend: sdk.load(folder, backend=backend) for backend in backends}
+    if "torch" in contenders and isinstance(contenders["torch"].module, Gridnet):
+        module = contenders["torch"].module
+        contenders[EAGER] = Model(first.config, EAGER, _EagerShifts(module))
+    facts, watch = machine_facts(), Watch()
+    rows = []
+    for batch in batches:
+        say(f"batch {batch}")
+        rows += _measure(contenders, _random_inputs(first, batch), 1 if quick else 10)
+    say("cold starts")
+    cold = [_cold_start(folder, backend, batches, 1 if quick else 5) for backend in backends]
+    for row in rows:
+        started = next((start for start in cold if start["backend"] == row["contender"]), None)
+        row["peak_bytes"] = started["peak_bytes_by_batch"][str(row["batch"])] if started else None
+    for start in cold:
+        del start["peak_bytes_by_batch"]
+    return Report(
+        kind="predict",
+        subject=first.name,
+        machine={**facts, "other_processes": watch.others()},
+        settings={"quick": quick, "batches": list(batches)},
+        facts={"parameters": first.config.parameters, "interpreter_seconds": _interpreter_seconds(1 if quick else 5)},
+        results={"results": rows, "cold_start": cold},
+    )
+
+
+class _EagerShifts:
+    """A gridnet's weights with its evolution as whole-grid shifts in eager torch."""
+
+    def __init__(self, module: Gridnet) -> None:
+        self.module = module
+        self.shifts = Shifts()
+
+    def logits(self, x: FloatArray) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            m = self.module
+            logits: NDArray[np.float32] = m.read(self._evolve(m.embed(torch.from_numpy(x)))).numpy()
+        return logits
+
+    def _evolve(self, grid: torch.Tensor) -> torch.Tensor:
+        m, c = self.module, self.module.config
+        if c.gated:
+            return self.shifts.gated_gridnet_evolve(
+                m.weight, m.bias, m.norm.weight, m.norm.bias, grid, c.outer_steps, c.inner_steps, c.block,
+                c.activation, m.norm.eps, c.outer_residual,
+            )  # fmt: skip
+        return self.shifts.gridnet_evolve(
+            m.weight, m.bias, m.residual_scale, m.norm.weight, m.norm.bias, grid, c.outer_steps, c.inner_steps,
+            c.block, c.eps, c.normalize, c.activation, m.norm.eps, c.outer_residual,
+        )  # fmt: skip
+
+
+def _random_inputs(model: Model, batch: int) -> NDArray[Any]:
+    """Raw inputs ``[batch, *shape]`` of the kind the model takes."""
+    noise, spec = np.random.default_rng(0), model.input_spec
+    if spec.kind == "image":
+        return noise.integers(0, 256, (batch, *spec.shape), dtype=np.uint8)
+    return np.array(spec.mean) + np.array(spec.std) * noise.standard_normal((batch, *spec.shape))
+
+
+def _measure(contenders: dict[str, Model], inputs: NDArray[Any], budget: float) -> list[dict[str, Any]]:
+    """Latencies, call by call in turn, for ``budget`` seconds per contender, rests included (10 to 300 calls)."""
+    batch = len(inputs)
+    _check_same(contenders, inputs)
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    spent = dict.fromkeys(contenders, 0.0)
+    for _ in range(300):
+        for name, model in contenders.items():
+            if len(seconds[name]) < 10 or spent[name] < budget:
+                call = partial(model.predict, inputs, batch_size=batch)
+                begun = time.perf_counter()
+                settle(call, seconds[name][-1] if seconds[name] else 0.0)
+                started = time.perf_counter()
+                call()
+                ended = time.perf_counter()
+                seconds[name].append(ended - started)
+                spent[name] += ended - begun
+    eager = statistics.median(seconds[EAGER]) if EAGER in seconds else None
+    return [_row(name, batch, samples, eager) for name, samples in seconds.items()]
+
+
+def _row(name: str, batch: int, samples: list[float], eager: float | None) -> dict[str, Any]:
+    p50, p90, p99 = (float(value) for value in np.percentile(samples, (50, 90, 99)))
+    return {
+        "contender": name,
+        "batch": batch,
+        "calls": len(samples),
+        "p50_seconds": p50,
+        "p90_seconds": p90,
+        "p99_seconds": p99,
+        "min_seconds": min(samples),
+        "max_seconds": max(samples),
+        "samples_per_second": batch * len(samples) / sum(samples),
+        "times_eager_shifts": None if eager is None else eager / p50,
+    }
+
+
+def _check_same(contenders: dict[str, Model], inputs: NDArray[Any]) -> None:
+    logits = {name: model.logits(inputs, batch_size=len(inputs)) for name, model in contenders.items()}
+    right, expected = next(iter(logits.items()))
+    for name, found in logits.items():
+        gap = float(np.abs(found - expected).max() / np.abs(expected).max())
+        if not gap <= TOLERANCE:
+            raise BenchError(f"the logits of {name} are off by {gap:.2g} from those of {right} (allowed {TOLERANCE:g})")
+
+
+def _cold_start(folder: str, backend: str, batches: Sequence[int], repeats: int) -> dict[str, Any]:
+    """Medians over fresh processes, each of which imports the SDK, loads the model and predicts."""
+    command = [sys.executable, "-m", "zoo.bench.cold_start", folder, backend, *map(str, batches)]
+    runs = [
+        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(repeats)
+    ]
+    seconds = {key: statistics.median(run[key] for run in runs) for key in runs[0] if key.endswith("_seconds")}
+    totals = [sum(run[key] for key in seconds) for run in runs]
+    return {
+        "backend": backend,
+        "runs": repeats,
+        "total_seconds": statistics.median(totals),
+        "total_seconds_min": min(totals),
+        "total_seconds_max": max(totals),
+        **seconds,
+        "peak_bytes": max(run["peak_bytes"] for run in runs),
+        "peak_bytes_by_batch": {
+            key: max(run["peak_bytes_by_batch"][key] for run in runs) for key in runs[0]["peak_bytes_by_batch"]
+        },
+    }
+
+
+def _interpreter_seconds(repeats: int) -> float:
+    """An empty Python process: what comes on top of a cold start's seconds."""
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", ""], check=True)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def tables(report: Report) -> list[Table]:
+    """The report for people."""
+    latencies = [
+        {
+            "contender": row["contender"],
+            "batch": str(row["batch"]),
+            **{f"{key} ms": f"{1e3 * row[f'{key}_seconds']:.3g}" for key in ("p50", "p90", "p99")},
+            "min to max": f"{1e3 * row['min_seconds']:.3g} to {1e3 * row['max_seconds']:.3g}",
+            "samples/s": f"{row['samples_per_second']:.4g}",
+            "x eager shifts": "-" if row["times_eager_shifts"] is None else f"{row['times_eager_shifts']:.2f}",
+            "peak memory": "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f} MB",
+            "calls": str(row["calls"]),
+        }
+        for row in report.results["results"]
+    ]
+    starts = [
+        {
+            "backend": row["backend"],
+            "total s": f"{row['total_seconds']:.2f}",
+            "min to max": f"{row['total_seconds_min']:.2f} to {row['total_seconds_max']:.2f}",
+            "import sdk": f"{row['import_seconds']:.2f}",
+            "load": f"{row['load_seconds']:.2f}",
+            "first predict": f"{row['first_predict_seconds']:.3f}",
+            "peak memory": f"{row['peak_bytes'] / 1e6:.0f} MB",
+        }
+        for row in report.results["cold_start"]
+    ]
+    empty = f"an empty Python process takes {report.facts['interpreter_seconds']:.2f} s more"
+    return [Table(f"Latency of {report.subject}", latencies), Table(f"Cold start ({empty})", starts)]

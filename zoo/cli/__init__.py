@@ -1,0 +1,89 @@
+"""The ``zoo`` command: its group, and how errors become exit codes.
+
+Commands import what they run when they run, so that ``zoo list`` and ``zoo --help`` load neither torch nor onnx.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+import sdk
+from zoo.cli.artifact import card, export, probe
+from zoo.cli.bench import bench
+from zoo.cli.doctor import doctor
+from zoo.cli.listing import info, list_command
+from zoo.cli.prediction import eval_command, predict
+from zoo.cli.sharing import pull, push
+from zoo.cli.train import train
+from zoo.utils.errors import TrainingInterruptedError
+
+# A user can cause these and fix them: one line each. Anything else is a bug, and says so.
+USER_ERRORS = (sdk.CellzooError, OSError)
+# Packages of the training side, by the names they are imported by.
+TRAINING_PACKAGES = ("torch", "torchvision", "accelerate", "sklearn", "onnx", "onnxscript", "matplotlib", "jinja2")
+
+
+class _Commands(click.Group):
+    """Turns errors into one line on stderr and an exit code; ``--debug`` shows the traceback."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _usage_on_one_line():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            with _usage_on_one_line():
+                return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):  # click ends quietly
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            _fail(*_explain(error, ctx.invoked_subcommand))
+
+
+def _explain(error: Exception, command: str | None) -> tuple[str, int]:
+    """The message and the exit code for an error of a command."""
+    if isinstance(error, TrainingInterruptedError):
+        return str(error), 130
+    if isinstance(error, USER_ERRORS):
+        return str(error), 1
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in TRAINING_PACKAGES:
+        return (
+            f"zoo {command} needs the training side, which is not installed (no {error.name}); "
+            "run: pip install 'cellzoo[train]'"
+        ), 1
+    return f"unexpected {type(error).__name__}: {error} (a bug: zoo --debug shows where)", 70
+
+
+@contextmanager
+def _usage_on_one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "zoo"
+        _fail(f"{error.format_message().rstrip('.')} (see {command} --help)", error.exit_code)
+
+
+def _fail(message: str, code: int) -> None:
+    for line in message.splitlines() or [""]:
+        click.echo(f"zoo: error: {line}", err=True)
+    sys.exit(code)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show tracebacks instead of one-line errors.")
+@click.version_option(sdk.__version__, prog_name="zoo")
+def cli(debug: bool) -> None:
+    """Train, measure and use networks that organise themselves from local rules."""
+
+
+for _command in (bench, card, doctor, eval_command, export, info, list_command, predict, probe, pull, push, train):
+    cli.add_command(_command)

@@ -1,0 +1,68 @@
+"""The commands about artifacts that exist: parses, calls, prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo.cli.options import AS_JSON, DATA_DIR, print_json
+
+
+@click.command()
+@click.argument("model")
+@click.option("--format", "form", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="What to write.")
+@click.option("--preprocessing", is_flag=True, help="Raw inputs in, probabilities out (with --out).")
+@click.option("--out", type=click.Path(path_type=Path), help="A file of its own (default: into the artifact).")
+@click.option("--overwrite", is_flag=True, help="Replace the file of --out if it is there.")
+@click.option("--member", metavar="NAME", help="One network of an ensemble alone, such as coarse (with --out).")
+@DATA_DIR
+def export(
+    model: str,
+    form: str,
+    preprocessing: bool,
+    out: Path | None,
+    overwrite: bool,
+    member: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Write MODEL (a name or an artifact's folder) as ONNX, checked against torch, into its artifact or to a file."""
+    from zoo.artifacts.reexport import add_onnx, export_file
+
+    if out is None and preprocessing:
+        raise click.UsageError("an artifact's file takes prepared inputs; give --out FILE for --preprocessing")
+    if out is None and member is not None:
+        raise click.UsageError("an artifact's file holds the whole model; give --out FILE for --member")
+    if out is None:
+        exported = add_onnx(model, data_dir)
+    else:
+        exported = export_file(model, out, preprocessing, overwrite, data_dir, member)
+    if exported.uncompared:
+        click.echo(f"zoo: note: not compared with torch on the test set: {exported.uncompared}", err=True)
+    click.echo(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
+
+
+@click.command()
+@click.argument("model")
+@DATA_DIR
+@AS_JSON
+def probe(model: str, data_dir: Path | None, as_json: bool) -> None:
+    """Look inside MODEL (a name or an artifact's folder) as its family does; figures and findings go to its card."""
+    from zoo.artifacts.probe import probe_model
+
+    folder, findings = probe_model(model, data_dir)
+    if as_json:
+        print_json(findings.metrics)
+        return
+    click.echo(findings.text.strip())
+    for path in (*(f"figures/{name}" for name in findings.figures), "probe.md", "README.md"):
+        click.echo(f"written: {folder / path}")
+
+
+@click.command()
+@click.argument("model")
+def card(model: str) -> None:
+    """Render the model card of MODEL (a name or an artifact's folder) anew; notes between its markers stay."""
+    from zoo.artifacts.edit import render_card
+
+    click.echo(f"card: {render_card(model)}")

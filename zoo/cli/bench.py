@@ -1,0 +1,172 @@
+"""`zoo bench`: parses, calls zoo.bench, prints and writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli.console import print_table
+from zoo.cli.options import AS_JSON, DATA_DIR, OVERRIDES, print_json
+
+if TYPE_CHECKING:
+    from zoo.bench.report import Report, Table
+
+
+def _say(line: str) -> None:
+    click.echo(f"measuring {line}", err=True)
+
+
+def _whole_numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """``1,64`` -> (1, 64)."""
+    if value is None:
+        return None
+    parts = value.split(",")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"{value!r} should be positive whole numbers with commas between")
+    return tuple(int(part) for part in parts)
+
+
+def _grid(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    sizes = _whole_numbers(context, parameter, value)
+    if sizes is not None and len(sizes) != 3:
+        raise click.BadParameter(f"{value!r} should be three sizes M,N,K")
+    return sizes
+
+
+def _measures(kind: str, subject: str | None = None) -> Callable[..., Any]:
+    """Adds the options that all benchmarks share around a function that measures: ``(...) -> (report, tables)``."""
+
+    def decorate(measure: Callable[..., tuple[Report, list[Table]]]) -> Callable[..., None]:
+        @click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            help="Folder for bench.json, bench.csv and bench.png (default: runs/bench-KIND-TIME).",
+        )
+        @click.option(
+            "--write-docs",
+            "docs",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="Also put the tables into their block of this document.",
+        )
+        @AS_JSON
+        @wraps(measure)
+        def command(*, out: Path | None, docs: Path | None, as_json: bool, **options: Any) -> None:
+            from zoo.bench.report import check_docs, check_folder
+
+            folder = out or Path("runs") / f"bench-{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+            check_folder(folder)
+            if docs is not None:
+                name = Path(options[subject]).name.removesuffix(".yaml") if subject else ""
+                check_docs(docs, f"bench {kind} {name}".strip())
+            report, tables = measure(**options)
+            _publish(report, tables, folder, docs, as_json)
+
+        return command
+
+    return decorate
+
+
+def _publish(report: Report, tables: list[Table], folder: Path, docs: Path | None, as_json: bool) -> None:
+    from zoo.bench.machine import busy_warning, facts_line
+    from zoo.bench.plot import draw
+    from zoo.bench.report import save, write_docs
+
+    save(report, folder, draw)
+    if docs is not None:
+        write_docs(docs, report, tables)
+    if as_json:
+        print_json(report.to_json())
+        return
+    click.echo(facts_line(report.machine))
+    for table in tables:
+        click.secho(f"\n{table.title}", bold=True)
+        print_table(table.rows)
+    warning = busy_warning(report.machine)
+    if warning:
+        click.echo(f"\nnote: {warning}")
+    click.echo(f"\nwritten: {folder}")
+
+
+_QUICK = click.option("--quick", is_flag=True, help="Seconds instead of minutes; the figures mean nothing.")
+_THREADS = click.option("--threads", type=click.IntRange(1, 256), help="Threads (default: torch's).")
+
+
+@click.group()
+def bench() -> None:
+    """Measure speed and memory here, beside named baselines and the machine's own limits."""
+
+
+@bench.command()
+@_THREADS
+@click.option("--grid", callback=_grid, metavar="M,N,K", help="Grid (default: 32,32,32).")
+@click.option("--batch", type=click.IntRange(min=1), help="Samples per call (default: 64).")
+@click.option("--outer", type=click.IntRange(min=1), help="Outer steps of the evolution (default: 12).")
+@click.option("--isa", "isas", multiple=True, help="Only this instruction set (repeatable; default: all usable).")
+@click.option("--sweep", is_flag=True, help="Also other shapes, batches and variants.")
+@_QUICK
+@_measures("kernels")
+def kernels(**options: Any) -> tuple[Report, list[Table]]:
+    """Measure gridnet's kernels: useful GFLOP/s, ratios to the baselines, percent of peak and roofline."""
+    from zoo.bench.kernels import bench_kernels, tables
+
+    report = bench_kernels(**options, say=_say)
+    return report, tables(report)
+
+
+@bench.command()
+@click.argument("recipe")
+@OVERRIDES
+@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Timed steps.")
+@click.option(
+    "--reference-steps",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="Timed steps with ZOO_KERNELS=reference; 0 leaves it out.",
+)
+@DATA_DIR
+@_measures("train", subject="recipe")
+def train(recipe: str, **options: Any) -> tuple[Report, list[Table]]:
+    """Measure training steps of RECIPE: samples per second, where the time goes, peak memory."""
+    from zoo.bench.training import bench_train, tables
+
+    report = bench_train(recipe, **options, say=_say)
+    return report, tables(report)
+
+
+@bench.command()
+@click.argument("model")
+@click.option(
+    "--batch",
+    "batches",
+    callback=_whole_numbers,
+    default="1,64",
+    show_default=True,
+    metavar="N,N...",
+    help="Batch sizes.",
+)
+@_QUICK
+@_measures("predict", subject="model")
+def predict(model: str, **options: Any) -> tuple[Report, list[Table]]:
+    """Measure MODEL (a name or an artifact's folder) through the SDK: latency, memory, cold start."""
+    from zoo.bench.prediction import bench_predict, tables
+
+    report = bench_predict(model, **options, say=_say)
+    return report, tables(report)
+
+
+@bench.command()
+@click.argument("name")
+@_THREADS
+@_measures("family", subject="name")
+def family(name: str, **options: Any) -> tuple[Report, list[Table]]:
+    """Measure what family NAME has a benchmark for, as ratios against a baseline that it names."""
+    from zoo.bench.families import bench_family, tables
+
+    report = bench_family(name, **options, say=_say)
+    return report, tables(report)

@@ -1,0 +1,32 @@
+"""``zoo doctor``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.markup import escape
+
+from zoo.cli.console import progress_console
+from zoo.cli.options import AS_JSON, print_json
+
+
+@click.command()
+@click.option("--offline", is_flag=True, help="Do not try to reach the Hub.")
+@AS_JSON
+def doctor(offline: bool, as_json: bool) -> None:
+    """Say what this install can do, and what to do about what is missing."""
+    from zoo.cli.checks import examine
+
+    checks = examine(offline)
+    if as_json:
+        print_json([check._asdict() for check in checks])
+    else:
+        console = progress_console()
+        for check in checks:
+            mark = {"ok": "[green]ok[/]  ", "note": "[yellow]note[/]", "bad": "[red]bad[/] "}[check.status]
+            console.print(f"{mark} {check.what}: {escape(check.found)}", highlight=False)
+            if check.remedy:
+                console.print(f"     -> {escape(check.remedy)}", highlight=False)
+    if any(check.status == "bad" for check in checks):
+        sys.exit(1)

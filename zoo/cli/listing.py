@@ -1,0 +1,82 @@
+"""``zoo list`` and ``zoo info``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zoo.cli.console import print_facts, print_table
+from zoo.cli.options import AS_JSON, print_json
+
+
+@click.command("list")
+@click.option("--family", help="Only models of this family.")
+@AS_JSON
+def list_command(family: str | None, as_json: bool) -> None:
+    """List the recipes and the trained models, with measured accuracy, parameters and size."""
+    from zoo.artifacts.catalog import list_rows
+
+    rows = list_rows(family)
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows)
+
+
+@click.command()
+@click.argument("name")
+@AS_JSON
+def info(name: str, as_json: bool) -> None:
+    """Show the recipe and the trained model called NAME, a recipe file or an artifact's folder."""
+    from zoo.artifacts.catalog import describe
+    from zoo.recipe import to_yaml
+
+    facts = describe(name)
+    if as_json:
+        print_json(facts)
+        return
+    if "model" in facts:
+        model = facts["model"]
+        click.secho(f"{model['name']} {model['version']}", bold=True)
+        print_facts(_model_facts(model))
+    if "recipe" in facts:
+        click.secho("recipe", bold=True)
+        for line in to_yaml(facts["recipe"]).splitlines():
+            click.echo(f"  {line}")
+
+
+def _model_facts(model: dict[str, Any]) -> dict[str, str]:
+    """The lines about a trained model, by what each is about; numbers that a probe added are in its card."""
+    metrics, made = model["metrics"], model["provenance"]
+    shape = " x ".join(map(str, model["input"]["shape"]))
+    facts = {"family": model["family"]}
+    if "test_accuracy" in metrics:
+        low, high = metrics["test_interval_95"]
+        facts["test accuracy"] = (
+            f"{metrics['test_accuracy']:.2%}, {metrics['test_correct']:,} of {metrics['test_total']:,} "
+            f"(95% interval {low:.2%} to {high:.2%})"
+        )
+    if "seed_results" in metrics:
+        facts["seeds"] = (
+            f"{metrics['seeds']}: mean {metrics['test_accuracy_mean']:.2%}, "
+            f"standard deviation {metrics['test_accuracy_std']:.2%}"
+        )
+    facts["parameters"] = f"{model['parameters']:,}"
+    facts["input"] = f"{model['input']['kind']} of {shape}"
+    facts["labels"] = ", ".join(model["labels"])
+    facts["backends"] = ", ".join(model["backends"])
+    if "data" in made:
+        parts = ", ".join(
+            f"{made['data'][part]:,} {part}" for part in ("train", "validation", "test") if part in made["data"]
+        )
+        facts["data"] = made["data"]["name"] + (f" ({parts})" if parts else "")
+    if "steps" in made:
+        facts["trained"] = (
+            f"{made['date'][:10]}, {made['steps']:,} steps in {made['wall_seconds']:,.0f} s, seed {made['seed']}"
+        )
+    if "versions" in made:
+        facts["made with"] = ", ".join(f"{package} {version}" for package, version in made["versions"].items())
+    facts["licence"] = model["licence"]
+    facts["origin"] = model["origin"]
+    return facts

@@ -1,0 +1,44 @@
+"""``zoo push`` and ``zoo pull``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("name")
+@click.option("--repo-id", required=True, metavar="USER/NAME", help="The repo on the Hub; made if it is not there.")
+@click.option("--private", is_flag=True, help="Make the new repo private.")
+@click.option("--revision", default="main", show_default=True, help="Branch to push to; made if it is not there.")
+@click.option("--create-pr", is_flag=True, help="Open a pull request instead of changing the branch.")
+@click.option("--message", help="The commit's message.")
+@click.option("--dry-run", is_flag=True, help="Check everything and say what would be done; write nothing.")
+def push(
+    name: str, repo_id: str, private: bool, revision: str, create_pr: bool, message: str | None, dry_run: bool
+) -> None:
+    """Check the trained model NAME (or an artifact's folder) and upload it to the Hub as one commit."""
+    from sdk.resolve import find_model
+    from zoo.artifacts.push import push_artifact
+
+    folder = find_model(name)
+    done = push_artifact(
+        folder, repo_id, private=private, revision=revision, create_pr=create_pr, message=message, dry_run=dry_run
+    )
+    for line in done.report():
+        click.echo(line)
+
+
+@click.command()
+@click.argument("model", metavar="USER/NAME[@REVISION]")
+@click.option("--backend", default="auto", show_default=True, help="The backend whose files are wanted.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write all files to this new folder.")
+def pull(model: str, backend: str, out: Path | None) -> None:
+    """Download a model from the Hub into the cache, verify it, and say which commit it is."""
+    from zoo.artifacts.pull import pull_artifact
+
+    pulled = pull_artifact(model, backend, out)
+    click.echo(f"model: {pulled.origin}")
+    click.echo(f"files: {', '.join(sorted(pulled.verified))}")
+    click.echo(f"folder: {out or pulled.folder}")

@@ -1,0 +1,16 @@
+"""The folder that holds the data sets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def data_folder(data_dir: str | Path | None = None) -> Path:
+    """Where data sets are: ``data_dir``, else $ZOO_DATA, else ``cellzoo/data`` in the user's cache."""
+    if data_dir is not None:
+        return Path(data_dir).expanduser()
+    if os.environ.get("ZOO_DATA"):
+        return Path(os.environ["ZOO_DATA"]).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "cellzoo" / "data"

@@ -1,0 +1,32 @@
+"""Data sets small enough to hold in memory."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from sdk.inputs import InputSpec
+from zoo.config.data import AugmentConfig, DigitsConfig, IrisConfig, MnistConfig
+from zoo.data.sampling import hold_out
+from zoo.data.split import ArraySplit, Data
+
+
+def in_memory(
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    spec: InputSpec,
+    config: DigitsConfig | IrisConfig | MnistConfig,
+    names: list[str],
+) -> Data:
+    rest, held = hold_out(train[1], config.validation, config.seed)
+    changes = AugmentConfig() if isinstance(config, IrisConfig) else config.augment
+
+    def split(inputs: Tensor, labels: Tensor) -> ArraySplit:
+        return ArraySplit(inputs, labels, spec, changes, config.workers)
+
+    return Data(
+        train=split(train[0][rest], train[1][rest]),
+        validation=split(train[0][held], train[1][held]),
+        test=split(*test),
+        input_spec=spec,
+        labels=names,
+    )

@@ -1,0 +1,116 @@
+"""How a CellNet is trained over time: each step learns the task and to predict the last step's gradient step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.families.cellnet.config import CellnetConfig
+from zoo.families.learner import Learner, StepResult
+
+_GROWTH_STEPS = 10
+
+
+class CellnetLearner(Learner):
+    """Temporal training: each step is to make the move (a) that the last step's gradient asked for, and (b) the task's.
+
+    With input, L = (a) + (b) (the first step has no (a)); without, L = (a). C2 = C1 - eta dL/dC1 is what (a) of the
+    next step compares with. Cores, L and C2 are those of a sample, so they do not depend on the batch.
+    """
+
+    config: CellnetConfig
+
+    def __init__(self, module: nn.Module, config: CellnetConfig) -> None:
+        """Raises ValueError for what several processes together cannot train."""
+        super().__init__(module, config)
+        last_window = (config.steps - 1) // config.truncate * config.truncate
+        if _processes() > 1 and config.loss_a and last_window >= config.input_steps:
+            raise ValueError(
+                f"model.truncate {config.truncate} makes a window without input, in which parameters have no gradient; "
+                f"on {_processes()} processes each window needs one of the {config.input_steps} steps with input, "
+                f"so set model.truncate to {config.steps}"
+            )
+
+    def training_steps(self, inputs: Tensor, labels: Tensor) -> Iterator[StepResult]:
+        """One result per window of ``truncate`` steps; the last one's logs are the sequence's."""
+        c = self.config
+        steps = c.steps if c.loss_a else c.input_steps  # without loss (a), steps without input have no loss
+        core: Tensor | None = None
+        target: Tensor | None = None
+        log = _SequenceLog(labels)
+        for start in range(0, steps, c.truncate):
+            stop = min(start + c.truncate, steps)
+            trace = self.module(inputs, stop, trace=True, start=start, cores=core)
+            total = torch.zeros((), device=inputs.device)
+            for step, after, logits in zip(range(start, stop), *trace, strict=True):
+                a = None if target is None else self._distance(after, target)
+                b = F.cross_entropy(logits, labels, reduction="none") if step < c.input_steps else None
+                loss = self._weight(step) * _add(b, None if a is None else c.loss_a * a)
+                log.add(step < c.input_steps, core, after, target, a, b, logits)
+                (slope,) = torch.autograd.grad(loss.sum(), after, retain_graph=True)
+                core, target = after, after - c.core_lr * slope
+                total = total + loss.mean()
+            assert core is not None
+            assert target is not None
+            core, target = core.detach(), target.detach()
+            yield StepResult(total, log.means())
+
+    def _distance(self, core: Tensor, target: Tensor) -> Tensor:
+        """Loss (a) of each sample, ``[B]``: the mean square over all numbers of all its cores."""
+        return (core - target).square().sum((1, 2)) / sum(self.config.cores)
+
+    def _weight(self, step: int) -> float:
+        return float((1 + self.config.loss_growth) ** min(step, _GROWTH_STEPS))
+
+
+def _processes() -> int:
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def _add(*losses: Tensor | None) -> Tensor:
+    present = [loss for loss in losses if loss is not None]
+    assert present
+    return torch.stack(present).sum(0)
+
+
+class _SequenceLog:
+    """Means over the steps of one sequence."""
+
+    def __init__(self, labels: Tensor) -> None:
+        self.labels = labels
+        self.values: dict[str, list[Tensor]] = {}
+
+    @torch.no_grad()
+    def add(
+        self,
+        fed: bool,
+        before: Tensor | None,
+        after: Tensor,
+        target: Tensor | None,
+        a: Tensor | None,
+        b: Tensor | None,
+        logits: Tensor,
+    ) -> None:
+        found = {"loss_a": a, "loss_b": b}
+        if before is not None and target is not None:
+            kind = "cosine_with_input" if fed else "cosine_without_input"
+            found[kind] = step_cosine(before, after, target)
+        for name, value in found.items():
+            if value is not None:
+                self.values.setdefault(name, []).append(value.mean())
+        self.values["accuracy"] = [(logits.argmax(-1) == self.labels).float().mean()]
+
+    def means(self) -> dict[str, Tensor]:
+        return {name: torch.stack(values).mean() for name, values in self.values.items()}
+
+
+def step_cosine(before: Tensor, after: Tensor, target: Tensor) -> Tensor:
+    """Cosine between the move that was made and the one that the gradient asked for, of each sample: ``[B]``.
+
+    ``before`` is C1 of a step, ``target`` its C2 and ``after`` the next step's C1, each ``[B, N, C]``.
+    """
+    return F.cosine_similarity((after - before).flatten(1), (target - before).flatten(1), dim=1)

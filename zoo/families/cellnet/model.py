@@ -1,0 +1,170 @@
+"""CellNet: cells with a core each, wired by small MLPs, that learn to predict their own gradient step.
+
+All edges' MLPs are one batched matmul per layer. Source: the public CellNet repository's README; docs/cellnet.md
+says what is taken from it and what is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.data.task import Task
+from zoo.families.cellnet.config import CellnetConfig, StemConfig
+from zoo.utils.errors import BuildError
+
+if TYPE_CHECKING:
+    pass
+
+
+class Trace(NamedTuple):
+    """What happened in each of some steps."""
+
+    cores: tuple[Tensor, ...]
+    """After each step, ``[B, N, C]``; N cells, C the largest core, 0 beyond a smaller one's size."""
+    logits: tuple[Tensor, ...]
+    """After each step, ``[B, classes]``."""
+
+
+class Cellnet(nn.Module):
+    """N cells whose cores change in steps: each adds what the connections into it make of the others' cores."""
+
+    core_mask: Tensor
+    sources: Tensor
+    targets: Tensor
+
+    def __init__(self, config: CellnetConfig, task: Task) -> None:
+        super().__init__()
+        self.config = config
+        cores, edges, hidden = config.cores, config.edges, [config.hidden] * len(config.edges)
+        ins, outs = cores[: config.in_cells], cores[-config.out_cells :]
+        self.stem = _stem(config.stem, task)
+        features = _features(config.stem, task)
+        self.input = MemberLinear([features] * len(ins), ins, width=max(cores))
+        self.connections = nn.ModuleList(
+            [
+                MemberLinear([cores[source] for source, _ in edges], hidden, in_width=max(cores)),
+                MemberLinear(hidden, hidden),
+                MemberLinear(hidden, [cores[target] for _, target in edges], width=max(cores)),
+            ]
+        )
+        read = [config.hidden] * len(outs)
+        self.readout = nn.ModuleList(
+            [MemberLinear(outs, read, in_width=max(cores)), MemberLinear(read, [task.num_classes] * len(outs))]
+        )
+        sizes = torch.tensor(cores)[:, None, None]
+        self.register_buffer("core_mask", (torch.arange(max(cores)) < sizes).float(), persistent=False)
+        self.register_buffer("sources", torch.tensor([source for source, _ in edges]), persistent=False)
+        self.register_buffer("targets", torch.tensor([target for _, target in edges]), persistent=False)
+
+    def forward(
+        self,
+        x: Tensor,
+        steps: int | None = None,
+        trace: bool = False,
+        start: int = 0,
+        cores: Tensor | None = None,
+    ) -> Tensor | Trace:
+        """Inputs ``[B, *input_shape]``, normalised as in training -> logits ``[B, classes]`` after step ``steps``.
+
+        ``trace`` gives cores and logits of every step instead. A sequence may go on after ``start`` steps from their
+        ``cores [B, N, C]``. ``steps`` defaults to the config's ``input_steps``.
+        Raises ValueError unless ``0 <= start < steps``.
+        """
+        steps = self.config.input_steps if steps is None else steps
+        if not 0 <= start < steps:
+            raise ValueError(f"steps must be a whole number above {start}, found {steps}")
+        if cores is None:
+            cores = self.initial_cores(len(x))
+        fed = self._feed(x) if start < self.config.input_steps else None
+        history = []
+        for step in range(start, steps):
+            cores = self._step(cores, fed if step < self.config.input_steps else None, first=step == 0)
+            history.append(cores)
+        if trace:
+            return Trace(tuple(history), tuple(self.read(cores) for cores in history))
+        return self.read(cores)
+
+    def initial_cores(self, batch: int) -> Tensor:
+        """Ones, ``[B, N, C]``, and 0 beyond the size of a core."""
+        return self.core_mask.expand(-1, batch, -1).transpose(0, 1)
+
+    def read(self, cores: Tensor) -> Tensor:
+        """Cores ``[B, N, C]`` -> logits ``[B, classes]``, the mean over the OutCells."""
+        first, second = self.readout
+        outs = cores.transpose(0, 1)[-self.config.out_cells :]
+        logits: Tensor = second(F.relu(first(outs))).mean(0)
+        return logits
+
+    def _step(self, cores: Tensor, fed: Tensor | None, first: bool) -> Tensor:
+        """One time step, all cells at once: ``[B, N, C]`` -> ``[B, N, C]``."""
+        cells = cores.transpose(0, 1)  # cells lie first in memory, so that the members of a batched matmul do
+        # In the very first step the connections are given zero vectors in the place of cores, for every sample alike.
+        sent = torch.zeros_like(cells[:, :1]) if first else cells
+        one, two, three = self.connections
+        moves: Tensor = three(F.relu(two(F.relu(one(sent.index_select(0, self.sources))))))
+        update = moves.new_zeros(len(cells), *moves.shape[1:]).index_add(0, self.targets, moves)
+        if fed is not None:
+            update = update + fed
+        return cores + (update * self.core_mask).transpose(0, 1)
+
+    def _feed(self, x: Tensor) -> Tensor:
+        """What the InCells add for inputs ``[B, *input_shape]``: ``[N, B, C]``, 0 for all other cells."""
+        weight, bias = self.input.weight.flatten(0, 1), self.input.bias.flatten()
+        fed = F.linear(self.stem(x), weight, bias).view(len(x), *self.input.bias.shape).transpose(0, 1)
+        return F.pad(fed, (0, 0, 0, 0, 0, self.config.cells - self.config.in_cells))
+
+
+class MemberLinear(nn.Module):
+    """Several linear layers of one kind as one batched matmul, sizes of their own padded with weights that stay 0.
+
+    Member ``m`` takes ``ins[m]`` numbers and gives ``outs[m]``; ``weight [M, out, in]`` and ``bias [M, out]`` start as
+    those of ``nn.Linear``. A padded input must be 0 and the gradient of a padded output too, or padding would learn.
+    """
+
+    def __init__(
+        self, ins: Sequence[int], outs: Sequence[int], in_width: int | None = None, width: int | None = None
+    ) -> None:
+        super().__init__()
+        in_width, width = in_width or max(ins), width or max(outs)
+        bound = torch.tensor([1 / math.sqrt(size) for size in ins])
+        in_mask = torch.arange(in_width) < torch.tensor(ins)[:, None]
+        out_mask = torch.arange(width) < torch.tensor(outs)[:, None]
+        weight = (2 * torch.rand(len(ins), width, in_width) - 1) * bound[:, None, None]
+        bias = (2 * torch.rand(len(ins), width) - 1) * bound[:, None]
+        self.weight = nn.Parameter(weight * out_mask[:, :, None] * in_mask[:, None, :])
+        self.bias = nn.Parameter(bias * out_mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[M, B, in]`` -> ``[M, B, out]``."""
+        return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.mT)
+
+
+def _stem(stem: StemConfig | None, task: Task) -> nn.Module:
+    if stem is None:
+        return nn.Flatten()
+    layers: list[nn.Module] = []
+    for before, after in pairwise((task.input_shape[0], *stem.channels)):
+        layers += [nn.Conv2d(before, after, kernel_size=3), nn.MaxPool2d(2), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Dropout(stem.dropout), nn.Flatten())
+
+
+def _features(stem: StemConfig | None, task: Task) -> int:
+    """How many numbers the InCells are fed; raises BuildError for inputs that the stem does not take."""
+    if stem is None:
+        return math.prod(task.input_shape)
+    if len(task.input_shape) != 3:
+        raise BuildError(f"a stem takes images [C, H, W], the data has inputs of shape {list(task.input_shape)}")
+    _, height, width = task.input_shape
+    for _ in stem.channels:
+        height, width = (height - 2) // 2, (width - 2) // 2
+    if min(height, width) < 1:
+        size = "x".join(map(str, task.input_shape[1:]))
+        raise BuildError(f"an image of {size} is too small for a stem of {len(stem.channels)} convolutions")
+    return stem.channels[-1] * height * width

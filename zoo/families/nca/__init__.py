@@ -1,0 +1,28 @@
+"""Meta-NCA: a learned local rule that grows another network's weights.
+
+Source: the public meta-nca repository (nowittynamesleft/meta-nca), which builds on Growing Neural Cellular Automata
+(Mordvintsev et al., Distill 2020).
+"""
+
+from zoo.families.base import Family
+from zoo.families.nca.config import NcaConfig
+
+FAMILY = Family(
+    name="nca",
+    config=NcaConfig,
+    build="zoo.families.nca.model:MetaNca",
+    learner="zoo.families.nca.learner:NcaLearner",
+    distributed=False,
+    onnx_graph="zoo.families.nca.onnx:classifier_graph",
+    extra_onnx="zoo.families.nca.onnx:rule_files",
+    portrait="zoo.families.nca.figures:portrait",
+    probe="zoo.families.nca.probe:probe",
+    bench="zoo.families.nca.bench:bench",
+    about="""A small local rule network updates every weight of another network, the task network, from what is near
+that weight: its own state and those of the weights that share a unit with it. The rule is trained by backpropagation
+through the whole evolution; the task network never is: it grows from its start by the rule alone.
+
+The system is that of [nowittynamesleft/meta-nca](https://github.com/nowittynamesleft/meta-nca), written anew. It
+builds on Growing Neural Cellular Automata (Mordvintsev et al., Distill 2020).
+""",
+)

@@ -1,0 +1,107 @@
+"""How fast evolutions are: the kernel, its reference, weight by weight, and the rule's matrix products alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.data.task import Task
+from zoo.families.nca import reference as nca_reference
+from zoo.families.nca.config import MetaConfig, NcaConfig, RuleConfig
+from zoo.families.nca.model import MetaNca
+from zoo.families.nca.population import draw_fires
+from zoo.kernels import runtime as backend
+from zoo.kernels.nca.reference import evolve_reference
+
+_EPOCHS, _REPEATS = 20, 15
+_SMALL = RuleConfig(layer_norm=True)
+_WIDE = RuleConfig(layer_norm=True, hidden=(32, 32), positions="units")
+_MIXED = ((0, 2), (1, 2), (1, 10), (2, 5), (2, 10), (3, 5), (4, 2), (4, 10))
+
+
+def bench() -> list[dict[str, Any]]:
+    """CPU milliseconds, of all threads, per meta-epoch: forward and backward of one and the same evolution.
+
+    The literal loop is the slow end. The fast one is what the matrix products of the rule's MLP take on their own,
+    for as many weights as change, forward and backward, into buffers that are there.
+    """
+    backend.keep_freed_memory()  # as training does; it serves every contender
+    mixed = [(4, *[h] * n, 3) for n, h in _MIXED]
+    return [
+        _row("one layer, population 8", [(4, 3)] * 8, _SMALL),
+        _row("1 to 5 layers of up to 10 units, population 8", mixed, _SMALL),
+        _row("the same with the rule of nca-iris-deep", mixed, _WIDE),
+        _row("3 layers, 64 units, population 8, the same rule", [(16, 64, 64, 10)] * 8, _WIDE, literally=False),
+    ]
+
+
+def _row(what: str, architectures: Sequence[Sequence[int]], rule: RuleConfig, literally: bool = True) -> dict[str, Any]:
+    torch.manual_seed(0)
+    meta = MetaConfig(layers=(1, 5), hidden=tuple({max(units) for units in architectures}))
+    config = NcaConfig(epochs=_EPOCHS, rule=rule, meta=meta)
+    module = MetaNca(config, Task((architectures[0][0],), architectures[0][-1]))
+    wiring, state = module.begin(architectures)
+    fires = draw_fires(wiring, config.fraction, _EPOCHS)
+
+    def kernel() -> Tensor:
+        return module.rule.evolve(state, wiring, fires)
+
+    def reference() -> Tensor:
+        rule = module.rule
+        return evolve_reference(state, None, fires, wiring.units, rule.flat_parameters(), rule.spec)
+
+    def literal() -> Tensor:
+        return nca_reference.evolve(module.rule, state, wiring, fires, config.rule.pooling)
+
+    products = _products(module, int(fires[0].sum()))
+    fast, torch_ops, least = _seconds([_both_ways(kernel), _both_ways(reference), products], _REPEATS)
+    slow = _seconds([_both_ways(literal)], 1)[0] if literally else None
+    return {
+        "what": f"{what}, {_EPOCHS} epochs",
+        "kernel, ms": 1e3 * fast,
+        "torch, ms": 1e3 * torch_ops,
+        "matrix products, ms": 1e3 * least,
+        "literal loop, ms": 1e3 * slow if slow else None,
+        "literal over kernel": slow / fast if slow else None,
+        "torch over kernel": torch_ops / fast,
+        "kernel over matrix products": fast / least,
+    }
+
+
+def _both_ways(run: Callable[[], Tensor]) -> Callable[[], None]:
+    return lambda: torch.autograd.backward(run()[..., 0].square().sum())
+
+
+def _products(module: MetaNca, count: int) -> Callable[[], None]:
+    """The matrix products of the rule for ``count`` weights in each of the epochs, forward and backward."""
+    widths = [module.rule.features, *(layer.out_features for layer in module.rule.linears)]
+    values, grads = ([torch.randn(count, width) for width in widths] for _ in range(2))
+    matrices = [(torch.randn(m, n), torch.empty(m, n)) for n, m in pairwise(widths)]
+
+    def run() -> None:
+        for _ in range(_EPOCHS):
+            for number, (weight, grad) in enumerate(matrices):
+                torch.mm(values[number], weight.T, out=values[number + 1])
+                torch.mm(grads[number + 1], weight, out=grads[number])
+                torch.mm(grads[number + 1].T, values[number], out=grad)
+
+    return run
+
+
+def _seconds(runs: Sequence[Callable[[], None]], repeats: int) -> list[float]:
+    """CPU time of each one's fastest run, in turns, after a round that does not count when there are several."""
+    rounds = []
+    for _ in range(repeats + (repeats > 1)):
+        rounds.append([_timed(run) for run in runs])
+    return [min(times) for times in zip(*(rounds[1:] or rounds), strict=True)]
+
+
+def _timed(run: Callable[[], None]) -> float:
+    started = time.process_time()
+    run()
+    return time.process_time() - started

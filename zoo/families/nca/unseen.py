@@ -1,0 +1,101 @@
+"""A learning rule on data sets that its meta-training never saw, beside usual learners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+
+from zoo.families.nca.model import MetaNca
+from zoo.families.nca.population import read_logits, run_networks
+from zoo.families.nca.tasks import Examples, make_lesson, stack_inputs, standardisation
+
+SPLITS = 30
+_DIGIT_FEATURES = 8
+
+
+def unseen_data() -> dict[str, tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Inputs and labels; of the digits the eight pixels that vary most."""
+    found = {}
+    for name, load in (("iris", load_iris), ("wine", load_wine), ("breast cancer", load_breast_cancer)):
+        bunch = load()
+        found[name] = (bunch.data.astype(np.float32), bunch.target.astype(np.int64))
+    digits = load_digits()
+    pixels = np.argsort(-digits.data.std(0))[:_DIGIT_FEATURES]
+    found["digits, 8 pixels"] = (digits.data[:, pixels].astype(np.float32), digits.target.astype(np.int64))
+    return found
+
+
+def measure_unseen(module: MetaNca, seed: int, splits: int = SPLITS) -> list[dict[str, Any]]:
+    """One row per data set and depth: mean test accuracies over splits with labels permuted anew in each."""
+    rows = []
+    for name, (inputs, labels) in unseen_data().items():
+        parts = [_split(inputs, labels, seed + number) for number in range(splits)]
+        others = _others(parts, module.config.epochs)
+        for layers in sorted(set(module.config.meta.layers)):
+            accuracies = _evolve(module, parts, layers, seed)
+            after, long = accuracies[module.config.epochs], accuracies[2 * module.config.epochs]
+            rows.append(
+                {
+                    "data": name,
+                    "layers": layers,
+                    "rule": float(after.mean()),
+                    "rule_std": float(after.std()),
+                    "rule_long": float(long.mean()),
+                    **others,
+                }
+            )
+    return rows
+
+
+_Part = tuple[Examples, Examples]
+
+
+def _split(inputs: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> _Part:
+    """Training and test examples, standardised by the former, with the classes in a random order."""
+    renamed = np.random.default_rng(seed).permutation(labels.max() + 1)[labels]
+    x, tested, y, answers = train_test_split(inputs, renamed, test_size=0.2, stratify=renamed, random_state=seed)
+    shift, scale = standardisation(torch.from_numpy(x))
+    return (
+        Examples((torch.from_numpy(x) - shift) / scale, torch.from_numpy(y)),
+        Examples((torch.from_numpy(tested) - shift) / scale, torch.from_numpy(answers)),
+    )
+
+
+def _evolve(module: MetaNca, parts: list[_Part], layers: int, seed: int) -> dict[int, torch.Tensor]:
+    """Accuracies ``[splits]`` after the training's epochs and after twice as many."""
+    features, classes = parts[0][0].inputs.shape[1], int(parts[0][0].labels.max()) + 1
+    architecture = module.architecture(layers, module.config.meta.hidden[-1], features, classes)
+    generator = torch.Generator().manual_seed(seed)
+    wiring, state = module.begin([architecture] * len(parts), generator)
+    lesson = make_lesson([shown for shown, _ in parts], wiring, module.config.bias)
+    queries = stack_inputs([asked.inputs for _, asked in parts], wiring, module.config.bias)
+    answers = torch.stack([asked.labels for _, asked in parts])
+    found = {}
+    for epoch in (module.config.epochs, 2 * module.config.epochs):
+        state = module.evolve(state, wiring, module.config.epochs, lesson, generator)
+        logits = read_logits(run_networks(state[..., 0], queries)[1], wiring)
+        found[epoch] = (logits.argmax(-1) == answers).float().mean(1)
+    return found
+
+
+def _others(parts: list[_Part], passes: int) -> dict[str, float]:
+    """Mean accuracies of nearest neighbours, logistic regression, and SGD on its loss with as many passes."""
+    learners: dict[str, Callable[[], Any]] = {
+        "knn": lambda: KNeighborsClassifier(5),
+        "logistic": lambda: LogisticRegression(max_iter=2000),
+        "sgd": lambda: SGDClassifier(loss="log_loss", max_iter=passes, tol=None, random_state=0),
+    }
+    return {name: float(np.mean([_fit_and_score(make(), *part) for part in parts])) for name, make in learners.items()}
+
+
+def _fit_and_score(learner: Any, shown: Examples, asked: Examples) -> float:
+    learner.fit(shown.inputs.numpy(), shown.labels.numpy())
+    return float(learner.score(asked.inputs.numpy(), asked.labels.numpy()))

@@ -1,0 +1,208 @@
+"""A tree of checkpoints: what improved is kept with its parent, and search goes on from one of the good ones.
+
+Source: the public brains repository. Stored as one safetensors file per checkpoint and a ``tree.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sdk.errors import CellzooError
+from sdk.strict import check_keys, check_list, check_type
+from zoo.utils.files import replacing_folder
+
+FILE = "tree.json"
+FORMAT = 1
+_FIELDS = {"format", "window", "keep", "observations", "stale", "current", "errors", "checkpoints"}
+
+State = dict[str, Tensor]
+
+
+class TreeError(CellzooError):
+    """A checkpoint tree that is not there, damaged, or asked for what it does not hold."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One improvement. Numbers count from 1 in the order of saving."""
+
+    number: int
+    parent: int | None
+    """The checkpoint that the weights came from; None for those of the start."""
+    error: float
+    """Mean over the window that was the best so far."""
+    observation: int
+    """How many errors the tree had seen."""
+
+
+class CheckpointTree:
+    """Sees an error at a time; a full window whose mean beats the best so far becomes a checkpoint.
+
+    So each checkpoint is better than all before it. The records of all stay; weights are held of the ``keep`` last.
+    """
+
+    def __init__(self, window: int = 1, keep: int = 16) -> None:
+        for name, value in (("window", window), ("keep", keep)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} should be a positive integer, found {value!r}")
+        self.window = window
+        self.keep = keep
+        self.checkpoints: dict[int, Checkpoint] = {}
+        self.current: int | None = None
+        """The checkpoint that the weights in use come from: the parent of the next."""
+        self.stale = 0
+        """Full windows since the last save or restore."""
+        self.observations = 0
+        self._errors: list[float] = []
+        self._weights: dict[int, State] = {}
+
+    @property
+    def best(self) -> Checkpoint | None:
+        return self.checkpoints.get(len(self.checkpoints))
+
+    @property
+    def held(self) -> list[Checkpoint]:
+        """The checkpoints that can be restored, the best first."""
+        return [self.checkpoints[number] for number in sorted(self._weights, reverse=True)]
+
+    def observe(self, error: float, state: Mapping[str, Tensor]) -> Checkpoint | None:
+        """Note an error of the weights ``state``; the checkpoint that they became, if they did."""
+        if not math.isfinite(error):
+            raise ValueError(f"an error should be a finite number, found {error}")
+        self.observations += 1
+        self._errors.append(error)
+        if len(self._errors) < self.window:
+            return None
+        mean = sum(self._errors) / self.window
+        self._errors = []
+        if self.best is not None and mean >= self.best.error:
+            self.stale += 1
+            return None
+        self.stale = 0
+        saved = Checkpoint(len(self.checkpoints) + 1, self.current, mean, self.observations)
+        self.checkpoints[saved.number] = saved
+        self._weights[saved.number] = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+        self._weights.pop(saved.number - self.keep, None)
+        self.current = saved.number
+        return saved
+
+    def restore(self, number: int) -> State:
+        """The weights of a checkpoint, which becomes the parent of the next; raises TreeError."""
+        if number not in self._weights:
+            there = ", ".join(str(c.number) for c in self.held) or "none"
+            raise TreeError(f"the tree holds no weights of checkpoint {number}; it holds {there}")
+        self.current = number
+        self.stale = 0
+        self._errors = []
+        return {name: tensor.clone() for name, tensor in self._weights[number].items()}
+
+    def search(self, pressure: float, generator: torch.Generator | None = None) -> Checkpoint:
+        """Pick a checkpoint: the one of rank r (the best: 0) with a probability in proportion to (1 - pressure)^r.
+
+        Pressure 0 takes any of them alike, 1 always the best. Raises TreeError when there is none.
+        """
+        if not 0 <= pressure <= 1:
+            raise ValueError(f"pressure should be in [0, 1], found {pressure}")
+        if not self._weights:
+            raise TreeError("the tree holds no checkpoint yet; observe errors first")
+        chances = (1 - pressure) ** torch.arange(len(self._weights), dtype=torch.float64)
+        return self.held[int(torch.multinomial(chances, 1, generator=generator))]
+
+    # --- storing ---
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain JSON values, for the checkpoint of a training run."""
+        return {"tree": self._json(), "weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Become the tree that ``state`` was taken of; raises TreeError."""
+        try:
+            self._read(state["tree"], set(state["weights"]))
+        except (KeyError, ValueError) as error:
+            raise TreeError(f"not the state of a checkpoint tree: {error}") from None
+        self._weights = dict(state["weights"])
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``tree.json`` and ``NUMBER.safetensors``; an older tree in the folder is replaced whole.
+
+        Raises TreeError when the folder holds anything else, or cannot be written.
+        """
+        folder = Path(folder)
+        try:
+            foreign = [p.name for p in folder.iterdir() if not _is_ours(p)] if folder.exists() else []
+            if foreign:
+                raise TreeError(f"{folder} holds files that are not a tree's: {', '.join(sorted(foreign))}")
+            with replacing_folder(folder) as new:
+                for number, state in self._weights.items():
+                    save_file({name: t.contiguous() for name, t in state.items()}, new / f"{number}.safetensors")
+                (new / FILE).write_text(json.dumps(self._json(), indent=2) + "\n", encoding="utf-8")
+        except (OSError, SafetensorError) as error:
+            raise TreeError(f"cannot write the tree to {folder}: {error}") from None
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> CheckpointTree:
+        """The tree that was saved in a folder; raises TreeError."""
+        folder, tree = Path(folder), cls()
+        try:
+            weights = {int(path.stem): load_file(path) for path in folder.glob("*.safetensors")}
+            tree._read(json.loads((folder / FILE).read_text(encoding="utf-8")), set(weights))
+        except FileNotFoundError:
+            raise TreeError(f"no checkpoint tree in {folder}: {FILE} is not there") from None
+        except (OSError, SafetensorError, ValueError) as error:
+            raise TreeError(f"the checkpoint tree in {folder} cannot be read: {error}") from None
+        tree._weights = weights
+        return tree
+
+    def _json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "window": self.window,
+            "keep": self.keep,
+            "observations": self.observations,
+            "stale": self.stale,
+            "current": self.current,
+            "errors": list(self._errors),
+            "checkpoints": [asdict(checkpoint) for checkpoint in self.checkpoints.values()],
+        }
+
+    def _read(self, data: object, weights: set[int]) -> None:
+        """Take everything but the weights from JSON; raises ValueError."""
+        fields = check_keys(data, _FIELDS, frozenset(), FILE)
+        if fields["format"] != FORMAT:
+            raise ValueError(f"format {fields['format']}, this version reads format {FORMAT}")
+        listed = check_list(fields["checkpoints"], dict, "checkpoints")
+        records = [_record(item, number) for number, item in enumerate(listed, start=1)]
+        self.__init__(fields["window"], fields["keep"])  # type: ignore[misc]
+        self.observations = check_type(fields["observations"], int, "observations")
+        self.stale = check_type(fields["stale"], int, "stale")
+        self._errors = list(check_list(fields["errors"], float, "errors"))
+        self.checkpoints = {record.number: record for record in records}
+        self.current = fields["current"]
+        held = {record.number for record in records[-self.keep :]}
+        if weights != held:
+            raise ValueError(f"weights of checkpoints {sorted(weights)}, should be of {sorted(held)}")
+        if self.current is not None and self.current not in self.checkpoints:
+            raise ValueError(f"current is {self.current!r}, which is no checkpoint")
+
+
+def _record(data: object, number: int) -> Checkpoint:
+    fields = check_keys(data, {"number", "parent", "error", "observation"}, frozenset(), f"checkpoint {number}")
+    if fields["number"] != number or fields["parent"] not in (None, *range(1, number)):
+        raise ValueError(f"checkpoint {number} has number {fields['number']!r} and parent {fields['parent']!r}")
+    error = check_type(fields["error"], float, f"error of checkpoint {number}")
+    return Checkpoint(number, fields["parent"], error, check_type(fields["observation"], int, "observation"))
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name == FILE or (path.suffix == ".safetensors" and path.stem.isdigit())

@@ -1,0 +1,111 @@
+"""The layers of a normnet: weights enter as ``tan(W)``, sums are divided by the fan-in, and nothing has a bias.
+
+``y = scale * act(x tan(W) / n)`` for the fully connected layer, its residual form and its convolution, and the two
+controls: the same with ``W`` for ``tan(W)``, and plain layers with a bias. Source: the public brains repository
+(earlier Norm_Net); the convolution is on its to-do list.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.families.normnet.config import LayerSettings
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "relu": torch.relu,
+}
+_CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+
+
+class Layer(nn.Module):
+    """A weight ``[out, *fan_in]`` and what becomes of the sums it makes."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(self, shape: tuple[int, ...], settings: LayerSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.fan_in = math.prod(shape[1:])
+        if settings.kind == "plain":
+            bound = self.fan_in**-0.5
+            self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+            self.bias = nn.Parameter(torch.empty(shape[0]).uniform_(-bound, bound))
+        else:
+            self.weight = nn.Parameter(settings.sigma * torch.randn(shape))
+            self.bias = None
+        self.clamp_()
+
+    @property
+    def divisor(self) -> int:
+        """What the weighted sums are divided by."""
+        return 1 if self.settings.kind == "plain" else self.fan_in
+
+    def strengths(self) -> Tensor:
+        """What the inputs are multiplied by before the division: ``tan(W)``, or ``W`` in the controls."""
+        return torch.tan(self.weight) if self.settings.kind == "norm" else self.weight
+
+    def activate(self, sums: Tensor) -> Tensor:
+        return self.settings.scale * _ACTIVATIONS[self.settings.activation](sums)
+
+    @torch.no_grad()
+    def clamp_(self) -> None:
+        """Bring the weights of a norm layer back within the bound, if there is one."""
+        if self.settings.kind == "norm" and self.settings.clamp is not None:
+            self.weight.clamp_(-self.settings.clamp, self.settings.clamp)
+
+
+class NormLayer(Layer):
+    """``scale * act(x tan(W) / n)``: ``[..., n] -> [..., out]``."""
+
+    def __init__(self, inputs: int, outputs: int, settings: LayerSettings) -> None:
+        super().__init__((outputs, inputs), settings)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activate(F.linear(x, self.strengths(), self.bias) / self.divisor)
+
+
+class ResidualNormLayer(Layer):
+    """``scale * act((x (0.1 tan W) + 0.1 r) / (2 n))``: ``[..., n]`` and the residual ``[..., out] -> [..., out]``.
+
+    Without a residual, ``x`` is its own (then n = out).
+    """
+
+    def __init__(self, inputs: int, outputs: int, settings: LayerSettings) -> None:
+        if settings.kind == "plain":
+            raise ValueError("a residual layer is of kind norm or linear, found plain")
+        super().__init__((outputs, inputs), settings)
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        sums = F.linear(x, 0.1 * self.strengths()) + 0.1 * (x if residual is None else residual)
+        return self.activate(sums / (2 * self.divisor))
+
+
+class NormConvolution(Layer):
+    """The norm layer over windows of ``size^d``, d = 1 to 3: ``[B, C, *space] -> [B, out, *space']``; n = C size^d."""
+
+    def __init__(
+        self,
+        dims: int,
+        inputs: int,
+        outputs: int,
+        size: int,
+        settings: LayerSettings,
+        stride: int = 1,
+        padding: int = 0,
+    ) -> None:
+        if dims not in _CONVOLUTIONS:
+            raise ValueError(f"a convolution has 1, 2 or 3 dimensions, found {dims}")
+        super().__init__((outputs, inputs, *[size] * dims), settings)
+        self.dims, self.stride, self.padding = dims, stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        sums = _CONVOLUTIONS[self.dims](x, self.strengths(), self.bias, self.stride, self.padding)
+        return self.activate(sums / self.divisor)

@@ -1,0 +1,65 @@
+"""The normnet classifier."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.data.task import Task
+from zoo.families.normnet.config import ConvolutionConfig, NormnetConfig
+from zoo.families.normnet.layers import NormConvolution, NormLayer, ResidualNormLayer
+from zoo.utils.errors import BuildError
+
+if TYPE_CHECKING:
+    pass
+
+
+_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+
+
+class Normnet(nn.Module):
+    """Convolutions, if any, then fully connected layers; the last one's outputs are the logits."""
+
+    def __init__(self, config: NormnetConfig, task: Task) -> None:
+        super().__init__()
+        self.config = config
+        self.input_shape = task.input_shape
+        channels, *space = task.input_shape
+        if config.convolutions and not space:
+            raise BuildError(f"convolutions take inputs [C, *space], the data has inputs of shape {[channels]}")
+        self.convolutions = nn.ModuleList()
+        for number, c in enumerate(config.convolutions):
+            settings = config.settings(c.scale)
+            self.convolutions.append(
+                NormConvolution(len(space), channels, c.channels, c.size, settings, c.stride, c.padding)
+            )
+            channels, space = c.channels, [_length(n, c) for n in space]
+            if min(space) < 1:
+                raise BuildError(f"convolutions.{number} leaves nothing of an input of shape {list(task.input_shape)}")
+        widths = [channels * math.prod(space), *config.hidden, task.num_classes]
+        scales = [config.hidden_scale] * len(config.hidden) + [config.scale]
+        self.layers = nn.ModuleList()
+        for number, ((n, out), scale) in enumerate(zip(pairwise(widths), scales, strict=True)):
+            residual = config.residual and n == out and number < len(config.hidden)
+            layer = ResidualNormLayer if residual else NormLayer
+            self.layers.append(layer(n, out, config.settings(scale)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Inputs ``[B, *input_shape]``, normalised as in training -> logits ``[B, classes]``."""
+        for config, convolution in zip(self.config.convolutions, self.convolutions, strict=True):
+            x = convolution(x)
+            if config.pool > 1:
+                x = _POOLS[x.dim() - 2](x, config.pool)
+        x = x.flatten(1)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def _length(length: int, c: ConvolutionConfig) -> int:
+    """Of an axis after the convolution and its pooling."""
+    return ((length + 2 * c.padding - c.size) // c.stride + 1) // c.pool

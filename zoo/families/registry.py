@@ -1,0 +1,41 @@
+"""The registry of model families: names to packages, and hooks to functions."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from zoo.families.base import Family
+from zoo.utils.errors import FamilyError
+
+_PACKAGES = {
+    "cellnet": "zoo.families.cellnet",
+    "gridnet": "zoo.families.gridnet",
+    "nca": "zoo.families.nca",
+    "normnet": "zoo.families.normnet",
+    "snapshots": "zoo.families.snapshots",
+}
+
+
+def family_names() -> list[str]:
+    """The names of all families, sorted."""
+    return sorted(_PACKAGES)
+
+
+def families_with(hook: str) -> list[str]:
+    """The names of the families that have an optional hook, such as ``probe`` or ``bench``."""
+    return [name for name in family_names() if getattr(get_family(name), hook) is not None]
+
+
+def get_family(name: str) -> Family:
+    """Look a family up by name; raises FamilyError naming the families that exist."""
+    if name not in _PACKAGES:
+        raise FamilyError(f"unknown family {name!r}; known families: {', '.join(family_names())}")
+    family: Family = importlib.import_module(_PACKAGES[name]).FAMILY
+    return family
+
+
+def load_hook(hook: str) -> Any:
+    """Import the function or class that a family names as ``"package.module:attribute"``."""
+    module, _, attribute = hook.partition(":")
+    return getattr(importlib.import_module(module), attribute)

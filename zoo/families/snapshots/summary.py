@@ -1,0 +1,30 @@
+"""What an artifact says of its snapshots, ensemble and growth: plain JSON values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.families.snapshots.model import SnapshotNet
+
+
+def describe(net: SnapshotNet) -> dict[str, Any]:
+    """``snapshots`` (a list, oldest first), ``progressive_threshold`` and ``growth`` (a list of events)."""
+    phases = net.config.phases
+    saved = [net.snapshots[number] for number in range(len(net.snapshots))]
+    return {
+        "snapshots": [
+            {
+                "phase": phases[snapshot.phase].name,
+                "epoch": snapshot.epoch,
+                "edges": snapshot.edges,
+                "cost": net.wiring(snapshot.edges).edges,
+                "weight": round(float(net.mixture[number]), 6),
+                "validation_accuracy": round(snapshot.accuracy, 6),
+            }
+            for number, snapshot in enumerate(saved)
+        ],
+        "progressive_threshold": round(float(net.threshold), 6),
+        "growth": [
+            {"epoch": epoch, "structures": structures, "edges": edges} for epoch, structures, edges in net.growth
+        ],
+    }

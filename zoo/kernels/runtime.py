@@ -1,0 +1,51 @@
+"""Which body of a kernel runs: the compiled module, or the reference when ZOO_KERNELS=reference asks for it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from types import ModuleType
+
+from zoo.utils.errors import KernelsError, SettingError
+
+MODES = ("compiled", "reference")
+
+
+def mode() -> str:
+    """``compiled`` (the default) or ``reference``, from the environment variable ZOO_KERNELS."""
+    value = os.environ.get("ZOO_KERNELS", "compiled")
+    if value not in MODES:
+        raise SettingError(f"ZOO_KERNELS={value!r} is not a kernel mode; allowed: {', '.join(MODES)}")
+    return value
+
+
+@functools.cache
+def compiled() -> ModuleType:
+    """The compiled module ``sdk._kernels``; the environment variable ZOO_ISA picks its instruction set.
+
+    Raises KernelsError saying what to do when the module was not built, SettingError for an unusable ZOO_ISA.
+    """
+    try:
+        module = importlib.import_module("sdk._kernels")
+    except ImportError as error:
+        raise KernelsError(
+            f"the compiled kernels cannot be loaded ({error}); reinstall cellzoo with a C++20 compiler at hand "
+            "(`pip install .`), or set ZOO_KERNELS=reference to run the slow reference"
+        ) from error
+    isa = os.environ.get("ZOO_ISA")
+    if isa:
+        try:
+            module.set_isa(isa)
+        except ValueError as error:
+            raise SettingError(f"ZOO_ISA: {error}") from None
+    return module
+
+
+def keep_freed_memory() -> None:
+    """For a process that trains: reuse freed memory rather than fault it in anew at every step (glibc only).
+
+    Measured on gridnet-mnist: a quarter of the time of a training step.
+    """
+    if mode() == "compiled":
+        compiled().keep_freed_memory()

@@ -1,0 +1,79 @@
+"""One line for each of pydantic's errors."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+
+def hint(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def problem_line(section: str, schema: Any, data: Any, details: ErrorDetails) -> str:
+    """One line for one of pydantic's errors: key path, what was found, what is allowed."""
+    keys, schema = _descend(schema, data, details["loc"])
+    place = ".".join([section, *keys])
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "extra_forbidden":
+        allowed = _keys(schema)
+        return f"{place}: unknown key{hint(keys[-1], allowed)}; allowed keys: {', '.join(allowed)}"
+    if kind == "missing":
+        return f"{place}: this key is missing"
+    if kind == "union_tag_not_found":
+        return f"{place}.name: this key is missing; allowed: {_tags(schema)}"
+    if kind == "union_tag_invalid":
+        return f"{place}.name: found {show_value(context['tag'])}, allowed: {_tags(schema)}"
+    message = details["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    first = message.split()[0].split(".")
+    if isinstance(details["input"], dict) and first[0] in _keys(schema):
+        return f"{'.'.join([place, *first])}: {message}"
+    return f"{place}: found {show_value(details['input'])}, {message}"
+
+
+def _descend(schema: Any, data: Any, loc: tuple[int | str, ...]) -> tuple[list[str], Any]:
+    """Follow pydantic's location to (the keys as in the file, the last schema that has keys of its own)."""
+    keys: list[str] = []
+    for key in loc:
+        choices = _models(schema)
+        if len(choices) > 1:  # pydantic puts the chosen variant's tag into the location
+            schema = choices[str(key)]
+            continue
+        keys.append(str(key))
+        if len(choices) == 1:
+            schema = next(iter(choices.values()))
+            field = schema.model_fields.get(str(key))
+            if field is not None and _models(field.annotation):
+                schema = field.annotation
+    choices = _models(schema)
+    return keys, next(iter(choices.values())) if len(choices) == 1 else schema
+
+
+def _models(annotation: Any) -> dict[str, type[BaseModel]]:
+    """The pydantic models in an annotation, by the ``name`` that selects each (or the class's name)."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        tag = annotation.model_fields.get("name")
+        return {get_args(tag.annotation)[0] if tag else annotation.__name__: annotation}
+    found: dict[str, type[BaseModel]] = {}
+    for argument in get_args(annotation):
+        found |= _models(argument)
+    return found
+
+
+def _keys(schema: Any) -> list[str]:
+    return list(getattr(schema, "model_fields", {}))
+
+
+def _tags(schema: Any) -> str:
+    return ", ".join(_models(schema))
+
+
+def show_value(value: Any) -> str:
+    text = "nothing" if value is None else json.dumps(value, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."

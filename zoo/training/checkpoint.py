@@ -1,0 +1,98 @@
+"""The state of an interrupted run in one safetensors file: tensors, and all else as JSON in its header.
+
+One file, so that replacing it is atomic; a checkpoint is either the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zoo.utils.errors import CheckpointError
+
+FORMAT = 1
+FILE = "checkpoint.safetensors"
+
+
+def save_checkpoint(run_dir: Path, state: dict[str, Any]) -> None:
+    """Replace the last checkpoint by this one: nested dicts and lists of tensors and plain values.
+
+    Raises CheckpointError, and leaves the last one, when it cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    tree = _encode(state, tensors)
+    partial = run_dir / f".{FILE}.partial"
+    try:
+        save_file(tensors, partial, metadata={"format": str(FORMAT), "state": json.dumps(tree)})
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, run_dir / FILE)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {run_dir / FILE}: {error}; the last one is kept") from None
+
+
+def load_checkpoint(run_dir: Path) -> dict[str, Any]:
+    """The state as it was saved, tensors on the CPU. Raises CheckpointError."""
+    path = run_dir / FILE
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint in {run_dir}: nothing to resume")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from None
+    found = metadata.get("format")
+    if found != str(FORMAT):
+        raise CheckpointError(f"{path}: checkpoint format {found}, this version reads format {FORMAT}")
+    try:
+        state: dict[str, Any] = _decode(json.loads(metadata["state"]), tensors)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from None
+    return state
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged ({error}); delete it to start anew")
+
+
+def _encode(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """A JSON tree of ``value``; tensors are moved out and replaced by their names.
+
+    Dicts become lists of pairs, because optimizers number their parameters and JSON keys are strings.
+    """
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        # A copy: safetensors refuses tensors that share memory.
+        tensors[name] = value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": [[key, _encode(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, tuple):
+        return {"tuple": [_encode(item, tensors) for item in value]}
+    if isinstance(value, list):
+        return [_encode(item, tensors) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a checkpoint holds tensors and plain values only, found {type(value).__name__}")
+
+
+def _decode(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(tree, list):
+        return [_decode(item, tensors) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    ((kind, content),) = tree.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "tuple":
+        return tuple(_decode(item, tensors) for item in content)
+    return {key: _decode(item, tensors) for key, item in content}

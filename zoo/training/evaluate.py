@@ -1,0 +1,30 @@
+"""How good a module is on one part of the data."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from zoo.data.sampling import evaluation_batches
+from zoo.data.split import Split
+
+
+def evaluate(
+    module: nn.Module, split: Split, batch_size: int, device: torch.device, rank: int = 0, world: int = 1
+) -> tuple[int, int, float]:
+    """(correct, total, mean cross-entropy) of ``module(x) -> logits`` over a part, in evaluation mode.
+
+    Process ``rank`` of ``world`` looks at its share only.
+    """
+    correct, total, loss = 0, 0, 0.0
+    was_training = module.training
+    module.eval()
+    with torch.inference_mode():
+        for inputs, labels in split.stream(evaluation_batches(len(split), batch_size, rank, world), device):
+            logits = module(inputs)
+            correct += int((logits.argmax(-1) == labels).sum())
+            total += len(labels)
+            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+    module.train(was_training)
+    return correct, total, loss / max(1, total)

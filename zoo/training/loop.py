@@ -1,0 +1,218 @@
+"""The one training loop: fit with validations and checkpoints, then one test.
+
+It knows no family by name and owns optimizer, schedule, device, precision, progress and checkpoints.
+Accelerate places and distributes: the same function works alone and under ``torchrun`` or
+``accelerate launch``.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import torch
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from zoo.data.sampling import derive_seed, evaluation_batches, training_batches
+from zoo.data.split import Split
+from zoo.families.learner import StepResult
+from zoo.recipe import Recipe
+from zoo.training.checkpoint import save_checkpoint
+from zoo.training.evaluate import evaluate
+from zoo.training.result import Evaluation, TrainResult
+from zoo.training.run import Run, run_state
+from zoo.training.setup import setup
+from zoo.utils.errors import TrainingError, TrainingInterruptedError
+
+
+def train(
+    recipe: Recipe,
+    *,
+    run_dir: str | Path,
+    data_dir: str | Path | None = None,
+    device: str | None = None,
+    resume: bool = False,
+    tensorboard: bool = False,
+    progress: bool = True,
+) -> TrainResult:
+    """Train a recipe's model; checkpoints, ``recipe.yaml`` and ``metrics.jsonl`` go to ``run_dir``.
+
+    ``device`` is cpu, cuda or mps (None: the best there is). ``resume`` continues from the checkpoint in
+    ``run_dir``; on the CPU the weights come out as if the run had never stopped. Raises TrainingError,
+    DataError or CheckpointError, each with one line.
+    """
+    run = setup(recipe, Path(run_dir), data_dir, device, resume, tensorboard, progress)
+    try:
+        run.log.start(run.step)
+        run.learner.on_start(run.optimizer)
+        fit(run)
+        return finish(run)
+    except KeyboardInterrupt:
+        saved = run.history[-1]["step"] if run.history else 0
+        kept = f"--resume goes on from step {saved}" if saved else "there is no checkpoint yet"
+        where = f"interrupted at step {run.step} of {run.total_steps}"
+        raise TrainingInterruptedError(f"{where}; {kept} in {run.run_dir}") from None
+    finally:
+        run.log.close()
+
+
+def fit(run: Run) -> None:
+    """Train in rounds up to the last step; each round ends with a validation and a checkpoint."""
+    settings = run.recipe.train
+    processes, rank = run.accelerator.num_processes, run.accelerator.process_index
+    batches = training_batches(
+        len(run.data.train), settings.batch_size, settings.seed, run.step, run.total_steps, rank, processes
+    )
+    length = settings.checkpoint_every or run.steps_per_epoch
+    with closing(run.data.train.stream(batches, run.accelerator.device)) as stream:
+        while run.step < run.total_steps:
+            end = min(run.total_steps, (run.step // length + 1) * length)
+            _round(run, stream, end)
+
+
+def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
+    """Train up to step ``end``, validate, save."""
+    started = time.perf_counter()
+    # What else a learner draws depends on the round alone, so that a resumed run draws the same.
+    set_seed(derive_seed(run.recipe.train.seed, 2, run.step), device_specific=True)
+    means = train_steps(run, stream, end)
+    run.learner.before_validation(run.step)
+    validation = _evaluate(run, run.data.validation)
+    run.learner.on_validation(run.step, validation.accuracy)
+    if run.learner.finished:
+        run.total_steps = run.step
+    run.seconds += time.perf_counter() - started
+    record = {
+        "step": run.step,
+        "epoch": run.step / run.steps_per_epoch,
+        "lr": run.lr,
+        **{f"train_{key}": value for key, value in means.items()},
+        "validation_loss": validation.loss,
+        "validation_accuracy": validation.accuracy,
+        "seconds": run.seconds,
+    }
+    run.history.append(record)
+    if run.accelerator.is_main_process:
+        save_checkpoint(run.run_dir, run_state(run))
+    run.log.round(record)
+
+
+def train_steps(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> dict[str, float]:
+    """Steps up to ``end``; the means of loss and logs over them."""
+    settings = run.recipe.train
+    sums: dict[str, Tensor] = {}
+    first = run.step
+    while run.step < end:
+        inputs, labels = next(stream)
+        result, numbers = _step(run, inputs, labels)
+        for key, value in {"loss": result.loss.detach(), **result.logs}.items():
+            sums[key] = sums.get(key, torch.zeros((), device=value.device)) + value
+        if run.step % settings.log_every == 0:
+            logs = {key: float(value) for key, value in result.logs.items()}
+            epoch = run.step / run.steps_per_epoch
+            run.log.step(run.step, settings.batch_size, {"epoch": epoch, **numbers, **logs})
+        run.log.advance(run.step)
+    names = list(sums)
+    totals = run.accelerator.reduce(torch.stack([sums[name] for name in names]), reduction="mean")
+    return {name: float(total) / (end - first) for name, total in zip(names, totals, strict=True)}
+
+
+def _step(run: Run, inputs: Tensor, labels: Tensor) -> tuple[StepResult, dict[str, float]]:
+    """All that the learner wants from one batch; the last result and its numbers."""
+    lr = run.lr
+    for result in run.learner.training_steps(inputs, labels):
+        numbers = {"lr": lr, **_update(run, result)}
+    if not run.accelerator.optimizer_step_was_skipped:
+        run.schedule.step()
+    run.step += 1
+    run.learner.on_step_end(run.step)
+    if isinstance(run.tested, AveragedModel):
+        run.tested.update_parameters(run.plain)
+    if run.step % run.steps_per_epoch == 0:
+        run.learner.on_epoch_end(run.step // run.steps_per_epoch)
+    return result, numbers
+
+
+def _update(run: Run, result: StepResult) -> dict[str, float]:
+    """One optimizer step; refuses to take it on a loss or gradient that is not finite."""
+    settings, accelerator = run.recipe.train, run.accelerator
+    loss = float(result.loss.detach())
+    if not math.isfinite(loss):
+        raise _not_finite(run, f"the loss is {loss}")
+    run.optimizer.zero_grad()
+    accelerator.backward(result.loss)
+    numbers = {"loss": loss}
+    if settings.clip_norm is not None:
+        numbers["grad_norm"] = float(accelerator.clip_grad_norm_(run.module.parameters(), settings.clip_norm))
+        # In fp16 an overflow is routine: the gradient scaler skips the step.
+        if not math.isfinite(numbers["grad_norm"]) and settings.precision != "fp16":
+            raise _not_finite(run, f"the gradient's norm is {numbers['grad_norm']}")
+    run.optimizer.step()
+    run.last_loss = loss
+    return numbers
+
+
+def _not_finite(run: Run, what: str) -> TrainingError:
+    saved = run.history[-1]["step"] if run.history else None
+    kept = f"the checkpoint of step {saved} is kept" if saved else "there is no checkpoint yet"
+    return TrainingError(
+        f"stopped in step {run.step + 1} (epoch {run.step // run.steps_per_epoch + 1}): {what}, the last "
+        f"finite loss was {run.last_loss:.4g}, lr {run.lr:.3g}; the weights were not changed and {kept}; try "
+        "a lower train.optimizer.lr, a train.clip_norm, a longer train.schedule.warmup or precision fp32"
+    )
+
+
+def finish(run: Run) -> TrainResult:
+    """Let the learner choose what it chooses on validation data, then use the test part, once."""
+    batches = evaluation_batches(len(run.data.validation), run.recipe.train.eval_batch_size)
+    with closing(run.data.validation.stream(batches, run.accelerator.device)) as stream:
+        run.learner.on_finish(stream)
+    validation = _evaluate(run, run.data.validation)
+    test = _evaluate(run, run.data.test)
+    record = {"step": run.step, "accuracy": test.accuracy, "correct": test.correct, "total": test.total,
+              "loss": test.loss, "interval": list(test.interval), "seconds": run.seconds}  # fmt: skip
+    run.log.test(record)
+    module = _tested_module(run)
+    return TrainResult(
+        recipe=run.recipe,
+        module=module.cpu().eval(),
+        data=run.data,
+        validation=validation,
+        test=test,
+        steps=run.step,
+        epochs=run.step / run.steps_per_epoch,
+        seconds=run.seconds,
+        history=run.history,
+        findings=run.learner.findings(),
+        run_dir=run.run_dir,
+    )
+
+
+def _tested_module(run: Run) -> nn.Module:
+    """The weights that count: the running average, or a copy of the current ones."""
+    if isinstance(run.tested, AveragedModel):
+        averaged: nn.Module = run.tested.module
+        return averaged
+    run.tested.load_state_dict(run.plain.state_dict())
+    return run.tested
+
+
+def _evaluate(run: Run, split: Split) -> Evaluation:
+    """Over all processes together, in float32 whatever the precision of training."""
+    accelerator = run.accelerator
+    correct, total, loss = evaluate(
+        _tested_module(run),
+        split,
+        run.recipe.train.eval_batch_size,
+        accelerator.device,
+        accelerator.process_index,
+        accelerator.num_processes,
+    )
+    sums = torch.tensor([correct, total, loss * total], device=accelerator.device)
+    all_correct, all_total, all_loss = accelerator.reduce(sums, reduction="sum").tolist()
+    return Evaluation(round(all_correct), round(all_total), all_loss / all_total)

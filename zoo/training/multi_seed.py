@@ -1,0 +1,70 @@
+"""One recipe trained with several seeds, each in a run folder of its own; the first of them becomes the artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from zoo.recipe import Recipe
+from zoo.training.checkpoint import FILE as CHECKPOINT_FILE
+from zoo.training.checkpoint import load_checkpoint
+from zoo.training.loop import train
+from zoo.training.metrics_log import read_test
+from zoo.training.result import SeedResult, TrainResult
+from zoo.training.setup import check_claimable, check_same_recipe
+from zoo.utils.errors import TrainingError, TrainingInterruptedError
+
+
+def train_seeds(
+    recipe: Recipe, seeds: int = 1, *, run_dir: Path, resume: bool = False, **options: Any
+) -> tuple[TrainResult, list[SeedResult]]:
+    """Train with the recipe's seed ``s`` and the ``seeds - 1`` that follow it: the result of ``s``, and all in brief.
+
+    One seed uses ``run_dir`` itself, several use ``run_dir/seed-N``. ``resume`` takes finished runs as they are,
+    goes on with those that have a checkpoint and starts the others; ``run_dir`` may then also be the run of ``s``
+    alone, to which seeds are added. ``options`` are those of :func:`zoo.training.loop.train`. Raises what that
+    raises, and TrainingError before any training when one of the folders cannot be used.
+    """
+    first, *others = [_with_seed(recipe, recipe.train.seed + i) for i in range(seeds)]
+    grown = resume and (run_dir / CHECKPOINT_FILE).is_file()
+    folders = {one.train.seed: run_dir / f"seed-{one.train.seed}" for one in others}
+    folders[first.train.seed] = run_dir if seeds == 1 or grown else run_dir / f"seed-{first.train.seed}"
+    if resume and not any((folder / CHECKPOINT_FILE).is_file() for folder in folders.values()):
+        raise TrainingError(f"no checkpoint in {run_dir}: nothing to resume")
+    finished = {one.train.seed: _finished(one, folders[one.train.seed], resume) for one in (first, *others)}
+
+    def run(one: Recipe) -> TrainResult:
+        folder = folders[one.train.seed]
+        going_on = resume and (folder / CHECKPOINT_FILE).is_file()
+        try:
+            return train(one, run_dir=folder, resume=going_on, **options)
+        except TrainingInterruptedError as error:
+            if seeds == 1:
+                raise
+            raise TrainingInterruptedError(f"{error}; go on with --seeds {seeds} --resume {run_dir}") from None
+
+    result = run(first)  # a finished one is loaded and tested again: its weights are wanted
+    results = [_brief(result)]
+    for one in others:
+        results.append(finished[one.train.seed] or _brief(run(one)))
+    return result, results
+
+
+def _with_seed(recipe: Recipe, seed: int) -> Recipe:
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
+
+
+def _brief(result: TrainResult) -> SeedResult:
+    return SeedResult(result.recipe.train.seed, result.test.correct, result.test.total)
+
+
+def _finished(recipe: Recipe, folder: Path, resume: bool) -> SeedResult | None:
+    """The test result that is in a seed's folder, if any; raises TrainingError when the folder cannot be used."""
+    if not resume:
+        check_claimable(folder)
+        return None
+    if not (folder / CHECKPOINT_FILE).is_file():
+        return None
+    check_same_recipe(recipe, load_checkpoint(folder)["recipe"], folder)
+    record = read_test(folder)
+    return SeedResult(recipe.train.seed, record["correct"], record["total"]) if record else None

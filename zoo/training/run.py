@@ -1,0 +1,84 @@
+"""One training run: its state, and how that is saved and restored."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
+
+from zoo.data.split import Data
+from zoo.families.learner import Learner
+from zoo.recipe import Recipe
+from zoo.training.metrics_log import RunLog
+
+
+@dataclass
+class Run:
+    """Everything a run holds while it lasts."""
+
+    recipe: Recipe
+    data: Data
+    accelerator: Accelerator
+    module: nn.Module
+    """As prepared by Accelerate: wrapped for precision and distribution."""
+    tested: AveragedModel | nn.Module
+    """The running average, or a plain copy that is filled for each evaluation."""
+    learner: Learner
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+    run_dir: Path
+    log: RunLog
+    total_steps: int
+    steps_per_epoch: int
+    step: int = 0
+    seconds: float = 0.0
+    last_loss: float = math.nan
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def plain(self) -> nn.Module:
+        """The module without Accelerate's wrapping."""
+        module: nn.Module = self.accelerator.unwrap_model(self.module)
+        return module
+
+    @property
+    def lr(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+
+def run_state(run: Run) -> dict[str, Any]:
+    scaler = run.accelerator.scaler
+    return {
+        "recipe": run.recipe.to_dict(),
+        "step": run.step,
+        "total_steps": run.total_steps,
+        "seconds": run.seconds,
+        "history": run.history,
+        "module": run.plain.state_dict(),
+        "average": run.tested.state_dict() if isinstance(run.tested, AveragedModel) else None,
+        "optimizer": run.optimizer.state_dict(),
+        "schedule": run.schedule.state_dict(),
+        "scaler": scaler.state_dict() if scaler is not None else None,
+        "learner": run.learner.state_dict(),
+    }
+
+
+def _restore(run: Run, state: dict[str, Any]) -> None:
+    run.plain.load_state_dict(state["module"])
+    if isinstance(run.tested, AveragedModel):
+        run.tested.load_state_dict(state["average"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.schedule.load_state_dict(state["schedule"])
+    if run.accelerator.scaler is not None:
+        run.accelerator.scaler.load_state_dict(state["scaler"])
+    run.learner.load_state_dict(state["learner"])
+    run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]
+    run.total_steps = state["total_steps"]  # fewer than the recipe's once the learner has finished
+    run.last_loss = run.history[-1]["train_loss"]

@@ -1,0 +1,1 @@
+"""Small tools below every other package: errors, files, statistics, timing, provenance, figures."""
