@@ -156,8 +156,18 @@ def draw_meta_nca(path: Path) -> None:
         _draw_network(axes, [weight.numpy() for weight in history[epoch]])
         axes.set_title(f"epoch {epoch}", pad=4)
     handles = [Line2D([], [], color=color, linewidth=2) for color in (ORANGE, BLUE)]
-    figure.legend(handles, ["above zero", "below zero"], title="weights", title_fontsize=7, fontsize=7,
-                  loc="center left", bbox_to_anchor=(0.855, 0.69), frameon=False, alignment="left", handlelength=1.4)  # fmt: skip
+    figure.legend(
+        handles,
+        ["above zero", "below zero"],
+        title="weights",
+        title_fontsize=7,
+        fontsize=7,
+        loc="center left",
+        bbox_to_anchor=(0.855, 0.69),
+        alignment="left",
+        handlelength=1.4,
+        frameon=False,
+    )
     _draw_curve(strip, list(range(len(accuracy))), accuracy, EPOCHS)
     strip.set(xlabel="epochs of the rule", xlim=(-0.4, len(accuracy) - 0.6), xticks=range(0, len(accuracy), 2))
     strip.set_title("accuracy on 30 test flowers", loc="left", pad=6)
