@@ -74,3 +74,12 @@ def test_every_package_has_a_row_in_the_architecture_page() -> None:
 def test_the_modules_that_a_package_row_names_exist() -> None:
     named = [(folder, module) for folder, modules in _package_rows().items() for module in modules]
     assert not [(folder, module) for folder, module in named if not (ROOT / folder / f"{module}.py").is_file()]
+
+
+def test_the_rooms_of_a_family_are_marked_where_the_file_exists() -> None:
+    table = re.search(r"^\| file \| role \|.*?\n\n", ARCHITECTURE.read_text(), re.MULTILINE | re.DOTALL)
+    assert table is not None
+    header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[0].strip().splitlines()]
+    marked = {(row[0], family): mark == "●" for row in rows for family, mark in zip(header[2:], row[2:], strict=True)}
+    found = {(file, family): (ROOT / "zoo/families" / family / file.strip("`")).is_file() for file, family in marked}
+    assert marked == found
