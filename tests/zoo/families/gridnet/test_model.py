@@ -113,7 +113,7 @@ def test_a_config_that_cannot_work_is_refused(options: dict[str, Any], message: 
 @pytest.mark.parametrize(
     ("task", "options", "message"),
     [
-        (Task((4,), 3), {}, r"gridnet takes images \[C, H, W\], the data has inputs of shape \[4\]"),
+        (Task((4,), 3), {}, r"gridnet takes images \[C, H, W\], found inputs of shape \[4\]"),
         (Task((1, 8, 4), 3), {}, "an image of 1x8x4 .* does not fit the grid"),
         (Task((5, 4, 4), 3), {}, "does not fit the grid"),
         (Task((3, 5, 4), 3), {"patch": {"size": 2, "channels": 4}}, "patch size 2 must divide the image size 5x4"),

@@ -48,7 +48,7 @@ def test_shared_steps_go_on_and_separate_ones_end(data: Data) -> None:
     shared, separate = build(data), build(data, separate_params=True)
     grid = torch.randn(1, 8, 8, 4)
     assert torch.equal(shared.outer_step(grid, 9), shared.outer_step(grid, 0))
-    with pytest.raises(IndexError, match="outer step 3 has no parameters; there are those of steps 0 to 2"):
+    with pytest.raises(IndexError, match="outer step 3 has no parameters; this module has those of steps 0 to 2"):
         separate.outer_step(grid, 3)
 
 
