@@ -39,7 +39,7 @@ class Gridnet(nn.Module):
         return self.read(self.evolve(self.embed(x)))
 
     def embed(self, x: Tensor) -> Tensor:
-        """Images ``[B, C, H, W]`` -> initial grids ``[B, M, N, K]``: the learned grid with the image on its first faces."""
+        """Images ``[B, C, H, W]`` -> initial grids ``[B, M, N, K]``: the learned grid, the image on its first faces."""
         faces = self.patch_embed(x).permute(0, 2, 3, 1)
         rows, columns, depth = self.face
         grid = self.grid_init.expand(len(x), *self.config.grid).clone()
