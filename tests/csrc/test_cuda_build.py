@@ -1,4 +1,4 @@
-"""What nvcc makes of the CUDA kernels, held against the table in docs/cuda.md."""
+"""What nvcc makes of the CUDA kernels, held against the table in docs/kernels/cuda.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.support.nvcc_report import ARCHITECTURES, Kernel, Recorded, compile_report, parse, recorded, sources
 from tests.support.paths import DOCS
 
-PAGE = DOCS / "cuda.md"
+PAGE = DOCS / "kernels" / "cuda.md"
 
 
 @pytest.fixture(scope="module")
