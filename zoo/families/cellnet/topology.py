@@ -114,9 +114,9 @@ def _cluster_edges(topology: ClustersTopology, cells: int) -> set[Edge]:
 def _checked_edges(topology: ExplicitTopology, cells: int) -> set[Edge]:
     for edge in topology.edges:
         if max(edge) >= cells:
-            raise ValueError(f"topology.edges: found {list(edge)}, expected cells from 0 to {cells - 1}")
+            raise ValueError(f"topology.edges lists {list(edge)}, expected cells from 0 to {cells - 1}")
         if edge[0] == edge[1]:
-            raise ValueError(f"topology.edges: found {list(edge)}, expected two different cells")
+            raise ValueError(f"topology.edges lists {list(edge)}, expected two different cells")
     found = set(topology.edges)
     if len(found) < len(topology.edges):
         raise ValueError("topology.edges must list each edge once")

@@ -59,8 +59,8 @@ def test_explicit_edges_are_only_sorted() -> None:
     [
         ({"name": "clusters", "size": 3}, "topology.size 3 must divide the 4 cells"),
         ({"name": "clusters", "size": 2, "bridges": 3}, "topology.bridges 3 must not exceed the size of a cluster, 2"),
-        ({"name": "explicit", "edges": [(0, 4)]}, r"topology.edges: found \[0, 4\], expected cells from 0 to 3"),
-        ({"name": "explicit", "edges": [(1, 1)]}, r"topology.edges: found \[1, 1\], expected two different cells"),
+        ({"name": "explicit", "edges": [(0, 4)]}, r"topology.edges lists \[0, 4\], expected cells from 0 to 3"),
+        ({"name": "explicit", "edges": [(1, 1)]}, r"topology.edges lists \[1, 1\], expected two different cells"),
         ({"name": "explicit", "edges": [(0, 1), (0, 1)]}, "must list each edge once"),
     ],
 )
