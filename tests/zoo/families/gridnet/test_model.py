@@ -11,6 +11,8 @@ from tests.support.gridnet import build
 from zoo.data.task import Task
 from zoo.kernels.gridnet import reference
 
+STEP: dict[str, Any] = {"inner_steps": 1, "block": 2, "eps": 1e-5, "normalize": False, "activation": "silu"}
+
 
 @pytest.mark.parametrize(
     "options",
@@ -45,9 +47,7 @@ def test_the_evolution_equals_the_reference_step_by_step() -> None:
     grid = torch.randn(3, 6, 6, 4, dtype=torch.float64)
     expected = grid
     for t in range(4):
-        step = reference.gridnet_step(
-            module.weight[t], module.bias[t], module.residual_scale[t], expected, 1, 2, 1e-5, False, "silu"
-        )
+        step = reference.gridnet_step(module.weight[t], module.bias[t], module.residual_scale[t], expected, **STEP)
         expected = module.norm(step)
     torch.testing.assert_close(module.evolve(grid), expected)
 
@@ -87,10 +87,9 @@ def test_too_few_steps_do_not_carry_the_image_to_the_last_face() -> None:
     blind, seeing = build(outer_steps=2), build(outer_steps=3)
     assert not torch.allclose(*seeing(images), atol=1e-6)
     # LayerNorm spreads two numbers over the whole grid at once, so compare without it.
-    step = reference.gridnet_step
     grid = blind.embed(images)
     for _ in range(2):
-        grid = step(blind.weight[0], blind.bias[0], blind.residual_scale[0], grid, 1, 2, 1e-5, False, "silu")
+        grid = reference.gridnet_step(blind.weight[0], blind.bias[0], blind.residual_scale[0], grid, **STEP)
     assert torch.equal(grid[0, ..., -1], grid[1, ..., -1])
 
 
