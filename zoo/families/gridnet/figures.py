@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-_SHOWN = 7  # at most so many states and faces of the grid
-_NUMBERED = 20  # with at most so many classes, the confusion matrix shows its counts
+_SHOWN = 7  # states and faces of the grid, at most
+_NUMBERED = 20  # classes up to which the confusion matrix shows its counts
 
 
 def draw_activity(states: list[Tensor]) -> Figure:

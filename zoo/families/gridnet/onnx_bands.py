@@ -1,8 +1,8 @@
 """The weighted sums over 27 neighbours in ONNX: one Gather, then one batched MatMul with banded matrices.
 
-Cells are taken in groups: runs of cells along K, in up to two neighbouring rows. The Gather brings each group its
-neighbourhood. The group's matrix holds the weights of each of its cells in the columns of that cell's neighbours, and
-zeros elsewhere: a band.
+A group of cells is a run along K, in one row or two neighbouring rows. The Gather brings each group its neighbourhood.
+The group's matrix holds the weights of each of its cells in the columns of that cell's neighbours, and zeros elsewhere:
+a band.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class StepWeights:
 
 
 class WeightedSums:
-    """Makes the bands of weights, and the sums that they give of a state."""
+    """Arranges weights in bands, and applies bands to a state."""
 
     def __init__(self, g: GraphBuilder, groups: Groups, channels: int) -> None:
         self.g = g

@@ -53,11 +53,8 @@ class CheckpointTree:
     """
 
     def __init__(self, window: int = 1, keep: int = 16) -> None:
-        for name, value in (("window", window), ("keep", keep)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}: found {value!r}, expected a positive integer")
-        self.window = window
-        self.keep = keep
+        self.window = _positive("window", window)
+        self.keep = _positive("keep", keep)
         self.checkpoints: dict[int, Checkpoint] = {}
         self.current: int | None = None
         """The checkpoint that the weights in use descend from: the parent of the next."""
@@ -190,7 +187,8 @@ class CheckpointTree:
             raise ValueError(f"format {fields['format']}, this version reads format {FORMAT}")
         listed = check_list(fields["checkpoints"], dict, "checkpoints")
         records = [_record(item, number) for number, item in enumerate(listed, start=1)]
-        self.__init__(fields["window"], fields["keep"])  # type: ignore[misc]
+        self.window = _positive("window", fields["window"])
+        self.keep = _positive("keep", fields["keep"])
         self.observations = check_type(fields["observations"], int, "observations")
         self.stale = check_type(fields["stale"], int, "stale")
         self._errors = list(check_list(fields["errors"], float, "errors"))
@@ -201,6 +199,12 @@ class CheckpointTree:
             raise ValueError(f"found weights of checkpoints {sorted(weights)}, expected {sorted(held)}")
         if self.current is not None and self.current not in self.checkpoints:
             raise ValueError(f"current is {self.current!r}, which is not a checkpoint")
+
+
+def _positive(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}: found {value!r}, expected a positive integer")
+    return value
 
 
 def _record(data: object, number: int) -> Checkpoint:

@@ -111,7 +111,7 @@ class OnlineLearner:
         if values.shape == shape:
             return values[None], True
         if values.shape[1:] != shape:
-            raise ValueError(f"inputs: found shape {list(values.shape)}, expected {list(shape)} or a batch of it")
+            raise ValueError(f"inputs: found shape {list(values.shape)}, expected {list(shape)} or a batch of them")
         return values, False
 
     def _tree(self) -> CheckpointTree:

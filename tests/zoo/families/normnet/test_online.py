@@ -119,7 +119,7 @@ def test_an_invalid_target_is_refused_and_changes_nothing(target: list[float], m
 
 
 def test_inputs_of_another_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"inputs: found shape \[4\], expected \[3\] or a batch of it"):
+    with pytest.raises(ValueError, match=r"inputs: found shape \[4\], expected \[3\] or a batch of them"):
         make().predict(torch.randn(4))
 
 
