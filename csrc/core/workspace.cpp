@@ -28,20 +28,32 @@ void prefer_huge_pages(void* data, size_t bytes) {
 #endif
 }
 
+namespace {
+
+// Grows [data, data + bytes) to hold `wanted` bytes.
+void grow(void*& data, size_t& bytes, size_t wanted) {
+  if (wanted <= bytes) return;
+  std::free(data);
+  data = nullptr;
+  bytes = 0;
+  const size_t align = wanted >= kHugePage ? kHugePage : Arena::kAlignment;
+  const size_t rounded = (wanted + align - 1) / align * align;
+  data = std::aligned_alloc(align, rounded);
+  if (!data) throw std::bad_alloc();
+  prefer_huge_pages(data, rounded);
+  bytes = rounded;
+}
+
+}  // namespace
+
+void* Workspace::reserve(size_t bytes) {
+  grow(memory_.data, memory_.bytes, bytes + Arena::kAlignment);  // never 0
+  return memory_.data;
+}
+
 void* Workspace::bytes(int slot, size_t count) {
-  Buffer& buffer = buffers_[slot];
-  const size_t wanted = count + 64;
-  if (wanted > buffer.bytes) {
-    std::free(buffer.data);
-    buffer = {nullptr, 0};
-    const size_t align = wanted >= kHugePage ? kHugePage : 64;
-    const size_t rounded = (wanted + align - 1) / align * align;
-    buffer.data = std::aligned_alloc(align, rounded);
-    if (!buffer.data) throw std::bad_alloc();
-    prefer_huge_pages(buffer.data, rounded);
-    buffer.bytes = rounded;
-  }
-  return buffer.data;
+  grow(buffers_[slot].data, buffers_[slot].bytes, count + 64);
+  return buffers_[slot].data;
 }
 
 }  // namespace zoo

@@ -1,6 +1,16 @@
-// Scratch memory that grows and is reused: fresh large buffers cost a page fault per 4 kB on every call.
+// Scratch memory of an op. A call lays out typed blocks in it; it grows to the largest call and is reused, because
+// fresh large buffers cost a page fault per 4 kB on every call.
+//
+//   struct Buffers { float* inputs; int32_t* order; };
+//   const Buffers buffers = workspace.lay_out([&](Arena& arena) {
+//     return Buffers{.inputs = arena.take<float>(rows * columns), .order = arena.take<int32_t>(rows)};
+//   });
+//
+// Members that the kernels call are always inlined: this header is compiled for several instruction sets, and none may
+// provide the others' copy.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 
 namespace zoo {
 
@@ -13,14 +23,45 @@ void keep_freed_memory();
 // takes a look-up, and loses what was fetched ahead, every 4 kB otherwise. Does nothing outside Linux.
 void prefer_huge_pages(void* data, size_t bytes);
 
+// Hands out typed blocks of memory, one after another, each aligned to 64 bytes. Without memory it only measures: it
+// returns null and counts the bytes.
+class Arena {
+ public:
+  static constexpr size_t kAlignment = 64;
+
+  __attribute__((always_inline)) explicit Arena(void* memory = nullptr) : memory_(static_cast<char*>(memory)) {}
+
+  // n elements, not initialised. An n of 0 takes nothing; the pointer may then equal the next block's.
+  template <class T>
+  __attribute__((always_inline)) T* take(int64_t n) {
+    T* const block = memory_ ? reinterpret_cast<T*>(memory_ + used_) : nullptr;
+    used_ += (static_cast<size_t>(n) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+    return block;
+  }
+
+  __attribute__((always_inline)) bool measures() const { return memory_ == nullptr; }
+  __attribute__((always_inline)) size_t used() const { return used_; }  // bytes
+
+ private:
+  char* memory_;
+  size_t used_ = 0;
+};
+
 class Workspace {
  public:
+  // Returns make(arena), whose blocks are valid until the next call. `make` runs twice and must take the same blocks
+  // both times: first to measure, then with the memory. Throws std::bad_alloc.
+  template <class Make>
+  __attribute__((always_inline)) auto lay_out(Make make) {
+    Arena measured;
+    make(measured);
+    Arena arena(reserve(measured.used()));
+    return make(arena);
+  }
+
+  // To be replaced by lay_out.
   static constexpr int kSlots = 19;
-
-  // At least this many bytes, aligned to 64 (to a huge page when large). The contents are whatever the last user of
-  // the slot left there. Throws std::bad_alloc.
   void* bytes(int slot, size_t count);
-
   template <class T>
   __attribute__((always_inline)) T* get(int slot, size_t n) {
     return static_cast<T*>(bytes(slot, n * sizeof(T)));
@@ -31,6 +72,12 @@ class Workspace {
     void* data = nullptr;
     size_t bytes = 0;
   };
+
+  // At least so many bytes, aligned to Arena::kAlignment (to a huge page when large), with the contents that the last
+  // call left there. Throws std::bad_alloc.
+  void* reserve(size_t bytes);
+
+  Buffer memory_;
   Buffer buffers_[kSlots];
 };
 

@@ -40,7 +40,7 @@ struct Evolver {
     units.take(part, stride, arena);
     unit_grads = units;
     if (backward) unit_grads.take(part, stride, arena);
-    if (!arena.memory) return;
+    if (arena.measures()) return;
     fill_tables(given.population, part);
     units.set_scales(part, given.rule.mean);
     unit_grads.set_scales(part, given.rule.mean);
@@ -186,26 +186,34 @@ int threads_for(const Evolution<T>& given, int threads) {
   return static_cast<int>(std::min({int64_t{threads}, std::max<int64_t>(given.population.networks, 1), work}));
 }
 
+// What all threads share, and their own memory, `bytes_per_thread` each.
+template <class T>
+struct Shared {
+  PackedRule<T> rule;
+  char* threads;
+  size_t bytes_per_thread;
+
+  Shared(const Evolution<T>& given, bool backward, int count, Arena& arena)
+      : rule(given.rule, given.parameters, arena), bytes_per_thread(0) {
+    for (int rank = 0; rank < count; ++rank) {
+      Arena needed;
+      Evolver<T>(given, rule, backward, rank, count, needed);
+      bytes_per_thread = std::max(bytes_per_thread, needed.used());
+    }
+    threads = arena.take<char>(count * static_cast<int64_t>(bytes_per_thread));
+  }
+};
+
 // Calls f(evolver, team, bytes) on each thread with an evolver of its own; the threads' memory lies so many bytes
 // apart.
 template <class T, class F>
 void on_all_threads(const Evolution<T>& given, bool backward, Workspace& workspace, int threads, F f) {
   threads = threads_for(given, threads);
-  Arena measured;
-  PackedRule<T>(given.rule, given.parameters, measured);
-  Arena rule_arena{workspace.get<char>(0, measured.used)};
-  const PackedRule<T> rule(given.rule, given.parameters, rule_arena);
-  size_t most = 0;
-  for (int rank = 0; rank < threads; ++rank) {
-    Arena needed;
-    Evolver<T>(given, rule, backward, rank, threads, needed);
-    most = std::max(most, needed.used);
-  }
-  char* const memory = workspace.get<char>(1, threads * most);
+  const auto shared = workspace.lay_out([&](Arena& arena) { return Shared<T>(given, backward, threads, arena); });
   auto body = [&](const Team& team) {
-    Arena arena{memory + team.rank * most};
-    Evolver<T> evolver(given, rule, backward, team.rank, threads, arena);
-    f(evolver, team, most);
+    Arena arena(shared.threads + team.rank * shared.bytes_per_thread);
+    Evolver<T> evolver(given, shared.rule, backward, team.rank, threads, arena);
+    f(evolver, team, shared.bytes_per_thread);
   };
   parallel(threads, body);
 }

@@ -26,7 +26,7 @@ struct PackedRule {
       T* const bias = arena.take<T>(widths[l + 1]);
       layers[l] = {widths[l], widths[l + 1], weight, bias};
       back[l] = {widths[l + 1], widths[l], transposed, nullptr};
-      if (!arena.memory) continue;
+      if (arena.measures()) continue;
       pack_layer(l, at, l == 0 && rule.norm ? parameters : nullptr, weight, bias);
       for (int64_t o = 0; o < widths[l + 1]; ++o)
         for (int64_t i = 0; i < widths[l]; ++i) transposed[i * widths[l + 1] + o] = weight[o * widths[l] + i];
@@ -124,7 +124,7 @@ struct Block {
     }
     if (gradients) feature_grads = take(0);
     scales = arena.take<T>(kBlock<T>);
-    if (arena.memory) std::fill(values[0], values[0] + rule.widths[0] * kBlock<T>, T(0));
+    if (!arena.measures()) std::fill(values[0], values[0] + rule.widths[0] * kBlock<T>, T(0));
   }
 
   T* panel(T* rows, int layer, int64_t panel) const {

@@ -3,24 +3,12 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "core/workspace.h"
 #include "nca/problem.h"
 
 namespace zoo::ZOO_ISA {
 
 using nca::Population;
-
-// Hands out aligned pieces of memory one after the other; with no memory it only counts how much they need.
-struct Arena {
-  char* memory = nullptr;
-  size_t used = 0;
-
-  template <class U>
-  U* take(int64_t n) {
-    U* const piece = memory ? reinterpret_cast<U*>(memory + used) : nullptr;
-    used += (static_cast<size_t>(n) * sizeof(U) + 63) / 64 * 64;
-    return piece;
-  }
-};
 
 // Layer of one network: its weights, and the units at their two ends, are numbered on from these.
 struct Layer {
