@@ -138,7 +138,7 @@ def _address(tensor: Tensor | None) -> int:
 
 
 def _new_kept(config: Any, state: Tensor, keep: bool) -> Tensor:
-    return state.new_empty(backend.compiled().nca_kept_size(config) if keep else 0)
+    return state.new_empty(backend.compiled().nca_saved_size(config) if keep else 0)
 
 
 @custom_op("zoo::nca_evolve", mutates_args=(), device_types="cpu")

@@ -5,6 +5,9 @@
 
 namespace zoo::ZOO_ISA {
 
-const nca::IsaKernels kNcaKernels = {{forward<float>, backward<float>}, {forward<double>, backward<double>}};
+const nca::IsaKernels kNcaKernels = {
+    .of_float = {.forward = forward<float>, .backward = backward<float>},
+    .of_double = {.forward = forward<double>, .backward = backward<double>},
+};
 
 }  // namespace zoo::ZOO_ISA

@@ -20,7 +20,7 @@ __global__ void apply_rule_kernel(Population p, const __grid_constant__ Rule rul
   if (chunk.count == 0) return;
   const bool exists = lane_of_thread() < chunk.count;
   const Place at = chunk.place(p, exists ? lane_of_thread() : 0);
-  const bool fires = exists && view.fires[at.weight];
+  const bool fires = exists && view.fire_mask[at.weight];
   const int channels = static_cast<int>(p.channels);
   const T* const own = view.states + at.weight * channels;
   T* const changed = out + at.weight * channels;

@@ -166,7 +166,7 @@ __device__ void backward_chunk(const Population& p, const Rule& rule, const Back
   const int lane = lane_of_thread();
   const bool exists = lane < chunk.count;
   const Place at = chunk.place(p, exists ? lane : 0);
-  const bool fires = exists && task.view.fires[at.weight];
+  const bool fires = exists && task.view.fire_mask[at.weight];
   const Column<T> rows{shared + lane, kStride};
   if (exists) gather_shares(p, task, at);
   for (int row = part_of_thread(); exists && !fires && row < row_count(rule); row += kParts) rows[row] = 0;

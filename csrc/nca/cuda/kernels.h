@@ -30,7 +30,7 @@ struct View {
   const T* states;
   Sums<T> sums;  // of the states
   const T* signals;
-  const bool* fires;
+  const bool* fire_mask;  // of the epoch
   const T* parameters;
 };
 
