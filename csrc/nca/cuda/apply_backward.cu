@@ -30,10 +30,10 @@ ZOO_HD int64_t parameter_count(const Rule& rule) {
 // The way forward, up to the gradients of the last layer's sums; returns the norm's 1/std. For all threads.
 template <class T>
 __device__ T recompute(const Population& p, const Rule& rule, const BackwardTask<T>& task,
-                       const T* __restrict__ parameters, const Layer& layer, const Place& at, bool fires,
-                       Column<T> rows) {
+                       const T* __restrict__ parameters, const LaneWeight& weight, Column<T> rows) {
+  const bool fires = weight.fires;
   T rstd = 1;
-  if (fires) perceive(p, rule, task.view, layer, at, rows);
+  if (fires) perceive(p, rule, task.view, weight, rows);
   __syncthreads();
   if (rule.norm) {
     const Column<T> standardised = rows.from(rule.widths[0]);
@@ -51,7 +51,7 @@ __device__ T recompute(const Population& p, const Rule& rule, const BackwardTask
   }
   const int last = rule.layers - 1;
   const T scale = static_cast<T>(rule.scale);
-  const T* const grad = task.shares.own + at.weight * p.channels;
+  const T* const grad = task.shares.own + weight.at.weight * p.channels;
   const Column<T> grads = rows.from(out_row(rule, last));
   if (fires)
     sum_layer(MlpLayer(rule, last), parameters, rows.from(in_row(rule, last)), [&](int channel, T sum) {
@@ -67,9 +67,13 @@ __device__ void pull_back(const Rule& rule, int number, const T* __restrict__ pa
   const MlpLayer layer(rule, number);
   const Column<T> grads = rows.from(out_row(rule, number));
   const Column<T> target = rows.from(number == 0 ? 0 : out_row(rule, number - 1));
-  multiply(
-      parameters + layer.weight, layer.inputs, 1, layer.outputs, layer.inputs, grads, [](int) { return T(0); },
-      [&](int unit, T sum) { target[unit] = number == 0 ? sum : sum * target[unit]; });
+  const Matrix<T> transposed{.data = parameters + layer.weight,
+                             .rows = layer.inputs,
+                             .row_stride = 1,
+                             .columns = layer.outputs,
+                             .column_stride = layer.inputs};
+  const auto store = [&](int unit, T sum) { target[unit] = number == 0 ? sum : sum * target[unit]; };
+  multiply(transposed, grads, [](int) { return T(0); }, store);
 }
 
 // partial += the sums over the chunk of grads[o] * in[i] and, for the bias, of grads[o]. A thread owns two by two pairs
@@ -144,10 +148,12 @@ __device__ void gather_shares(const Population& p, const BackwardTask<T>& task, 
 }
 
 template <class T>
-__device__ void leave_shares(const Population& p, const Rule& rule, const BackwardTask<T>& task, const Layer& layer,
-                             const Place& at, Column<T> grads) {
+__device__ void leave_shares(const Population& p, const Rule& rule, const BackwardTask<T>& task,
+                             const LaneWeight& weight, Column<T> grads) {
   const int channels = static_cast<int>(p.channels), signals = static_cast<int>(p.signals);
-  const T into_scale = neighbour_scale<T>(rule, layer.inputs), out_of_scale = neighbour_scale<T>(rule, layer.outputs);
+  const Place& at = weight.at;
+  const T into_scale = neighbour_scale<T>(rule, weight.layer.inputs);
+  const T out_of_scale = neighbour_scale<T>(rule, weight.layer.outputs);
   for (int c = part_of_thread(); c < channels; c += kParts) {
     const int64_t here = at.weight * channels + c;
     task.shares.own[here] += grads[c];
@@ -163,28 +169,26 @@ __device__ void leave_shares(const Population& p, const Rule& rule, const Backwa
 template <class T>
 __device__ void backward_chunk(const Population& p, const Rule& rule, const BackwardTask<T>& task,
                                const T* __restrict__ parameters, const Chunk& chunk, T* shared, T* partial) {
-  const int lane = lane_of_thread();
-  const bool exists = lane < chunk.count;
-  const Place at = chunk.place(p, exists ? lane : 0);
-  const bool fires = exists && task.view.fire_mask[at.weight];
-  const Column<T> rows{shared + lane, kStride};
-  if (exists) gather_shares(p, task, at);
-  for (int row = part_of_thread(); exists && !fires && row < row_count(rule); row += kParts) rows[row] = 0;
-  const T rstd = recompute(p, rule, task, parameters, chunk.layer, at, fires, rows);
+  const LaneWeight weight(p, chunk, task.view.fire_mask);
+  const Column<T> rows{shared + lane_of_thread(), kStride};
+  if (weight.exists) gather_shares(p, task, weight.at);
+  for (int row = part_of_thread(); weight.exists && !weight.fires && row < row_count(rule); row += kParts)
+    rows[row] = 0;
+  const T rstd = recompute(p, rule, task, parameters, weight, rows);
   for (int l = rule.layers - 1; l >= 0; --l) {
     __syncthreads();  // the gradients of the layer's sums are there
     add_layer_gradients(MlpLayer(rule, l), shared + in_row(rule, l) * kStride, shared + out_row(rule, l) * kStride,
                         chunk.count, partial);
     if (l == 0) __syncthreads();  // the features have been read and make room for their gradients
-    if (fires) pull_back(rule, l, parameters, rows);
+    if (weight.fires) pull_back(rule, l, parameters, rows);
   }
   __syncthreads();
   if (rule.norm) {
     add_norm_gradients(rule.widths[0], shared, chunk.count, partial);
-    pull_back_norm(rule.widths[0], fires, rstd, parameters, rows);
+    pull_back_norm(rule.widths[0], weight.fires, rstd, parameters, rows);
     __syncthreads();
   }
-  if (exists) leave_shares(p, rule, task, chunk.layer, at, rows);
+  if (weight.exists) leave_shares(p, rule, task, weight, rows);
 }
 
 template <class T>
