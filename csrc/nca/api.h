@@ -4,8 +4,7 @@
 
 namespace zoo::nca {
 
-// Elements that ForwardArgs::saved needs room for. States are saved without the padding, so a forward pass may fill
-// fewer.
+// The number of elements of ForwardArgs::saved. States are saved without the padding, so a forward pass may fill fewer.
 int64_t saved_size(const Population& population, int64_t epochs);
 
 // Both throw std::invalid_argument for networks or a rule that do not fit the shapes, and std::bad_alloc.

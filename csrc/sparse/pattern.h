@@ -1,4 +1,4 @@
-// Where a sparse matrix has entries, by row and by column. Shared by the CPU and the CUDA kernels.
+// The positions of the entries of a sparse matrix, by row and by column. Shared by the CPU and the CUDA kernels.
 #pragma once
 #include <cstdint>
 

@@ -23,7 +23,7 @@ const Kernels<T>& kernels() {
   else return kernels_in_use(kTables).of_double;
 }
 
-// The units' numbers are used to address memory.
+// `units` is used to address memory.
 void check_units(const Population& p) {
   for (int64_t network = 0; network < p.networks; ++network) {
     for (int64_t layer = 0; layer <= p.layers; ++layer) {

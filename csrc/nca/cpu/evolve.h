@@ -20,13 +20,14 @@ constexpr int64_t kWorkOfThread = int64_t{1} << 18;
 template <class T>
 struct Evolver {
   const Evolution<T>& given;
-  RuleSums<T> sums;  // backward only; first in memory, so that all threads' lie at the same distance
+  // Backward only. First in memory, so that the sums of all threads are the same distance apart.
+  RuleSums<T> sums;
   Networks part;
   int64_t stride;       // of states: channels rounded up to whole vectors
   Rows<T> states;       // [weights][stride]; backward: their gradients
   Units<T> units;       // sums of states
   Units<T> unit_grads;  // backward only
-  int32_t* firing;      // the weights that change in an epoch
+  int32_t* fire_list;   // the weights that change in an epoch
   Block<T> block;
 
   Evolver(const Evolution<T>& of, const PackedRule<T>& rule, bool backward, int rank, int threads, Arena& arena)
@@ -35,7 +36,7 @@ struct Evolver {
         part(share_of(of.population, rank, threads)),
         stride((of.population.channels + kLanes<T> - 1) / kLanes<T> * kLanes<T>),
         states{arena.take<T>(part.weights * stride), stride},
-        firing(arena.take<int32_t>(part.weights + kLanes<T>)),
+        fire_list(arena.take<int32_t>(part.weights + kLanes<T>)),
         block(rule, backward, arena) {
     take_tables(part, arena);
     units.take(part, stride, arena);
@@ -50,7 +51,7 @@ struct Evolver {
 
   int64_t channels() const { return given.population.channels; }
 
-  // The padded numbers of this part's networks in a tensor with `width` of them per weight.
+  // The elements of this part's networks in a padded tensor with `width` elements per weight.
   int64_t padded_begin(int64_t width) const { return part.first * padded_network() * width; }
   int64_t padded_end(int64_t width) const { return part.last * padded_network() * width; }
   int64_t padded_network() const { return given.population.layers * given.population.rows * given.population.columns; }
@@ -71,7 +72,8 @@ struct Evolver {
     }
   }
 
-  // Where the states before an epoch are saved, without gaps: [epoch][weight of all networks][channel].
+  // The offset of the saved states before an epoch; saved states have no padding: [epoch][weight of all
+  // networks][channel].
   int64_t saved_at(int64_t epoch, int64_t all_weights) const {
     return (epoch * all_weights + part.first_weight) * channels();
   }
@@ -92,18 +94,18 @@ struct Evolver {
 
   // Lists the weights that change in an epoch and returns their number. The list is padded to whole vectors with the
   // last weight.
-  int64_t list_firing(int64_t epoch) const {
+  int64_t make_fire_list(int64_t epoch) const {
     const bool* const fire_mask = given.fire_mask + epoch * given.population.weights();
     int64_t count = 0;
     for (int32_t k = 0; k < part.weights; ++k) {
-      firing[count] = k;
+      fire_list[count] = k;
       count += fire_mask[part.place[k]];
     }
-    for (int64_t i = 0; count && i < kLanes<T>; ++i) firing[count + i] = firing[count - 1];
+    for (int64_t i = 0; count && i < kLanes<T>; ++i) fire_list[count + i] = fire_list[count - 1];
     return count;
   }
 
-  // Calls f(group, panel number, vector of the panel) for up to kBlock weights of a list.
+  // Calls f(group, panel, lane of the panel) for every vector of up to kBlock weights of a list.
   template <class F>
   ZOO_INLINE void for_groups(const int32_t* weights, int64_t count, F f) const {
     for (int64_t at = 0; at < count; at += kLanes<T>) {
@@ -133,31 +135,31 @@ struct Evolver {
   }
 
   void run_epoch(int64_t epoch) {
-    const int64_t count = list_firing(epoch);
+    const int64_t count = make_fire_list(epoch);
     if (!count) return;
     const Rows<const T> before{states.data, stride};
     units.sum(part, before);
     for (int64_t first = 0; first < count; first += kBlock<T>) {
       const int64_t n = std::min<int64_t>(kBlock<T>, count - first);
-      run_block(before, firing + first,
-                n);  // reads own states, which no other block changes, and sums from before the epoch
+      // The rule reads a weight's own state, which no other block changes, and unit sums from before the epoch.
+      run_block(before, fire_list + first, n);
       const int last = given.rule.layers;
-      for_groups(firing + first, n, [&](const Group<T>& group, int64_t panel, int64_t lane) {
+      for_groups(fire_list + first, n, [&](const Group<T>& group, int64_t panel, int64_t lane) {
         group.add_changes(block.panel(block.values[last], last, panel) + lane, channels(), states);
       });
     }
   }
 
-  // From the gradients of the states after an epoch to those of the states before it, `before`.
+  // Turns the gradients of the states after an epoch into those of the states before it, which are `before`.
   void run_epoch_back(int64_t epoch, Rows<const T> before, T* grad_signals) {
-    const int64_t count = list_firing(epoch);
+    const int64_t count = make_fire_list(epoch);
     if (!count) return;
     units.sum(part, before);
     unit_grads.clear(part);
     for (int64_t first = 0; first < count; first += kBlock<T>) {
       const int64_t n = std::min<int64_t>(kBlock<T>, count - first);
-      run_block(before, firing + first, n);
-      run_block_back(firing + first, n, grad_signals);
+      run_block(before, fire_list + first, n);
+      run_block_back(fire_list + first, n, grad_signals);
     }
     unit_grads.spread(part, states);
   }

@@ -1,4 +1,4 @@
-// Compiled once per instruction set (CMakeLists.txt).
+// Compiled once per instruction set (CMakeLists.txt): instantiates the kernels.
 #include "nca/cpu/kernels.h"
 
 #include "nca/cpu/evolve.h"

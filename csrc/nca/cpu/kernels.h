@@ -17,7 +17,9 @@ struct IsaKernels {
   Kernels<double> of_double;
 };
 
-constexpr int kMostLanes = 16;  // of any instruction set: saved rows are read a vector at a time, beyond the last one
+// The most lanes of any instruction set. Saved rows are read a vector at a time, so the last read may run past the last
+// row by this much.
+constexpr int kMostLanes = 16;
 
 }  // namespace zoo::nca
 

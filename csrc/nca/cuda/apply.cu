@@ -4,7 +4,8 @@
 namespace zoo::nca::cuda {
 namespace {
 
-// Rows of shared memory for the activations of every other layer, the features' turn being 0: two sets take turns.
+// Layers alternate between two sets of rows in shared memory; the features are in set 0. Returns the rows that set
+// `turn` needs.
 ZOO_HD int rows_of_turn(const Rule& rule, int turn) {
   int rows = 0;
   for (int i = turn; i < rule.layers; i += 2)

@@ -22,7 +22,7 @@ std::string check(const Evolution<void>& evolution) {
   return {};
 }
 
-// Numbers of elements of a population's tensors.
+// Sizes of a population's tensors, in elements.
 struct Sizes {
   int64_t weights, states, rows, columns, sums;
 
@@ -59,8 +59,8 @@ std::string clear(T* at, int64_t count, void* stream) {
   return failed("clear", cudaMemsetAsync(at, 0, count * sizeof(T), static_cast<cudaStream_t>(stream)));
 }
 
-// Epochs work in place, on a copy of the states, so that the padding keeps its values; in training from one saved state
-// to the next.
+// Copies the states, so that the padding keeps its values, and changes the copy in place; in training each epoch reads
+// one saved state and writes the next.
 template <class T>
 std::string run_forward(const Evolution<T>& evolution, const ForwardArgs<T>& args, T* workspace, void* stream) {
   const Population& p = evolution.population;
@@ -124,7 +124,8 @@ std::string run_backward(Dtype dtype, const Evolution<T>& evolution, const Backw
   if (error.empty()) error = sum_neighbours(p, &of_shares, 1, stream);
   if (error.empty()) error = spread_gradients(p, shares, stream);
   if (!error.empty()) return error;
-  return sum_parts(dtype, space.partial, ctas, 1, 0, 1, rule.parameters(), args.grad_parameters, stream);
+  const PartialSums partial{.data = space.partial, .parts = ctas, .planes = 1, .cells = rule.parameters()};
+  return sum_parts(dtype, partial, 0, 1, args.grad_parameters, stream);
 }
 
 template <class T>

@@ -1,13 +1,13 @@
-// The rule as a CTA applies it to its weights. Activations lie in shared memory, a row per unit and in it a number per
-// weight, so that nothing is spilled whatever the widths and lanes read different banks; all lanes of a warp read the
-// same parameter at the same time. A function that has to be reached by all threads for its barriers says so.
+// The rule as a CTA applies it to its weights. Activations are in shared memory, [unit][weight]: nothing spills
+// whatever the widths are, and lanes read different banks. All lanes of a warp read the same parameter at the same
+// time. Functions with barriers say that all threads must call them.
 #pragma once
 #include "nca/activations.h"
 #include "nca/cuda/layers.cuh"
 
 namespace zoo::nca::cuda {
 
-// A weight's numbers in successive rows.
+// One weight's elements in successive rows of shared memory.
 template <class T>
 struct Column {
   T* first;
@@ -16,7 +16,7 @@ struct Column {
   __device__ Column from(int row) const { return {first + row * stride, stride}; }
 };
 
-// A layer of the MLP: where its parameters lie.
+// A layer of the MLP: its widths and the offsets of its parameters.
 struct MlpLayer {
   int inputs, outputs;
   int64_t weight, bias;
@@ -46,13 +46,13 @@ __device__ ValueAndSlope<T> change_with_slope(Change change, T x) {
   }
 }
 
-// What a neighbour's part is multiplied by, for one of `units` weights.
+// The factor of a sum over the neighbours of one of `units` weights.
 template <class T>
 __device__ T neighbour_scale(const Rule& rule, int units) {
   return rule.mean && units > 2 ? T(1) / static_cast<T>(units - 1) : T(1);
 }
 
-// The weight of a lane.
+// The weight that a lane works on.
 struct LaneWeight {
   const Layer& layer;
   Place at;
@@ -66,7 +66,7 @@ struct LaneWeight {
         fires(exists && fire_mask[at.weight]) {}
 };
 
-// The thread's part of the features: the weight's own state, those of its column and of its row, signals.
+// The thread's part of the features: the weight's own state, those of its column and of its row, and signals.
 template <class T>
 __device__ void perceive(const Population& p, const Rule& rule, const View<T>& view, const LaneWeight& weight,
                          Column<T> features) {
@@ -94,8 +94,8 @@ __device__ Stats<T> norm_stats(const Rule& rule, Column<T> features) {
   return {mean, T(1) / sqrt(squares / static_cast<T>(count) + static_cast<T>(rule.norm_eps))};
 }
 
-// Normalises the features, which must be there, and hands store(i, ..) the standardised ones before the norm's weight
-// and bias; returns 1/std. For all threads; only where `fires` is anything done.
+// Normalises the features and passes the standardised ones, before the norm's weight and bias, to store(i, value).
+// Returns 1/std. All threads must call it, after a barrier that follows perceive; those without `fires` change nothing.
 template <class T, class Store>
 __device__ T normalise(const Rule& rule, bool fires, const T* __restrict__ parameters, Column<T> features,
                        Store store) {
@@ -111,7 +111,7 @@ __device__ T normalise(const Rule& rule, bool fires, const T* __restrict__ param
   return stats.rstd;
 }
 
-// `rows` x `columns` numbers of a layer's weight with any strides, so that it may be read transposed.
+// A [rows, columns] view of a layer's weight; the strides may transpose it.
 template <class T>
 struct Matrix {
   const T* data;
@@ -129,7 +129,7 @@ __device__ void multiply(const Matrix<T>& matrix, Column<T> in, Start start, Sto
     const T* row[kRows];
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      const int number = min(first + r, matrix.rows - 1);  // past the last: the last again, not stored
+      const int number = min(first + r, matrix.rows - 1);  // past the last row: the last one again, not stored
       sums[r] = start(number);
       row[r] = matrix.data + static_cast<int64_t>(number) * matrix.row_stride;
     }
@@ -155,7 +155,7 @@ __device__ void sum_layer(const MlpLayer& layer, const T* __restrict__ parameter
   multiply(weight, in, [&](int row) { return parameters[layer.bias + row]; }, store);
 }
 
-// An error line when the device does not have that much.
+// Returns an error line if the device has less shared memory.
 inline std::string check_shared(const Rule& rule, size_t bytes) {
   const size_t limit = shared_memory_limit();
   if (bytes <= limit) return {};

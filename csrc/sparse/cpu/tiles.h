@@ -92,7 +92,7 @@ struct Tile {
   }
 };
 
-// One tile per thread of each of the two sides of the matrix and, for a backward pass, partial sums.
+// Scratch memory: per thread, one tile of columns, one of rows and, in a backward pass, partial sums.
 template <class T>
 struct Tiles {
   T* columns;      // [threads, columns, width]
