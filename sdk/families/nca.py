@@ -87,7 +87,10 @@ class EvolvedClassifier:
         return x
 
     def _support_set(self, inputs: Any, labels: Any) -> tuple[FloatArray | None, NDArray[np.int64] | None, int]:
-        """Return prepared inputs, class numbers and the number of features; sets ``classes_`` for a rule that learns."""
+        """Return prepared inputs, class numbers and the number of features.
+
+        For a rule that learns, this sets ``classes_``.
+        """
         model, rule = self._model, self._model.config.model["rule"]
         own = model.input_spec.shape[0]
         if rule["senses"] != "teaching":
@@ -111,7 +114,7 @@ class EvolvedClassifier:
         return rows, numbers.astype(np.int64), rows.shape[1]
 
     def _rows(self, inputs: Any, features: int | None) -> FloatArray:
-        """Return finite ``float32 [samples, features]``; a rule that encodes a data set prepares them as its model does."""
+        """Return finite ``float32 [samples, features]``, prepared like the model's inputs if its rule encodes data."""
         if self._model.config.model["rule"]["senses"] != "teaching":
             rows, single = self._model.input_spec.prepare(inputs)
             if single:

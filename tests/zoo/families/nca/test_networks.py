@@ -27,6 +27,6 @@ def test_the_silence_penalty_is_the_shortfall_of_hidden_units_and_ignores_output
     wiring = wire([(2, 2, 1), (1, 3)])
     hidden = torch.tensor([[[0.5, -0.2, 0.0], [0.0, 0.3, 0.0]], [[-9.0, -9.0, -9.0], [-9.0, -9.0, -9.0]]])
     outputs = torch.full((2, 2, 3), -5.0)
-    # Over the two examples one hidden unit falls short by 0 and 0.1, the other by 0.3 and 0. The second network has none.
+    # Over the two examples one hidden unit falls short by 0 and 0.1, the other by 0.3 and 0. Network 2 has none.
     torch.testing.assert_close(silence_penalty([hidden, outputs], wiring), torch.tensor((0.05 + 0.15) / 2))
     assert float(silence_penalty([outputs], wire([(4, 3), (2, 3)]))) == 0
