@@ -54,7 +54,7 @@ def draw_growth(net: SnapshotNet, history: Sequence[Mapping[str, Any]]) -> Figur
 
 
 def draw_inputs(net: SnapshotNet, shape: tuple[int, ...]) -> Figure:
-    """Map the number of new edges from each input, at the start and per phase, summed over channels."""
+    """Draw the number of new edges from each input as a map, at the start and per phase, summed over channels."""
     source, _, _ = net.laid()
     ends = [(-1, net.started)]
     ends += [(phase_at(net.config.phases, epoch + 1), edges) for epoch, _, edges in net.growth]

@@ -46,7 +46,7 @@ class SnapshotsLearner(Learner):
         self.limits = Limits(config)
         self.end = End(config.end)
         self.epoch = 0
-        self.judged = 0
+        self.decided = 0
         """Last epoch after which growth and snapshots were decided."""
         self.rotation = 0
         """Source layer at which the next growth event starts."""
@@ -71,10 +71,10 @@ class SnapshotsLearner(Learner):
 
     def on_validation(self, step: int, accuracy: float) -> None:
         """Decide on growth and snapshots, if an epoch has ended since the last decision."""
-        passed = self.epoch - self.judged
+        passed = self.epoch - self.decided
         if not passed:
             return
-        self.judged = self.epoch
+        self.decided = self.epoch
         activity = Activity.of(torch.cat([self._activations(inputs) for inputs, _ in self.recent]))
         extrema = find_extrema(activity, self.module.layout, self.config.activation, self.config.extrema)
         self.end.observe(passed, accuracy, extrema.found)
@@ -125,7 +125,7 @@ class SnapshotsLearner(Learner):
             "used": list(self.limits.used),
             "last_growth": self.limits.last_growth,
             "end": [self.end.best, self.end.since_gain, self.end.since_extrema],
-            "epochs": [self.epoch, self.judged],
+            "epochs": [self.epoch, self.decided],
             "rotation": self.rotation,
             "recent": [list(batch) for batch in self.recent],
         }
@@ -137,7 +137,7 @@ class SnapshotsLearner(Learner):
         self.economy.credits = state["credits"]
         self.limits.used, self.limits.last_growth = state["used"], state["last_growth"]
         self.end.best, self.end.since_gain, self.end.since_extrema = state["end"]
-        self.epoch, self.judged = state["epochs"]
+        self.epoch, self.decided = state["epochs"]
         self.rotation = state["rotation"]
         device = self.module.weight.device
         self.recent = [(inputs.to(device), labels.to(device)) for inputs, labels in state["recent"]]

@@ -108,8 +108,8 @@ class Router:
             useful = self.draft.reaches_output()[ahead:].nonzero().flatten() + ahead
             if len(useful):
                 self.draft.add(target, int(useful[self.scores[source, useful].argmax()]), self._weight())
-        behind = layout.starts[int(layout.layer_of[source])]
-        if behind > 0 and not self.draft.connected[:behind, source].any():
+        before = layout.starts[int(layout.layer_of[source])]
+        if before > 0 and not self.draft.connected[:before, source].any():
             inputs = self.extrema.high[: layout.inputs].nonzero().flatten()
             if len(inputs):
                 self.draft.add(int(inputs[self.scores[inputs, source].argmax()]), source, self._weight())

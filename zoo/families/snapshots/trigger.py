@@ -9,7 +9,7 @@ from zoo.families.snapshots.config import TriggerConfig
 
 @dataclass
 class Trigger:
-    """Averages gradient norms to samples and compares the last ``window`` samples with the ``window`` before."""
+    """Averages gradient norms into samples and compares the last ``window`` samples with the ``window`` before."""
 
     config: TriggerConfig
     samples: list[float] = field(default_factory=list)
