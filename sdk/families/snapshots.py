@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sdk.artifact import ArtifactConfig
 from sdk.errors import ArtifactError
 from sdk.inputs import FloatArray
-from sdk.model import Model, check_batch_size, softmax
-from sdk.strict import check_keys, check_list, check_type, describe
+from sdk.model import Model, softmax
+from sdk.validation import check_keys, check_list, check_positive, check_type, describe
 
 WEIGHTED, PROGRESSIVE, FINAL = "weighted", "progressive", "final"
 _TINY = np.float32(1e-30)
@@ -148,7 +148,7 @@ class SnapshotsModel(Model):
         ``threshold`` in [0, 1] is the confidence that is enough; the model's own was chosen on validation data.
         """
         limit = self.threshold if threshold is None else check_type(threshold, float, "threshold")
-        check_batch_size(batch_size)
+        check_positive(batch_size, "batch_size")
         batches, _ = self.input_spec.batches(inputs, batch_size)
         parts = [self._answer(x, limit) for x in batches] or [self._nothing()]
         return Progressive(
