@@ -1,4 +1,4 @@
-"""Names of options that recipes and kernels share."""
+"""Names of options that the configs of families share with the kernels."""
 
 from __future__ import annotations
 
