@@ -39,7 +39,7 @@ class Fault:
     alter: Callable[[bytes], bytes] | None = None
     """Changes the body of the answer."""
     times: int = 10**9
-    """How many requests it affects."""
+    """The number of requests that it affects."""
 
 
 class _Cut(Response):

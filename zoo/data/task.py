@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Task:
-    """What a model must fit: the shape of one input and the number of classes."""
+    """The shape of one input and the number of classes, which a model must fit."""
 
     input_shape: tuple[int, ...]
     """``(C, H, W)`` for images, ``(features,)`` for tables."""
