@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from pydantic import ValidationError
 
-from tests.support.recipes import problem
-from zoo.config.export import ExportConfig
+from zoo.recipe import load_recipe
+from zoo.utils.errors import RecipeError
+
+RECIPE = """
+model: {family: gridnet, grid: [4, 4, 4], block: 2, outer_steps: 3}
+data: {name: digits}
+train: {epochs: 1, batch_size: 8, optimizer: {name: sgd, lr: 0.1}}
+export: {formats: [safetensors]}
+"""
 
 
-def test_an_export_without_safetensors_is_refused() -> None:
-    assert problem("export.formats=[]").startswith("export.formats: formats should include safetensors")
-
-
-def test_a_format_named_twice_is_refused() -> None:
-    with pytest.raises(ValidationError, match="should name each format once"):
-        ExportConfig(formats=("safetensors", "onnx", "onnx"))
+def test_recipes_export_onnx_by_default(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    assert load_recipe(tmp_path / "r.yaml").export.formats == ("safetensors",)
+    assert load_recipe(tmp_path / "r.yaml", ["export={}"]).export.formats == ("safetensors", "onnx")
+    for formats, message in (("[onnx]", "should include safetensors"), ("[safetensors, onnx, onnx]", "once")):
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(tmp_path / "r.yaml", [f"export.formats={formats}"])

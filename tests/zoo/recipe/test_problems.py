@@ -54,3 +54,7 @@ from tests.support.recipes import problem
 )  # fmt: skip
 def test_a_wrong_value_is_one_line_with_its_key_path(override: str, line: str) -> None:
     assert problem(override).startswith(line)
+
+
+def test_an_export_without_safetensors_is_refused() -> None:
+    assert problem("export.formats=[]").startswith("export.formats: formats should include safetensors")
