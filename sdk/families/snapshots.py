@@ -168,7 +168,7 @@ class SnapshotsModel(Model):
         return Progressive(np.zeros((0, len(self.labels)), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
     def _number(self, mode: str | int) -> int:
-        """The number of the one snapshot that a mode names; raises InputError."""
+        """Return the number of the snapshot that a mode names; raises InputError for any other mode."""
         count = len(self.snapshots)
         if isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode < count:
             return mode
@@ -176,7 +176,7 @@ class SnapshotsModel(Model):
         if isinstance(mode, str) and mode in named:
             return named[mode]
         allowed = ", ".join((WEIGHTED, PROGRESSIVE, *dict.fromkeys((FINAL, *named))))
-        raise InputError(f"mode is {describe(mode)}; allowed: {allowed}, or a snapshot's number from 0 to {count - 1}")
+        raise InputError(f"mode: found {describe(mode)}, allowed: {allowed}, or a snapshot's number 0 to {count - 1}")
 
     def _member(self, number: int, x: FloatArray) -> NDArray[np.float32]:
         """One snapshot's logits ``[B, classes]`` for prepared inputs."""
