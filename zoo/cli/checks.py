@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import constants
 
 import sdk
-from zoo.data.folder import data_folder
+from zoo.data.location import data_folder
 from zoo.data.mnist import has_mnist
 from zoo.kernels import runtime as backend
 
