@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
+from zoo.config.base import Section
 from zoo.families.base import FamilyConfig
 from zoo.families.cellnet.topology import Edge, FullTopology, Topology, arrival_steps, edges_of
 
 
-class StemConfig(BaseModel):
+class StemConfig(Section):
     """Layers before the InCells: per entry of ``channels`` a 3x3 convolution without padding, 2x2 max-pooling, ReLU."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     channels: tuple[PositiveInt, ...] = Field(default=(32, 64), min_length=1)
     dropout: float = Field(default=0.25, ge=0, lt=1)
@@ -21,6 +20,8 @@ class StemConfig(BaseModel):
 
 
 class CellnetConfig(FamilyConfig):
+    """The cells and connections of a CellNet, and its training over time."""
+
     family: Literal["cellnet"] = "cellnet"
     cells: int = Field(ge=2, le=256)
     in_cells: PositiveInt = 2
@@ -33,7 +34,7 @@ class CellnetConfig(FamilyConfig):
     """Width of the hidden layers of the MLPs, those of connections and those of OutCells."""
     topology: Topology = FullTopology()
     stem: StemConfig | None = None
-    """Convolutions between the input and the InCells; none feeds the flat input."""
+    """Convolutions between the input and the InCells; null: the InCells receive the flat input."""
     steps: PositiveInt = 4
     """Time steps of a training sequence."""
     input_steps: PositiveInt = 2

@@ -101,7 +101,7 @@ class Cellnet(nn.Module):
 
     def _step(self, cores: Tensor, fed: Tensor | None, first: bool) -> Tensor:
         """Run one time step of all cells at once: ``[B, N, C]`` -> ``[B, N, C]``."""
-        cells = cores.transpose(0, 1)  # cells first in memory, as the members of a batched matmul
+        cells = cores.transpose(0, 1)  # the cells are the first axis in memory, like the members of a batched matmul
         # In the very first step the connections receive zero vectors instead of cores, the same for every sample.
         sent = torch.zeros_like(cells[:, :1]) if first else cells
         one, two, three = self.connections

@@ -6,14 +6,16 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from zoo.config.base import Section
 
 Edge = tuple[int, int]
 """(source, target), as cell numbers."""
 
 
-class _Topology(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Topology(Section):
+    """Base of all topologies."""
 
 
 class FullTopology(_Topology):

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
+from zoo.config.base import Section
 from zoo.families.base import FamilyConfig
 
 
-class PatchConfig(BaseModel):
+class PatchConfig(Section):
     """A strided convolution that turns ``[C, H, W]`` images into ``channels`` faces of the grid."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     size: PositiveInt = 4
+    """Side of the square kernel, and the stride, in pixels."""
     channels: PositiveInt = 8
 
 
 class GridnetConfig(FamilyConfig):
+    """The shape, the steps and the initial values of a gridnet."""
+
     family: Literal["gridnet"] = "gridnet"
     grid: tuple[PositiveInt, PositiveInt, PositiveInt]
     """M, N, K: the image enters at the face k = 0 (rows along M, columns along N); the classes are read at K - 1."""
@@ -42,6 +44,7 @@ class GridnetConfig(FamilyConfig):
     recompute: PositiveInt = 1
     """Training saves only the grid before every ``recompute``-th outer step and computes the others again."""
     patch: PatchConfig | None = None
+    """null: the image enters as it is, one face per channel."""
     output_layers: PositiveInt = 1
     """Number of last faces that the classifier reads."""
     init_scale: float = Field(default=1.0, gt=0)

@@ -44,6 +44,7 @@ def draw_steps(states: list[Tensor], accuracies: list[float], trained: int) -> F
     right.plot(range(len(accuracies)), [100 * accuracy for accuracy in accuracies], ".-")
     right.axvline(trained, color="tab:red", linestyle="--", label="as trained")
     right.set(xlabel="outer steps", ylabel="test accuracy in %", title="read earlier or later", ylim=(0, 103))
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.legend()
     return figure
 

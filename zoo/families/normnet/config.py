@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from zoo.config.base import Section
 from zoo.families.base import FamilyConfig
 
 Kind = Literal["norm", "linear", "plain"]
@@ -36,10 +37,8 @@ class LayerSettings:
             raise ValueError(f"clamp: found {self.clamp}, expected a bound above 0 and below pi/2, a pole of tan")
 
 
-class ConvolutionConfig(BaseModel):
+class ConvolutionConfig(Section):
     """A norm convolution over all spatial axes of the input, then max pooling over ``pool`` positions of each axis."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     channels: PositiveInt
     """Output channels."""
@@ -53,14 +52,12 @@ class ConvolutionConfig(BaseModel):
     """Multiplies the activation."""
 
 
-class TreeConfig(BaseModel):
+class TreeConfig(Section):
     """Restarts from a tree of checkpoints: on a plateau, training continues from one that the tree's search picks.
 
     The tree observes the validation error. Do not combine it with a running average of the weights (``train.ema``),
     which would mix weights from before and after a restart.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     window: PositiveInt = 1
     """Number of validations whose mean error decides on a checkpoint."""
@@ -73,6 +70,8 @@ class TreeConfig(BaseModel):
 
 
 class NormnetConfig(FamilyConfig):
+    """The layers of a normnet, and its training."""
+
     family: Literal["normnet"] = "normnet"
     layer: Kind = "norm"
     """Kind of every layer; linear and plain are the controls."""

@@ -1,8 +1,8 @@
 """The layers of a normnet: weights enter as ``tan(W)``, sums are divided by the fan-in, and no layer has a bias.
 
 A layer computes ``y = scale * act(x tan(W) / n)``. It can be fully connected, residual or a convolution. Two controls
-differ in one respect each: ``W`` for ``tan(W)``, and plain layers with a bias. Source: the public brains repository
-(earlier Norm_Net), where the convolution is on the to-do list.
+stand beside it: ``W`` for ``tan(W)``, and plain layers with a bias and neither tangent nor division. Source: the public
+brains repository (earlier Norm_Net), where the convolution is on the to-do list.
 """
 
 from __future__ import annotations
