@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.errors import InputError, LoadError
+from sdk.errors import CellzooError, InputError, LoadError
 from sdk.inputs import FloatArray
 from sdk.model import Model
 from sdk.validation import describe
@@ -49,7 +49,7 @@ class EvolvedClassifier:
         labels = None if targets is None else torch.from_numpy(targets)
         try:
             grown = module.grow_one(examples, labels, architecture, self._steps, self._seed)
-        except ValueError as error:
+        except CellzooError as error:  # an architecture that the rule cannot grow
             raise InputError(str(error)) from None
         self._mean, self._std = (part.numpy().astype(np.float32) for part in (grown.shift, grown.scale))
         self._bias = bool(module.config.bias)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,22 @@ def members(*accuracies: float, samples: int = 4000, classes: int = 4, seed: int
 def accuracy(probabilities: Tensor, labels: Tensor) -> float:
     """Return the accuracy of probabilities ``[N, C]``."""
     return float((probabilities.argmax(-1) == labels).float().mean())
+
+
+def lay(net: SnapshotNet, *edges: tuple[int, int, float]) -> None:
+    """Add edges (source, target, weight) to a network."""
+    source, target, weight = zip(*edges, strict=True)
+    net.lay(torch.tensor(source), torch.tensor(target), torch.tensor(weight))
+
+
+def full(build: Callable[..., SnapshotNet], **options: Any) -> SnapshotNet:
+    """Return a network with a third of all allowed edges, including edges that lead back."""
+    net = build(**{"hidden": (5, 4), "max_density": 1.0, "routing": {"reciprocal": 0.2}, **options})
+    layer = net.layout.layer_of
+    allowed = (layer[:, None] != layer) & (layer != 0)
+    allowed[net.source[: net.edges].long(), net.target[: net.edges].long()] = False
+    pairs = allowed.nonzero()[::3][: net.room]
+    lay(net, *[(int(s), int(t), float(torch.randn(()))) for s, t in pairs])
+    with torch.no_grad():
+        net.bias.normal_()
+    return net

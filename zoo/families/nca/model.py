@@ -90,7 +90,7 @@ class MetaNca(nn.Module):
     ) -> tuple[Wiring, Tensor]:
         """Return a population before its first epoch: its wiring, and states ``[P, L, N, M, C]``.
 
-        Raises ValueError for an architecture beyond the range of the rule's position codes.
+        Raises BuildError for an architecture beyond the range of the rule's position codes.
         """
         wiring = wire(architectures, self.shift.device)
         self._check_countable(architectures)
@@ -140,7 +140,7 @@ class MetaNca(nn.Module):
     ) -> GrownNetwork:
         """Evolve one network from its start; a rule that senses learns from ``inputs [S, features]``, ``labels [S]``.
 
-        Raises ValueError for an architecture beyond the range of the rule's position codes.
+        Raises BuildError for an architecture beyond the range of the rule's position codes.
         """
         generator = torch.Generator().manual_seed(self.config.seed if seed is None else seed)
         features = architecture[0] - self.config.bias
@@ -174,7 +174,7 @@ class MetaNca(nn.Module):
             largest = max(n * m for n, m in pairwise(units)) if positions == "index" else max(units)
             if len(units) - 1 > 2**self.layer_bits or largest > 2**self.number_bits:
                 what = "weights" if positions == "index" else "units"
-                raise ValueError(
+                raise BuildError(
                     f"architecture {list(units)}: exceeds this rule's position codes, which allow up to "
                     f"{2**self.layer_bits} layers of up to {2**self.number_bits} {what}"
                 )

@@ -8,18 +8,19 @@ import torch
 from tests.support.nca import TEACHING, batch, build
 from zoo.data.task import Task
 from zoo.families.nca.learner import NcaLearner
+from zoo.utils.errors import BuildError
 
 
 def test_images_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"nca takes tables \[features\], the data has inputs of shape \[1, 8, 8\]"):
+    with pytest.raises(BuildError, match=r"nca takes tables \[features\], the data has inputs of shape \[1, 8, 8\]"):
         build(Task((1, 8, 8), 10))
 
 
 def test_architectures_beyond_the_position_codes_are_refused() -> None:
     module = build(layers=2, hidden=5)
-    with pytest.raises(ValueError, match="up to 2 layers of up to 64 weights"):
+    with pytest.raises(BuildError, match="up to 2 layers of up to 64 weights"):
         module.begin([(4, 5, 5, 3)])
-    with pytest.raises(ValueError, match="exceeds this rule's position codes"):
+    with pytest.raises(BuildError, match="exceeds this rule's position codes"):
         module.begin([(4, 20, 3)])
 
 

@@ -9,17 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.support.snapshots import full, lay
 from zoo.data.task import Task
 from zoo.families.snapshots.config import SnapshotsConfig
-from zoo.families.snapshots.gradient import missing_gradient
 from zoo.families.snapshots.model import SnapshotNet
 
 Build = Callable[..., SnapshotNet]
-
-
-def lay(net: SnapshotNet, *edges: tuple[int, int, float]) -> None:
-    source, target, weight = zip(*edges, strict=True)
-    net.lay(torch.tensor(source), torch.tensor(target), torch.tensor(weight))
 
 
 def dense(net: SnapshotNet) -> Tensor:
@@ -48,19 +43,6 @@ def literal(net: SnapshotNet, x: Tensor) -> Tensor:
             logits = received
         previous = state
     return logits
-
-
-def full(build: Build, **options: Any) -> SnapshotNet:
-    """Return a network with a third of all allowed edges, including edges that lead back."""
-    net = build(**{"hidden": (5, 4), "max_density": 1.0, "routing": {"reciprocal": 0.2}, **options})
-    layer = net.layout.layer_of
-    allowed = (layer[:, None] != layer) & (layer != 0)
-    allowed[net.source[: net.edges].long(), net.target[: net.edges].long()] = False
-    pairs = allowed.nonzero()[::3][: net.room]
-    lay(net, *[(int(s), int(t), float(torch.randn(()))) for s, t in pairs])
-    with torch.no_grad():
-        net.bias.normal_()
-    return net
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu"])
@@ -139,27 +121,6 @@ def test_edges_beyond_the_density_are_refused(build: Build) -> None:
 def test_a_density_without_room_for_the_start_is_refused() -> None:
     with pytest.raises(ValueError, match=r"max_density 0\.02 allows 1 edges, the start needs 3"):
         SnapshotNet(SnapshotsConfig(hidden=(5, 4), max_density=0.02), Task((6,), 4))
-
-
-def test_the_cost_counts_an_edge_once_per_sweep_that_reads_it(build: Build) -> None:
-    net = build(sweeps=3)
-    assert net.wiring(int(net.edges)).edges == 3
-    lay(net, (12, 7, 1.0))  # leads back: read in the second and third sweep
-    assert net.wiring(int(net.edges)).edges == 3 * 3 + 2
-
-
-def test_the_missing_gradient_is_that_of_an_edge_of_weight_zero(build: Build) -> None:
-    net = full(build, routing={"reciprocal": 0}, sweeps=1, max_density=0.9)
-    x, labels = torch.randn(9, 1, 2, 3), torch.randint(0, 4, (9,))
-    gradient = missing_gradient(net, x, labels)
-    source, target, _ = net.laid()
-    present = set(zip(source.tolist(), target.tolist(), strict=True))
-    missing = [(s, t) for s in range(15) for t in range(6, 19) if net.layout.layer_of[s] < net.layout.layer_of[t]]
-    for pair in [pair for pair in missing if pair not in present][::4][: net.room]:
-        lay(net, (*pair, 0.0))
-        loss = torch.nn.functional.cross_entropy(net(x), labels)
-        (wanted,) = torch.autograd.grad(loss, net.weight)
-        assert gradient[pair] == pytest.approx(float(wanted[int(net.edges) - 1]), abs=1e-6)
 
 
 def test_snapshots_compute_the_same_as_the_network_did(build: Build) -> None:
