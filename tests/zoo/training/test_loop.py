@@ -146,9 +146,12 @@ def test_a_non_finite_loss_stops_training_before_the_step(
 ) -> None:
     runs: list[Run] = []
     usual = zoo.training.loop.setup
-    monkeypatch.setattr(
-        zoo.training.loop, "setup", lambda *args, **options: runs.append(usual(*args, **options)) or runs[0]
-    )
+
+    def setup(*args: Any, **options: Any) -> Run:
+        runs.append(usual(*args, **options))
+        return runs[0]
+
+    monkeypatch.setattr(zoo.training.loop, "setup", setup)
     stop_at(monkeypatch, 5, lambda result: StepResult(result.loss * value, result.logs))
     with pytest.raises(TrainingError, match=rf"stopped in step 5 .*the loss is {value}, the last finite") as info:
         fit(tmp_path)
