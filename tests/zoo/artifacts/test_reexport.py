@@ -61,7 +61,7 @@ def test_export_writes_a_separate_file(tmp_path: Path, monkeypatch: pytest.Monke
     arguments = ["export", str(folder), "--preprocessing", "--out", str(out)]
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 0, result.output
-    assert "note: not compared with torch on the test set: the data is not here" in result.output
+    assert "note: not compared with torch on the test split: the data is not here" in result.output
     images = random_inputs(SPEC, 4)
     np.testing.assert_allclose(run(out, images), sdk.load(folder).predict_proba(images), atol=1e-6)
     assert "model.onnx" not in read_artifact(folder).config.files
@@ -74,4 +74,4 @@ def test_export_writes_a_separate_file(tmp_path: Path, monkeypatch: pytest.Monke
 def test_preprocessing_needs_a_separate_file(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["export", str(write(tmp_path / "tiny")), "--preprocessing"])
     assert result.exit_code == 2
-    assert "give --out FILE for --preprocessing" in result.output
+    assert "--preprocessing writes a separate file; give --out FILE" in result.output

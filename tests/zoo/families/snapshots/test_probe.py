@@ -115,7 +115,7 @@ def test_a_member_that_is_not_there_is_named_with_those_that_are(artifact: Path,
     assert "has no member 'huge'; its members: coarse, fine, 0" in done.output
     done = CliRunner().invoke(cli, ["export", str(artifact), "--member", "coarse"])
     assert done.exit_code == 2
-    assert "give --out FILE for --member" in done.output
+    assert "--member writes a separate file; give --out FILE" in done.output
 
 
 def test_the_family_offers_its_hooks() -> None:
