@@ -61,7 +61,8 @@ def _measures(kind: str, subject: str | None = None) -> Callable[..., Any]:
         @AS_JSON
         @wraps(measure)
         def command(*, out: Path | None, docs: Path | None, as_json: bool, **options: Any) -> None:
-            from zoo.bench.report import check_docs, check_folder
+            from zoo.bench.docs import check_docs
+            from zoo.bench.report import check_folder
 
             folder = out or Path("runs") / f"bench-{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
             check_folder(folder)
@@ -77,9 +78,10 @@ def _measures(kind: str, subject: str | None = None) -> Callable[..., Any]:
 
 
 def _publish(report: Report, tables: list[Table], folder: Path, docs: Path | None, as_json: bool) -> None:
+    from zoo.bench.docs import write_docs
     from zoo.bench.machine import busy_warning, facts_line
     from zoo.bench.plot import draw
-    from zoo.bench.report import save, write_docs
+    from zoo.bench.report import save
 
     save(report, folder, draw)
     if docs is not None:

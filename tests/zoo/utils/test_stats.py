@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.utils.stats import wilson_interval
+from zoo.utils.stats import Spread, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -12,3 +12,7 @@ from zoo.utils.stats import wilson_interval
 def test_the_interval_is_the_wilson_interval(correct: int, total: int, low: float, high: float) -> None:
     """Published examples: Newcombe, Statistics in Medicine 17 (1998), table I."""
     assert wilson_interval(correct, total) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_a_spread_holds_median_and_extremes() -> None:
+    assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0, 3)
