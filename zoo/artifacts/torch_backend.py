@@ -118,7 +118,7 @@ class _Allowance(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, weights_bytes: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.weights_bytes = weights_bytes
-        # Every tensor is created, scaled and copied a few times; the constant keeps small models out of trouble.
+        # Every tensor is created, scaled and copied a few times; the constant leaves room for small models.
         self.left = 16 * weights_bytes + 64 * 2**20
 
     def __torch_dispatch__(

@@ -9,7 +9,7 @@ import click
 from zoo.cli.options import AS_JSON, DATA_DIR, print_json
 
 
-@click.command()
+@click.command(short_help="Export a model to ONNX.")
 @click.argument("model")
 @click.option("--format", "form", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="File format.")
 @click.option("--preprocessing", is_flag=True, help="Take raw inputs and give probabilities (with --out).")
@@ -42,7 +42,7 @@ def export(
     click.echo(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
 
 
-@click.command()
+@click.command(short_help="Run a family's probe on a model.")
 @click.argument("model")
 @DATA_DIR
 @AS_JSON
@@ -59,7 +59,7 @@ def probe(model: str, data_dir: Path | None, as_json: bool) -> None:
         click.echo(f"written: {folder / path}")
 
 
-@click.command()
+@click.command(short_help="Render a model's card again.")
 @click.argument("model")
 def card(model: str) -> None:
     """Render the model card of MODEL (a name or an artifact's folder) again; notes between its markers stay."""

@@ -103,12 +103,12 @@ _QUICK = click.option("--quick", is_flag=True, help="Take seconds instead of min
 _THREADS = click.option("--threads", type=click.IntRange(1, 256), help="Threads (default: torch's).")
 
 
-@click.group()
+@click.group(short_help="Measure speed and memory on this machine.")
 def bench() -> None:
     """Measure speed and memory on this machine, next to named baselines and the machine's limits."""
 
 
-@bench.command()
+@bench.command(short_help="Measure gridnet's kernels.")
 @_THREADS
 @click.option("--grid", callback=_grid, metavar="M,N,K", help="Grid (default: 32,32,32).")
 @click.option("--batch", type=click.IntRange(min=1), help="Samples per call (default: 64).")
@@ -127,7 +127,7 @@ def kernels(**options: Any) -> tuple[Report, list[Table]]:
     return report, tables(report)
 
 
-@bench.command()
+@bench.command(short_help="Measure training steps of a recipe.")
 @click.argument("recipe")
 @OVERRIDES
 @click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Number of timed steps.")
@@ -148,7 +148,7 @@ def train(recipe: str, **options: Any) -> tuple[Report, list[Table]]:
     return report, tables(report)
 
 
-@bench.command()
+@bench.command(short_help="Measure a model through the SDK.")
 @click.argument("model")
 @click.option(
     "--batch",
@@ -169,7 +169,7 @@ def predict(model: str, **options: Any) -> tuple[Report, list[Table]]:
     return report, tables(report)
 
 
-@bench.command()
+@bench.command(short_help="Run a family's own benchmark.")
 @click.argument("name")
 @_THREADS
 @_measures("family", subject="name")

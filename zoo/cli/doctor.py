@@ -11,7 +11,7 @@ from zoo.cli.console import progress_console
 from zoo.cli.options import AS_JSON, print_json
 
 
-@click.command()
+@click.command(short_help="Check this install.")
 @click.option("--offline", is_flag=True, help="Skip the request to the Hub.")
 @AS_JSON
 def doctor(offline: bool, as_json: bool) -> None:

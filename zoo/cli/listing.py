@@ -10,7 +10,7 @@ from zoo.cli.console import print_facts, print_table
 from zoo.cli.options import AS_JSON, print_json
 
 
-@click.command("list")
+@click.command("list", short_help="List recipes and trained models.")
 @click.option("--family", help="List only models of this family.")
 @AS_JSON
 def list_command(family: str | None, as_json: bool) -> None:
@@ -24,7 +24,7 @@ def list_command(family: str | None, as_json: bool) -> None:
         print_table(rows)
 
 
-@click.command()
+@click.command(short_help="Show a recipe and its trained model.")
 @click.argument("name")
 @AS_JSON
 def info(name: str, as_json: bool) -> None:

@@ -11,7 +11,7 @@ import sdk
 from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, print_json
 
 
-@click.command("eval")
+@click.command("eval", short_help="Evaluate a model on its test split.")
 @click.argument("model")
 @BACKEND
 @click.option("--device", help="For the torch backend: cpu, cuda or mps (default: cpu).")
@@ -34,7 +34,7 @@ def eval_command(model: str, backend: str, device: str | None, data_dir: Path | 
         sys.exit(1)
 
 
-@click.command()
+@click.command(short_help="Predict the labels of images.")
 @click.argument("model")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Number of labels to show.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="Upload a model to the Hub.")
 @click.argument("name")
 @click.option("--repo-id", required=True, metavar="USER/NAME", help="The repo on the Hub; created if missing.")
 @click.option("--private", is_flag=True, help="Create the repo as private.")
@@ -30,7 +30,7 @@ def push(
         click.echo(line)
 
 
-@click.command()
+@click.command(short_help="Download a model from the Hub.")
 @click.argument("model", metavar="USER/NAME[@REVISION]")
 @click.option("--backend", default="auto", show_default=True, help="Download the files of this backend.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write all files to this new folder instead.")

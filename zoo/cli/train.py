@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zoo.training.result import SeedResult, TrainResult
 
 
-@click.command()
+@click.command(short_help="Train a recipe and write its artifact.")
 @click.argument("recipe")
 @OVERRIDES
 @click.option("--device", help="cpu, cuda or mps (default: the best available).")

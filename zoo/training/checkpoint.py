@@ -18,7 +18,7 @@ from torch import Tensor
 from zoo.utils.errors import CheckpointError
 
 FORMAT = 1
-FILE = "checkpoint.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
 
 
 def save_checkpoint(run_dir: Path, state: dict[str, Any]) -> None:
@@ -29,15 +29,17 @@ def save_checkpoint(run_dir: Path, state: dict[str, Any]) -> None:
     """
     tensors: dict[str, Tensor] = {}
     tree = _encode(state, tensors)
-    partial = run_dir / f".{FILE}.partial"
+    partial = run_dir / f".{CHECKPOINT_FILE}.partial"
     try:
         save_file(tensors, partial, metadata={"format": str(FORMAT), "state": json.dumps(tree)})
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
-        os.replace(partial, run_dir / FILE)
+        os.replace(partial, run_dir / CHECKPOINT_FILE)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
-        raise CheckpointError(f"cannot write {run_dir / FILE}: {error}; the previous checkpoint stays") from None
+        raise CheckpointError(
+            f"cannot write {run_dir / CHECKPOINT_FILE}: {error}; the previous checkpoint stays"
+        ) from None
 
 
 def load_checkpoint(run_dir: Path) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def load_checkpoint(run_dir: Path) -> dict[str, Any]:
 
     Raises CheckpointError if the file is missing, damaged or of another format.
     """
-    path = run_dir / FILE
+    path = run_dir / CHECKPOINT_FILE
     if not path.is_file():
         raise CheckpointError(f"no checkpoint in {run_dir}: nothing to resume")
     try:

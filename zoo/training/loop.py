@@ -166,7 +166,7 @@ def _update(run: Run, result: StepResult) -> dict[str, float]:
 
 def _not_finite(run: Run, what: str) -> TrainingError:
     saved = run.history[-1]["step"] if run.history else None
-    rescue = f"the checkpoint of step {saved} stays" if saved else "there is no checkpoint yet"
+    rescue = f"the checkpoint of step {saved} stays" if saved else "no checkpoint exists yet"
     return TrainingError(
         f"stopped in step {run.step + 1} (epoch {run.step // run.steps_per_epoch + 1}): {what}, the last "
         f"finite loss was {run.last_loss:.4g}, lr {run.lr:.3g}; the weights were not changed and {rescue}; try "

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-FILE = "metrics.jsonl"
+METRICS_FILE = "metrics.jsonl"
 
 
 class RunLog:
@@ -21,7 +21,7 @@ class RunLog:
 
     def __init__(self, run_dir: Path, total: int, *, silent: bool, progress: bool, tensorboard: bool) -> None:
         self.silent = silent
-        self.path = run_dir / FILE
+        self.path = run_dir / METRICS_FILE
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -100,7 +100,7 @@ class RunLog:
 
 def read_test(run_dir: Path) -> dict[str, Any] | None:
     """Return a finished run's test record (step, accuracy, correct, total, loss, interval); None if it has none."""
-    path = run_dir / FILE
+    path = run_dir / METRICS_FILE
     lines = path.read_text().splitlines() if path.is_file() else []
     return next((record for record in map(_parse, lines) if record["kind"] == "test"), None)
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.recipe import Recipe
-from zoo.training.checkpoint import FILE as CHECKPOINT_FILE
-from zoo.training.checkpoint import load_checkpoint
+from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
 from zoo.training.loop import train
 from zoo.training.metrics_log import read_test
 from zoo.training.result import SeedResult, TrainResult

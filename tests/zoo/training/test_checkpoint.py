@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from zoo.training.checkpoint import FILE, load_checkpoint, save_checkpoint
+from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
 from zoo.utils.errors import CheckpointError
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -65,7 +65,7 @@ def test_an_optimizer_state_survives_a_round_trip(tmp_path: Path) -> None:
 def test_a_checkpoint_is_a_single_file(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, {"step": 1})
     save_checkpoint(tmp_path, {"step": 2})
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
     assert load_checkpoint(tmp_path) == {"step": 2}
 
 
@@ -80,7 +80,7 @@ def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path: Path, monkeypat
     with pytest.raises(CheckpointError, match="no space"):
         save_checkpoint(tmp_path, {"step": 2})
     assert load_checkpoint(tmp_path) == {"step": 1}
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
 
 
 def test_objects_are_refused_rather_than_pickled(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_missing_checkpoint_fails_with_one_clear_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])
 def test_a_truncated_checkpoint_is_reported_as_damaged(tmp_path: Path, keep: int) -> None:
     save_checkpoint(tmp_path, {"weights": torch.ones(100)})
-    path = tmp_path / FILE
+    path = tmp_path / CHECKPOINT_FILE
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(CheckpointError, match="is damaged"):
         load_checkpoint(tmp_path)
@@ -105,7 +105,7 @@ def test_a_truncated_checkpoint_is_reported_as_damaged(tmp_path: Path, keep: int
 
 @pytest.mark.parametrize("state", ["{", '{"dict": 3}', '{"dict": [["a", {"tensor": "9"}]]}', "{}"])
 def test_an_undecodable_state_is_reported_as_damaged(tmp_path: Path, state: str) -> None:
-    save_file({}, tmp_path / FILE, metadata={"format": "1", "state": state})
+    save_file({}, tmp_path / CHECKPOINT_FILE, metadata={"format": "1", "state": state})
     with pytest.raises(CheckpointError, match="is damaged"):
         load_checkpoint(tmp_path)
 
@@ -113,6 +113,6 @@ def test_an_undecodable_state_is_reported_as_damaged(tmp_path: Path, state: str)
 @pytest.mark.parametrize("found", [None, "2"])
 def test_another_format_is_refused(tmp_path: Path, found: str | None) -> None:
     header = json.dumps({"__metadata__": {"format": found}} if found else {}).encode()
-    (tmp_path / FILE).write_bytes(struct.pack("<Q", len(header)) + header)
+    (tmp_path / CHECKPOINT_FILE).write_bytes(struct.pack("<Q", len(header)) + header)
     with pytest.raises(CheckpointError, match=f"found checkpoint format {found}, this version reads format 1"):
         load_checkpoint(tmp_path)

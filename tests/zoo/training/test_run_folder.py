@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.training import fit, interrupt, metrics, small, stop_at
-from zoo.training.checkpoint import FILE as CHECKPOINT
+from zoo.training.checkpoint import CHECKPOINT_FILE
 from zoo.utils.errors import CheckpointError, TrainingError, TrainingInterruptedError
 
 
@@ -13,15 +13,15 @@ def test_the_run_folder_holds_recipe_metrics_and_checkpoint(tmp_path: Path) -> N
     recipe = small()
     fit(tmp_path)
     assert (tmp_path / "recipe.yaml").read_text() == recipe.to_yaml()
-    assert {path.name for path in tmp_path.iterdir()} == {"recipe.yaml", "metrics.jsonl", CHECKPOINT}
+    assert {path.name for path in tmp_path.iterdir()} == {"recipe.yaml", "metrics.jsonl", CHECKPOINT_FILE}
 
 
 def test_another_recipe_cannot_resume_a_run(tmp_path: Path) -> None:
     fit(tmp_path)
-    kept = (tmp_path / CHECKPOINT).read_bytes()
+    before = (tmp_path / CHECKPOINT_FILE).read_bytes()
     with pytest.raises(TrainingError, match=r"another recipe: train\.optimizer\.lr is 0\.5, was 0\.004"):
         fit(tmp_path, "train.optimizer.lr=0.5", resume=True)
-    assert (tmp_path / CHECKPOINT).read_bytes() == kept
+    assert (tmp_path / CHECKPOINT_FILE).read_bytes() == before
 
 
 def test_resuming_needs_a_checkpoint(tmp_path: Path) -> None:
