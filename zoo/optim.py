@@ -1,4 +1,4 @@
-"""From a recipe's ``train:`` section to torch's optimizers, schedules and weight averages."""
+"""Optimizers, schedules and weight averages of torch, made from a recipe's ``train:`` section."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 
 
 def make_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """torch's optimizer of that name; the recipe's keys are its arguments."""
+    """Make torch's optimizer of that name; the recipe's keys are its arguments."""
     return _OPTIMIZERS[config.name](parameters, **config.model_dump(exclude={"name"}))
 
 
 def make_schedule(config: ScheduleConfig, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
-    """A schedule over ``steps`` optimizer steps, to be stepped after each."""
+    """Make a schedule over ``steps`` optimizer steps, to be stepped after each of them."""
     peak = optimizer.param_groups[0]["lr"]
     warmup = warmup_steps(config.warmup, steps)
     match config:
@@ -41,8 +41,8 @@ def make_schedule(config: ScheduleConfig, optimizer: torch.optim.Optimizer, step
             return OneCycleLR(
                 optimizer,
                 max_lr=peak,
-                total_steps=steps + 1,  # the value after the last step is asked for as well
-                pct_start=(max(1, warmup) + 1) / (steps + 1),  # torch divides by zero where there is no way up
+                total_steps=steps + 1,  # torch also asks for the value after the last step
+                pct_start=(max(1, warmup) + 1) / (steps + 1),  # torch divides by zero without a rising phase
                 div_factor=1 / config.initial,
                 final_div_factor=config.initial / config.final if config.final else math.inf,
                 cycle_momentum=config.cycle_momentum,
@@ -58,10 +58,10 @@ def make_schedule(config: ScheduleConfig, optimizer: torch.optim.Optimizer, step
 
 
 def warmup_steps(warmup: int | float, steps: int) -> int:
-    """Whole steps of a count or a fraction, at most all of them."""
+    """Convert a count of steps, or a fraction of all ``steps``, to a count of at most ``steps``."""
     return min(steps, round(warmup * steps) if isinstance(warmup, float) else warmup)
 
 
 def make_average(module: nn.Module, decay: float) -> AveragedModel:
-    """A copy of the module that follows it: ``average <- decay * average + (1 - decay) * weights``."""
+    """Make a running average of the module's weights: ``average <- decay * average + (1 - decay) * weights``."""
     return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What nvcc makes of the CUDA kernels, held against the table in docs/cuda.md."""
+"""nvcc's report on the CUDA kernels against the table in docs/kernels/cuda.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.support.nvcc_report import ARCHITECTURES, Kernel, Recorded, compile_report, parse, recorded, sources
 from tests.support.paths import DOCS
 
-PAGE = DOCS / "cuda.md"
+PAGE = DOCS / "kernels" / "cuda.md"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def kernels() -> list[Kernel]:
     return compile_report()
 
 
-def test_the_table_has_every_kernel_in_the_sources(table: dict[str, Recorded]) -> None:
+def test_the_table_lists_every_kernel_of_the_sources(table: dict[str, Recorded]) -> None:
     written = {n for path in sources() for n in re.findall(r"(\w+)_kernel\(", path.read_text())}
     assert written == {name.split()[0] for name in table}
 

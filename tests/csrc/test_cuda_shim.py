@@ -22,7 +22,7 @@ from tests.support.gridnet_cuda import (
     compile_with_shim,
     cuda_sources,
 )
-from zoo.kernels.gridnet import reference as reference
+from zoo.kernels.gridnet import reference
 
 Grid = tuple[int, int, int]
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 5e-5, torch.bfloat16: 3e-2}
@@ -210,7 +210,7 @@ def test_the_evolution_is_right_in_every_storage_type_and_batch(
 
 
 @pytest.mark.parametrize(("outer_steps", "segment"), [(1, 1), (1, 4), (5, 1), (5, 2), (5, 3), (5, 5), (5, 7), (6, 3)])
-def test_recomputing_between_kept_states_changes_no_gradient(
+def test_recomputing_between_saved_states_changes_no_gradient(
     gridnet: GridnetCuda, outer_steps: int, segment: int
 ) -> None:
     for outer_residual, sets in itertools.product((False, True), {1, outer_steps}):
@@ -218,7 +218,7 @@ def test_recomputing_between_kept_states_changes_no_gradient(
         check_evolution(gridnet, evolution, sets, (3, 4, 5), batch=2)
 
 
-def test_a_longer_segment_saves_less(gridnet: GridnetCuda) -> None:
+def test_a_larger_recompute_interval_saves_less_memory(gridnet: GridnetCuda) -> None:
     inputs = evolution_inputs(Step(), 1, (8, 8, 8), 4, torch.float32)
     saved = [gridnet.saved_bytes(Evolution(Step(), 12, segment=segment), inputs) for segment in (1, 3, 12)]
     state = 4 * 8**3 * 4
@@ -281,7 +281,7 @@ def test_a_block_too_large_for_shared_memory_names_the_largest_that_fits(
         (Evolution(Step(), segment=0), "segment is 0, must be at least 1"),
     ],
 )
-def test_what_the_kernels_cannot_do_is_one_line(gridnet: GridnetCuda, evolution: Evolution, message: str) -> None:
+def test_an_unsupported_problem_is_a_one_line_error(gridnet: GridnetCuda, evolution: Evolution, message: str) -> None:
     inputs = evolution_inputs(evolution.step, 1, (3, 3, 3), 1, torch.float32)
     with pytest.raises(KernelError, match=message):
         gridnet.evolve(evolution, inputs, training=False)
@@ -324,7 +324,7 @@ def test_every_kernel_runs_clean_under_a_sanitizer(sanitizer: str, tmp_path: Pat
     ("sanitizer", "fault", "report"),
     [("thread", "missing_barrier", "data race"), ("address", "overrun", "heap-buffer-overflow")],
 )
-def test_the_sanitizers_see_into_shared_memory(sanitizer: str, fault: str, report: str, tmp_path: Path) -> None:
+def test_the_sanitizers_see_faults_in_shared_memory(sanitizer: str, fault: str, report: str, tmp_path: Path) -> None:
     program = compile_with_shim(tmp_path / "faults", [SUPPORT / "shim_faults.cu"], SANITIZERS[sanitizer])
     done = run_program(program, fault)
     assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""The CPU kernels compiled for arm64 and run in an emulator, against the reference: what an x86 machine cannot show."""
+"""The CPU kernels compiled for arm64 and run in an emulator, against the reference."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from tests.support.paths import ROOT
 from tests.zoo.kernels.gridnet.test_op import CASES, Case
-from zoo.kernels.gridnet import reference as reference
+from zoo.kernels.gridnet import reference
 from zoo.kernels.gridnet.op import ACTIVATION_CODES
 
 pytestmark = pytest.mark.slow

@@ -57,7 +57,7 @@ class _Call:
     """What ``zoo.kernels.nca.evolve`` takes, but for the states."""
 
     signals: Tensor | None
-    fires: Tensor
+    fire_mask: Tensor
     units: Tensor
     parameters: Tensor
     spec: RuleSpec
@@ -88,19 +88,19 @@ class NcaCuda:
         self,
         state: Tensor,
         signals: Tensor | None,
-        fires: Tensor,
+        fire_mask: Tensor,
         units: Tensor,
         parameters: Tensor,
         spec: RuleSpec,
     ) -> Tensor:
         """As ``zoo.kernels.nca.evolve``."""
-        out: Tensor = _Evolve.apply(state, signals, parameters, self, fires, units.int(), spec)
+        out: Tensor = _Evolve.apply(state, signals, parameters, self, fire_mask, units.int(), spec)
         return out
 
     def forward(self, call: _Call, state: Tensor, keep: bool) -> tuple[Tensor, Tensor | None]:
         """The states after the evolution and, with ``keep``, those before every epoch."""
         out = torch.full_like(state, torch.nan)
-        kept = state.new_full((len(call.fires), *state.shape), torch.nan) if keep else None
+        kept = state.new_full((len(call.fire_mask), *state.shape), torch.nan) if keep else None
         workspace = self._workspace("forward", state, call.structures(state)[:1])
         self._run("forward", call, state, *_pointers(state, out, kept, workspace))
         return out, kept
@@ -123,9 +123,9 @@ class NcaCuda:
 
     def _run(self, name: str, call: _Call, like: Tensor, *rest: object) -> None:
         population, rule = call.structures(like)
-        inputs = (ctypes.c_void_p * 3)(*_pointers(call.signals, call.fires, call.parameters))
+        inputs = (ctypes.c_void_p * 3)(*_pointers(call.signals, call.fire_mask, call.parameters))
         function = getattr(self._lib, name)
-        dtype, epochs = _DTYPES[like.dtype], len(call.fires)
+        dtype, epochs = _DTYPES[like.dtype], len(call.fire_mask)
         error = function(dtype, ctypes.byref(population), ctypes.byref(rule), epochs, inputs, *rest)
         if error:
             raise KernelError(error.decode())
@@ -139,11 +139,11 @@ class _Evolve(torch.autograd.Function):
         signals: Tensor | None,
         parameters: Tensor,
         kernels: NcaCuda,
-        fires: Tensor,
+        fire_mask: Tensor,
         units: Tensor,
         spec: RuleSpec,
     ) -> Tensor:
-        ctx.kernels, ctx.call = kernels, _Call(signals, fires, units, parameters, spec)
+        ctx.kernels, ctx.call = kernels, _Call(signals, fire_mask, units, parameters, spec)
         out, ctx.kept = kernels.forward(ctx.call, state, any(ctx.needs_input_grad))
         return out
 

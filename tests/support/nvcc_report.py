@@ -1,4 +1,4 @@
-"""What nvcc says about the CUDA kernels: registers, spills and occupancy. Prints the table of docs/cuda.md:
+"""What nvcc says about the CUDA kernels: registers, spills and occupancy. Prints the table of docs/kernels/cuda.md:
 
 python -m tests.support.nvcc_report
 """
@@ -137,7 +137,7 @@ def table(kernels: list[Kernel]) -> str:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A row of the table in docs/cuda.md, by architecture."""
+    """A row of the table in docs/kernels/cuda.md, by architecture."""
 
     registers: dict[str, int]
     spilled: dict[str, int]

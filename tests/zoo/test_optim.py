@@ -1,3 +1,5 @@
+"""Optimizers, schedules and weight averages made from a recipe."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -22,7 +24,7 @@ PEAK = 0.5
 
 
 def rates(config: Any, steps: int, **optimizer: Any) -> list[float]:
-    """The learning rate of every optimizer step."""
+    """Return the learning rate of every optimizer step."""
     sgd = SgdConfig(name="sgd", lr=PEAK, **optimizer)
     torch_optimizer = make_optimizer(sgd, [nn.Parameter(torch.ones(1))])
     schedule = make_schedule(config, torch_optimizer, steps)
@@ -63,7 +65,7 @@ def test_a_constant_schedule_stays_at_the_peak() -> None:
 
 
 @pytest.mark.parametrize("warmup", [4, 0.4])
-def test_a_warm_up_is_a_line_from_near_zero_to_the_peak(warmup: float) -> None:
+def test_a_warm_up_rises_linearly_from_near_zero_to_the_peak(warmup: float) -> None:
     seen = rates(ConstantConfig(name="constant", warmup=warmup), 10)
     expected = [PEAK * (i + 1) / 5 for i in range(4)] + [PEAK] * 6
     assert seen == pytest.approx(expected)
@@ -85,7 +87,7 @@ def test_a_cosine_schedule_may_warm_up_first() -> None:
     assert seen[-1] < PEAK * 0.01
 
 
-def test_one_cycle_goes_up_to_the_peak_and_down_again() -> None:
+def test_one_cycle_rises_to_the_peak_and_falls_again() -> None:
     seen = rates(OneCycleConfig(name="one_cycle", warmup=0.25, initial=0.1, final=0.01), 100)
     assert seen[0] == pytest.approx(PEAK * 0.1)
     assert seen[25] == pytest.approx(PEAK)
@@ -108,20 +110,20 @@ def test_one_cycle_may_end_at_zero() -> None:
 
 
 @pytest.mark.parametrize("cycled", [True, False])
-def test_one_cycle_moves_momentum_only_when_asked(cycled: bool) -> None:
+def test_one_cycle_changes_momentum_only_if_asked(cycled: bool) -> None:
     config = SgdConfig(name="sgd", lr=PEAK, momentum=0.7)
     optimizer = make_optimizer(config, [nn.Parameter(torch.ones(1))])
     make_schedule(OneCycleConfig(name="one_cycle", cycle_momentum=cycled), optimizer, 10)
     assert optimizer.param_groups[0]["momentum"] == (0.95 if cycled else 0.7)
 
 
-def test_a_count_of_warm_up_steps_is_cut_to_the_run_and_a_fraction_is_of_it() -> None:
+def test_warm_up_steps_are_limited_to_the_run_and_a_fraction_is_of_its_length() -> None:
     assert warmup_steps(30, 20) == 20
     assert warmup_steps(5, 20) == 5
     assert warmup_steps(0.25, 20) == 5
 
 
-def test_the_average_follows_the_weights_by_its_decay() -> None:
+def test_the_average_follows_the_weights_with_its_decay() -> None:
     module = nn.Linear(1, 1, bias=False)
     average = make_average(module, decay=0.9)
     expected = None

@@ -1,5 +1,5 @@
-"""Model families, a package each. A family knows nothing of files, the command line or the Hub.
+"""Model families, one package each. A family knows nothing about files, the command line or the Hub.
 
-To add one, write the package ``zoo/families/NAME`` whose ``__init__.py`` defines ``FAMILY``, and name it in
+To add a family, write the package ``zoo/families/NAME`` with a ``FAMILY`` in its ``__init__.py``, and list it in
 :mod:`zoo.families.registry`.
 """

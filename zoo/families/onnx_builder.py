@@ -1,4 +1,4 @@
-"""A small builder of ONNX graphs: operators called like functions, constants and weights by value."""
+"""A small builder of ONNX graphs: operators are called like functions, constants and weights are passed by value."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sdk.artifact import ONNX_INPUT, ONNX_OUTPUT
 
 OPSET = 18
 IR_VERSION = 8
-"""Old enough for onnxruntime 1.18 and everything since."""
+"""Old enough for onnxruntime 1.18 and later."""
 
 
 class GraphBuilder:
-    """Collects nodes and initializers; every method returns the name of the tensor it makes."""
+    """Collects nodes and initializers. Every operator method returns the name of its output tensor."""
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
@@ -27,19 +27,19 @@ class GraphBuilder:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     def op(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """One node of a standard operator with one output."""
+        """Add a node of a standard operator with one output."""
         output = f"{operator.lower()}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
         return output
 
     def weight(self, name: str, tensor: Tensor) -> str:
-        """A trained tensor under its name in the module's state."""
+        """Add a trained tensor under its name in the module's state; a name that exists is used again."""
         if name not in self._initializers:
             self._initializers[name] = numpy_helper.from_array(tensor.detach().cpu().numpy(), name)
         return name
 
     def constant(self, value: ArrayLike, dtype: str = "int64") -> str:
-        """A small array or number; equal ones are stored once."""
+        """Add a small array or number; equal constants are stored once."""
         array: NDArray[np.generic] = np.ascontiguousarray(value, dtype).reshape(np.shape(value))
         key = (dtype, array.shape, array.tobytes())
         if key not in self._constants:
@@ -49,28 +49,31 @@ class GraphBuilder:
         return self._constants[key]
 
     def scalar(self, value: float) -> str:
+        """Add a float32 number."""
         return self.constant(value, "float32")
 
     def reshape(self, x: str, shape: Sequence[int]) -> str:
+        """Reshape ``x``; one axis may be -1."""
         return self.op("Reshape", x, self.constant(list(shape)))
 
     def pad(self, x: str, before: Sequence[int], after: Sequence[int], value: float = 0.0) -> str:
-        """``before`` and ``after`` hold one count per axis."""
+        """Pad ``x`` with ``value``; ``before`` and ``after`` hold one count per axis."""
         return self.op("Pad", x, self.constant([*before, *after]), self.scalar(value))
 
     def slice(self, x: str, axis: int, start: int, stop: int) -> str:
-        """``x[..., start:stop, ...]`` along an axis; ``stop`` is taken as it is, so never 0 for the end."""
+        """Take ``x[..., start:stop, ...]`` along an axis; ``stop`` is a position, so 0 does not mean the end."""
         return self.op("Slice", x, *(self.constant([value]) for value in (start, stop, axis)))
 
     def transpose(self, x: str, order: Sequence[int]) -> str:
+        """Permute the axes of ``x``."""
         return self.op("Transpose", x, perm=list(order))
 
     def mean(self, x: str, axes: Sequence[int]) -> str:
-        """Mean over axes, which stay with length 1."""
+        """Average over axes, which are retained with length 1."""
         return self.op("ReduceMean", x, self.constant(list(axes)), keepdims=1)
 
     def sum(self, x: str, axes: Sequence[int]) -> str:
-        """Sum over axes, which stay with length 1."""
+        """Sum over axes, which are retained with length 1."""
         return self.op("ReduceSum", x, self.constant(list(axes)), keepdims=1)
 
     def model(
@@ -81,9 +84,9 @@ class GraphBuilder:
         classes: int,
         others: Mapping[str, str] | None = None,
     ) -> onnx.ModelProto:
-        """The finished classifier: ``input [B, *input_shape]`` -> ``logits [B, classes]``, B free.
+        """Build the classifier ``input [B, *input_shape]`` -> ``logits [B, classes]`` for any batch size B.
 
-        ``others`` are further outputs of the same shape, by their names.
+        ``others`` maps the names of further outputs of the same shape to tensors.
         """
         outputs = {ONNX_OUTPUT: output, **(others or {})}
         shapes = {output: (value, ("batch", classes)) for output, value in outputs.items()}
@@ -95,9 +98,9 @@ class GraphBuilder:
         inputs: Mapping[str, Sequence[int | str]],
         outputs: Mapping[str, tuple[str, Sequence[int | str]]],
     ) -> onnx.ModelProto:
-        """The finished model of float tensors: inputs with their shapes, outputs with what they are and their shapes.
+        """Build a model of float32 tensors from the shapes of its inputs, and the tensors and shapes of its outputs.
 
-        A named axis is free.
+        An axis that is named instead of numbered has any length.
         """
         for output, (value, _) in outputs.items():
             self._nodes.append(helper.make_node("Identity", [value], [output], name=output))

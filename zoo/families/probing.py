@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProbeContext:
-    """What a family's probe may use: a trained model, its data, and how its training went."""
+    """Everything that a family's probe may use: a trained model, its data, and the record of its training."""
 
     module: nn.Module
     """The exported weights, on the CPU, in eval mode."""
@@ -25,19 +25,19 @@ class ProbeContext:
     """The family's config."""
     task: Task
     data: Data
-    """Splits ``train``, ``validation`` and ``test``; choices are made on validation, test is for what is reported."""
+    """The splits ``train``, ``validation`` and ``test``; probes choose on validation and report on test."""
     seed: int
     history: list[dict[str, Any]]
-    """One record per round of the training: step, epoch, losses, accuracies and the learner's mean logs."""
+    """One record per training round: step, epoch, losses, accuracies and the means of the learner's logs."""
     figures: Path
     """An empty folder for PNG and GIF files."""
     train: TrainConfig | None = None
-    """How it was trained, for a probe that trains anew."""
+    """The ``train:`` section of the model's recipe, for a probe that trains further networks."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a probe found: numbers for config.json, Markdown for the card, figures by file name with their captions."""
+    """The result of a probe: numbers for config.json, Markdown for the card, and captions by figure file name."""
 
     metrics: dict[str, Any]
     text: str

@@ -1,4 +1,4 @@
-"""The registry of model families: names to packages, and hooks to functions."""
+"""The registry of model families: resolves names to packages, and hooks to functions."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _PACKAGES = {
 
 
 def family_names() -> list[str]:
-    """The names of all families, sorted."""
+    """Return the names of all families, sorted."""
     return sorted(_PACKAGES)
 
 
 def families_with(hook: str) -> list[str]:
-    """The names of the families that have an optional hook, such as ``probe`` or ``bench``."""
+    """Return the names of the families that have an optional hook, such as ``probe`` or ``bench``."""
     return [name for name in family_names() if getattr(get_family(name), hook) is not None]
 
 
 def get_family(name: str) -> Family:
-    """Look a family up by name; raises FamilyError naming the families that exist."""
+    """Look up a family by name. Raises FamilyError, which lists the known families."""
     if name not in _PACKAGES:
         raise FamilyError(f"unknown family {name!r}; known families: {', '.join(family_names())}")
     family: Family = importlib.import_module(_PACKAGES[name]).FAMILY

@@ -1,1 +1,5 @@
-"""Kernel ops: for each a plain-torch reference, compiled CPU and CUDA bodies, and their autograd registration."""
+"""Kernel ops, a package each.
+
+``__init__`` has the public functions, ``op`` the registered torch op with its compiled bodies and autograd,
+``reference`` the specification in plain torch.
+"""

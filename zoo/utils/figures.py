@@ -1,4 +1,4 @@
-"""Figures of probes: small files, the same bytes for the same figure."""
+"""Figure files: small, and the same bytes for the same figure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def save_png(figure: Figure, path: Path, dpi: int = 80) -> None:
-    """Write a figure as PNG with a palette of 256 colours, less than half of the usual size."""
+    """Write a figure as PNG with a palette of 256 colours, which is less than half the usual size."""
     drawn = BytesIO()
     figure.savefig(drawn, format="png", dpi=dpi)
     image = Image.open(drawn).convert("RGB")

@@ -44,7 +44,7 @@ def test_a_document_without_the_block_is_refused_before_measuring(tmp_path: Path
 
 @pytest.mark.usefixtures("brisk")
 def test_the_performance_page_has_a_block_for_every_report(tmp_path: Path) -> None:
-    page = DOCS / "performance.md"
+    page = DOCS / "guides" / "performance.md"
     copy = tmp_path / "performance.md"
     copy.write_text(page.read_text())
     arguments = ["--quick", "--sweep", "--isa", "baseline", "--write-docs", str(copy)]

@@ -1,6 +1,6 @@
-"""CellNet: cells with a core each, wired by small MLPs, that learn to predict their own gradient step.
+"""CellNet: cells that exchange their cores through small MLPs and learn to predict their own gradient step.
 
-Source: the public CellNet repository's README; docs/families/cellnet.md lists what is taken from it and what is ours.
+Source: the public CellNet repository's README. docs/families/cellnet.md separates the original's ideas from ours.
 """
 
 from zoo.families.base import Family
@@ -14,14 +14,14 @@ FAMILY = Family(
     onnx_graph="zoo.families.cellnet.onnx:onnx_graph",
     probe="zoo.families.cellnet.probe:probe",
     bench="zoo.families.cellnet.bench:bench",
-    about="""A CellNet is a handful of cells. Each has a core, a vector of numbers that starts as ones, and a small
-MLP leads from each cell to each other (or to those that a topology names). In every step all cells at once add to
-their cores what the MLPs make of the others'; the first cells also add a linear map of the input, the last read logits
-from theirs.
+    about="""A CellNet is a handful of cells. Each cell has a core, a vector of numbers that starts as ones. A small MLP
+leads from each cell to every other cell, or to those that a topology names. In every step, all cells at once add the
+outputs of the MLPs that lead to them to their cores. The first cells also add a linear map of the input; the last cells
+give the logits.
 
-It is trained over time: after each step the gradient says where the cores should have gone (C2), and loss (a) asks the
-next step to make that move, beside loss (b), the task's. From the public CellNet repository, which trains one sample at
-a time with all cells connected; batches, sparse topologies, cores of different sizes and gradients through several
-steps are ours.
+A CellNet is trained over time. After each step, the gradient says where the cores should have gone (C2). Loss (a) asks
+the next step to make that move; loss (b) is the task's. The idea is that of the public CellNet repository, which trains
+one sample at a time with all cells connected. Batches, sparse topologies, cores of different sizes and gradients
+through several steps are ours.
 """,
 )

@@ -1,4 +1,4 @@
-"""How fast a CellNet trains: batched against the literal version, and full against sparse."""
+"""Benchmark of a CellNet's training: batched against the literal version, full against sparse topology."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _TOPOLOGIES: dict[str, Topology] = {
 
 
 def bench(rounds: int = 7, budget: float = 20.0) -> list[dict[str, Any]]:
-    """Seconds of training per sample: sequences of 4 steps, 3 with input, an AdamW step after each time step.
+    """Time training per sample: sequences of 4 steps, 3 with input, an AdamW step after each time step.
 
-    ``budget`` bounds the seconds of each contender. The baseline is the literal version, a sample at a time.
+    ``budget`` limits the seconds per contender. The baseline is the literal version, one sample at a time.
     """
     calls: dict[str, Callable[[], object]] = {}
     facts: dict[str, tuple[str, str, int, int]] = {}
@@ -55,7 +55,7 @@ def bench(rounds: int = 7, budget: float = 20.0) -> list[dict[str, Any]]:
 
 
 def _sequence(config: CellnetConfig, literal: bool, batch: int) -> Callable[[], None]:
-    """One call trains on one batch, from random weights on."""
+    """Return a call that trains on one batch; the weights start at random."""
     torch.manual_seed(0)
     module: nn.Module = Cellnet(config, _TASK)
     inputs, labels = torch.randn(batch, *_TASK.input_shape), torch.randint(_TASK.num_classes, (batch,))

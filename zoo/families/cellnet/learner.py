@@ -1,4 +1,4 @@
-"""How a CellNet is trained over time: each step learns the task and to predict the last step's gradient step."""
+"""Temporal training of a CellNet: each step learns the task, and to predict the previous step's gradient step."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ from torch import Tensor, nn
 
 from zoo.families.cellnet.config import CellnetConfig
 from zoo.families.learner import Learner, StepResult
+from zoo.utils.errors import TrainingError
 
 _GROWTH_STEPS = 10
 
 
 class CellnetLearner(Learner):
-    """Temporal training: each step is to make the move (a) that the last step's gradient asked for, and (b) the task's.
+    """Trains each step on loss (a), the move that the previous step's gradient asked for, and loss (b), the task.
 
-    With input, L = (a) + (b) (the first step has no (a)); without, L = (a). C2 = C1 - eta dL/dC1 is what (a) of the
-    next step compares with. Cores, L and C2 are those of a sample, so they do not depend on the batch.
+    A step with input has L = (a) + (b), except that the first has no (a); a step without input has L = (a). Loss (a)
+    of the next step compares the cores with C2 = C1 - eta dL/dC1. Cores, L and C2 belong to a sample, so they do not
+    depend on the batch.
     """
 
     config: CellnetConfig
 
     def __init__(self, module: nn.Module, config: CellnetConfig) -> None:
-        """Raises ValueError for what several processes together cannot train."""
+        """Raises TrainingError if a window would leave parameters without gradient on several processes."""
         super().__init__(module, config)
         last_window = (config.steps - 1) // config.truncate * config.truncate
         if _processes() > 1 and config.loss_a and last_window >= config.input_steps:
-            raise ValueError(
+            raise TrainingError(
                 f"model.truncate {config.truncate} makes a window without input, in which parameters have no gradient; "
                 f"on {_processes()} processes each window needs one of the {config.input_steps} steps with input, "
                 f"so set model.truncate to {config.steps}"
             )
 
     def training_steps(self, inputs: Tensor, labels: Tensor) -> Iterator[StepResult]:
-        """One result per window of ``truncate`` steps; the last one's logs are the sequence's."""
+        """Yield one result per window of ``truncate`` steps; the last one's logs are those of the whole sequence."""
         c = self.config
         steps = c.steps if c.loss_a else c.input_steps  # without loss (a), steps without input have no loss
         core: Tensor | None = None
@@ -66,15 +68,12 @@ class CellnetLearner(Learner):
         return float((1 + self.config.loss_growth) ** min(step, _GROWTH_STEPS))
 
 
-def _processes() -> int:
-    distributed = torch.distributed
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+def step_cosine(before: Tensor, after: Tensor, target: Tensor) -> Tensor:
+    """Cosine between the move that a step made and the move that the gradient asked for, per sample: ``[B]``.
 
-
-def _add(*losses: Tensor | None) -> Tensor:
-    present = [loss for loss in losses if loss is not None]
-    assert present
-    return torch.stack(present).sum(0)
+    ``before`` is C1 of a step, ``target`` its C2 and ``after`` the next step's C1, each ``[B, N, C]``.
+    """
+    return F.cosine_similarity((after - before).flatten(1), (target - before).flatten(1), dim=1)
 
 
 class _SequenceLog:
@@ -87,7 +86,7 @@ class _SequenceLog:
     @torch.no_grad()
     def add(
         self,
-        fed: bool,
+        with_input: bool,
         before: Tensor | None,
         after: Tensor,
         target: Tensor | None,
@@ -95,11 +94,11 @@ class _SequenceLog:
         b: Tensor | None,
         logits: Tensor,
     ) -> None:
-        found = {"loss_a": a, "loss_b": b}
+        measured = {"loss_a": a, "loss_b": b}
         if before is not None and target is not None:
-            kind = "cosine_with_input" if fed else "cosine_without_input"
-            found[kind] = step_cosine(before, after, target)
-        for name, value in found.items():
+            kind = "cosine_with_input" if with_input else "cosine_without_input"
+            measured[kind] = step_cosine(before, after, target)
+        for name, value in measured.items():
             if value is not None:
                 self.values.setdefault(name, []).append(value.mean())
         self.values["accuracy"] = [(logits.argmax(-1) == self.labels).float().mean()]
@@ -108,9 +107,12 @@ class _SequenceLog:
         return {name: torch.stack(values).mean() for name, values in self.values.items()}
 
 
-def step_cosine(before: Tensor, after: Tensor, target: Tensor) -> Tensor:
-    """Cosine between the move that was made and the one that the gradient asked for, of each sample: ``[B]``.
+def _add(*losses: Tensor | None) -> Tensor:
+    present = [loss for loss in losses if loss is not None]
+    assert present
+    return torch.stack(present).sum(0)
 
-    ``before`` is C1 of a step, ``target`` its C2 and ``after`` the next step's C1, each ``[B, N, C]``.
-    """
-    return F.cosine_similarity((after - before).flatten(1), (target - before).flatten(1), dim=1)
+
+def _processes() -> int:
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1

@@ -1,7 +1,7 @@
-"""CellNet: cells with a core each, wired by small MLPs, that learn to predict their own gradient step.
+"""The CellNet classifier: cells that exchange their cores through small MLPs, step by step.
 
-All edges' MLPs are one batched matmul per layer. Source: the public CellNet repository's README; docs/cellnet.md
-says what is taken from it and what is ours.
+Each layer of all edges' MLPs is one batched matmul. Source: the public CellNet repository's README, as described in
+docs/families/cellnet.md.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,21 +19,18 @@ from zoo.data.task import Task
 from zoo.families.cellnet.config import CellnetConfig, StemConfig
 from zoo.utils.errors import BuildError
 
-if TYPE_CHECKING:
-    pass
-
 
 class Trace(NamedTuple):
-    """What happened in each of some steps."""
+    """The cores and the logits after each of several steps."""
 
     cores: tuple[Tensor, ...]
-    """After each step, ``[B, N, C]``; N cells, C the largest core, 0 beyond a smaller one's size."""
+    """Per step ``[B, N, C]``: N cells, C the largest core's size; smaller cores are padded with 0."""
     logits: tuple[Tensor, ...]
-    """After each step, ``[B, classes]``."""
+    """Per step ``[B, classes]``."""
 
 
 class Cellnet(nn.Module):
-    """N cells whose cores change in steps: each adds what the connections into it make of the others' cores."""
+    """N cells whose cores change in steps: each core adds the outputs of the MLPs that lead to its cell."""
 
     core_mask: Tensor
     sources: Tensor
@@ -73,9 +70,9 @@ class Cellnet(nn.Module):
     ) -> Tensor | Trace:
         """Inputs ``[B, *input_shape]``, normalised as in training -> logits ``[B, classes]`` after step ``steps``.
 
-        ``trace`` gives cores and logits of every step instead. A sequence may go on after ``start`` steps from their
-        ``cores [B, N, C]``. ``steps`` defaults to the config's ``input_steps``.
-        Raises ValueError unless ``0 <= start < steps``.
+        ``steps`` defaults to the config's ``input_steps``. With ``trace``, returns the cores and logits of every step.
+        With ``start``, continues a sequence after that step from its ``cores [B, N, C]``. Raises ValueError unless
+        ``0 <= start < steps``.
         """
         steps = self.config.input_steps if steps is None else steps
         if not 0 <= start < steps:
@@ -92,7 +89,7 @@ class Cellnet(nn.Module):
         return self.read(cores)
 
     def initial_cores(self, batch: int) -> Tensor:
-        """Ones, ``[B, N, C]``, and 0 beyond the size of a core."""
+        """Return the cores at the start, ``[B, N, C]``: ones, padded with 0 beyond a core's size."""
         return self.core_mask.expand(-1, batch, -1).transpose(0, 1)
 
     def read(self, cores: Tensor) -> Tensor:
@@ -103,9 +100,9 @@ class Cellnet(nn.Module):
         return logits
 
     def _step(self, cores: Tensor, fed: Tensor | None, first: bool) -> Tensor:
-        """One time step, all cells at once: ``[B, N, C]`` -> ``[B, N, C]``."""
-        cells = cores.transpose(0, 1)  # cells lie first in memory, so that the members of a batched matmul do
-        # In the very first step the connections are given zero vectors in the place of cores, for every sample alike.
+        """Run one time step of all cells at once: ``[B, N, C]`` -> ``[B, N, C]``."""
+        cells = cores.transpose(0, 1)  # cells first in memory, as the members of a batched matmul
+        # In the very first step the connections receive zero vectors instead of cores, the same for every sample.
         sent = torch.zeros_like(cells[:, :1]) if first else cells
         one, two, three = self.connections
         moves: Tensor = three(F.relu(two(F.relu(one(sent.index_select(0, self.sources))))))
@@ -115,17 +112,17 @@ class Cellnet(nn.Module):
         return cores + (update * self.core_mask).transpose(0, 1)
 
     def _feed(self, x: Tensor) -> Tensor:
-        """What the InCells add for inputs ``[B, *input_shape]``: ``[N, B, C]``, 0 for all other cells."""
+        """Inputs ``[B, *input_shape]`` -> the addition to every core, ``[N, B, C]``: 0 except for InCells."""
         weight, bias = self.input.weight.flatten(0, 1), self.input.bias.flatten()
         fed = F.linear(self.stem(x), weight, bias).view(len(x), *self.input.bias.shape).transpose(0, 1)
         return F.pad(fed, (0, 0, 0, 0, 0, self.config.cells - self.config.in_cells))
 
 
 class MemberLinear(nn.Module):
-    """Several linear layers of one kind as one batched matmul, sizes of their own padded with weights that stay 0.
+    """Several linear layers as one batched matmul; smaller layers are padded with weights that stay 0.
 
-    Member ``m`` takes ``ins[m]`` numbers and gives ``outs[m]``; ``weight [M, out, in]`` and ``bias [M, out]`` start as
-    those of ``nn.Linear``. A padded input must be 0 and the gradient of a padded output too, or padding would learn.
+    Member ``m`` maps ``ins[m]`` numbers to ``outs[m]``; ``weight [M, out, in]`` and ``bias [M, out]`` start as those of
+    ``nn.Linear``. Padded inputs and the gradients of padded outputs must be 0; otherwise the padding would learn.
     """
 
     def __init__(
@@ -156,11 +153,11 @@ def _stem(stem: StemConfig | None, task: Task) -> nn.Module:
 
 
 def _features(stem: StemConfig | None, task: Task) -> int:
-    """How many numbers the InCells are fed; raises BuildError for inputs that the stem does not take."""
+    """Return the number of features that the InCells receive. Raises BuildError if the stem does not fit the inputs."""
     if stem is None:
         return math.prod(task.input_shape)
     if len(task.input_shape) != 3:
-        raise BuildError(f"a stem takes images [C, H, W], the data has inputs of shape {list(task.input_shape)}")
+        raise BuildError(f"a stem takes images [C, H, W], found inputs of shape {list(task.input_shape)}")
     _, height, width = task.input_shape
     for _ in stem.channels:
         height, width = (height - 2) // 2, (width - 2) // 2

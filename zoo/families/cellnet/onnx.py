@@ -1,8 +1,8 @@
-"""A CellNet as an ONNX graph of standard operators with its number of steps fixed.
+"""The CellNet as an ONNX graph of standard operators, unrolled for a fixed number of steps.
 
-The state is ``[N, B, C]``. As in the module, the MLPs of all edges are one batched MatMul per layer; what they send is
-summed up per cell by a MatMul with the ``[N, E]`` matrix that says where each edge leads. The first step's
-connections, which are given zeros, do not depend on the input: a runtime folds them when it loads the file.
+The state is ``[N, B, C]``. As in the module, each layer of all edges' MLPs is one batched MatMul. A MatMul with the
+``[N, E]`` incidence matrix of edges and their targets sums the outputs per cell. The first step's connections receive
+zeros and do not depend on the input: a runtime folds them when it loads the file.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from zoo.families.onnx_builder import GraphBuilder
 if TYPE_CHECKING:
     from zoo.families.cellnet.model import Cellnet
 
+_KEYS = ("weight", "bias")
+
 
 def onnx_graph(module: Cellnet, task: Task, steps: int | None = None) -> onnx.ModelProto:
-    """``input [B, *input_shape]`` -> ``logits [B, classes]`` after ``steps`` (default: the module's).
+    """Build ``input [B, *input_shape]`` -> ``logits [B, classes]`` after ``steps`` (default: ``input_steps``).
 
-    Raises ValueError unless there is at least one step.
+    Raises ValueError for fewer than one step.
     """
     steps = module.config.input_steps if steps is None else steps
     if steps < 1:
@@ -41,13 +43,13 @@ def onnx_graph(module: Cellnet, task: Task, steps: int | None = None) -> onnx.Mo
 
 
 class _Graph:
-    """The parts of a module as nodes."""
+    """The parts of a module as nodes of a graph."""
 
     def __init__(self, g: GraphBuilder, module: Cellnet) -> None:
         self.g = g
         self.module = module
         self.config = module.config
-        # Weights lie as in torch, [members, out, in]: transposed here, on constants, each once.
+        # Stored as in torch, [members, out, in]; each is transposed once, by an operator on constants.
         self._layers: dict[str, tuple[str, str]] = {}
 
     def stem(self, x: str) -> str:
@@ -65,21 +67,21 @@ class _Graph:
         return g.op("Flatten", x, axis=1)
 
     def feed(self, features: str) -> str:
-        """Features ``[B, F]`` -> what the cells are fed, ``[N, B, C]``, 0 where it is no InCell."""
+        """Features ``[B, F]`` -> the addition to every core, ``[N, B, C]``: 0 except for InCells."""
         fed = self._linear("input", self.g.op("Unsqueeze", features, self.g.constant([0])))
         return self.g.pad(fed, (0, 0, 0), (self.config.cells - self.config.in_cells, 0, 0))
 
     def step(self, cores: str, fed: str | None, first: bool) -> str:
-        """One time step, ``[N, B, C]`` (or ``[N, 1, C]`` at first) -> ``[N, B, C]``."""
+        """Run one time step: ``[N, B, C]`` (``[N, 1, C]`` in the first) -> ``[N, B, C]``."""
         g, module, config = self.g, self.module, self.config
         size = max(config.cores)
         sent = g.constant(np.zeros((config.cells, 1, size)), "float32") if first else cores
         moves = g.op("Gather", sent, g.constant(module.sources.cpu().numpy()), axis=0)
         for layer in range(3):
             moves = self._linear(f"connections.{layer}", g.op("Relu", moves) if layer else moves)
-        leads = np.arange(config.cells)[:, None] == module.targets.cpu().numpy()
+        incidence = np.arange(config.cells)[:, None] == module.targets.cpu().numpy()
         flat = g.reshape(moves, (len(config.edges), -1))
-        update = g.reshape(g.op("MatMul", g.constant(leads, "float32"), flat), (config.cells, -1, size))
+        update = g.reshape(g.op("MatMul", g.constant(incidence, "float32"), flat), (config.cells, -1, size))
         return g.op("Add", cores, update if fed is None else g.op("Add", update, fed))
 
     def read(self, cores: str) -> str:
@@ -90,13 +92,10 @@ class _Graph:
         return g.op("ReduceMean", logits, g.constant([0]), keepdims=0)
 
     def _linear(self, name: str, x: str) -> str:
-        """The members' linear layers, ``[M, B, in]`` -> ``[M, B, out]``."""
+        """Apply the members' linear layers: ``[M, B, in]`` -> ``[M, B, out]``."""
         g = self.g
         if name not in self._layers:
             weight, bias = (g.weight(f"{name}.{key}", self.module.get_parameter(f"{name}.{key}")) for key in _KEYS)
             self._layers[name] = g.transpose(weight, (0, 2, 1)), g.op("Unsqueeze", bias, g.constant([1]))
         weight, bias = self._layers[name]
         return g.op("Add", g.op("MatMul", x, weight), bias)
-
-
-_KEYS = ("weight", "bias")

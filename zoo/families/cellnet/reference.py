@@ -1,6 +1,6 @@
-"""CellNet as its description reads: one sample at a time, a Python loop over cells and connections.
+"""CellNet exactly as it is described: one sample at a time, in Python loops over cells and connections.
 
-The specification that the tests hold ``zoo.families.cellnet`` against, and the baseline of its benchmark.
+The specification that the module and its learner are tested against, and the baseline of the benchmark.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from zoo.families.cellnet.config import CellnetConfig
 from zoo.families.cellnet.model import Cellnet, MemberLinear
 
 Cores = list[Tensor]
-"""One vector ``[size]`` for each cell."""
+"""One vector ``[size]`` per cell."""
 
 
 class LiteralCellnet(nn.Module):
-    """One ``nn.Sequential`` per connection and OutCell, one ``nn.Linear`` per InCell, with a module's weights."""
+    """One ``nn.Sequential`` per connection and OutCell, one ``nn.Linear`` per InCell, with the weights of a module."""
 
     def __init__(self, module: Cellnet) -> None:
         super().__init__()
@@ -35,19 +35,20 @@ class LiteralCellnet(nn.Module):
         self.outputs = nn.ModuleList(_mlp(size, hidden, classes) for size in cores[self.first_out :])
         self.to(module.input.weight)
         for member, linear in enumerate(self.inputs):
-            _take(linear, module.input, member)
+            _copy(linear, module.input, member)
         for mlps, layers in ((self.connections, module.connections), (self.outputs, module.readout)):
             for member, mlp in enumerate(mlps):
                 assert isinstance(mlp, nn.Sequential)
                 for linear, layer in zip(mlp[::2], layers, strict=True):
-                    _take(linear, _member_layer(layer), member)
+                    _copy(linear, _member_layer(layer), member)
 
     def initial_cores(self) -> Cores:
+        """Return the cores at the start: ones."""
         like = next(self.inputs.parameters())
         return [torch.ones(size).to(like) for size in self.config.cores]
 
     def step(self, cores: Cores, x: Tensor | None, first: bool) -> Cores:
-        """All cells at once from the previous cores; ``x [C, H, W]`` or ``[features]`` if the InCells are fed."""
+        """Update all cells from the previous cores; the input ``x [*input_shape]`` is None in steps without input."""
         new = list(cores)
         for (j, i), mlp in zip(self.edges, self.connections, strict=True):
             new[i] = new[i] + mlp(torch.zeros_like(cores[j]) if first else cores[j])
@@ -58,9 +59,9 @@ class LiteralCellnet(nn.Module):
         return new
 
     def read(self, cores: Cores) -> Tensor:
-        """Logits ``[classes]``: the mean over the OutCells."""
-        found = [mlp(core) for mlp, core in zip(self.outputs, cores[self.first_out :], strict=True)]
-        return torch.stack(found).mean(0)
+        """Cores -> logits ``[classes]``, the mean over the OutCells."""
+        logits = [mlp(core) for mlp, core in zip(self.outputs, cores[self.first_out :], strict=True)]
+        return torch.stack(logits).mean(0)
 
     def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
         """One input ``[*input_shape]`` -> logits ``[classes]`` after ``steps``."""
@@ -70,28 +71,29 @@ class LiteralCellnet(nn.Module):
         return self.read(cores)
 
     def training_steps(self, x: Tensor, label: Tensor) -> Iterator[Tensor]:
-        """The loss of each window of ``truncate`` steps of one sample; an optimizer step belongs after each."""
+        """Yield one sample's loss of each window of ``truncate`` steps; an optimizer step must follow each."""
         c = self.config
-        cores, wanted = self.initial_cores(), None
+        cores, target = self.initial_cores(), None
         losses: list[Tensor] = []
         steps = c.steps if c.loss_a else c.input_steps  # without loss (a), steps without input have no loss
         for t in range(steps):
             fed = t < c.input_steps
             c1 = self.step(cores, x if fed else None, first=t == 0)
-            c1 = [core if core.requires_grad else core.requires_grad_() for core in c1]  # of a cell nothing leads to
+            # The core of a cell without incoming edges does not depend on any parameter.
+            c1 = [core if core.requires_grad else core.requires_grad_() for core in c1]
             loss = torch.zeros(()).to(c1[0])
-            if wanted is not None:
-                squares = [(one - two).square().sum() for one, two in zip(c1, wanted, strict=True)]
+            if target is not None:
+                squares = [(one - two).square().sum() for one, two in zip(c1, target, strict=True)]
                 loss = loss + c.loss_a * torch.stack(squares).sum() / sum(c.cores)
             if fed:
                 loss = loss + F.cross_entropy(self.read(c1)[None], label[None])
             loss = loss * (1 + c.loss_growth) ** min(t, 10)
             slopes = torch.autograd.grad(loss, c1, retain_graph=True, allow_unused=True)
             c2 = [core if slope is None else core - c.core_lr * slope for core, slope in zip(c1, slopes, strict=True)]
-            cores, wanted = c1, c2
+            cores, target = c1, c2
             losses.append(loss)
             if (t + 1) % c.truncate == 0 or t + 1 == steps:
-                cores, wanted = [core.detach() for core in c1], [core.detach() for core in c2]
+                cores, target = [core.detach() for core in c1], [core.detach() for core in c2]
                 yield torch.stack(losses).sum()
                 losses = []
 
@@ -108,8 +110,8 @@ def _member_layer(layer: nn.Module) -> MemberLinear:
     return layer
 
 
-def _take(linear: nn.Module, layer: MemberLinear, member: int) -> None:
-    """Give a linear layer the weights of a member without its padding."""
+def _copy(linear: nn.Module, layer: MemberLinear, member: int) -> None:
+    """Copy a member's weights without their padding into a linear layer."""
     assert isinstance(linear, nn.Linear)
     with torch.no_grad():
         linear.weight.copy_(layer.weight[member, : linear.out_features, : linear.in_features])

@@ -1,4 +1,4 @@
-"""Which cells of a CellNet are connected: full, ring, clusters, or any list of edges."""
+"""Topologies of a CellNet, the sets of its connections: full, ring, clusters, or any list of edges."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 Edge = tuple[int, int]
-"""(source, target), as numbers of cells."""
+"""(source, target), as cell numbers."""
 
 
 class _Topology(BaseModel):
@@ -23,17 +23,17 @@ class FullTopology(_Topology):
 
 
 class RingTopology(_Topology):
-    """Each cell with the ``reach`` cells on either side of it, in both directions."""
+    """Edges in both directions between each cell and the ``reach`` cells on either side."""
 
     name: Literal["ring"]
     reach: PositiveInt = 1
 
 
 class ClustersTopology(_Topology):
-    """Consecutive clusters of ``size`` cells, dense inside, with few edges between.
+    """Consecutive clusters of ``size`` cells: dense inside, with few edges between them.
 
-    From each cluster to each other lead ``bridges`` edges: from its last cell to the other's first, from its last
-    but one to the second, and so on.
+    ``bridges`` edges lead from each cluster to every other: from its last cell to the other's first, from its last but
+    one to the other's second, and so on.
     """
 
     name: Literal["clusters"]
@@ -55,7 +55,10 @@ Topology = Annotated[
 
 
 def edges_of(topology: Topology, cells: int) -> list[Edge]:
-    """The edges among ``cells`` cells, ordered by target, then source; raises ValueError where they do not fit."""
+    """Return the edges among ``cells`` cells, ordered by target, then source.
+
+    Raises ValueError if the topology does not fit the number of cells.
+    """
     match topology:
         case FullTopology():
             found = {(source, target) for source in range(cells) for target in range(cells)}
@@ -69,6 +72,25 @@ def edges_of(topology: Topology, cells: int) -> list[Edge]:
     return sorted(
         ((source, target) for source, target in found if source != target), key=lambda edge: (edge[1], edge[0])
     )
+
+
+def arrival_steps(edges: Sequence[Edge], cells: int, in_cells: int) -> list[int | None]:
+    """Return for each cell the first step (from 1) after which its core depends on the input, or None if it never does.
+
+    The first ``in_cells`` cells receive the input in step 1; each edge takes one more step.
+    """
+    targets: dict[int, list[int]] = {}
+    for source, target in edges:
+        targets.setdefault(source, []).append(target)
+    arrival: list[int | None] = [1 if cell < in_cells else None for cell in range(cells)]
+    waiting = deque((cell, 1) for cell in range(in_cells))
+    while waiting:
+        cell, step = waiting.popleft()
+        for target in targets.get(cell, ()):
+            if arrival[target] is None:
+                arrival[target] = step + 1
+                waiting.append((target, step + 1))
+    return arrival
 
 
 def _cluster_edges(topology: ClustersTopology, cells: int) -> set[Edge]:
@@ -92,29 +114,10 @@ def _cluster_edges(topology: ClustersTopology, cells: int) -> set[Edge]:
 def _checked_edges(topology: ExplicitTopology, cells: int) -> set[Edge]:
     for edge in topology.edges:
         if max(edge) >= cells:
-            raise ValueError(f"topology.edges holds {list(edge)}, the {cells} cells are numbered 0 to {cells - 1}")
+            raise ValueError(f"topology.edges lists {list(edge)}, expected cells from 0 to {cells - 1}")
         if edge[0] == edge[1]:
-            raise ValueError(f"topology.edges holds {list(edge)}, a cell has no edge to itself")
+            raise ValueError(f"topology.edges lists {list(edge)}, expected two different cells")
     found = set(topology.edges)
     if len(found) < len(topology.edges):
-        raise ValueError("topology.edges should name each edge once")
+        raise ValueError("topology.edges must list each edge once")
     return found
-
-
-def arrival_steps(edges: Sequence[Edge], cells: int, in_cells: int) -> list[int | None]:
-    """The first step (from 1) after which each cell's core depends on the input; None where it never does.
-
-    The first ``in_cells`` cells are fed in step 1; along an edge it takes one step more.
-    """
-    targets: dict[int, list[int]] = {}
-    for source, target in edges:
-        targets.setdefault(source, []).append(target)
-    arrival: list[int | None] = [1 if cell < in_cells else None for cell in range(cells)]
-    waiting = deque((cell, 1) for cell in range(in_cells))
-    while waiting:
-        cell, step = waiting.popleft()
-        for target in targets.get(cell, ()):
-            if arrival[target] is None:
-                arrival[target] = step + 1
-                waiting.append((target, step + 1))
-    return arrival

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from zoo.families.base import FamilyConfig
-
-if TYPE_CHECKING:
-    pass
 
 
 class PatchConfig(BaseModel):
@@ -24,26 +21,35 @@ class PatchConfig(BaseModel):
 class GridnetConfig(FamilyConfig):
     family: Literal["gridnet"] = "gridnet"
     grid: tuple[PositiveInt, PositiveInt, PositiveInt]
-    """M, N, K: the image lies on the face k = 0 (rows along M, columns along N), the classes are read at K - 1."""
+    """M, N, K: the image enters at the face k = 0 (rows along M, columns along N); the classes are read at K - 1."""
     block: PositiveInt = 8
+    """Side of the cubic blocks, in cells; divides M, N and K."""
     inner_steps: PositiveInt = 1
+    """Updates of each block per outer step."""
     outer_steps: PositiveInt = 12
+    """Steps of the whole grid, each with a LayerNorm."""
     activation: Literal["silu", "relu", "leaky_relu", "tanh"] = "silu"
     gated: bool = False
+    """Blend each cell's old and new value by a learned gate."""
     normalize: bool = False
-    """Standardise every block before each inner step."""
+    """Standardise every block, its shell included, before each inner step."""
     eps: float = Field(default=1e-5, gt=0)
+    """Added to the standard deviation when ``normalize`` is set."""
     outer_residual: bool = False
+    """Add each outer step to its input: ``h + step(norm(h)) - norm(h)`` instead of ``norm(step(h))``."""
     separate_params: bool = False
-    """One set of step parameters per outer step instead of one for all."""
+    """One set of step parameters per outer step, instead of one for all of them."""
     recompute: PositiveInt = 1
-    """Training keeps the grid of every so many outer steps and computes those between again, to save memory."""
+    """Training saves only the grid before every ``recompute``-th outer step and computes the others again."""
     patch: PatchConfig | None = None
     output_layers: PositiveInt = 1
-    """How many of the last faces the classifier reads."""
+    """Number of last faces that the classifier reads."""
     init_scale: float = Field(default=1.0, gt=0)
+    """Weights start as N(0, init_scale^2 / 27)."""
     residual_scale: float = 1.0
+    """Initial value of the residual scales."""
     gate_bias: float = 2.0
+    """Initial value of the gates' biases."""
 
     @model_validator(mode="after")
     def _check(self) -> GridnetConfig:

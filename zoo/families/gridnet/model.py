@@ -1,8 +1,6 @@
-"""The gridnet classifier: embed the image, evolve the grid, read the classes."""
+"""The gridnet classifier: embeds the image, evolves the grid and reads the classes."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +10,9 @@ from zoo.families.gridnet.config import GridnetConfig, PatchConfig
 from zoo.kernels.gridnet import gated_gridnet_evolve, gridnet_evolve
 from zoo.utils.errors import BuildError
 
-if TYPE_CHECKING:
-    pass
-
 
 class Gridnet(nn.Module):
-    """The classifier around the step: image in, ``outer_steps`` steps with LayerNorm between, logits out."""
+    """The classifier: writes the image to the grid, runs ``outer_steps`` steps with LayerNorm, and reads the logits."""
 
     def __init__(self, config: GridnetConfig, task: Task) -> None:
         super().__init__()
@@ -44,7 +39,7 @@ class Gridnet(nn.Module):
         return self.read(self.evolve(self.embed(x)))
 
     def embed(self, x: Tensor) -> Tensor:
-        """Images ``[B, C, H, W]`` -> initial grids ``[B, M, N, K]``: the learned grid with the image on its face."""
+        """Images ``[B, C, H, W]`` -> initial grids ``[B, M, N, K]``: the learned grid, the image on its first faces."""
         faces = self.patch_embed(x).permute(0, 2, 3, 1)
         rows, columns, depth = self.face
         grid = self.grid_init.expand(len(x), *self.config.grid).clone()
@@ -52,33 +47,55 @@ class Gridnet(nn.Module):
         return grid
 
     def evolve(self, grid: Tensor) -> Tensor:
-        """All outer steps: ``[B, M, N, K]`` -> ``[B, M, N, K]``."""
+        """Run all outer steps: ``[B, M, N, K]`` -> ``[B, M, N, K]``."""
         return self._evolve(grid, slice(None), self.config.outer_steps)
 
     def outer_step(self, grid: Tensor, number: int) -> Tensor:
-        """Outer step ``number`` (from 0) alone: ``[B, M, N, K]`` -> ``[B, M, N, K]``.
+        """Run outer step ``number`` (from 0) alone: ``[B, M, N, K]`` -> ``[B, M, N, K]``.
 
-        Numbers beyond the trained ones are steps too where the parameters are shared; IndexError where they are not.
+        With shared parameters, ``number`` may exceed the trained steps; otherwise that raises IndexError.
         """
         sets = len(self.weight)
         if number >= sets > 1:
-            raise IndexError(f"outer step {number} has no parameters; there are those of steps 0 to {sets - 1}")
+            raise IndexError(f"outer step {number} has no parameters; this module has those of steps 0 to {sets - 1}")
         first = number if sets > 1 else 0
         return self._evolve(grid, slice(first, first + 1), 1)
 
     def _evolve(self, grid: Tensor, sets: slice, outer_steps: int) -> Tensor:
-        """So many outer steps with some of the parameter sets."""
+        """Run ``outer_steps`` outer steps with the chosen parameter sets."""
         c, norm = self.config, self.norm
         if c.gated:
             return gated_gridnet_evolve(
-                self.weight[sets], self.bias[sets], norm.weight, norm.bias, grid,
-                outer_steps, c.inner_steps, c.block, c.activation, norm.eps, c.outer_residual, c.recompute,
-            )  # fmt: skip
+                weight=self.weight[sets],
+                bias=self.bias[sets],
+                norm_weight=norm.weight,
+                norm_bias=norm.bias,
+                x=grid,
+                outer_steps=outer_steps,
+                inner_steps=c.inner_steps,
+                block=c.block,
+                activation=c.activation,
+                norm_eps=norm.eps,
+                outer_residual=c.outer_residual,
+                recompute=c.recompute,
+            )
         return gridnet_evolve(
-            self.weight[sets], self.bias[sets], self.residual_scale[sets], norm.weight, norm.bias, grid,
-            outer_steps, c.inner_steps, c.block, c.eps, c.normalize, c.activation, norm.eps, c.outer_residual,
-            c.recompute,
-        )  # fmt: skip
+            weight=self.weight[sets],
+            bias=self.bias[sets],
+            residual_scale=self.residual_scale[sets],
+            norm_weight=norm.weight,
+            norm_bias=norm.bias,
+            x=grid,
+            outer_steps=outer_steps,
+            inner_steps=c.inner_steps,
+            block=c.block,
+            eps=c.eps,
+            normalize=c.normalize,
+            activation=c.activation,
+            norm_eps=norm.eps,
+            outer_residual=c.outer_residual,
+            recompute=c.recompute,
+        )
 
     def read(self, grid: Tensor) -> Tensor:
         """Grids ``[B, M, N, K]`` -> logits ``[B, classes]`` from the last ``output_layers`` faces."""
@@ -94,9 +111,9 @@ def _patch_embedding(patch: PatchConfig | None, task: Task) -> nn.Module:
 
 
 def _face(config: GridnetConfig, task: Task) -> tuple[slice, slice, slice]:
-    """Where the (embedded) image lies in the grid: centred on the first faces."""
+    """Return the part of the grid that holds the (embedded) image: centred on the first faces."""
     if len(task.input_shape) != 3:
-        raise BuildError(f"gridnet takes images [C, H, W], the data has inputs of shape {list(task.input_shape)}")
+        raise BuildError(f"gridnet takes images [C, H, W], found inputs of shape {list(task.input_shape)}")
     channels, height, width = task.input_shape
     if config.patch is not None:
         size = config.patch.size

@@ -1,6 +1,6 @@
-"""A tree of checkpoints: what improved is kept with its parent, and search goes on from one of the good ones.
+"""A tree of checkpoints: each improvement is saved with its parent, and a search picks a good one to continue from.
 
-Source: the public brains repository. Stored as one safetensors file per checkpoint and a ``tree.json``.
+On disk, a tree is one safetensors file per checkpoint and a ``tree.json``. Source: the public brains repository.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ State = dict[str, Tensor]
 
 
 class TreeError(CellzooError):
-    """A checkpoint tree that is not there, damaged, or asked for what it does not hold."""
+    """A checkpoint tree that is missing, damaged, or lacks the checkpoint that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -38,28 +38,26 @@ class Checkpoint:
 
     number: int
     parent: int | None
-    """The checkpoint that the weights came from; None for those of the start."""
+    """The checkpoint that the weights descend from; None for the initial weights."""
     error: float
-    """Mean over the window that was the best so far."""
+    """Mean error over the window, the lowest so far."""
     observation: int
-    """How many errors the tree had seen."""
+    """Number of errors that the tree had observed."""
 
 
 class CheckpointTree:
-    """Sees an error at a time; a full window whose mean beats the best so far becomes a checkpoint.
+    """Observes one error at a time; a full window whose mean error is the lowest so far becomes a checkpoint.
 
-    So each checkpoint is better than all before it. The records of all stay; weights are held of the ``keep`` last.
+    So each checkpoint is better than all earlier ones. The tree holds the records of all checkpoints and the weights of
+    the last ``keep``.
     """
 
     def __init__(self, window: int = 1, keep: int = 16) -> None:
-        for name, value in (("window", window), ("keep", keep)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} should be a positive integer, found {value!r}")
-        self.window = window
-        self.keep = keep
+        self.window = _positive("window", window)
+        self.keep = _positive("keep", keep)
         self.checkpoints: dict[int, Checkpoint] = {}
         self.current: int | None = None
-        """The checkpoint that the weights in use come from: the parent of the next."""
+        """The checkpoint that the weights in use descend from: the parent of the next."""
         self.stale = 0
         """Full windows since the last save or restore."""
         self.observations = 0
@@ -68,17 +66,21 @@ class CheckpointTree:
 
     @property
     def best(self) -> Checkpoint | None:
+        """The last checkpoint, or None."""
         return self.checkpoints.get(len(self.checkpoints))
 
     @property
     def held(self) -> list[Checkpoint]:
-        """The checkpoints that can be restored, the best first."""
+        """The checkpoints whose weights the tree holds, the best first."""
         return [self.checkpoints[number] for number in sorted(self._weights, reverse=True)]
 
     def observe(self, error: float, state: Mapping[str, Tensor]) -> Checkpoint | None:
-        """Note an error of the weights ``state``; the checkpoint that they became, if they did."""
+        """Record an error of the weights ``state``; return the checkpoint that they became, or None.
+
+        Raises ValueError for an error that is not finite.
+        """
         if not math.isfinite(error):
-            raise ValueError(f"an error should be a finite number, found {error}")
+            raise ValueError(f"error: found {error}, expected a finite number")
         self.observations += 1
         self._errors.append(error)
         if len(self._errors) < self.window:
@@ -97,35 +99,37 @@ class CheckpointTree:
         return saved
 
     def restore(self, number: int) -> State:
-        """The weights of a checkpoint, which becomes the parent of the next; raises TreeError."""
+        """Return the weights of a checkpoint, which becomes the parent of the next.
+
+        Raises TreeError if the tree does not hold them.
+        """
         if number not in self._weights:
-            there = ", ".join(str(c.number) for c in self.held) or "none"
-            raise TreeError(f"the tree holds no weights of checkpoint {number}; it holds {there}")
+            held = ", ".join(str(c.number) for c in self.held) or "none"
+            raise TreeError(f"the tree does not hold the weights of checkpoint {number}; it holds those of {held}")
         self.current = number
         self.stale = 0
         self._errors = []
         return {name: tensor.clone() for name, tensor in self._weights[number].items()}
 
     def search(self, pressure: float, generator: torch.Generator | None = None) -> Checkpoint:
-        """Pick a checkpoint: the one of rank r (the best: 0) with a probability in proportion to (1 - pressure)^r.
+        """Pick the checkpoint of rank r (the best: 0) with a probability proportional to (1 - pressure)^r.
 
-        Pressure 0 takes any of them alike, 1 always the best. Raises TreeError when there is none.
+        Pressure 0 picks every checkpoint with the same probability, 1 always picks the best. Raises ValueError for a
+        pressure outside [0, 1], TreeError if the tree holds no checkpoint.
         """
         if not 0 <= pressure <= 1:
-            raise ValueError(f"pressure should be in [0, 1], found {pressure}")
+            raise ValueError(f"pressure: found {pressure}, expected a number in [0, 1]")
         if not self._weights:
             raise TreeError("the tree holds no checkpoint yet; observe errors first")
         chances = (1 - pressure) ** torch.arange(len(self._weights), dtype=torch.float64)
         return self.held[int(torch.multinomial(chances, 1, generator=generator))]
 
-    # --- storing ---
-
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain JSON values, for the checkpoint of a training run."""
+        """Return tensors and plain JSON values, for the checkpoint of a training run."""
         return {"tree": self._json(), "weights": self._weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Become the tree that ``state`` was taken of; raises TreeError."""
+        """Become the tree whose :meth:`state_dict` this is. Raises TreeError for anything else."""
         try:
             self._read(state["tree"], set(state["weights"]))
         except (KeyError, ValueError) as error:
@@ -133,15 +137,15 @@ class CheckpointTree:
         self._weights = dict(state["weights"])
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``tree.json`` and ``NUMBER.safetensors``; an older tree in the folder is replaced whole.
+        """Write ``tree.json`` and ``NUMBER.safetensors``, atomically replacing an older tree in the folder.
 
-        Raises TreeError when the folder holds anything else, or cannot be written.
+        Raises TreeError if the folder holds other files, or cannot be written.
         """
         folder = Path(folder)
         try:
             foreign = [p.name for p in folder.iterdir() if not _is_ours(p)] if folder.exists() else []
             if foreign:
-                raise TreeError(f"{folder} holds files that are not a tree's: {', '.join(sorted(foreign))}")
+                raise TreeError(f"{folder} holds files that do not belong to a tree: {', '.join(sorted(foreign))}")
             with replacing_folder(folder) as new:
                 for number, state in self._weights.items():
                     save_file({name: t.contiguous() for name, t in state.items()}, new / f"{number}.safetensors")
@@ -152,13 +156,13 @@ class CheckpointTree:
 
     @classmethod
     def load(cls, folder: str | Path) -> CheckpointTree:
-        """The tree that was saved in a folder; raises TreeError."""
+        """Load the tree in a folder. Raises TreeError if it is missing or damaged."""
         folder, tree = Path(folder), cls()
         try:
             weights = {int(path.stem): load_file(path) for path in folder.glob("*.safetensors")}
             tree._read(json.loads((folder / FILE).read_text(encoding="utf-8")), set(weights))
         except FileNotFoundError:
-            raise TreeError(f"no checkpoint tree in {folder}: {FILE} is not there") from None
+            raise TreeError(f"no checkpoint tree in {folder}: {FILE} is missing") from None
         except (OSError, SafetensorError, ValueError) as error:
             raise TreeError(f"the checkpoint tree in {folder} cannot be read: {error}") from None
         tree._weights = weights
@@ -177,13 +181,14 @@ class CheckpointTree:
         }
 
     def _read(self, data: object, weights: set[int]) -> None:
-        """Take everything but the weights from JSON; raises ValueError."""
+        """Read all fields but the weights from JSON. Raises ValueError if they are not consistent."""
         fields = check_keys(data, _FIELDS, frozenset(), FILE)
         if fields["format"] != FORMAT:
             raise ValueError(f"format {fields['format']}, this version reads format {FORMAT}")
         listed = check_list(fields["checkpoints"], dict, "checkpoints")
         records = [_record(item, number) for number, item in enumerate(listed, start=1)]
-        self.__init__(fields["window"], fields["keep"])  # type: ignore[misc]
+        self.window = _positive("window", fields["window"])
+        self.keep = _positive("keep", fields["keep"])
         self.observations = check_type(fields["observations"], int, "observations")
         self.stale = check_type(fields["stale"], int, "stale")
         self._errors = list(check_list(fields["errors"], float, "errors"))
@@ -191,9 +196,15 @@ class CheckpointTree:
         self.current = fields["current"]
         held = {record.number for record in records[-self.keep :]}
         if weights != held:
-            raise ValueError(f"weights of checkpoints {sorted(weights)}, should be of {sorted(held)}")
+            raise ValueError(f"found weights of checkpoints {sorted(weights)}, expected {sorted(held)}")
         if self.current is not None and self.current not in self.checkpoints:
-            raise ValueError(f"current is {self.current!r}, which is no checkpoint")
+            raise ValueError(f"current is {self.current!r}, which is not a checkpoint")
+
+
+def _positive(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}: found {value!r}, expected a positive integer")
+    return value
 
 
 def _record(data: object, number: int) -> Checkpoint:

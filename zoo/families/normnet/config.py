@@ -17,78 +17,87 @@ Activation = Literal["tanh", "sigmoid", "relu"]
 
 @dataclass(frozen=True)
 class LayerSettings:
-    """What all layers of a network share."""
+    """Settings that all layers of a network share."""
 
     kind: Kind = "norm"
     activation: Activation = "tanh"
     scale: float = 1.0
     """Multiplies the activation, so that outputs can exceed 1."""
     sigma: float = 1.0
-    """Standard deviation of the initial weights; plain layers start as torch's do."""
+    """Standard deviation of the initial weights; plain layers are initialised like torch's linear layers."""
     clamp: float | None = None
-    """Bound of a norm layer's ``|W|``; below pi/2 no weight is at or beyond a pole of the tangent."""
+    """Bound of a norm layer's ``|W|``. Below pi/2, no weight reaches a pole of the tangent."""
 
     def __post_init__(self) -> None:
         for value, choices, name in ((self.kind, Kind, "kind"), (self.activation, Activation, "activation")):
             if value not in get_args(choices):
-                raise ValueError(f"{name} should be one of {', '.join(get_args(choices))}, found {value!r}")
+                raise ValueError(f"{name}: found {value!r}, expected one of {', '.join(get_args(choices))}")
         if self.clamp is not None and not 0 < self.clamp < math.pi / 2:
-            raise ValueError(f"clamp {self.clamp} should be above 0 and below pi/2 = 1.5708, the first pole of tan")
+            raise ValueError(f"clamp: found {self.clamp}, expected a bound above 0 and below pi/2, a pole of tan")
 
 
 class ConvolutionConfig(BaseModel):
-    """One norm convolution over all spatial axes of the input, then max pooling over ``pool`` cells of each."""
+    """A norm convolution over all spatial axes of the input, then max pooling over ``pool`` positions of each axis."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     channels: PositiveInt
+    """Output channels."""
     size: PositiveInt = 3
+    """Length of the kernel along every axis."""
     stride: PositiveInt = 1
     padding: NonNegativeInt = 0
     pool: PositiveInt = 1
+    """Window and stride of the pooling; 1: none."""
     scale: float = Field(default=1.0, gt=0)
+    """Multiplies the activation."""
 
 
 class TreeConfig(BaseModel):
-    """Training with a tree of checkpoints: on a plateau it goes on from one that the tree's search picks.
+    """Restarts from a tree of checkpoints: on a plateau, training continues from one that the tree's search picks.
 
-    What is observed is the validation error. Not meant for a running average of the weights (``train.ema``), which
-    would mix what lies before and behind a restart.
+    The tree observes the validation error. Do not combine it with a running average of the weights (``train.ema``),
+    which would mix weights from before and after a restart.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     window: PositiveInt = 1
-    """Validations whose mean error decides on a checkpoint."""
+    """Number of validations whose mean error decides on a checkpoint."""
     patience: PositiveInt = 3
-    """Windows without one before a restart."""
+    """Number of windows without a checkpoint before a restart."""
     pressure: float = Field(default=0.5, ge=0, le=1)
-    """0 picks any checkpoint alike, 1 always the best."""
+    """0 picks every checkpoint with the same probability, 1 always picks the best."""
     keep: PositiveInt = 8
-    """How many of the last (and best) checkpoints can be picked."""
+    """Number of checkpoints that can be picked: the last ones, which are also the best."""
 
 
 class NormnetConfig(FamilyConfig):
     family: Literal["normnet"] = "normnet"
     layer: Kind = "norm"
+    """Kind of every layer; linear and plain are the controls."""
     convolutions: tuple[ConvolutionConfig, ...] = ()
+    """Convolutions before the fully connected layers."""
     hidden: tuple[PositiveInt, ...] = (256, 256)
     """Units of the fully connected layers before the output."""
     residual: bool = False
-    """Hidden layers as wide as what they read are residual norm layers."""
+    """Hidden layers that are as wide as their input are residual norm layers."""
     activation: Activation = "tanh"
-    """Of every layer, the output included."""
+    """Activation of every layer, the output included."""
     scale: float = Field(default=10.0, gt=0)
-    """Of the output."""
+    """Scale of the output layer."""
     hidden_scale: float = Field(default=10.0, gt=0)
-    """Of the hidden fully connected layers."""
+    """Scale of the hidden fully connected layers."""
     sigma: float = Field(default=1.0, gt=0)
+    """Standard deviation of the initial weights."""
     clamp: float | None = Field(default=1.5, gt=0, lt=math.pi / 2)
-    """Bound of ``|W|`` in norm layers, kept after every step; null: none, and weights cross the poles of tan."""
+    """Bound of ``|W|`` in norm layers, applied after every step; null: none, and weights cross the poles of tan."""
     loss: Literal["cross_entropy", "power"] = "cross_entropy"
+    """Softmax cross-entropy, or ``|y - t|^p``."""
     power: float = Field(default=2.0, ge=1)
-    """p of the loss ``|y - t|^p``, t being 1 for the class and 0 for the others."""
+    """The p of ``|y - t|^p``, where t is 1 for the class and 0 for the others."""
     tree: TreeConfig | None = None
+    """A schedule of restarts; null: none."""
 
     @model_validator(mode="after")
     def _check(self) -> NormnetConfig:
@@ -97,4 +106,5 @@ class NormnetConfig(FamilyConfig):
         return self
 
     def settings(self, scale: float) -> LayerSettings:
+        """Return the settings of a layer with this scale."""
         return LayerSettings(self.layer, self.activation, scale, self.sigma, self.clamp)

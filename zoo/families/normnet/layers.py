@@ -1,8 +1,8 @@
-"""The layers of a normnet: weights enter as ``tan(W)``, sums are divided by the fan-in, and nothing has a bias.
+"""The layers of a normnet: weights enter as ``tan(W)``, sums are divided by the fan-in, and no layer has a bias.
 
-``y = scale * act(x tan(W) / n)`` for the fully connected layer, its residual form and its convolution, and the two
-controls: the same with ``W`` for ``tan(W)``, and plain layers with a bias. Source: the public brains repository
-(earlier Norm_Net); the convolution is on its to-do list.
+A layer computes ``y = scale * act(x tan(W) / n)``. It can be fully connected, residual or a convolution. Two controls
+differ in one respect each: ``W`` for ``tan(W)``, and plain layers with a bias. Source: the public brains repository
+(earlier Norm_Net), where the convolution is on the to-do list.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
 class Layer(nn.Module):
-    """A weight ``[out, *fan_in]`` and what becomes of the sums it makes."""
+    """Base of all layers: a weight ``[out, *fan_in]``, the divisor of its sums, and the activation."""
 
     weight: nn.Parameter
     bias: nn.Parameter | None
@@ -45,19 +45,20 @@ class Layer(nn.Module):
 
     @property
     def divisor(self) -> int:
-        """What the weighted sums are divided by."""
+        """The fan-in, by which weighted sums are divided; 1 in plain layers."""
         return 1 if self.settings.kind == "plain" else self.fan_in
 
     def strengths(self) -> Tensor:
-        """What the inputs are multiplied by before the division: ``tan(W)``, or ``W`` in the controls."""
+        """Return the factors of the inputs before the division: ``tan(W)``, or ``W`` in the controls."""
         return torch.tan(self.weight) if self.settings.kind == "norm" else self.weight
 
     def activate(self, sums: Tensor) -> Tensor:
+        """Apply the activation, then the scale."""
         return self.settings.scale * _ACTIVATIONS[self.settings.activation](sums)
 
     @torch.no_grad()
     def clamp_(self) -> None:
-        """Bring the weights of a norm layer back within the bound, if there is one."""
+        """Clamp the weights of a norm layer to its bound, if it has one."""
         if self.settings.kind == "norm" and self.settings.clamp is not None:
             self.weight.clamp_(-self.settings.clamp, self.settings.clamp)
 
@@ -75,12 +76,12 @@ class NormLayer(Layer):
 class ResidualNormLayer(Layer):
     """``scale * act((x (0.1 tan W) + 0.1 r) / (2 n))``: ``[..., n]`` and the residual ``[..., out] -> [..., out]``.
 
-    Without a residual, ``x`` is its own (then n = out).
+    Without a residual, ``x`` is its own residual, which needs n = out.
     """
 
     def __init__(self, inputs: int, outputs: int, settings: LayerSettings) -> None:
         if settings.kind == "plain":
-            raise ValueError("a residual layer is of kind norm or linear, found plain")
+            raise ValueError("a residual layer: found kind plain, expected norm or linear")
         super().__init__((outputs, inputs), settings)
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -89,7 +90,7 @@ class ResidualNormLayer(Layer):
 
 
 class NormConvolution(Layer):
-    """The norm layer over windows of ``size^d``, d = 1 to 3: ``[B, C, *space] -> [B, out, *space']``; n = C size^d."""
+    """The norm layer on windows of ``size^d``, d = 1 to 3: ``[B, C, *space] -> [B, out, *space']``, n = C size^d."""
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class NormConvolution(Layer):
         padding: int = 0,
     ) -> None:
         if dims not in _CONVOLUTIONS:
-            raise ValueError(f"a convolution has 1, 2 or 3 dimensions, found {dims}")
+            raise ValueError(f"a convolution: found {dims} dimensions, expected 1, 2 or 3")
         super().__init__((outputs, inputs, *[size] * dims), settings)
         self.dims, self.stride, self.padding = dims, stride, padding
 

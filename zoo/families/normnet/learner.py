@@ -1,8 +1,8 @@
-"""Training of a normnet: its loss, the clamp on its weights, and restarts from a tree of checkpoints."""
+"""Training of a normnet: the loss, the clamp on the weights, and restarts from a tree of checkpoints."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,20 +14,17 @@ from zoo.families.normnet.checkpoint_tree import CheckpointTree
 from zoo.families.normnet.config import NormnetConfig
 from zoo.families.normnet.layers import Layer
 
-if TYPE_CHECKING:
-    pass
-
 
 def power_loss(outputs: Tensor, targets: Tensor, power: float) -> Tensor:
-    """``|y - t|^p``, summed over the outputs and averaged over the batch: two ``[B, outputs]`` -> scalar.
+    """Return ``|y - t|^p``, summed over the outputs and averaged over the batch: two ``[B, outputs]`` -> scalar.
 
-    For p >= 1 the gradient is finite everywhere, 0 where y = t.
+    For p >= 1 the gradient is finite everywhere, and 0 where y = t.
     """
     return (outputs - targets).abs().pow(power).sum(-1).mean()
 
 
 class NormnetLearner(Learner):
-    """The config's loss, weights clamped after each step and, if the config has a tree, restarts on plateaus."""
+    """Trains with the config's loss, clamps weights after each step and, with a tree, restarts on plateaus."""
 
     config: NormnetConfig
 
@@ -58,13 +55,13 @@ class NormnetLearner(Learner):
                 layer.clamp_()
 
     def on_validation(self, step: int, accuracy: float) -> None:
-        """A restart waits for the next step, so that training never ends with weights nobody validated."""
+        """Observe the error; a restart waits for the next step, so that training always ends with validated weights."""
         if self.tree is not None and self.config.tree is not None:
             self.tree.observe(1 - accuracy, self.module.state_dict())
             self._restart_due = self.tree.stale >= self.config.tree.patience
 
     def _restart(self) -> None:
-        """Go on from a checkpoint of the tree, with a fresh optimizer; every process picks the same."""
+        """Continue from a checkpoint of the tree with an empty optimizer state; every process picks the same one."""
         assert self.tree is not None
         assert self.config.tree is not None
         self._restart_due = False

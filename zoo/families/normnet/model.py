@@ -1,10 +1,9 @@
-"""The normnet classifier."""
+"""The normnet classifier: norm convolutions, then fully connected norm layers."""
 
 from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,15 +13,11 @@ from zoo.families.normnet.config import ConvolutionConfig, NormnetConfig
 from zoo.families.normnet.layers import NormConvolution, NormLayer, ResidualNormLayer
 from zoo.utils.errors import BuildError
 
-if TYPE_CHECKING:
-    pass
-
-
 _POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
 class Normnet(nn.Module):
-    """Convolutions, if any, then fully connected layers; the last one's outputs are the logits."""
+    """Convolutions, if any, then fully connected layers; the outputs of the last are the logits."""
 
     def __init__(self, config: NormnetConfig, task: Task) -> None:
         super().__init__()
@@ -30,7 +25,7 @@ class Normnet(nn.Module):
         self.input_shape = task.input_shape
         channels, *space = task.input_shape
         if config.convolutions and not space:
-            raise BuildError(f"convolutions take inputs [C, *space], the data has inputs of shape {[channels]}")
+            raise BuildError(f"convolutions take inputs [C, *space], found inputs of shape {[channels]}")
         self.convolutions = nn.ModuleList()
         for number, c in enumerate(config.convolutions):
             settings = config.settings(c.scale)
@@ -61,5 +56,5 @@ class Normnet(nn.Module):
 
 
 def _length(length: int, c: ConvolutionConfig) -> int:
-    """Of an axis after the convolution and its pooling."""
+    """Return the length of an axis after the convolution and its pooling."""
     return ((length + 2 * c.padding - c.size) // c.stride + 1) // c.pool

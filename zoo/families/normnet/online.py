@@ -1,7 +1,7 @@
-"""Online learning: the label of each input is computed from the network's own output.
+"""Online learning: a function computes the target of each input from the network's own output.
 
-It is how the public brains repository does reinforcement and iterative training: see an input, answer, be told what
-the answer should have been.
+The public brains repository does reinforcement learning and iterative training in this way: the network sees an input,
+answers, and then receives the target of its answer.
 """
 
 from __future__ import annotations
@@ -21,27 +21,28 @@ from zoo.families.normnet.model import Normnet
 
 @dataclass(frozen=True)
 class Update:
-    """What an update did."""
+    """The result of an update."""
 
     output: Tensor
-    """The network's output before it, ``[outputs]`` or ``[B, outputs]``."""
+    """The network's output before the update, ``[outputs]`` or ``[B, outputs]``."""
     target: Tensor
-    """What the target function made of the output."""
+    """The target that the target function returned, of the same shape."""
     error: float
     """``|output - target|^p``, summed over outputs and averaged over the batch."""
     checkpoint: Checkpoint | None
-    """The checkpoint that the tree saved, if it did."""
+    """The checkpoint that the tree saved, or None."""
 
 
 class OnlineLearner:
-    """Trains ``module`` in place, an input (or a batch of them) at a time.
+    """Trains ``module`` in place, one input or one batch at a time.
 
-    The loss is ``|output - target|^p``, so outputs whose target is the output itself are left alone. The optimizer is
-    Adam at 1e-2 unless another one over the module's parameters is given (docs/normnet.md has it beside the original's
-    Adadelta). With a ``tree`` the errors of updates are observed; :meth:`search` goes on from one of its checkpoints.
+    The loss is ``|output - target|^p``, so outputs that equal their target have no gradient. The optimizer is Adam at
+    1e-2 unless another one over the module's parameters is given; docs/families/normnet.md compares it with the
+    original's Adadelta. A ``tree`` observes the errors of updates; :meth:`search` continues from one of its
+    checkpoints.
 
-    Inputs are tensors or arrays ``[*input_shape]`` or ``[B, *input_shape]``, ready for the network; ``prepare`` makes
-    of anything else (a batch ``[B, *input_shape]``, whether it was a single input).
+    Inputs are tensors or arrays ``[*input_shape]`` or ``[B, *input_shape]``, ready for the network. For other inputs,
+    ``prepare`` converts one to ``(batch [B, *input_shape], True if it was a single input)``.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class OnlineLearner:
         prepare: Callable[[Any], tuple[Tensor, bool]] | None = None,
     ) -> None:
         if power < 1:
-            raise ValueError(f"power should be at least 1, found {power}")
+            raise ValueError(f"power: found {power}, expected at least 1")
         self.module = module
         self.optimizer = optimizer or torch.optim.Adam(module.parameters(), lr=1e-2)
         self.power = power
@@ -63,20 +64,20 @@ class OnlineLearner:
 
     @torch.no_grad()
     def predict(self, x: Any) -> Tensor:
-        """The output of one input ``[outputs]`` or of a batch ``[B, outputs]``; nothing is learned."""
+        """Return the output of one input ``[outputs]`` or of a batch ``[B, outputs]``, without learning."""
         return self._forward(x)
 
     def update(self, x: Any, target_fn: Callable[[Tensor], Any]) -> Update:
-        """One step from the output towards ``target_fn(output)``, both as :meth:`predict` gives them.
+        """Take one step from the output towards ``target_fn(output)``, both of the shape that :meth:`predict` returns.
 
-        Raises ValueError for a target of another shape or with values that are not finite, and changes nothing then.
+        Raises ValueError, and changes nothing, if the target has another shape or values that are not finite.
         """
         output = self._forward(x)
         target = torch.as_tensor(target_fn(output.detach().clone()), dtype=output.dtype, device=output.device)
         if target.shape != output.shape:
-            raise ValueError(f"target_fn gave shape {list(target.shape)}, the output has {list(output.shape)}")
+            raise ValueError(f"target_fn returned shape {list(target.shape)}, expected {list(output.shape)}")
         if not target.isfinite().all():
-            raise ValueError("target_fn gave values that are not finite")
+            raise ValueError("target_fn returned values that are not finite")
         loss = power_loss(output, target, self.power)
         error = float(loss.detach())
         checkpoint = self.tree.observe(error, self.module.state_dict()) if self.tree is not None else None
@@ -87,6 +88,17 @@ class OnlineLearner:
             if isinstance(layer, Layer):
                 layer.clamp_()
         return Update(output.detach(), target.detach(), error, checkpoint)
+
+    def search(self, pressure: float = 0.5, generator: torch.Generator | None = None) -> Checkpoint:
+        """Continue from the checkpoint that :meth:`CheckpointTree.search` picks, and return it."""
+        choice = self._tree().search(pressure, generator)
+        self.restore(choice.number)
+        return choice
+
+    def restore(self, number: int) -> None:
+        """Continue from a checkpoint, which becomes the parent of the next, with an empty optimizer state."""
+        self.module.load_state_dict(self._tree().restore(number))
+        self.optimizer.state.clear()
 
     def _forward(self, x: Any) -> Tensor:
         batch, single = self._prepare(x)
@@ -99,21 +111,10 @@ class OnlineLearner:
         if values.shape == shape:
             return values[None], True
         if values.shape[1:] != shape:
-            raise ValueError(f"inputs should be {list(shape)} or a batch of that, found shape {list(values.shape)}")
+            raise ValueError(f"inputs: found shape {list(values.shape)}, expected {list(shape)} or a batch of them")
         return values, False
-
-    def search(self, pressure: float = 0.5, generator: torch.Generator | None = None) -> Checkpoint:
-        """Go on from a checkpoint of the tree that is picked by :meth:`CheckpointTree.search`; it is returned."""
-        choice = self._tree().search(pressure, generator)
-        self.restore(choice.number)
-        return choice
-
-    def restore(self, number: int) -> None:
-        """Go on from one checkpoint, the parent of the next, with a fresh optimizer."""
-        self.module.load_state_dict(self._tree().restore(number))
-        self.optimizer.state.clear()
 
     def _tree(self) -> CheckpointTree:
         if self.tree is None:
-            raise ValueError("this learner has no checkpoint tree; make it with tree=CheckpointTree(window=...)")
+            raise ValueError("this learner has no checkpoint tree; create it with tree=CheckpointTree(window=...)")
         return self.tree

@@ -1,6 +1,6 @@
 """The normnet as an ONNX graph of standard operators.
 
-The file holds the weights ``W`` as the module does; their tangent is an operator on constants, which a runtime
+The file stores the weights ``W`` as the module does. Their tangent is an operator on constants, which a runtime
 computes once, when it loads the file.
 """
 
@@ -23,7 +23,7 @@ _ACTIVATIONS = {"tanh": "Tanh", "sigmoid": "Sigmoid", "relu": "Relu"}
 
 
 def onnx_graph(module: Normnet, task: Task) -> onnx.ModelProto:
-    """``input [B, *input_shape]`` -> ``logits [B, classes]``, with all the module's weights as initializers."""
+    """Build ``input [B, *input_shape]`` -> ``logits [B, classes]`` with all of the module's weights as initializers."""
     g = GraphBuilder()
     h = ONNX_INPUT
     for number, (config, convolution) in enumerate(zip(module.config.convolutions, module.convolutions, strict=True)):

@@ -1,14 +1,11 @@
-"""`zoo probe` of a normnet: the four claims in numbers for and against, with figures."""
+"""The probe of a normnet: the four claims, in numbers for and against."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
-
-from matplotlib.figure import Figure
+from typing import Any
 
 from zoo.families.normnet.claims import (
     FRACTIONS,
@@ -25,15 +22,32 @@ from zoo.families.normnet.claims import (
     take_parts,
     twins,
 )
+from zoo.families.normnet.figures import draw_pruning, draw_sequel, draw_tasks
 from zoo.families.probing import Findings, ProbeContext
 from zoo.utils.figures import save_png
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-_COLOURS = {"norm": "#0072b2", "linear W/n": "#e69f00", "biased": "#009e73"}
 _TOLERATED = 0.01
 """Accuracy that pruning may cost."""
+_INTRODUCTION = """Each of the four claims, beside the same network with W for tan W and one with biases:
+
+1. connections drop out by gradient descent,
+2. layers without biases transfer,
+3. training finds an earlier minimum again,
+4. one set of parameters serves several tasks.
+
+{seeds} seeds; {samples:,} training and up to {held:,} test samples, batches of {batch}, Adam. Each network has the rate
+and the hidden scale, of {trials}, that do best on validation in {trial_steps} steps, by the mean of {trial_seeds} seeds
+({chosen}). Training takes {steps} steps. For claims 2 and 3 it takes {task_steps} steps each, at a constant rate, on A
+(the first half of the classes), B (the other half) and A again; a task counts as reached at {threshold:.0%} on
+validation. These are small trainings: compare the columns with each other, not with the model's own accuracy.
+"""
+_REMARKS = """
+Mean and standard deviation over the seeds. A network is "ahead" or "behind" only if the seeds' ranges do not overlap. A
+task that is never reached counts as {task_steps} steps ({unreached}).
+
+The shipped weights reach {half:.1%} with half of each layer pruned and {most:.1%} with 90 % pruned (unpruned, on the
+same samples: {whole:.1%}).
+"""
 
 
 @dataclass
@@ -49,17 +63,20 @@ class Measured:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the claims table: how to read a number off each seed, and which direction the claim says."""
+    """One row of the table of claims."""
 
     claim: str
-    what: str
+    quantity: str
+    """The name of the number, in the table and as a key of the metrics."""
     values: Callable[[Measured], Sequence[float]]
+    """Reads the number of each seed."""
     higher_is_better: bool
+    """The direction that the claim predicts."""
     show: Callable[[float], str]
 
 
 def probe(context: ProbeContext, budget: Budget | None = None) -> Findings:
-    """Measure the four claims on the model's config beside its two controls; the shipped weights are pruned too."""
+    """Measure the four claims on the model's config and its two controls, and prune the shipped weights."""
     budget = budget or Budget()
     parts = take_parts(context.data, budget)
     results: dict[str, Measured] = {}
@@ -71,30 +88,44 @@ def probe(context: ProbeContext, budget: Budget | None = None) -> Findings:
             result.sequel.append(measure_sequel(config, parts, result.rate, seed, budget))
             result.tasks.append(measure_tasks(config, parts, result.rate, seed, budget))
     shipped = pruning_curve(context.module, parts.test)
-    _draw_pruning(results, shipped, context.figures / "pruning.png")
-    _draw_sequel(results, budget, context.figures / "a_b_a.png")
-    _draw_tasks(results, context.figures / "tasks.png")
+    prunings = {name: result.pruning for name, result in results.items()}
+    sequels = {name: result.sequel for name, result in results.items()}
+    tasks = {name: result.tasks for name, result in results.items()}
+    save_png(draw_pruning(prunings, shipped), context.figures / "pruning.png")
+    save_png(draw_sequel(sequels, budget), context.figures / "a_b_a.png")
+    save_png(draw_tasks(prunings, tasks), context.figures / "tasks.png")
     captions = {
-        "pruning.png": "Accuracy against the share of weights that are pruned; bands span the seeds.",
+        "pruning.png": "Test accuracy against the fraction of weights that are pruned; bands span the seeds.",
         "a_b_a.png": "A, then B, then A again: validation accuracy on both, mean of the seeds.",
-        "tasks.png": "One set of parameters for three tasks, beside a network for the first alone.",
+        "tasks.png": "One set of parameters for three tasks, beside a network for the first task alone.",
     }
     rows = _rows(budget)
     metrics = _metrics(results, rows, shipped, near_zero(context.module))
     return Findings(metrics, _text(results, rows, shipped, budget), captions)
 
 
-# --- what is read off ---
-
-
 def prunable(curve: Sequence[float]) -> float:
-    """The largest of ``FRACTIONS`` up to which accuracy stays within a point of the unpruned."""
-    kept = 0.0
+    """Return the largest of ``FRACTIONS`` up to which accuracy stays within a point of the unpruned accuracy."""
+    largest = 0.0
     for fraction, accuracy in zip(FRACTIONS, curve, strict=True):
         if accuracy < curve[0] - _TOLERATED:
             break
-        kept = fraction
-    return kept
+        largest = fraction
+    return largest
+
+
+def verdict(row: Row, results: dict[str, Measured]) -> str:
+    """Compare the norm network with each control: ahead or behind only if the ranges of the seeds do not overlap."""
+    ours = row.values(results["norm"])
+    parts = []
+    for name in list(results)[1:]:
+        theirs = row.values(results[name])
+        if max(ours) < min(theirs) or min(ours) > max(theirs):
+            better = (min(ours) > max(theirs)) == row.higher_is_better
+            parts.append(f"{'ahead of' if better else 'behind'} {name}")
+        else:
+            parts.append(f"level with {name}")
+    return ", ".join(parts)
 
 
 def _rows(budget: Budget) -> list[Row]:
@@ -133,12 +164,12 @@ def _rows(budget: Budget) -> list[Row]:
 
 
 def _metrics(results: dict[str, Measured], rows: list[Row], shipped: list[float], small: float) -> dict[str, Any]:
-    """Means over the seeds by network and row, the curves, and what became of the shipped weights."""
+    """Return means over the seeds by network and row, the curves, and the results of the shipped weights."""
     measured = {
         name: {
             "rate": result.rate,
             "hidden_scale": result.hidden_scale,
-            **{f"{row.claim}: {row.what}": round(mean(row.values(result)), 4) for row in rows},
+            **{f"{row.claim}: {row.quantity}": round(mean(row.values(result)), 4) for row in rows},
             "pruning_curve": [
                 round(mean(column), 4) for column in zip(*(p.curve for p in result.pruning), strict=True)
             ],
@@ -150,40 +181,6 @@ def _metrics(results: dict[str, Measured], rows: list[Row], shipped: list[float]
     return {"seeds": len(results["norm"].pruning), "fractions": list(FRACTIONS), **measured, "shipped": weights}
 
 
-def verdict(row: Row, results: dict[str, Measured]) -> str:
-    """The norm network beside each control: ahead or behind where the seeds' ranges do not even touch."""
-    ours = row.values(results["norm"])
-    words = []
-    for name in list(results)[1:]:
-        theirs = row.values(results[name])
-        if max(ours) < min(theirs) or min(ours) > max(theirs):
-            better = (min(ours) > max(theirs)) == row.higher_is_better
-            words.append(f"{'ahead of' if better else 'behind'} {name}")
-        else:
-            words.append(f"level with {name}")
-    return ", ".join(words)
-
-
-_INTRODUCTION = """The four claims, each beside the same network with W for tan W and one with biases: 1
-connections drop out by gradient descent, 2 layers without biases transfer, 3 an earlier minimum is found again,
-4 one set of parameters serves several tasks.
-
-{seeds} seeds; {samples:,} training and up to {held:,} test samples, batches of {batch}, Adam; rate and hidden
-scale of each are those of {trials} that did best on validation in {trial_steps} steps, the mean of {trial_seeds}
-seeds ({chosen}).
-{steps} steps, and for claims 2 and 3 {task_steps} each at a constant rate for A (the first half of the classes),
-B (the other) and A again; a task counts as reached at {threshold:.0%} on validation. These are small trainings:
-compare columns, not the numbers with the model's own accuracy.
-"""
-_REMARKS = """
-Mean and standard deviation over the seeds; "ahead" or "behind" is said only where the seeds' ranges do not
-touch. A task that was not reached counts as {task_steps} steps ({unreached}).
-
-The shipped weights keep {half:.1%} with half of each layer pruned and {most:.1%} with 90 % (unpruned, on the
-same samples: {whole:.1%}).
-"""
-
-
 def _text(results: dict[str, Measured], rows: list[Row], shipped: list[float], budget: Budget) -> str:
     chosen = ", ".join(f"{name} {result.rate:g} and {result.hidden_scale:g}" for name, result in results.items())
     unreached = ", ".join(f"{name} {_unreached(result)} times" for name, result in results.items())
@@ -193,7 +190,7 @@ def _text(results: dict[str, Measured], rows: list[Row], shipped: list[float], b
     ]
     for row in rows:
         cells = [_cell(row.values(result), row.show) for result in results.values()]
-        table.append(f"| {row.claim} | {row.what} | {' | '.join(cells)} | {verdict(row, results)} |")
+        table.append(f"| {row.claim} | {row.quantity} | {' | '.join(cells)} | {verdict(row, results)} |")
     introduction = _INTRODUCTION.format(
         **budget.__dict__ | {"seeds": len(budget.seeds)},
         trials=f"{len(budget.rates)} rates and {len(budget.factors)} scales", chosen=chosen, threshold=THRESHOLD,
@@ -212,59 +209,3 @@ def _unreached(result: Measured) -> int:
 def _cell(values: Sequence[float], show: Callable[[float], str]) -> str:
     spread = f" ± {show(stdev(values)).lstrip('+')}" if len(values) > 1 else ""
     return show(mean(values)) + spread
-
-
-# --- figures ---
-
-
-def _canvas(columns: int, width: float = 4.2) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width * columns, 3.4), layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
-    for axis in axes:
-        axis.set_ylim(0, 1.02)
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("accuracy")
-    return figure, list(axes)
-
-
-def _draw_pruning(results: dict[str, Measured], shipped: list[float], path: Path) -> None:
-    figure, [axis] = _canvas(1, 6)
-    for name, result in results.items():
-        columns = list(zip(*(p.curve for p in result.pruning), strict=True))
-        lows, highs = [min(c) for c in columns], [max(c) for c in columns]
-        axis.fill_between(FRACTIONS, lows, highs, color=_COLOURS[name], alpha=0.2)
-        axis.plot(FRACTIONS, [mean(c) for c in columns], color=_COLOURS[name], marker=".", label=name)
-    axis.plot(FRACTIONS, shipped, color="black", linestyle="--", label="the shipped weights")
-    axis.set_xlabel("share of each layer's weights pruned")
-    axis.legend(loc="lower left", frameon=False)
-    save_png(figure, path)
-
-
-def _draw_sequel(results: dict[str, Measured], budget: Budget, path: Path) -> None:
-    figure, axes = _canvas(len(results))
-    for axis, (name, result) in zip(axes, results.items(), strict=True):
-        for task, style in (("a", "-"), ("b", "--")):
-            curve = [mean(c) for c in zip(*(s.curves[task] for s in result.sequel), strict=True)]
-            steps = [budget.check_every * (i + 1) for i in range(len(curve))]
-            axis.plot(steps, curve, style, color=_COLOURS[name], label=task.upper())
-        for border in (1, 2):
-            axis.axvline(border * budget.task_steps, color="grey", linewidth=0.8)
-        axis.set_title(name)
-        axis.set_xlabel("steps: A | B | A")
-    axes[0].legend(loc="lower left", frameon=False)
-    save_png(figure, path)
-
-
-def _draw_tasks(results: dict[str, Measured], path: Path) -> None:
-    figure, [axis] = _canvas(1, 6)
-    width = 0.8 / len(results)
-    for number, (name, result) in enumerate(results.items()):
-        alone = [p.curve[0] for p in result.pruning]
-        groups = [alone, *zip(*result.tasks, strict=True)]
-        places = [i + (number - (len(results) - 1) / 2) * width for i in range(len(groups))]
-        spread = [[mean(g) - min(g) for g in groups], [max(g) - mean(g) for g in groups]]
-        axis.bar(places, [mean(g) for g in groups], width, yerr=spread, color=_COLOURS[name], label=name, capsize=2)
-    axis.set_xticks(range(4), ["first task alone", "first of three", "second", "third"])
-    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(results), frameon=False)
-    save_png(figure, path)

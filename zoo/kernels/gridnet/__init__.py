@@ -1,17 +1,17 @@
-"""gridnet's kernels: the single step and the whole evolution, plain and gated.
+"""gridnet's kernels: a single step and a whole evolution, plain and gated.
 
-These functions check every argument and run the compiled op (``gridnet_op.py``), or the plain-torch specification
-(``gridnet_reference.py``) when ``ZOO_KERNELS=reference``. All are differentiable in every tensor argument.
+Each function checks its arguments, then runs the compiled op (``op.py``), or the plain-torch specification
+(``reference.py``) if ``ZOO_KERNELS=reference``. All are differentiable in every tensor argument.
 
 Shared arguments, for a grid of M x N x K cells and a batch of B samples:
 
-- ``weight``: 27 weights per cell, neighbour offsets (dz, dy, dx) in {-1, 0, 1}^3 with dz slowest.
-- ``x``: ``[B, M, N, K]``; every tensor has its dtype (float32 or float64 on the CPU) and its device.
-- ``inner_steps``: updates of a block on a shell of neighbours that stays as it was at the start of the step.
+- ``weight``: 27 weights per cell, one per neighbour offset (dz, dy, dx) in {-1, 0, 1}^3, dz slowest.
+- ``x``: ``[B, M, N, K]``. Every tensor has its dtype (float32 or float64 on the CPU) and its device.
+- ``inner_steps``: updates of each block per step; the shell of neighbours around it keeps its values throughout.
 - ``block``: side of the cubic blocks; divides M, N and K.
 - ``activation``: silu, relu, leaky_relu (slope 0.01) or tanh.
 
-ValueError names the argument whose shape, device or value is wrong, TypeError the one whose dtype is.
+A wrong shape, device or value raises ValueError, a wrong dtype TypeError; both name the argument.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.kernels import runtime as backend
+from zoo.kernels import runtime
 from zoo.kernels.gridnet import reference
 from zoo.kernels.gridnet.op import ACTIVATION_CODES, CPU_DTYPES, Options, run_op
 
@@ -42,9 +42,19 @@ def gridnet_step(
     """
     grid = _check_options(x, block, inner_steps, activation, eps)
     _check_tensors(x, weight=(weight, (27, *grid)), bias=(bias, grid), residual_scale=(residual_scale, grid))
-    if backend.mode() == "reference":
-        return reference.gridnet_step(weight, bias, residual_scale, x, inner_steps, block, eps, normalize, activation)
-    options = Options(1, inner_steps, block, eps, normalize, activation, 0.0, False, 1)
+    if runtime.mode() == "reference":
+        return reference.gridnet_step(
+            weight,
+            bias,
+            residual_scale,
+            x,
+            inner_steps=inner_steps,
+            block=block,
+            eps=eps,
+            normalize=normalize,
+            activation=activation,
+        )
+    options = Options(inner_steps=inner_steps, block=block, eps=eps, normalize=normalize, activation=activation)
     return run_op(weight[None], bias[None], residual_scale[None], None, None, x, options)
 
 
@@ -58,9 +68,11 @@ def gated_gridnet_step(
     """
     grid = _check_options(x, block, inner_steps, activation)
     _check_tensors(x, weight=(weight, (27, 2, *grid)), bias=(bias, (2, *grid)))
-    if backend.mode() == "reference":
-        return reference.gated_gridnet_step(weight, bias, x, inner_steps, block, activation)
-    options = Options(1, inner_steps, block, 0.0, False, activation, 0.0, False, 1)
+    if runtime.mode() == "reference":
+        return reference.gated_gridnet_step(
+            weight, bias, x, inner_steps=inner_steps, block=block, activation=activation
+        )
+    options = Options(inner_steps=inner_steps, block=block, activation=activation)
     return run_op(weight[None], bias[None], None, None, None, x, options)
 
 
@@ -83,12 +95,12 @@ def gridnet_evolve(
 ) -> Tensor:
     """``outer_steps`` plain steps with a LayerNorm over the whole grid: ``h <- norm(step(h))``.
 
-    With ``outer_residual``: ``h <- h + (step(norm(h)) - norm(h))``. The step parameters have a leading axis S, 1 when
-    all outer steps share them, else outer_steps: weight ``[S, 27, M, N, K]``, bias and residual_scale
-    ``[S, M, N, K]``; norm_weight and norm_bias ``[M, N, K]``; x ``[B, M, N, K]`` -> ``[B, M, N, K]``.
+    With ``outer_residual``: ``h <- h + (step(norm(h)) - norm(h))``. The step parameters have a leading axis S, which is
+    1 if all outer steps share them and ``outer_steps`` if each has its own: weight ``[S, 27, M, N, K]``, bias and
+    residual_scale ``[S, M, N, K]``; norm_weight and norm_bias ``[M, N, K]``; x ``[B, M, N, K]`` -> ``[B, M, N, K]``.
 
-    For the backward pass the grid before every ``recompute``-th outer step is kept and those between are computed
-    again: memory falls to about ``outer_steps / recompute`` grids per sample, time grows by at most one forward pass.
+    For backward, forward saves the grid before every ``recompute``-th outer step; backward recomputes those between.
+    Memory falls to about ``outer_steps / recompute`` grids per sample; time grows by at most one forward pass.
     """
     grid = _check_options(x, block, inner_steps, activation, eps, norm_eps)
     sets = _check_sets(weight, outer_steps, recompute)
@@ -100,12 +112,34 @@ def gridnet_evolve(
         norm_weight=(norm_weight, grid),
         norm_bias=(norm_bias, grid),
     )
-    if backend.mode() == "reference":
+    if runtime.mode() == "reference":
         return reference.gridnet_evolve(
-            weight, bias, residual_scale, norm_weight, norm_bias, x, outer_steps, inner_steps, block, eps,
-            normalize, activation, norm_eps, outer_residual,
-        )  # fmt: skip
-    options = Options(outer_steps, inner_steps, block, eps, normalize, activation, norm_eps, outer_residual, recompute)
+            weight,
+            bias,
+            residual_scale,
+            norm_weight,
+            norm_bias,
+            x,
+            outer_steps=outer_steps,
+            inner_steps=inner_steps,
+            block=block,
+            eps=eps,
+            normalize=normalize,
+            activation=activation,
+            norm_eps=norm_eps,
+            outer_residual=outer_residual,
+        )
+    options = Options(
+        outer_steps=outer_steps,
+        inner_steps=inner_steps,
+        block=block,
+        eps=eps,
+        normalize=normalize,
+        activation=activation,
+        norm_eps=norm_eps,
+        outer_residual=outer_residual,
+        recompute=recompute,
+    )
     return run_op(weight, bias, residual_scale, norm_weight, norm_bias, x, options)
 
 
@@ -137,12 +171,29 @@ def gated_gridnet_evolve(
         norm_weight=(norm_weight, grid),
         norm_bias=(norm_bias, grid),
     )
-    if backend.mode() == "reference":
+    if runtime.mode() == "reference":
         return reference.gated_gridnet_evolve(
-            weight, bias, norm_weight, norm_bias, x, outer_steps, inner_steps, block, activation, norm_eps,
-            outer_residual,
-        )  # fmt: skip
-    options = Options(outer_steps, inner_steps, block, 0.0, False, activation, norm_eps, outer_residual, recompute)
+            weight,
+            bias,
+            norm_weight,
+            norm_bias,
+            x,
+            outer_steps=outer_steps,
+            inner_steps=inner_steps,
+            block=block,
+            activation=activation,
+            norm_eps=norm_eps,
+            outer_residual=outer_residual,
+        )
+    options = Options(
+        outer_steps=outer_steps,
+        inner_steps=inner_steps,
+        block=block,
+        activation=activation,
+        norm_eps=norm_eps,
+        outer_residual=outer_residual,
+        recompute=recompute,
+    )
     return run_op(weight, bias, None, norm_weight, norm_bias, x, options)
 
 
@@ -154,7 +205,7 @@ def _check_options(
     autocast = torch.is_autocast_enabled(x.device.type)
     if not x.is_floating_point():
         raise TypeError(f"x must be a floating-point tensor, found {x.dtype}")
-    if backend.mode() == "compiled":
+    if runtime.mode() == "compiled":
         _check_device(x, autocast)
     grid = (x.shape[1], x.shape[2], x.shape[3])
     if block < 1 or any(axis % block or axis < 1 for axis in grid):
@@ -173,7 +224,7 @@ def _check_device(x: Tensor, autocast: bool) -> None:
     kind = x.device.type
     if kind == "cpu" and x.dtype not in CPU_DTYPES and not autocast:
         raise TypeError(f"x must be float32 or float64 on the CPU, found {x.dtype}")
-    if kind == "cuda" and not backend.compiled().cuda_built:
+    if kind == "cuda" and not runtime.compiled().cuda_built:
         raise ValueError(
             f"x is on {x.device}, but this cellzoo was built without CUDA kernels; reinstall it with nvcc on the PATH "
             "and ZOO_CUDA=ON, move the model to the CPU, or set ZOO_KERNELS=reference"

@@ -1,7 +1,7 @@
-"""The gridnet step and evolution in plain torch: the specification the compiled kernels are tested against.
+"""The gridnet step and evolution in plain torch, the specification that the compiled kernels are tested against.
 
-Slow and readable on purpose; differentiable, any device, any floating dtype. Source: the public gridnet
-repository (unixpickle/gridnet), as described in docs/gridnet.md.
+Slow and readable on purpose; differentiable, on any device, in any floating dtype. Source: the public gridnet
+repository (unixpickle/gridnet), as described in docs/families/gridnet.md.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def gridnet_evolve(
     """All outer steps of the plain network: ``h <- norm(step(h))``, LayerNorm over the whole grid.
 
     With outer_residual: ``h <- h + (step(norm(h)) - norm(h))``. The step parameters have a leading axis S, 1
-    when every outer step shares them, else outer_steps: weight ``[S, 27, M, N, K]``, bias and residual_scale
+    if all outer steps share them, else outer_steps: weight ``[S, 27, M, N, K]``, bias and residual_scale
     ``[S, M, N, K]``; norm_weight and norm_bias ``[M, N, K]``; x ``[B, M, N, K]`` -> ``[B, M, N, K]``.
     """
 
@@ -106,7 +106,7 @@ def gated_gridnet_evolve(
     norm_eps: float,
     outer_residual: bool,
 ) -> Tensor:
-    """All outer steps of the gated network, as ``gridnet_evolve``.
+    """All outer steps of the gated network; see ``gridnet_evolve``.
 
     weight ``[S, 27, 2, M, N, K]`` and bias ``[S, 2, M, N, K]`` with S = 1 (shared) or outer_steps; norm_weight
     and norm_bias ``[M, N, K]``; x ``[B, M, N, K]`` -> ``[B, M, N, K]``.
@@ -147,7 +147,7 @@ def _tiles(grid: Tensor, block: int) -> Tensor:
 
 
 def _tiles_with_shell(x: Tensor, block: int) -> Tensor:
-    """As ``_tiles``, each tile with a one-cell shell of its neighbours' values (zero outside the grid)."""
+    """Like ``_tiles``, with a one-cell shell of neighbours around each tile (zero outside the grid)."""
     size = block + 2
     padded = F.pad(x, (1, 1, 1, 1, 1, 1))
     return padded.unfold(-3, size, block).unfold(-3, size, block).unfold(-3, size, block)

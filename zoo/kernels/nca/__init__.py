@@ -1,49 +1,48 @@
-"""Meta-NCA's kernel: all epochs of an evolution in one call."""
+"""Meta-NCA's kernel: all epochs of an evolution in one call.
+
+:func:`evolve` runs the compiled op (``op.py``), or the plain-torch specification (``reference.py``) if
+``ZOO_KERNELS=reference`` or the device has no compiled body.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from zoo.kernels import runtime as backend
-from zoo.kernels.nca.op import _CHANGES, _CPU_DTYPES, _HIDDEN, _evolve
+from zoo.kernels import runtime
+from zoo.kernels.nca.op import CHANGE_CODES, CPU_DTYPES, HIDDEN_CODES, run_op
 from zoo.kernels.nca.reference import RuleSpec, evolve_reference
 
-_POOLINGS = ("mean", "sum")
 MOST_LAYERS = 9
-"""Of the rule's MLP."""
+"""The largest number of layers of a rule's MLP."""
+_POOLINGS = ("mean", "sum")
 
 
 def evolve(
-    state: Tensor, signals: Tensor | None, fires: Tensor, units: Tensor, parameters: Tensor, spec: RuleSpec
+    state: Tensor, signals: Tensor | None, fire_mask: Tensor, units: Tensor, parameters: Tensor, spec: RuleSpec
 ) -> Tensor:
-    """Apply the rule as often as there are ``fires``: states ``[P, L, N, M, C]`` -> the same.
+    """Apply the rule once per epoch, ``T`` epochs in all: states ``[P, L, N, M, C]`` -> the same.
 
-    Weight (i, j) of layer l of network p exists where ``i < units[p, l]`` and ``j < units[p, l + 1]``, for integers
-    ``units [P, L + 1]``; it changes in epoch t where ``fires [T, P, L, N, M]`` (bool) says so. What does not exist is
-    passed on as it is. ``signals [P, L, N, M, S]`` are perceived beside the states and the same in all epochs; None
-    where the rule has none. ``parameters [Q]`` are ordered as :class:`RuleSpec` says. float32 or float64, all of one
-    dtype and device. Gradients flow to states, signals and parameters. Raises ValueError, TypeError.
+    Weight (i, j) of layer l of network p exists if ``i < units[p, l]`` and ``j < units[p, l + 1]``, for integers
+    ``units [P, L + 1]``. It changes in epoch t if ``fire_mask [T, P, L, N, M]`` (bool) is true there. Weights that do
+    not exist pass through unchanged. ``signals [P, L, N, M, S]`` are perceived beside the states, the same in all
+    epochs; None for a rule without signals. ``parameters [Q]`` are ordered as in :class:`RuleSpec`. All tensors share
+    one dtype, float32 or float64, and one device. Gradients flow to states, signals and parameters. Raises ValueError
+    for a wrong shape, device or value, TypeError for a wrong dtype.
     """
-    _check(state, signals, fires, units, parameters, spec)
-    if backend.mode() == "reference" or not _is_built(state.device.type):
-        return evolve_reference(state, signals, fires, units, parameters, spec)
-    given = [t for t in (state, signals, parameters) if t is not None]
-    keep = torch.is_grad_enabled() and any(t.requires_grad for t in given)
-    out: Tensor = _evolve(
-        state.contiguous(), None if signals is None else signals.contiguous(), fires.contiguous(),
-        units.int().contiguous(), parameters.contiguous(), list(spec.widths), spec.hidden, spec.change, spec.scale,
-        spec.pooling, spec.norm, spec.norm_eps, keep,
-    )[0]  # fmt: skip
-    return out
+    _check(state, signals, fire_mask, units, parameters, spec)
+    if runtime.mode() == "reference" or not _is_built(state.device.type):
+        return evolve_reference(state, signals, fire_mask, units, parameters, spec)
+    return run_op(state, signals, fire_mask, units, parameters, spec)
 
 
 def _is_built(device: str) -> bool:
-    return device == "cpu" or (device == "cuda" and backend.compiled().cuda_built)
+    """True if the kernels were compiled for the device type."""
+    return device == "cpu" or (device == "cuda" and runtime.compiled().cuda_built)
 
 
 def _check(
-    state: Tensor, signals: Tensor | None, fires: Tensor, units: Tensor, parameters: Tensor, spec: RuleSpec
+    state: Tensor, signals: Tensor | None, fire_mask: Tensor, units: Tensor, parameters: Tensor, spec: RuleSpec
 ) -> None:
     _check_spec(spec)
     if state.ndim != 5 or state.shape[-1] != spec.channels:
@@ -53,22 +52,22 @@ def _check(
     if (signals is None) != (spec.signals == 0) or (signals is not None and signals.shape != signal_shape):
         wanted = list(signal_shape) if spec.signals else None
         raise ValueError(f"signals should be {wanted}, found {None if signals is None else list(signals.shape)}")
-    if fires.shape[1:] != state.shape[:-1] or fires.dtype != torch.bool:
+    if fire_mask.shape[1:] != state.shape[:-1] or fire_mask.dtype != torch.bool:
         places = ", ".join(map(str, state.shape[:-1]))
-        raise ValueError(f"fires should be bool [T, {places}], found {fires.dtype} {list(fires.shape)}")
+        raise ValueError(f"fire_mask should be bool [T, {places}], found {fire_mask.dtype} {list(fire_mask.shape)}")
     if units.shape != (networks, layers + 1) or units.is_floating_point():
         raise ValueError(
             f"units should be integers [{networks}, {layers + 1}], found {units.dtype} {list(units.shape)}"
         )
     if parameters.shape != (spec.parameters,):
         raise ValueError(f"parameters should be [{spec.parameters}], found {list(parameters.shape)}")
-    _check_kinds(state, signals, fires, units, parameters)
+    _check_kinds(state, signals, fire_mask, units, parameters)
 
 
 def _check_spec(spec: RuleSpec) -> None:
     for name, value, allowed in (
-        ("hidden", spec.hidden, _HIDDEN),
-        ("change", spec.change, _CHANGES),
+        ("hidden", spec.hidden, HIDDEN_CODES),
+        ("change", spec.change, CHANGE_CODES),
         ("pooling", spec.pooling, _POOLINGS),
     ):
         if value not in allowed:
@@ -81,12 +80,12 @@ def _check_spec(spec: RuleSpec) -> None:
 
 
 def _check_kinds(state: Tensor, signals: Tensor | None, *others: Tensor) -> None:
-    fires, units, parameters = others
-    if state.dtype not in _CPU_DTYPES:
+    fire_mask, units, parameters = others
+    if state.dtype not in CPU_DTYPES:
         raise TypeError(f"state should be float32 or float64, found {state.dtype}")
     for name, tensor in (("signals", signals), ("parameters", parameters)):
         if tensor is not None and tensor.dtype != state.dtype:
             raise TypeError(f"{name} are {tensor.dtype}, state is {state.dtype}: they should be the same")
-    for name, tensor in (("signals", signals), ("fires", fires), ("units", units), ("parameters", parameters)):
+    for name, tensor in (("signals", signals), ("fire_mask", fire_mask), ("units", units), ("parameters", parameters)):
         if tensor is not None and tensor.device != state.device:
             raise ValueError(f"{name} are on {tensor.device}, state is on {state.device}: they should be the same")

@@ -1,10 +1,8 @@
-"""All epochs of an evolution of Meta-NCA's task networks as one registered op, ``zoo::nca_evolve``.
+"""The registered torch op ``zoo::nca_evolve``: all epochs of an evolution of Meta-NCA's task networks.
 
-:mod:`zoo.kernels.nca.reference` is the specification; it also runs with ZOO_KERNELS=reference and on devices without a
-compiled body. The compiled one works on weights that exist, and on perceptions of those that change, alone.
-
-For the backward pass it keeps the states before every epoch and computes the rest again: ``T * C`` numbers per weight
-that exists, in a buffer with room for ``T * C`` per place of the padded tensor (what is not needed is never touched).
+The compiled bodies work only on weights that exist, and compute perceptions only for those that change. For backward,
+forward saves the states before every epoch, and backward recomputes the rest: ``T * C`` numbers per existing weight, in
+a buffer with room for ``T * C`` per weight of the padded tensor (pages that are not needed are never touched).
 """
 
 from __future__ import annotations
@@ -15,20 +13,31 @@ import torch
 from torch import Tensor
 from torch.library import custom_op, register_autocast
 
-from zoo.kernels import runtime as backend
+from zoo.kernels import runtime
+from zoo.kernels.nca.reference import RuleSpec
 
-_CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
-_CUDA_DTYPES = {torch.float32: 0, torch.float64: 1}
-_HIDDEN = {"silu": 0, "relu": 1}
-_CHANGES = {"linear": 0, "tanh": 1, "sigmoid": 2}
+CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
+CUDA_DTYPES = {torch.float32: 0, torch.float64: 1}
+HIDDEN_CODES = {"silu": 0, "relu": 1}
+CHANGE_CODES = {"linear": 0, "tanh": 1, "sigmoid": 2}
 
 
-# --- the op ---
+def run_op(
+    state: Tensor, signals: Tensor | None, fire_mask: Tensor, units: Tensor, parameters: Tensor, spec: RuleSpec
+) -> Tensor:
+    """Call the op. It saves states for backward only if some input requires a gradient."""
+    given = [t for t in (state, signals, parameters) if t is not None]
+    save = torch.is_grad_enabled() and any(t.requires_grad for t in given)
+    tensors = (state, signals, fire_mask, units.int(), parameters)
+    contiguous = [None if t is None else t.contiguous() for t in tensors]
+    rule = (list(spec.widths), spec.hidden, spec.change, spec.scale, spec.pooling, spec.norm, spec.norm_eps)
+    out: Tensor = _evolve(*contiguous, *rule, save)[0]
+    return out
 
 
 def _config(
     state: Tensor,
-    fires: Tensor,
+    fire_mask: Tensor,
     widths: list[int],
     hidden: str,
     change: str,
@@ -38,12 +47,12 @@ def _config(
     norm_eps: float,
 ) -> Any:
     shape = [int(n) for n in state.shape]
-    return backend.compiled().NcaConfig(
+    return runtime.compiled().NcaConfig(
         shape=[*shape, widths[0] - 3 * shape[-1]],
-        epochs=int(fires.shape[0]),
+        epochs=int(fire_mask.shape[0]),
         widths=widths,
-        hidden=_HIDDEN[hidden],
-        change=_CHANGES[change],
+        hidden=HIDDEN_CODES[hidden],
+        change=CHANGE_CODES[change],
         scale=scale,
         mean=pooling == "mean",
         norm=norm,
@@ -55,15 +64,15 @@ def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-def _new_kept(config: Any, state: Tensor, keep: bool) -> Tensor:
-    return state.new_empty(backend.compiled().nca_kept_size(config) if keep else 0)
+def _new_saved(config: Any, state: Tensor, save: bool) -> Tensor:
+    return state.new_empty(runtime.compiled().nca_kept_size(config) if save else 0)
 
 
 @custom_op("zoo::nca_evolve", mutates_args=(), device_types="cpu")
 def _evolve(
     state: Tensor,
     signals: Tensor | None,
-    fires: Tensor,
+    fire_mask: Tensor,
     units: Tensor,
     parameters: Tensor,
     widths: list[int],
@@ -73,28 +82,28 @@ def _evolve(
     pooling: str,
     norm: bool,
     norm_eps: float,
-    keep: bool,
+    save: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The evolved states and, with ``keep``, what backward needs (flat, else empty)."""
-    config = _config(state, fires, widths, hidden, change, scale, pooling, norm, norm_eps)
-    out, kept = torch.empty_like(state), _new_kept(config, state, keep)
-    forward = getattr(backend.compiled(), f"nca_forward_{_CPU_DTYPES[state.dtype]}")
-    given = [_address(t) for t in (units, parameters, signals, fires)]
-    forward(config, given, _address(state), _address(out), _address(kept) if keep else 0, torch.get_num_threads())
-    return out, kept
+    """Return the evolved states and the states saved for backward: flat, empty without ``save``."""
+    config = _config(state, fire_mask, widths, hidden, change, scale, pooling, norm, norm_eps)
+    out, saved = torch.empty_like(state), _new_saved(config, state, save)
+    forward = getattr(runtime.compiled(), f"nca_forward_{CPU_DTYPES[state.dtype]}")
+    given = [_address(t) for t in (units, parameters, signals, fire_mask)]
+    forward(config, given, _address(state), _address(out), _address(saved) if save else 0, torch.get_num_threads())
+    return out, saved
 
 
 @_evolve.register_fake
-def _(state: Tensor, signals: Tensor | None, fires: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    _, _, *rule, keep = rest
-    return torch.empty_like(state), _new_kept(_config(state, fires, *rule), state, keep)
+def _(state: Tensor, signals: Tensor | None, fire_mask: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    _, _, *rule, save = rest
+    return torch.empty_like(state), _new_saved(_config(state, fire_mask, *rule), state, save)
 
 
 @custom_op("zoo::nca_evolve_backward", mutates_args=(), device_types="cpu")
 def _evolve_backward(
-    kept: Tensor,
+    saved: Tensor,
     signals: Tensor | None,
-    fires: Tensor,
+    fire_mask: Tensor,
     units: Tensor,
     parameters: Tensor,
     grad_out: Tensor,
@@ -107,65 +116,71 @@ def _evolve_backward(
     norm_eps: float,
     need_signals: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of states, of signals (with ``need_signals``, else empty) and of parameters."""
-    config = _config(grad_out, fires, widths, hidden, change, scale, pooling, norm, norm_eps)
+    """Return the gradients of states, of signals (empty without ``need_signals``) and of parameters."""
+    config = _config(grad_out, fire_mask, widths, hidden, change, scale, pooling, norm, norm_eps)
     grads = _new_grads(signals, parameters, grad_out, need_signals)
-    backward = getattr(backend.compiled(), f"nca_backward_{_CPU_DTYPES[grad_out.dtype]}")
-    given = [_address(t) for t in (units, parameters, signals, fires)]
+    backward = getattr(runtime.compiled(), f"nca_backward_{CPU_DTYPES[grad_out.dtype]}")
+    given = [_address(t) for t in (units, parameters, signals, fire_mask)]
     outputs = [_address(grads[0]), _address(grads[1]) if need_signals else 0, _address(grads[2])]
-    backward(config, given, _address(kept), _address(grad_out), outputs, torch.get_num_threads())
+    backward(config, given, _address(saved), _address(grad_out), outputs, torch.get_num_threads())
     return grads
 
 
 @_evolve_backward.register_fake
 def _(
-    kept: Tensor, signals: Tensor | None, fires: Tensor, units: Tensor, parameters: Tensor, grad_out: Tensor, *rest: Any
+    saved: Tensor,
+    signals: Tensor | None,
+    fire_mask: Tensor,
+    units: Tensor,
+    parameters: Tensor,
+    grad_out: Tensor,
+    *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
     return _new_grads(signals, parameters, grad_out, rest[-1])
 
 
 @_evolve.register_kernel("cuda")
 def _(
-    state: Tensor, signals: Tensor | None, fires: Tensor, units: Tensor, parameters: Tensor, *rest: Any
+    state: Tensor, signals: Tensor | None, fire_mask: Tensor, units: Tensor, parameters: Tensor, *rest: Any
 ) -> tuple[Tensor, Tensor]:
-    *rule, keep = rest
-    config, kernels = _config(state, fires, *rule), backend.compiled()
-    out, kept = torch.empty_like(state), _new_kept(config, state, keep)
-    if not len(fires):
-        return out.copy_(state), kept
-    dtype = _CUDA_DTYPES[state.dtype]
-    given = [_address(t) for t in (units, parameters, signals, fires)]
+    *rule, save = rest
+    config, kernels = _config(state, fire_mask, *rule), runtime.compiled()
+    out, saved = torch.empty_like(state), _new_saved(config, state, save)
+    if not len(fire_mask):
+        return out.copy_(state), saved
+    dtype = CUDA_DTYPES[state.dtype]
+    given = [_address(t) for t in (units, parameters, signals, fire_mask)]
     with torch.cuda.device(state.device):
         workspace = state.new_empty(kernels.cuda_nca_forward_workspace_bytes(config, dtype), dtype=torch.uint8)
         kernels.cuda_nca_forward(
-            config, dtype, given, _address(state), _address(out), _address(kept) if keep else 0, _address(workspace),
+            config, dtype, given, _address(state), _address(out), _address(saved) if save else 0, _address(workspace),
             torch.cuda.current_stream().cuda_stream,
         )  # fmt: skip
-    return out, kept
+    return out, saved
 
 
 @_evolve_backward.register_kernel("cuda")
 def _(
-    kept: Tensor,
+    saved: Tensor,
     signals: Tensor | None,
-    fires: Tensor,
+    fire_mask: Tensor,
     units: Tensor,
     parameters: Tensor,
     grad_out: Tensor,
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
     *rule, need_signals = rest
-    config, kernels = _config(grad_out, fires, *rule), backend.compiled()
+    config, kernels = _config(grad_out, fire_mask, *rule), runtime.compiled()
     grads = _new_grads(signals, parameters, grad_out, need_signals)
-    if not len(fires):
+    if not len(fire_mask):
         return grads[0].copy_(grad_out), grads[1].zero_(), grads[2].zero_()
-    dtype = _CUDA_DTYPES[grad_out.dtype]
-    given = [_address(t) for t in (units, parameters, signals, fires)]
+    dtype = CUDA_DTYPES[grad_out.dtype]
+    given = [_address(t) for t in (units, parameters, signals, fire_mask)]
     outputs = [_address(grads[0]), _address(grads[1]) if need_signals else 0, _address(grads[2])]
     with torch.cuda.device(grad_out.device):
         workspace = grad_out.new_empty(kernels.cuda_nca_backward_workspace_bytes(config, dtype), dtype=torch.uint8)
         kernels.cuda_nca_backward(
-            config, dtype, given, _address(kept), _address(grad_out), outputs, _address(workspace),
+            config, dtype, given, _address(saved), _address(grad_out), outputs, _address(workspace),
             torch.cuda.current_stream().cuda_stream,
         )  # fmt: skip
     return grads
@@ -183,10 +198,10 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     ctx.save_for_backward(output[1], *tensors)
     ctx.rule = inputs[5:-1]
     ctx.mark_non_differentiable(output[1])
-    ctx.set_materialize_grads(False)  # zeros of the size of what is kept would be made for it
+    ctx.set_materialize_grads(False)  # or autograd makes zeros of the saved states' size
 
 
-def _backward(ctx: Any, grad_out: Tensor | None, _grad_kept: None) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad_out: Tensor | None, _grad_saved: None) -> tuple[Tensor | None, ...]:
     if grad_out is None:
         return (None,) * (6 + len(ctx.rule))
     need_signals = bool(ctx.needs_input_grad[1])

@@ -1,9 +1,9 @@
-"""The specification of Meta-NCA's evolution, in plain torch: one local rule changes the weights of many networks.
+"""Meta-NCA's evolution in plain torch, the specification: one local rule changes the weights of many networks.
 
 Networks of different depths and widths share one tensor: ``P`` networks of ``L`` layers of ``N x M`` weights, padded
-with weights that do not exist. Every weight has a state of ``C`` numbers. In an epoch, weights perceive their own state
-and the mean (or sum) of the states of the other weights into the same unit and of those out of the same unit, taken
-as the sum of the whole minus their own; an MLP turns that into the change of the state.
+with weights that do not exist. Every weight has a state of ``C`` numbers. In an epoch a weight perceives its own state,
+the mean (or sum) of the states of the other weights into the same unit, and that of the others out of the same unit,
+each computed as the total minus its own. An MLP turns these perceptions into the change of its state.
 """
 
 from __future__ import annotations
@@ -20,37 +20,38 @@ from zoo.config.options import Change, HiddenActivation, Pooling
 
 @dataclass(frozen=True)
 class RuleSpec:
-    """The rule but for its parameters, which come as one vector.
+    """The form of a rule. Its parameters are one vector beside it.
 
-    In their order: if it normalises, the LayerNorm's weight and bias, ``[widths[0]]`` each; then of every layer of the
-    MLP the weight ``[widths[i + 1], widths[i]]`` and the bias ``[widths[i + 1]]``.
+    The vector holds, in this order: with ``norm`` the LayerNorm's weight and bias, ``[widths[0]]`` each; then for each
+    layer of the MLP its weight ``[widths[i + 1], widths[i]]`` and its bias ``[widths[i + 1]]``.
     """
 
     widths: tuple[int, ...]
-    """Of the MLP: what is perceived (three states, and signals), hidden layers, the change of a state."""
+    """Widths of the MLP: the perceptions (three states and the signals), the hidden layers, the change of a state."""
     hidden: HiddenActivation = "silu"
     change: Change = "tanh"
-    """What follows the MLP's last layer."""
+    """Activation after the MLP's last layer."""
     scale: float = 1.0
-    """Times this."""
+    """Factor on the change."""
     pooling: Pooling = "mean"
-    """How the other weights' states are put together."""
+    """Reduction over the other weights' states."""
     norm: bool = False
-    """Perceptions go through a LayerNorm."""
+    """True to apply a LayerNorm to the perceptions."""
     norm_eps: float = 1e-5
 
     @property
     def channels(self) -> int:
+        """Numbers in a weight's state."""
         return self.widths[-1]
 
     @property
     def signals(self) -> int:
-        """How many numbers are perceived beside the states."""
+        """Number of signals perceived beside the states."""
         return self.widths[0] - 3 * self.channels
 
     @property
     def parameters(self) -> int:
-        """How many there are."""
+        """Length of the parameter vector."""
         return 2 * self.widths[0] * self.norm + sum((n + 1) * m for n, m in pairwise(self.widths))
 
 
@@ -81,23 +82,23 @@ def perceive(state: Tensor, units: Tensor, pooling: Pooling) -> Tensor:
 
 
 def existing(units: Tensor, rows: int, columns: int) -> Tensor:
-    """bool ``[P, L, N, M]``: which weights exist in networks of ``units [P, L + 1]``, 0 beyond the last layer."""
+    """Return the mask ``[P, L, N, M]`` of weights that exist, for ``units [P, L + 1]`` (0 beyond the last layer)."""
     has_row = torch.arange(rows, device=units.device) < units[:, :-1, None]
     has_column = torch.arange(columns, device=units.device) < units[:, 1:, None]
     return has_row[..., :, None] & has_column[..., None, :]
 
 
 def evolve_reference(
-    state: Tensor, signals: Tensor | None, fires: Tensor, units: Tensor, parameters: Tensor, spec: RuleSpec
+    state: Tensor, signals: Tensor | None, fire_mask: Tensor, units: Tensor, parameters: Tensor, spec: RuleSpec
 ) -> Tensor:
-    """As many epochs as there are ``fires [T, P, L, N, M]``; :func:`zoo.kernels.nca.evolve` says the rest."""
+    """Apply the rule for ``T`` epochs; arguments as in :func:`zoo.kernels.nca.evolve`."""
     mask = existing(units, *state.shape[2:4])
-    for fire in fires:
-        known = torch.where(mask[..., None], state, 0)  # what does not exist is nobody's neighbour
+    for firing in fire_mask:
+        known = torch.where(mask[..., None], state, 0)  # missing weights count as no one's neighbour
         perceptions = perceive(known, units, spec.pooling)
         if signals is not None:
             perceptions = torch.cat([perceptions, signals], -1)
-        changing = (fire & mask).flatten().nonzero()[:, 0]
+        changing = (firing & mask).flatten().nonzero()[:, 0]
         changes = apply_rule(perceptions.flatten(0, 3).index_select(0, changing), parameters, spec)
         state = state.flatten(0, 3).index_add(0, changing, changes).view_as(state)
     return state

@@ -1,33 +1,37 @@
-"""A linear layer with few weights: ``y = x W^T`` for a sparse matrix W whose structure is fixed."""
+"""A linear layer with few weights: ``y = x W^T`` for a sparse matrix W whose structure is fixed.
+
+:func:`sparse_linear` runs the compiled op (``op.py``) below a measured density. Above it, on devices without a compiled
+body, and if ``ZOO_KERNELS=reference``, the dense form (``reference.py``) runs: a matrix with zeros in it.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from zoo.kernels import runtime as backend
-from zoo.kernels.sparse_linear.op import _CPU_DTYPES, _forward
+from zoo.kernels import runtime
+from zoo.kernels.sparse_linear.op import CPU_DTYPES, run_op
 from zoo.kernels.sparse_linear.reference import sparse_linear_reference
 from zoo.kernels.sparse_linear.structure import Structure
 
 DENSE_FROM = {"cpu": 0.25, "cuda": 0.05}
-"""The density from which the dense form is faster, per device; `zoo bench family snapshots` measures it."""
+"""Density above which the dense form is faster, by device; ``zoo bench family snapshots`` measures it."""
 
 
 def sparse_linear(x: Tensor, values: Tensor, structure: Structure) -> Tensor:
-    """``x [B, inputs]`` and the matrix's ``values [entries]`` -> ``[B, outputs]``, by whichever form is faster.
+    """Multiply ``x [B, inputs]`` by the transposed matrix with ``values [entries]``, in the faster form.
 
-    float32 and float64, both of one dtype and device. Raises ValueError, TypeError.
+    Returns ``[B, outputs]``. Both tensors share one dtype, float32 or float64, and one device. Raises ValueError for a
+    wrong shape or device, TypeError for a wrong dtype.
     """
     _check(x, values, structure)
-    if backend.mode() == "reference" or not uses_kernel(structure, x.device.type):
+    if runtime.mode() == "reference" or not uses_kernel(structure, x.device.type):
         return sparse_linear_reference(x, values, structure)
-    y: Tensor = _forward(x.contiguous(), values.contiguous(), *structure.pattern)
-    return y
+    return run_op(x, values, structure)
 
 
 def uses_kernel(structure: Structure, device: str) -> bool:
-    """Whether the compiled kernel runs, rather than the dense form."""
-    built = device == "cpu" or (device == "cuda" and backend.compiled().cuda_built)
+    """True if the compiled kernel runs, False if the dense form does."""
+    built = device == "cpu" or (device == "cuda" and runtime.compiled().cuda_built)
     return built and structure.density < DENSE_FROM[device]
 
 
@@ -36,7 +40,7 @@ def _check(x: Tensor, values: Tensor, structure: Structure) -> None:
         raise ValueError(f"x should be [B, {structure.inputs}], found {list(x.shape)}")
     if values.shape != (structure.entries,):
         raise ValueError(f"values should be [{structure.entries}], found {list(values.shape)}")
-    if x.dtype not in _CPU_DTYPES:
+    if x.dtype not in CPU_DTYPES:
         raise TypeError(f"x should be float32 or float64, found {x.dtype}")
     if values.dtype != x.dtype:
         raise TypeError(f"values are {values.dtype}, x is {x.dtype}: they should be the same")

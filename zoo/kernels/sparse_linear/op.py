@@ -1,9 +1,4 @@
-"""A linear layer with few weights: ``y = x W^T`` for a sparse matrix W whose structure is fixed.
-
-One registered op, ``zoo::sparse_linear``, with compiled bodies that touch the entries alone, forward and backward.
-Above a measured density, and on devices without a compiled body, a dense matrix with zeros in it is faster or all
-there is: :func:`sparse_linear` chooses. ZOO_KERNELS=reference forces the reference.
-"""
+"""The registered torch op ``zoo::sparse_linear``. Its compiled bodies touch only the entries, forward and backward."""
 
 from __future__ import annotations
 
@@ -13,17 +8,21 @@ import torch
 from torch import Tensor
 from torch.library import custom_op, register_autocast
 
-from zoo.kernels import runtime as backend
+from zoo.kernels import runtime
+from zoo.kernels.sparse_linear.structure import Structure
 
-_CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
-_CUDA_DTYPES = {torch.float32: 0, torch.float64: 1}
+CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
+CUDA_DTYPES = {torch.float32: 0, torch.float64: 1}
 
 
-# --- the op ---
+def run_op(x: Tensor, values: Tensor, structure: Structure) -> Tensor:
+    """Call the op: ``x [B, inputs]`` and ``values [entries]`` -> ``[B, outputs]``."""
+    y: Tensor = _forward(x.contiguous(), values.contiguous(), *structure.pattern)
+    return y
 
 
 def _arguments(pattern: tuple[Tensor, ...]) -> tuple[list[int], list[int]]:
-    """The kernels' shape and addresses of a pattern."""
+    """Return the shape and the addresses of a pattern, as the kernels take them."""
     row_starts, columns, column_starts, _, _ = pattern
     return [len(row_starts) - 1, len(column_starts) - 1, len(columns)], [t.data_ptr() for t in pattern]
 
@@ -34,7 +33,7 @@ def _forward(
 ) -> Tensor:
     y = x.new_empty(len(x), len(row_starts) - 1)
     if len(x):
-        kernel = getattr(backend.compiled(), f"sparse_forward_{_CPU_DTYPES[x.dtype]}")
+        kernel = getattr(runtime.compiled(), f"sparse_forward_{CPU_DTYPES[x.dtype]}")
         shape, pattern = _arguments((row_starts, columns, column_starts, rows, order))
         kernel(shape, pattern, values.data_ptr(), x.data_ptr(), len(x), y.data_ptr(), torch.get_num_threads())
     return y
@@ -57,12 +56,12 @@ def _backward_op(
     order: Tensor,
     need_x: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of the values and, with ``need_x``, of x (else empty)."""
+    """Return the gradients of the values and of x (empty without ``need_x``)."""
     if not len(x):
         return torch.zeros_like(values), torch.zeros_like(x) if need_x else x.new_empty(0)
     grad_values = torch.empty_like(values)
     grad_x = torch.empty_like(x) if need_x else x.new_empty(0)
-    kernel = getattr(backend.compiled(), f"sparse_backward_{_CPU_DTYPES[x.dtype]}")
+    kernel = getattr(runtime.compiled(), f"sparse_backward_{CPU_DTYPES[x.dtype]}")
     shape, pattern = _arguments((row_starts, columns, column_starts, rows, order))
     kernel(
         shape, pattern, values.data_ptr(), x.data_ptr(), grad_y.data_ptr(), len(x), grad_values.data_ptr(),
@@ -80,11 +79,11 @@ def _(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Te
 def _(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
     y = x.new_empty(len(x), len(pattern[0]) - 1)
     if len(x):
-        kernels, (shape, addresses) = backend.compiled(), _arguments(pattern)
+        kernels, (shape, addresses) = runtime.compiled(), _arguments(pattern)
         with torch.cuda.device(x.device):
             workspace = _cuda_workspace(x, shape)
             kernels.cuda_sparse_forward(
-                shape, addresses, _CUDA_DTYPES[x.dtype], values.data_ptr(), x.data_ptr(), len(x), y.data_ptr(),
+                shape, addresses, CUDA_DTYPES[x.dtype], values.data_ptr(), x.data_ptr(), len(x), y.data_ptr(),
                 workspace.data_ptr(), torch.cuda.current_stream().cuda_stream,
             )  # fmt: skip
     return y
@@ -97,11 +96,11 @@ def _(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Te
         return torch.zeros_like(values), torch.zeros_like(x) if need_x else x.new_empty(0)
     grad_values = torch.empty_like(values)
     grad_x = torch.empty_like(x) if need_x else x.new_empty(0)
-    kernels, (shape, addresses) = backend.compiled(), _arguments(tuple(pattern))
+    kernels, (shape, addresses) = runtime.compiled(), _arguments(tuple(pattern))
     with torch.cuda.device(x.device):
         workspace = _cuda_workspace(x, shape)
         kernels.cuda_sparse_backward(
-            shape, addresses, _CUDA_DTYPES[x.dtype], values.data_ptr(), x.data_ptr(), grad_y.data_ptr(), len(x),
+            shape, addresses, CUDA_DTYPES[x.dtype], values.data_ptr(), x.data_ptr(), grad_y.data_ptr(), len(x),
             grad_values.data_ptr(), grad_x.data_ptr() if need_x else 0, workspace.data_ptr(),
             torch.cuda.current_stream().cuda_stream,
         )  # fmt: skip
@@ -109,7 +108,7 @@ def _(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Te
 
 
 def _cuda_workspace(x: Tensor, shape: list[int]) -> Tensor:
-    size = backend.compiled().cuda_sparse_workspace_bytes(shape, _CUDA_DTYPES[x.dtype], len(x))
+    size = runtime.compiled().cuda_sparse_workspace_bytes(shape, CUDA_DTYPES[x.dtype], len(x))
     return x.new_empty(size, dtype=torch.uint8)
 
 

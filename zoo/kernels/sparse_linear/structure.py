@@ -12,24 +12,24 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Structure:
-    """Where a sparse ``[outputs, inputs]`` matrix has entries. Values come in the order of rows, then columns."""
+    """The structure of a sparse ``[outputs, inputs]`` matrix. Values are ordered by row, then by column."""
 
     outputs: int
     inputs: int
     row_starts: Tensor
-    """Where each row's entries begin, int32 ``[outputs + 1]``."""
+    """Index of each row's first entry, int32 ``[outputs + 1]``."""
     columns: Tensor
     """Each entry's column, int32 ``[entries]``."""
     column_starts: Tensor
-    """Where each column's entries begin when sorted by column, int32 ``[inputs + 1]``."""
+    """Index of each column's first entry, in column order, int32 ``[inputs + 1]``."""
     rows: Tensor
-    """Each entry's row when sorted by column, int32 ``[entries]``."""
+    """Each entry's row, in column order, int32 ``[entries]``."""
     order: Tensor
-    """Which entry that is, int32 ``[entries]``."""
+    """Each entry's index in row order, in column order, int32 ``[entries]``."""
 
     @classmethod
     def of(cls, outputs: int, inputs: int, rows: Tensor, columns: Tensor) -> Structure:
-        """From the entries' rows and columns, int64 ``[entries]``, sorted; raises ValueError when they are not."""
+        """Build from the entries' rows and columns, int64 ``[entries]``; raises ValueError unless they are sorted."""
         flat = rows * inputs + columns
         inside = (rows >= 0) & (rows < outputs) & (columns >= 0) & (columns < inputs)
         if not bool(inside.all()) or not bool((flat[1:] > flat[:-1]).all()):
@@ -50,14 +50,14 @@ class Structure:
 
     @cached_property
     def flat(self) -> Tensor:
-        """Where each entry lies in the row-major matrix, int64 ``[entries]``."""
+        """Each entry's position in the row-major matrix, int64 ``[entries]``."""
         counts = self.row_starts.diff().long()
         rows = torch.repeat_interleave(torch.arange(self.outputs, device=counts.device), counts)
         return rows * self.inputs + self.columns
 
     @property
     def pattern(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """The tensors that the op takes."""
+        """The tensors that the op takes, in order."""
         return self.row_starts, self.columns, self.column_starts, self.rows, self.order
 
 

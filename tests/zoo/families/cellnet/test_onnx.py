@@ -1,4 +1,4 @@
-"""The ONNX form of CellNet against the module, in onnxruntime."""
+"""CellNet's ONNX graph in onnxruntime against the module."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(model: onnx.ModelProto, inputs: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_onnxruntime_computes_what_torch_computes(variant: str) -> None:
+def test_onnxruntime_computes_the_same_as_torch(variant: str) -> None:
     module = build(**VARIANTS[variant])
     model = onnx_graph(module, TASK)
     for batch in (0, 1, 7):
@@ -48,7 +48,7 @@ def test_onnxruntime_computes_what_torch_computes(variant: str) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 9])
-def test_a_file_can_be_made_for_any_number_of_steps(steps: int) -> None:
+def test_a_graph_can_have_any_number_of_steps(steps: int) -> None:
     module = build()
     inputs = torch.randn(3, *TASK.input_shape)
     with torch.inference_mode():
@@ -59,7 +59,7 @@ def test_a_file_can_be_made_for_any_number_of_steps(steps: int) -> None:
         onnx_graph(module, TASK, 0)
 
 
-def test_weights_are_stored_once_whatever_the_number_of_steps() -> None:
+def test_weights_are_stored_once_for_any_number_of_steps() -> None:
     module = build(core=32, hidden=32)
     weights = sum(parameter.nbytes for parameter in module.parameters())
     for steps in (1, 8):

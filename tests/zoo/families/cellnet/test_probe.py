@@ -1,4 +1,4 @@
-"""What the probe of CellNet finds, and the benchmark's rows."""
+"""CellNet's probe: its findings, and the measurements behind them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from zoo.config.data import AugmentConfig, DigitsConfig
 from zoo.data import load_data
 from zoo.data.split import ArraySplit, Data
 from zoo.families.cellnet import probe as cellnet_probe
-from zoo.families.cellnet.bench import bench
 from zoo.families.cellnet.config import CellnetConfig
 from zoo.families.cellnet.model import Cellnet
 from zoo.families.cellnet.probe import accuracy_by_steps, brief_training, predicted_moves, probe
 from zoo.families.probing import ProbeContext
-from zoo.families.registry import get_family
 
 HISTORY = [
     {"epoch": 1.0, "train_loss": 2.0, "train_cosine_with_input": 0.1, "train_cosine_without_input": -0.1},
@@ -40,7 +38,7 @@ def context(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prob
     return ProbeContext(module, config, data.task, data, 0, HISTORY, tmp_path)
 
 
-def test_it_finds_numbers_text_and_figures(context: ProbeContext) -> None:
+def test_the_findings_have_numbers_text_and_figures(context: ProbeContext) -> None:
     findings = probe(context)
     assert {path.name for path in context.figures.iterdir()} == set(findings.figures)
     assert set(findings.figures) == {"steps.png", "cosine.png", "paths.png"}
@@ -56,13 +54,13 @@ def test_it_finds_numbers_text_and_figures(context: ProbeContext) -> None:
         assert line in findings.text
 
 
-def test_a_training_whose_history_is_lost_has_no_figure_of_it(context: ProbeContext) -> None:
+def test_without_history_the_cosine_figure_is_left_out(context: ProbeContext) -> None:
     context.history.clear()
     findings = probe(context)
     assert set(findings.figures) == {path.name for path in context.figures.iterdir()} == {"steps.png", "paths.png"}
 
 
-def test_accuracy_by_steps_is_that_of_predictions_after_so_many_steps(context: ProbeContext, data: Data) -> None:
+def test_accuracy_by_steps_equals_that_of_single_predictions(context: ProbeContext, data: Data) -> None:
     inputs = data.test.prepare(data.test.inputs)  # type: ignore[attr-defined]
     with torch.inference_mode():
         for step, accuracy in enumerate(accuracy_by_steps(context.module, data.test, 5), 1):  # type: ignore[arg-type]
@@ -71,7 +69,7 @@ def test_accuracy_by_steps_is_that_of_predictions_after_so_many_steps(context: P
 
 
 def test_moves_that_follow_the_gradient_have_a_cosine_of_one(data: Data) -> None:
-    """Between two cells whose connections are silent nothing moves but what is fed; the rest stays exactly put."""
+    """Two cells with silent connections: nothing moves, until the OutCell gets a constant move along the gradient."""
     config = CellnetConfig(cells=2, in_cells=1, core=4, hidden=4)
     torch.manual_seed(0)
     module = Cellnet(config, data.task)
@@ -82,7 +80,7 @@ def test_moves_that_follow_the_gradient_have_a_cosine_of_one(data: Data) -> None
     assert [move.step for move in still] == [2, 3, 4, 5]
     assert [move.fed for move in still] == [True, False, False, False]
     assert all(move.cosine == move.norm == 0 for move in still[:1])
-    # The OutCell now moves by a constant: the direction that the mean gradient asks for.
+    # The OutCell now moves by a constant, in the direction that the gradient asks for.
     labels = torch.full((len(data.test),), 3)
     core = module.initial_cores(1).clone().requires_grad_()
     torch.nn.functional.cross_entropy(module.read(core), labels[:1]).backward()
@@ -93,20 +91,9 @@ def test_moves_that_follow_the_gradient_have_a_cosine_of_one(data: Data) -> None
     assert predicted_moves(module, threes)[0].cosine_out == pytest.approx(1, abs=0.02)
 
 
-def test_brief_trainings_start_alike_and_leave_the_random_state(context: ProbeContext) -> None:
+def test_brief_trainings_are_repeatable_and_leave_the_random_state_alone(context: ProbeContext) -> None:
     before = torch.get_rng_state()
     first, again = brief_training(context, 1.0), brief_training(context, 1.0)
     assert torch.equal(before, torch.get_rng_state())
     for one, other in zip(first.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
-
-
-def test_the_benchmark_compares_with_the_literal_version() -> None:
-    rows = bench(rounds=1, budget=0.0)
-    assert get_family("cellnet").bench is not None
-    assert {row["topology"] for row in rows} == {"8 cells, full, 56 edges", "8 cells, clusters of 4, 26 edges"}
-    for row in rows:
-        if row["contender"] == "literal, batch 1":
-            assert row["x literal"] == 1
-        if row["contender"] == "batched, batch 128":
-            assert row["x literal"] > 5

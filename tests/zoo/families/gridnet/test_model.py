@@ -1,4 +1,4 @@
-"""The gridnet classifier around the kernels."""
+"""The gridnet classifier: embedding, evolution and readout."""
 
 from __future__ import annotations
 
@@ -6,20 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 
+from tests.support.gridnet import build
 from zoo.data.task import Task
-from zoo.families.gridnet.config import GridnetConfig
-from zoo.families.gridnet.model import Gridnet
-from zoo.families.registry import family_names, get_family
-from zoo.kernels.gridnet import reference as reference
+from zoo.kernels.gridnet import reference
 
-TASK = Task((1, 4, 4), 3)
-
-
-def build(task: Task = TASK, **options: Any) -> Gridnet:
-    torch.manual_seed(0)
-    return Gridnet(GridnetConfig(**{"grid": (6, 6, 4), "block": 2, "outer_steps": 4, **options}), task)
+STEP: dict[str, Any] = {"inner_steps": 1, "block": 2, "eps": 1e-5, "normalize": False, "activation": "silu"}
 
 
 @pytest.mark.parametrize(
@@ -50,19 +42,36 @@ def test_every_variant_gives_finite_logits_and_gradients_for_every_parameter(opt
     assert module.weight.grad.any()
 
 
-def test_the_evolution_is_the_specified_one() -> None:
+def test_the_evolution_equals_the_reference_step_by_step() -> None:
     module = build(separate_params=True).double()
     grid = torch.randn(3, 6, 6, 4, dtype=torch.float64)
     expected = grid
     for t in range(4):
-        step = reference.gridnet_step(
-            module.weight[t], module.bias[t], module.residual_scale[t], expected, 1, 2, 1e-5, False, "silu"
-        )
+        step = reference.gridnet_step(module.weight[t], module.bias[t], module.residual_scale[t], expected, **STEP)
         expected = module.norm(step)
     torch.testing.assert_close(module.evolve(grid), expected)
 
 
-def test_the_image_lies_centred_on_the_first_face() -> None:
+@pytest.mark.parametrize(
+    "options", [{}, {"gated": True}, {"separate_params": True}, {"outer_residual": True, "inner_steps": 2}], ids=str
+)
+def test_outer_steps_one_by_one_equal_the_whole_evolution(options: dict[str, Any]) -> None:
+    module = build(outer_steps=3, **options)
+    start = grid = module.embed(torch.randn(4, 1, 4, 4))
+    for number in range(3):
+        grid = module.outer_step(grid, number)
+    torch.testing.assert_close(grid, module.evolve(start))
+
+
+def test_only_shared_steps_continue_beyond_the_trained_ones() -> None:
+    shared, separate = build(outer_steps=3), build(outer_steps=3, separate_params=True)
+    grid = torch.randn(1, 6, 6, 4)
+    assert torch.equal(shared.outer_step(grid, 9), shared.outer_step(grid, 0))
+    with pytest.raises(IndexError, match="outer step 3 has no parameters; this module has those of steps 0 to 2"):
+        separate.outer_step(grid, 3)
+
+
+def test_the_image_is_centred_on_the_first_face() -> None:
     module = build()
     image = torch.full((1, 1, 4, 4), 7.0)
     grid = module.embed(image)
@@ -72,16 +81,15 @@ def test_the_image_lies_centred_on_the_first_face() -> None:
     assert torch.equal(grid[0][untouched], module.grid_init[untouched])
 
 
-def test_a_grid_too_shallow_in_time_cannot_see_the_image() -> None:
-    """Information moves one cell per step: K - 1 steps reach the last face, K - 2 do not."""
+def test_too_few_steps_do_not_carry_the_image_to_the_last_face() -> None:
+    """Information travels one cell per step: K - 1 steps reach the last face, K - 2 do not."""
     images = torch.randn(2, 1, 4, 4)
     blind, seeing = build(outer_steps=2), build(outer_steps=3)
     assert not torch.allclose(*seeing(images), atol=1e-6)
-    # LayerNorm is over the whole grid and carries two numbers across at once, so compare without it.
-    step = reference.gridnet_step
+    # LayerNorm spreads two numbers over the whole grid at once, so compare without it.
     grid = blind.embed(images)
     for _ in range(2):
-        grid = step(blind.weight[0], blind.bias[0], blind.residual_scale[0], grid, 1, 2, 1e-5, False, "silu")
+        grid = reference.gridnet_step(blind.weight[0], blind.bias[0], blind.residual_scale[0], grid, **STEP)
     assert torch.equal(grid[0, ..., -1], grid[1, ..., -1])
 
 
@@ -96,35 +104,14 @@ def test_initialisation_follows_the_specification() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"block": 4}, r"block 4 must divide every axis of the grid \[6, 6, 4\]"),
-        ({"gated": True, "normalize": True}, "normalize is not defined for gated steps"),
-        ({"output_layers": 5}, "output_layers 5 exceeds the grid's depth K = 4"),
-        ({"activation": "gelu"}, "silu"),
-        ({"colour": "red"}, "Extra inputs"),
-    ],
-)
-def test_a_config_that_cannot_work_is_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        build(**options)
-
-
-@pytest.mark.parametrize(
     ("task", "options", "message"),
     [
-        (Task((4,), 3), {}, r"gridnet takes images \[C, H, W\], the data has inputs of shape \[4\]"),
+        (Task((4,), 3), {}, r"gridnet takes images \[C, H, W\], found inputs of shape \[4\]"),
         (Task((1, 8, 4), 3), {}, "an image of 1x8x4 .* does not fit the grid"),
         (Task((5, 4, 4), 3), {}, "does not fit the grid"),
         (Task((3, 5, 4), 3), {"patch": {"size": 2, "channels": 4}}, "patch size 2 must divide the image size 5x4"),
     ],
 )
-def test_data_that_does_not_fit_is_refused(task: Task, options: dict[str, Any], message: str) -> None:
+def test_inputs_that_do_not_fit_the_grid_are_refused(task: Task, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(task, **options)
-
-
-def test_an_unknown_family_is_named_with_those_there_are() -> None:
-    assert "gridnet" in family_names()
-    with pytest.raises(ValueError, match=r"unknown family 'gridnett'; known families: .*gridnet"):
-        get_family("gridnett")

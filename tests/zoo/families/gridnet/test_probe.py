@@ -1,3 +1,5 @@
+"""The probe of a gridnet: its measurements and figures."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -34,30 +36,11 @@ def run(module: Gridnet, data: Data, figures: Path) -> Findings:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"gated": True}, {"separate_params": True}, {"outer_residual": True, "inner_steps": 2}], ids=str
-)
-def test_outer_steps_one_by_one_are_the_whole_evolution(data: Data, options: dict[str, Any]) -> None:
-    module = build(data, **options)
-    start = grid = module.embed(torch.randn(4, 1, 8, 8))
-    for number in range(3):
-        grid = module.outer_step(grid, number)
-    torch.testing.assert_close(grid, module.evolve(start))
-
-
-def test_shared_steps_go_on_and_separate_ones_end(data: Data) -> None:
-    shared, separate = build(data), build(data, separate_params=True)
-    grid = torch.randn(1, 8, 8, 4)
-    assert torch.equal(shared.outer_step(grid, 9), shared.outer_step(grid, 0))
-    with pytest.raises(IndexError, match="outer step 3 has no parameters; there are those of steps 0 to 2"):
-        separate.outer_step(grid, 3)
-
-
-@pytest.mark.parametrize(
     ("options", "steps"),
     [({}, 6), ({"separate_params": True}, 3), ({"outer_steps": 1, "patch": {"size": 2, "channels": 3}}, 2)],
     ids=str,
 )
-def test_the_accuracy_after_the_trained_steps_is_the_models(
+def test_the_accuracy_after_the_trained_steps_equals_the_models(
     data: Data, tmp_path: Path, options: dict[str, Any], steps: int
 ) -> None:
     module = build(data, **options)
@@ -73,7 +56,7 @@ def test_the_accuracy_after_the_trained_steps_is_the_models(
     assert f"Of {total - correct} mistakes among {total} test samples" in findings.text
 
 
-def test_the_figures_are_small_and_the_same_each_time(data: Data, tmp_path: Path) -> None:
+def test_the_figures_are_small_and_reproducible(data: Data, tmp_path: Path) -> None:
     module = build(data)
     findings = run(module, data, tmp_path / "one")
     again = run(module, data, tmp_path / "two")

@@ -1,4 +1,4 @@
-"""The tree of checkpoints."""
+"""The tree of checkpoints: saving, searching and storing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def state(value: float) -> dict[str, torch.Tensor]:
 
 
 def grown(errors: list[float], **options: int) -> CheckpointTree:
-    """A tree that saw these errors; the weights hold the number of the observation."""
+    """Return a tree that observed these errors; the weights hold the number of the observation."""
     tree = CheckpointTree(**options)
     for number, error in enumerate(errors, start=1):
         tree.observe(error, state(number))
@@ -41,7 +41,7 @@ def test_a_full_window_that_beats_the_best_so_far_is_saved(errors: list[float], 
     assert [c.error for c in tree.checkpoints.values()] == expected
 
 
-def test_it_saves_the_weights_of_the_moment() -> None:
+def test_a_checkpoint_is_a_copy_of_the_weights() -> None:
     tree = CheckpointTree()
     weights = state(1)
     tree.observe(0.5, weights)
@@ -51,7 +51,7 @@ def test_it_saves_the_weights_of_the_moment() -> None:
     assert torch.equal(tree.restore(1)["weight"], state(1)["weight"])
 
 
-def test_what_is_saved_after_a_restore_has_the_restored_one_as_its_parent() -> None:
+def test_a_restored_checkpoint_is_the_parent_of_the_next() -> None:
     assert [c.parent for c in branched().checkpoints.values()] == [None, 1, 2, 1]
 
 
@@ -72,16 +72,16 @@ def test_windows_without_improvement_are_counted_until_a_save_or_a_restore() -> 
     assert tree.stale == 0
 
 
-def test_only_the_best_keep_their_weights_but_all_keep_their_records() -> None:
+def test_the_tree_holds_the_weights_of_the_best_and_the_records_of_all() -> None:
     tree = grown([0.5, 0.4, 0.3], keep=2)
     assert [c.number for c in tree.held] == [3, 2]
     assert list(tree.checkpoints) == [1, 2, 3]
-    with pytest.raises(TreeError, match="holds no weights of checkpoint 1; it holds 3, 2"):
+    with pytest.raises(TreeError, match="does not hold the weights of checkpoint 1; it holds those of 3, 2"):
         tree.restore(1)
 
 
 @pytest.mark.parametrize(("pressure", "shares"), [(1, [1, 0, 0]), (0, [1 / 3] * 3), (0.5, [4 / 7, 2 / 7, 1 / 7])])
-def test_the_search_prefers_good_ones_by_its_pressure(pressure: float, shares: list[float]) -> None:
+def test_the_pressure_sets_the_probabilities_of_the_search(pressure: float, shares: list[float]) -> None:
     tree = grown([0.5, 0.4, 0.3])
     generator = torch.Generator().manual_seed(0)
     picked = [tree.search(pressure, generator).number for _ in range(1000)]
@@ -90,11 +90,11 @@ def test_the_search_prefers_good_ones_by_its_pressure(pressure: float, shares: l
 
 @pytest.mark.parametrize("pressure", [-0.1, 1.5, float("nan")])
 def test_a_pressure_out_of_range_is_refused(pressure: float) -> None:
-    with pytest.raises(ValueError, match=r"pressure should be in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"pressure: found .*, expected a number in \[0, 1\]"):
         branched().search(pressure)
 
 
-def test_an_empty_tree_has_nothing_to_search() -> None:
+def test_an_empty_tree_cannot_be_searched() -> None:
     with pytest.raises(TreeError, match="holds no checkpoint yet"):
         CheckpointTree().search(0.5)
 
@@ -102,21 +102,18 @@ def test_an_empty_tree_has_nothing_to_search() -> None:
 def test_an_error_that_is_not_finite_is_refused_and_changes_nothing() -> None:
     tree = branched()
     before = tree.state_dict()["tree"]
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(ValueError, match="error: found nan, expected a finite number"):
         tree.observe(float("nan"), state(5))
     assert tree.state_dict()["tree"] == before
 
 
 @pytest.mark.parametrize("options", [{"window": 0}, {"keep": 0}, {"window": 1.5}, {"keep": True}])
 def test_sizes_are_positive_integers(options: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="positive integer"):
+    with pytest.raises(ValueError, match="expected a positive integer"):
         CheckpointTree(**options)
 
 
-# Storing
-
-
-def test_it_is_stored_as_safetensors_and_json(tmp_path: Path) -> None:
+def test_a_tree_is_stored_as_safetensors_and_json(tmp_path: Path) -> None:
     tree = branched()
     tree.observe(0.9, state(5))
     tree.save(tmp_path / "tree")
@@ -134,15 +131,15 @@ def test_saving_again_replaces_the_older_tree(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.safetensors", FILE]
 
 
-def test_files_of_others_are_never_replaced(tmp_path: Path) -> None:
+def test_foreign_files_are_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(TreeError, match=r"holds files that are not a tree's: thesis\.txt"):
+    with pytest.raises(TreeError, match=r"holds files that do not belong to a tree: thesis\.txt"):
         branched().save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_folder_without_a_tree_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TreeError, match=r"no checkpoint tree in .*tree\.json is not there"):
+def test_a_folder_without_a_tree_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TreeError, match=r"no checkpoint tree in .*tree\.json is missing"):
         CheckpointTree.load(tmp_path)
 
 
@@ -150,15 +147,15 @@ def test_a_folder_without_a_tree_is_named(tmp_path: Path) -> None:
     ("key", "value", "message"),
     [
         ("format", 9, "format 9, this version reads format 1"),
-        ("current", 7, "current is 7, which is no checkpoint"),
-        ("keep", 2, r"weights of checkpoints \[1, 2, 3, 4\], should be of \[3, 4\]"),
-        ("window", 0, "window should be a positive integer"),
+        ("current", 7, "current is 7, which is not a checkpoint"),
+        ("keep", 2, r"found weights of checkpoints \[1, 2, 3, 4\], expected \[3, 4\]"),
+        ("window", 0, "window: found 0, expected a positive integer"),
         ("checkpoints", None, "checkpoints must be a list"),
         ("checkpoints", [{"number": 1, "parent": 1, "error": 0.5, "observation": 1}], "number 1 and parent 1"),
         ("colour", "red", "unknown 'colour'"),
     ],
 )
-def test_a_damaged_tree_is_one_clear_line(tmp_path: Path, key: str, value: object, message: str) -> None:
+def test_a_damaged_tree_is_reported_in_one_line(tmp_path: Path, key: str, value: object, message: str) -> None:
     branched().save(tmp_path)
     data = json.loads((tmp_path / FILE).read_text())
     (tmp_path / FILE).write_text(json.dumps({**data, key: value}))
@@ -167,14 +164,14 @@ def test_a_damaged_tree_is_one_clear_line(tmp_path: Path, key: str, value: objec
     assert "\n" not in str(caught.value)
 
 
-def test_damaged_weights_are_one_clear_line(tmp_path: Path) -> None:
+def test_damaged_weights_are_reported(tmp_path: Path) -> None:
     branched().save(tmp_path)
     (tmp_path / "2.safetensors").write_bytes(b"rubbish")
     with pytest.raises(TreeError, match="cannot be read"):
         CheckpointTree.load(tmp_path)
 
 
-def test_the_state_of_a_run_holds_the_whole_tree() -> None:
+def test_the_state_dict_holds_the_whole_tree() -> None:
     tree = branched()
     other = CheckpointTree(window=3)
     other.load_state_dict(tree.state_dict())
@@ -182,6 +179,6 @@ def test_the_state_of_a_run_holds_the_whole_tree() -> None:
     assert torch.equal(other.restore(2)["weight"], tree.restore(2)["weight"])
 
 
-def test_something_else_is_no_state_of_a_tree() -> None:
+def test_any_other_state_is_refused() -> None:
     with pytest.raises(TreeError, match="not the state of a checkpoint tree"):
         CheckpointTree().load_state_dict({"weights": {}})

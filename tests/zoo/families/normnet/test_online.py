@@ -1,4 +1,4 @@
-"""Online learning: the network's own output makes its label."""
+"""Online learning: the target is computed from the network's own output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def weights(learner: OnlineLearner) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in learner.module.parameters()])
 
 
-def test_the_target_is_made_of_the_networks_own_output() -> None:
+def test_the_target_is_computed_from_the_networks_own_output() -> None:
     learner = make()
     x = torch.randn(3)
     expected = learner.predict(x)
@@ -49,14 +49,14 @@ def test_a_batch_is_one_update_of_all_its_inputs() -> None:
     assert update.error == pytest.approx(float(update.output.square().sum(-1).mean()))
 
 
-def test_updates_bring_the_output_to_the_target() -> None:
+def test_updates_move_the_output_to_the_target() -> None:
     learner = make()
     errors = [learner.update([0.5, -1.0, 2.0], lambda output: [0.5, -0.5]).error for _ in range(150)]
     assert errors[0] > 0.1
     assert errors[-1] < 0.01
 
 
-def test_a_target_that_is_the_output_teaches_nothing() -> None:
+def test_a_target_equal_to_the_output_changes_nothing() -> None:
     learner = make(optimizer=None)
     before = weights(learner)
     update = learner.update(torch.randn(3), lambda output: output)
@@ -64,7 +64,7 @@ def test_a_target_that_is_the_output_teaches_nothing() -> None:
     assert torch.equal(weights(learner), before)
 
 
-def test_the_target_function_may_change_what_it_is_given() -> None:
+def test_the_target_function_may_overwrite_its_argument() -> None:
     def overwrite(output: Tensor) -> Tensor:
         output[0] = 1
         return output
@@ -82,7 +82,7 @@ def test_weights_stay_within_the_bound() -> None:
 
 
 def test_a_bandit_is_learned_from_rewards_alone() -> None:
-    """Six contexts, four arms, one good arm each; the target is the output with the reward on the arm it chose."""
+    """Six contexts, four arms, one good arm per context; the target is the output with the reward at the chosen arm."""
     learner = make(6, 4)
     chances = torch.full((6, 4), 0.2)
     chances[torch.arange(6), torch.arange(6) % 4] = 0.9
@@ -97,18 +97,18 @@ def test_a_bandit_is_learned_from_rewards_alone() -> None:
     for _ in range(1000):
         context = int(torch.randint(6, ()))
         learner.update(torch.eye(6)[context], pull)
-    assert sum(rewards[-250:]) / 250 > 0.65  # guessing earns 0.375, always the good arm but for the tenth 0.85
+    assert sum(rewards[-250:]) / 250 > 0.65  # guessing earns 0.375; the good arm in nine pulls of ten, 0.85
     assert (learner.predict(torch.eye(6)).argmax(1) == torch.arange(6) % 4).sum() >= 5
 
 
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ([0.0], r"target_fn gave shape \[1\], the output has \[2\]"),
-        ([0.0, float("nan")], "target_fn gave values that are not finite"),
+        ([0.0], r"target_fn returned shape \[1\], expected \[2\]"),
+        ([0.0, float("nan")], "target_fn returned values that are not finite"),
     ],
 )
-def test_a_target_that_cannot_be_learned_is_refused_and_changes_nothing(target: list[float], message: str) -> None:
+def test_an_invalid_target_is_refused_and_changes_nothing(target: list[float], message: str) -> None:
     learner = make(tree=CheckpointTree())
     before = weights(learner)
     with pytest.raises(ValueError, match=message):
@@ -119,19 +119,16 @@ def test_a_target_that_cannot_be_learned_is_refused_and_changes_nothing(target: 
 
 
 def test_inputs_of_another_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"inputs should be \[3\] or a batch of that, found shape \[4\]"):
+    with pytest.raises(ValueError, match=r"inputs: found shape \[4\], expected \[3\] or a batch of them"):
         make().predict(torch.randn(4))
 
 
 def test_a_power_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"power should be at least 1, found 0\.5"):
+    with pytest.raises(ValueError, match=r"power: found 0\.5, expected at least 1"):
         make(power=0.5)
 
 
-# With a tree of checkpoints
-
-
-def test_improvements_are_saved_and_search_goes_on_from_one() -> None:
+def test_improvements_are_saved_and_search_continues_from_one() -> None:
     learner = make(tree=CheckpointTree(window=10))
     x = torch.randn(3)
     saved = [learner.update(x, torch.zeros_like).checkpoint for _ in range(60)]
@@ -147,7 +144,7 @@ def test_improvements_are_saved_and_search_goes_on_from_one() -> None:
     assert not learner.optimizer.state
 
 
-def test_the_window_that_made_a_checkpoint_ends_with_its_weights() -> None:
+def test_a_checkpoint_holds_the_weights_before_the_update() -> None:
     learner = make(tree=CheckpointTree(window=1))
     before = {name: tensor.clone() for name, tensor in learner.module.state_dict().items()}
     learner.update(torch.randn(3), torch.zeros_like)
@@ -155,6 +152,6 @@ def test_the_window_that_made_a_checkpoint_ends_with_its_weights() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in learner.module.state_dict().items())
 
 
-def test_without_a_tree_there_is_nothing_to_search() -> None:
+def test_search_needs_a_tree() -> None:
     with pytest.raises(ValueError, match="this learner has no checkpoint tree"):
         make().search()

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from tests.zoo.kernels.gridnet.test_op import CASES, Case
-from zoo.kernels import gridnet
-from zoo.kernels import runtime as backend
-from zoo.kernels.gridnet import reference as reference
+from zoo.kernels import gridnet, runtime
+from zoo.kernels.gridnet import reference
 
 pytestmark = pytest.mark.cuda
 
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.cuda
 def _needs_a_gpu() -> None:
     if not torch.cuda.is_available():
         pytest.skip("torch sees no CUDA device")
-    if not backend.compiled().cuda_built:
+    if not runtime.compiled().cuda_built:
         pytest.fail("there is a GPU, but the CUDA kernels were not built: reinstall with ZOO_CUDA=ON")
 
 

@@ -12,21 +12,20 @@ import torch
 from torch import Tensor
 
 from tests.support import paths
-from zoo.kernels import gridnet
-from zoo.kernels import runtime as backend
-from zoo.kernels.gridnet import reference as reference
+from zoo.kernels import gridnet, runtime
+from zoo.kernels.gridnet import reference
 
 GOLDEN = np.load(paths.GOLDEN / "gridnet_step.npz")
-ISAS = backend.compiled().usable_isas()
+ISAS = runtime.compiled().usable_isas()
 
 
 @pytest.fixture(params=ISAS)
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each instruction set that this machine can run."""
-    before = backend.compiled().current_isa()
-    backend.compiled().set_isa(request.param)
+    before = runtime.compiled().current_isa()
+    runtime.compiled().set_isa(request.param)
     yield request.param
-    backend.compiled().set_isa(before)
+    runtime.compiled().set_isa(before)
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -85,7 +84,7 @@ class Case:
 
 
 def poison_scratch() -> None:
-    """Leave NaN all over the kernels' scratch memory, so that a place which is read before it is written shows."""
+    """Fill the kernels' scratch memory with NaN, so that a read before a write shows."""
     for k in (1, 4, 5):
         tensors = Case((9, 1, k), 1, outer=2).tensors(torch.float32)
         tensors[-1].detach().fill_(torch.nan)
@@ -170,7 +169,7 @@ def test_output_and_every_gradient_are_near_the_reference_in_float32(case: Case)
 
 @pytest.mark.parametrize("inner", [1, 3])
 @pytest.mark.usefixtures("isa")
-def test_blocks_with_a_mean_far_larger_than_their_spread_are_standardised_accurately(inner: int) -> None:
+def test_blocks_whose_mean_dwarfs_their_spread_are_standardised_accurately(inner: int) -> None:
     case = Case((9, 9, 9), 3, inner=inner, normalize=True)
     *parameters, noise = case.tensors(torch.float32)
     tensors = [*parameters, (noise.detach() + 1000).requires_grad_()]
@@ -186,7 +185,7 @@ def test_blocks_with_a_mean_far_larger_than_their_spread_are_standardised_accura
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 0.3, -0.4242])
 @pytest.mark.usefixtures("isa")
-def test_a_constant_block_is_standardised_to_zeros_whether_or_not_its_mean_is_exact(value: float) -> None:
+def test_a_constant_block_standardises_to_zeros_even_if_its_mean_is_inexact(value: float) -> None:
     case = Case((9, 9, 9), 3, normalize=True)
     core = (slice(None), *[slice(3, 6)] * 3)  # the one block whose shell holds nothing from outside the grid
     *parameters, x = case.tensors(torch.float32)
@@ -205,14 +204,14 @@ def test_a_constant_block_is_standardised_to_zeros_whether_or_not_its_mean_is_ex
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.inner == 1 and not case.normalize], ids=str)
 @pytest.mark.usefixtures("isa")
-def test_small_batches_without_gradients_give_the_reference(case: Case) -> None:
+def test_small_batches_equal_the_reference_in_inference(case: Case) -> None:
     compare_inference(case)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.outer is not None], ids=str)
 @pytest.mark.parametrize("batch", [5, 33, 70])
 @pytest.mark.usefixtures("isa", "threads")
-def test_batches_without_gradients_give_the_reference_on_any_number_of_threads(case: Case, batch: int) -> None:
+def test_batches_equal_the_reference_in_inference_on_any_number_of_threads(case: Case, batch: int) -> None:
     case = replace(case, batch=batch)
     poison_scratch()
     with torch.no_grad():
@@ -222,7 +221,7 @@ def test_batches_without_gradients_give_the_reference_on_any_number_of_threads(c
 
 @pytest.mark.parametrize("case", [Case((3, 1, 1), 1, outer=2), Case((2, 6, 4), 2, gated=True, outer=3, residual=True)])
 @pytest.mark.usefixtures("threads")
-def test_threads_share_a_small_batch(case: Case) -> None:
+def test_threads_share_the_work_of_a_small_batch(case: Case) -> None:
     compare_inference(case)
 
 
@@ -255,7 +254,7 @@ def test_single_steps_and_small_batches_give_the_same_bits_for_any_number_of_thr
 
 @pytest.mark.parametrize("case", [CASES[i] for i in (1, 4, 16, 19, 21, 26, 27, 28, -4, -3, -2)], ids=str)
 @pytest.mark.usefixtures("threads")
-def test_any_number_of_threads_gives_the_reference(case: Case) -> None:
+def test_any_number_of_threads_equals_the_reference(case: Case) -> None:
     compare(case, torch.float64, 1e-10)
 
 
@@ -303,7 +302,7 @@ def test_an_empty_batch_gives_an_empty_output_and_zero_gradients(batch: int, out
         assert all(not grad.any() for grad in grads)
 
 
-def test_inputs_need_not_be_contiguous() -> None:
+def test_non_contiguous_inputs_are_accepted() -> None:
     case = Case((4, 6, 2), 2, batch=3)
     tensors = [t.detach() for t in case.tensors(torch.float64)]
     expected = case.run(gridnet, tensors)
@@ -312,7 +311,7 @@ def test_inputs_need_not_be_contiguous() -> None:
     torch.testing.assert_close(case.run(gridnet, strided), expected, rtol=0, atol=0)
 
 
-def test_an_expanded_gradient_is_understood() -> None:
+def test_an_expanded_gradient_is_accepted() -> None:
     case = Case((4, 4, 2), 2, outer=2)
     tensors = case.tensors(torch.float64)
     found = torch.autograd.grad(case.run(gridnet, tensors).sum(), tensors)
@@ -384,7 +383,7 @@ def test_autocast_computes_in_float32() -> None:
     torch.testing.assert_close(out, expected)
 
 
-def test_backward_makes_no_gradient_of_what_forward_kept() -> None:
+def test_backward_makes_no_gradient_of_the_saved_activations() -> None:
     case = Case((4, 4, 2), 2, outer=3)
     tensors = case.tensors(torch.float32)
     out, seen = case.run(gridnet, tensors), []
@@ -400,8 +399,8 @@ def test_backward_makes_no_gradient_of_what_forward_kept() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 5, 48, 64])
-def test_recomputing_keeps_less_for_backward_within_the_stated_bound(batch: int) -> None:
-    from zoo.kernels.gridnet.op import Options, kept_bytes_bound
+def test_recomputing_saves_fewer_activations_within_the_stated_bound(batch: int) -> None:
+    from zoo.kernels.gridnet.op import Options, saved_bytes_bound
 
     shape, kept = (batch, 8, 8, 8), {}
     for recompute in (1, 4, 12):
@@ -411,7 +410,7 @@ def test_recomputing_keeps_less_for_backward_within_the_stated_bound(batch: int)
             case.run(gridnet, case.tensors(torch.float32))
         options = Options(12, 1, 8, 1e-5, False, "silu", 1e-5, False, recompute)
         kept[recompute] = saved[-1]
-        assert saved[-1] * 4 <= kept_bytes_bound(shape, options)
+        assert saved[-1] * 4 <= saved_bytes_bound(shape, options)
     assert kept[12] < kept[4] < kept[1]
 
 
@@ -469,10 +468,10 @@ def test_a_wrong_argument_of_the_evolution_is_named(change: dict[str, object], m
         gridnet.gridnet_evolve(**{**arguments, "block": 4, **change})  # type: ignore[arg-type]
 
 
-def test_the_environment_can_ask_for_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_can_force_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case((4, 4, 2), 2)
     tensors = [t.detach() for t in case.tensors(torch.float32)]
-    monkeypatch.setattr(backend, "compiled", lambda: pytest.fail("the compiled kernels were asked for"))
+    monkeypatch.setattr(runtime, "compiled", lambda: pytest.fail("the compiled kernels were asked for"))
     monkeypatch.setenv("ZOO_KERNELS", "reference")
     torch.testing.assert_close(case.run(gridnet, tensors), case.run(reference, tensors), rtol=0, atol=0)
     monkeypatch.setenv("ZOO_KERNELS", "fast")
@@ -482,7 +481,7 @@ def test_the_environment_can_ask_for_the_reference(monkeypatch: pytest.MonkeyPat
 
 def test_an_unknown_instruction_set_is_refused() -> None:
     with pytest.raises(ValueError, match=r"unknown or unusable instruction set 'mmx'; this machine has: .*baseline"):
-        backend.compiled().set_isa("mmx")
+        runtime.compiled().set_isa("mmx")
 
 
 def test_gradients_need_the_instruction_set_of_the_forward_pass() -> None:
@@ -490,12 +489,12 @@ def test_gradients_need_the_instruction_set_of_the_forward_pass() -> None:
         pytest.skip("this machine has one instruction set only")
     case = Case((4, 4, 2), 2, batch=64, outer=3)
     tensors = case.tensors(torch.float32)
-    before = backend.compiled().current_isa()
+    before = runtime.compiled().current_isa()
     try:
-        backend.compiled().set_isa(ISAS[0])
+        runtime.compiled().set_isa(ISAS[0])
         out = case.run(gridnet, tensors)
-        backend.compiled().set_isa(ISAS[-1])
+        runtime.compiled().set_isa(ISAS[-1])
         with pytest.raises(ValueError, match="the forward pass ran with another instruction set"):
             out.sum().backward()
     finally:
-        backend.compiled().set_isa(before)
+        runtime.compiled().set_isa(before)

@@ -13,7 +13,7 @@ from tests.csrc.test_cuda_shim import SANITIZERS, run_program
 from tests.support.gridnet_cuda import SUPPORT, KernelError, compile_with_shim
 from tests.support.nca_cuda import NcaCuda, shim_sources
 from tests.zoo.kernels.nca.test_op import CASES, MIXED, Case, Given, assert_close, given_by, results, spec_of
-from zoo.kernels import runtime as backend
+from zoo.kernels import runtime
 from zoo.kernels.nca import evolve
 from zoo.kernels.nca.reference import evolve_reference
 
@@ -38,14 +38,19 @@ def nca(tmp_path_factory: pytest.TempPathFactory) -> NcaCuda:
 
 
 def moved(problem: Given, device: torch.device) -> Given:
-    """With leaves of its own."""
+    """A copy with its own leaves."""
 
     def move(tensor: Tensor) -> Tensor:
         return tensor.detach().to(device).requires_grad_(tensor.requires_grad)
 
     signals = None if problem.signals is None else move(problem.signals)
     return Given(
-        move(problem.state), signals, move(problem.fires), move(problem.units), move(problem.parameters), problem.spec
+        move(problem.state),
+        signals,
+        move(problem.fire_mask),
+        move(problem.units),
+        move(problem.parameters),
+        problem.spec,
     )
 
 
@@ -95,14 +100,14 @@ def test_a_cta_takes_many_chunks_of_a_large_population(nca: NcaCuda) -> None:
     check(nca, Case(((3, 2, 2),) * 300, spec_of(1, layers=(2,))))
 
 
-def test_a_population_without_weights_has_parameter_gradients_of_zero(nca: NcaCuda) -> None:
+def test_a_population_without_weights_has_zero_parameter_gradients(nca: NcaCuda) -> None:
     problem = given_by(Case(((3, 2),), spec_of(2)))
-    empty = replace(problem, state=problem.state[..., :0, :0, :], fires=problem.fires[..., :0, :0].contiguous())
+    empty = replace(problem, state=problem.state[..., :0, :0, :], fire_mask=problem.fire_mask[..., :0, :0].contiguous())
     out = nca.evolve(*empty.arguments)
     assert not torch.autograd.grad(out.sum(), problem.parameters)[0].any()
 
 
-def test_a_gradient_of_signals_that_nobody_asks_for_is_left_out(nca: NcaCuda) -> None:
+def test_an_unneeded_gradient_of_signals_is_left_out(nca: NcaCuda) -> None:
     problem = given_by(CASES["signals"])
     assert problem.signals is not None
     without = replace(problem, signals=problem.signals.detach())
@@ -130,7 +135,7 @@ def test_the_order_of_threads_makes_no_difference(nca: NcaCuda, seed: int, monke
         (Case(((2, 2),), spec_of(2, layers=(2,) * 9)), "number of layers is 10, must be 1 to 9"),
     ],
 )
-def test_what_the_kernels_cannot_do_is_one_line(nca: NcaCuda, case: Case, message: str) -> None:
+def test_an_unsupported_problem_is_a_one_line_error(nca: NcaCuda, case: Case, message: str) -> None:
     problem = given_by(case)
     with pytest.raises(KernelError, match=message):
         nca.evolve(*problem.arguments)
@@ -167,7 +172,7 @@ def test_every_kernel_runs_clean_under_a_sanitizer(sanitizer: str, tmp_path: Pat
 def gpu() -> torch.device:
     if not torch.cuda.is_available():
         pytest.skip("torch sees no CUDA device")
-    if not backend.compiled().cuda_built:
+    if not runtime.compiled().cuda_built:
         pytest.fail("there is a GPU, but the CUDA kernels were not built: reinstall with ZOO_CUDA=ON")
     return torch.device("cuda")
 

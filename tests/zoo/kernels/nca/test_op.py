@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-import zoo.kernels.nca as module
-from zoo.kernels import runtime as backend
+from zoo.kernels import nca, runtime
 from zoo.kernels.nca import evolve
+from zoo.kernels.nca import op as module
 from zoo.kernels.nca.reference import RuleSpec, apply_rule, evolve_reference, existing, perceive
 
 MIXED = ((4, 10, 3), (4, 3), (1, 1, 5, 2), (7, 1))
@@ -45,26 +45,26 @@ CASES = {
     "signals": Case(MIXED, spec_of(3, 4, (16, 16)), 1),
     "signals, normalised, a layer": Case(MIXED, spec_of(17, 2, (), norm=True), 3),
     "more channels than lanes": Case(((3, 4, 2), (2, 2)), spec_of(33, layers=(7,)), 2),
-    "nothing fires": Case(MIXED, spec_of(3), 2, fraction=0.0),
-    "everything fires": Case(MIXED, spec_of(3, norm=True), 2, fraction=1.0),
+    "nothing fire_mask": Case(MIXED, spec_of(3), 2, fraction=0.0),
+    "everything fire_mask": Case(MIXED, spec_of(3, norm=True), 2, fraction=1.0),
     "more than a block": Case(((16, 30, 10),) * 3, spec_of(5, layers=(12, 8), norm=True), 3),
 }
 
 
 @dataclass(frozen=True)
 class Given:
-    """What the op takes, with places that do not exist filled as well."""
+    """Arguments of the op, with values in missing weights as well."""
 
     state: Tensor
     signals: Tensor | None
-    fires: Tensor
+    fire_mask: Tensor
     units: Tensor
     parameters: Tensor
     spec: RuleSpec
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        return self.state, self.signals, self.fires, self.units, self.parameters, self.spec
+        return self.state, self.signals, self.fire_mask, self.units, self.parameters, self.spec
 
     @property
     def differentiable(self) -> list[Tensor]:
@@ -85,10 +85,10 @@ def given_by(case: Case, dtype: torch.dtype = torch.float64, seed: int = 0) -> G
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=noise, dtype=torch.float64).to(dtype).requires_grad_()
 
-    fires = torch.rand(case.epochs, *places, generator=noise) < case.fraction
+    fire_mask = torch.rand(case.epochs, *places, generator=noise) < case.fraction
     signals = normal(*places, spec.signals) if spec.signals else None
     parameters = (normal(spec.parameters).detach() * 0.4).requires_grad_()
-    return Given(normal(*places, spec.channels), signals, fires, units, parameters, spec)
+    return Given(normal(*places, spec.channels), signals, fire_mask, units, parameters, spec)
 
 
 def results(run: Any, problem: Given) -> list[Tensor]:
@@ -104,9 +104,9 @@ def assert_close(found: list[Tensor], wanted: list[Tensor], tolerance: float) ->
         torch.testing.assert_close(a / scale, b / scale, rtol=0, atol=tolerance)
 
 
-@pytest.fixture(params=backend.compiled().usable_isas())
+@pytest.fixture(params=runtime.compiled().usable_isas())
 def isa(request: pytest.FixtureRequest) -> Iterator[None]:
-    kernels = backend.compiled()
+    kernels = runtime.compiled()
     before = kernels.current_isa()
     kernels.set_isa(request.param)
     yield
@@ -130,7 +130,7 @@ def test_output_and_every_gradient_equal_the_reference(name: str, dtype: torch.d
 
 
 @pytest.mark.usefixtures("isa", "threads")
-def test_networks_shared_out_among_threads_evolve_as_the_reference_says() -> None:
+def test_networks_spread_over_threads_evolve_as_in_the_reference() -> None:
     case = Case(((16, 40, 10), (2, 3), (30, 30), (1, 1), (16, 20, 10)), spec_of(5, layers=(16, 16), norm=True), 3)
     problem = given_by(case)
     assert_close(results(evolve, problem), results(evolve_reference, problem), 1e-11)
@@ -147,7 +147,7 @@ def test_networks_shared_out_among_threads_evolve_as_the_reference_says() -> Non
     norm=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_any_population_and_rule_give_what_the_reference_gives(
+def test_any_population_and_rule_equal_the_reference(
     architectures: list[list[int]], channels: int, signals: int, hidden: list[int], epochs: int, pooling: Any,
     norm: bool, seed: int,
 ) -> None:  # fmt: skip
@@ -158,7 +158,7 @@ def test_any_population_and_rule_give_what_the_reference_gives(
 
 
 def results_of_reference(problem: Given) -> list[Tensor]:
-    """As ``results``; nothing depends on signals and parameters when there is no epoch."""
+    """Like ``results``; without epochs nothing depends on signals and parameters."""
     out = evolve_reference(*problem.arguments) + 0 * sum(t.sum() for t in problem.differentiable)
     noise = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(out.dtype)
     return [out.detach(), *torch.autograd.grad(out, problem.differentiable, noise)]
@@ -167,7 +167,7 @@ def results_of_reference(problem: Given) -> list[Tensor]:
 @pytest.mark.parametrize("hidden", ["silu", "relu"])
 @pytest.mark.parametrize("change", ["tanh", "sigmoid", "linear"])
 @pytest.mark.parametrize("norm", [True, False])
-def test_the_references_rule_is_torchs_modules_one_after_the_other(hidden: Any, change: Any, norm: bool) -> None:
+def test_the_references_rule_equals_a_chain_of_torch_modules(hidden: Any, change: Any, norm: bool) -> None:
     torch.manual_seed(0)
     spec = RuleSpec((11, 7, 5, 3), hidden, change, 0.3, norm=norm)
     layers = [nn.Linear(n, m) for n, m in pairwise(spec.widths)]
@@ -195,7 +195,7 @@ def test_a_weight_alone_in_its_row_and_column_perceives_no_neighbours() -> None:
     assert not perceived[..., 3:].any()
 
 
-def test_what_does_not_exist_is_passed_on_and_has_no_part_in_anything() -> None:
+def test_missing_weights_pass_through_and_influence_nothing() -> None:
     problem = given_by(CASES["signals"])
     mask = existing(problem.units, *problem.state.shape[2:4])[..., None]
     for run in (evolve, evolve_reference):
@@ -221,7 +221,7 @@ def test_gradcheck_in_float64(epochs: int) -> None:
     problem = given_by(case)
 
     def run(state: Tensor, signals: Tensor, parameters: Tensor) -> Tensor:
-        return evolve(state, signals, problem.fires, problem.units, parameters, problem.spec)
+        return evolve(state, signals, problem.fire_mask, problem.units, parameters, problem.spec)
 
     assert torch.autograd.gradcheck(run, problem.differentiable)
 
@@ -229,7 +229,7 @@ def test_gradcheck_in_float64(epochs: int) -> None:
 def op_arguments(problem: Given, keep: bool) -> tuple[Any, ...]:
     spec = problem.spec
     rule = (list(spec.widths), spec.hidden, spec.change, spec.scale, spec.pooling, spec.norm, spec.norm_eps)
-    return problem.state, problem.signals, problem.fires, problem.units.int(), problem.parameters, *rule, keep
+    return problem.state, problem.signals, problem.fire_mask, problem.units.int(), problem.parameters, *rule, keep
 
 
 @pytest.mark.parametrize("name", ["signals", "nca-iris"])
@@ -237,14 +237,14 @@ def test_opcheck(name: str) -> None:
     problem = given_by(CASES[name], torch.float32)
     arguments = op_arguments(problem, True)
     torch.library.opcheck(torch.ops.zoo.nca_evolve, arguments, test_utils=("test_schema", "test_faketensor"))
-    # What is kept has room to spare, which stays as it was: only outputs and gradients can be compared.
+    # What is saved has room to spare, which stays as it was: only outputs and gradients can be compared.
     torch.library.opcheck(torch.ops.zoo.nca_evolve, arguments, test_utils=("test_autograd_registration",))
-    kept = torch.ops.zoo.nca_evolve(*arguments)[1].detach()
+    saved = torch.ops.zoo.nca_evolve(*arguments)[1].detach()
     state, *tensors = (t.detach() if isinstance(t, Tensor) else t for t in arguments[:5])
     for need_signals in {False, problem.signals is not None}:
         torch.library.opcheck(
             torch.ops.zoo.nca_evolve_backward,
-            (kept, *tensors, torch.randn_like(state), *arguments[5:-1], need_signals),
+            (saved, *tensors, torch.randn_like(state), *arguments[5:-1], need_signals),
             test_utils=("test_schema", "test_faketensor"),
         )
 
@@ -253,7 +253,7 @@ def test_it_compiles_without_graph_breaks_forward_and_backward() -> None:
     problem = given_by(CASES["signals"], torch.float32)
 
     def run(state: Tensor, signals: Tensor, parameters: Tensor) -> Tensor:
-        return evolve(state, signals, problem.fires, problem.units, parameters, problem.spec).tanh()
+        return evolve(state, signals, problem.fire_mask, problem.units, parameters, problem.spec).tanh()
 
     compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
     out, wanted = compiled(*problem.differentiable), run(*problem.differentiable)
@@ -262,7 +262,7 @@ def test_it_compiles_without_graph_breaks_forward_and_backward() -> None:
         torch.testing.assert_close(a, b)
 
 
-def test_nothing_is_kept_when_no_gradient_will_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_saved_when_no_gradient_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
     op = module._evolve
 
@@ -276,26 +276,28 @@ def test_nothing_is_kept_when_no_gradient_will_be_asked_for(monkeypatch: pytest.
     with torch.no_grad():
         evolve(*problem.arguments)
     detached = given_by(CASES["nca-iris"])
-    evolve(detached.state.detach(), None, detached.fires, detached.units, detached.parameters.detach(), detached.spec)
+    evolve(
+        detached.state.detach(), None, detached.fire_mask, detached.units, detached.parameters.detach(), detached.spec
+    )
     assert asked == [True, False, False]
     assert torch.ops.zoo.nca_evolve(*op_arguments(problem, False))[1].numel() == 0
 
 
-def test_a_gradient_of_signals_that_nobody_asks_for_is_not_computed() -> None:
+def test_an_unneeded_gradient_of_signals_is_not_computed() -> None:
     problem = given_by(CASES["signals"])
     arguments = op_arguments(problem, True)
-    kept = torch.ops.zoo.nca_evolve(*arguments)[1]
+    saved = torch.ops.zoo.nca_evolve(*arguments)[1]
     grads = torch.ops.zoo.nca_evolve_backward(
-        kept, *arguments[1:5], torch.randn_like(problem.state), *arguments[5:-1], False
+        saved, *arguments[1:5], torch.randn_like(problem.state), *arguments[5:-1], False
     )
     assert grads[1].numel() == 0
 
 
-def test_non_contiguous_inputs_and_gradients_are_taken() -> None:
+def test_non_contiguous_inputs_and_gradients_are_accepted() -> None:
     problem = given_by(CASES["depths and widths mixed"])
     turned = problem.state.detach().transpose(2, 3).contiguous().transpose(2, 3).requires_grad_()
-    fires = problem.fires.transpose(0, 1).contiguous().transpose(0, 1)
-    again = replace(problem, state=turned, fires=fires)
+    fire_mask = problem.fire_mask.transpose(0, 1).contiguous().transpose(0, 1)
+    again = replace(problem, state=turned, fire_mask=fire_mask)
     assert not turned.is_contiguous()
     out, wanted = evolve(*again.arguments), evolve(*problem.arguments)
     torch.testing.assert_close(out, wanted)
@@ -304,10 +306,10 @@ def test_non_contiguous_inputs_and_gradients_are_taken() -> None:
         torch.testing.assert_close(a, b)
 
 
-def test_no_networks_are_no_trouble() -> None:
+def test_an_empty_population_is_accepted() -> None:
     problem = given_by(CASES["nca-iris"])
     none = problem.state[:0].detach().requires_grad_()
-    out = evolve(none, None, problem.fires[:, :0], problem.units[:0], problem.parameters, problem.spec)
+    out = evolve(none, None, problem.fire_mask[:, :0], problem.units[:0], problem.parameters, problem.spec)
     grads = torch.autograd.grad(out.sum(), (none, problem.parameters))
     assert out.shape == none.shape
     assert not grads[1].any()
@@ -329,8 +331,8 @@ def test_the_environment_forces_the_reference(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_devices_without_a_compiled_body_use_the_reference() -> None:
-    assert module._is_built("cpu")
-    assert not module._is_built("mps")
+    assert nca._is_built("cpu")
+    assert not nca._is_built("mps")
 
 
 def changed(**changes: Any) -> tuple[Any, ...]:
@@ -348,8 +350,8 @@ GOOD = given_by(Case(((2, 3),), spec_of(2, 1, (4,)), 1), torch.float32)
         ({"signals": None}, ValueError, r"signals should be \[1, 1, 2, 3, 1\], found None"),
         ({"signals": torch.zeros(1, 1, 2, 3, 2)}, ValueError, r"signals should be .* found \[1, 1, 2, 3, 2\]"),
         ({"spec": spec_of(2, 0, (4,))}, ValueError, r"signals should be None, found \[1, 1, 2, 3, 1\]"),
-        ({"fires": torch.ones(1, 1, 1, 2, 3)}, ValueError, r"bool \[T, 1, 1, 2, 3\], found torch.float32"),
-        ({"fires": torch.ones(1, 1, 2, 3).bool()}, ValueError, r"bool \[T, 1, 1, 2, 3\], found torch.bool"),
+        ({"fire_mask": torch.ones(1, 1, 1, 2, 3)}, ValueError, r"bool \[T, 1, 1, 2, 3\], found torch.float32"),
+        ({"fire_mask": torch.ones(1, 1, 2, 3).bool()}, ValueError, r"bool \[T, 1, 1, 2, 3\], found torch.bool"),
         ({"units": torch.zeros(1, 3).int()}, ValueError, r"integers \[1, 2\], found torch.int32 \[1, 3\]"),
         ({"units": torch.zeros(1, 2)}, ValueError, r"units should be integers \[1, 2\], found torch.float32"),
         ({"parameters": torch.zeros(3)}, ValueError, r"parameters should be \[42\], found \[3\]"),

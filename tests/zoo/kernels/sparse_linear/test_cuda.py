@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.support.gridnet_cuda import CSRC, SUPPORT, compile_with_shim
-from zoo.kernels import runtime as backend
+from zoo.kernels import runtime
 from zoo.kernels.sparse_linear.reference import sparse_linear_reference
 from zoo.kernels.sparse_linear.structure import Structure
 
@@ -86,7 +86,7 @@ def test_a_dtype_that_is_not_built_is_an_error(library: Library) -> None:
 def test_on_a_gpu_output_and_gradients_equal_the_reference(shape: tuple[int, int, int, int]) -> None:
     if not torch.cuda.is_available():
         pytest.skip("torch sees no CUDA device")
-    if not backend.compiled().cuda_built:
+    if not runtime.compiled().cuda_built:
         pytest.fail("there is a GPU, but the CUDA kernels were not built: reinstall with ZOO_CUDA=ON")
     batch, inputs, outputs, entries = shape
     where = structure(outputs, inputs, entries)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoo.kernels import runtime as backend
+from zoo.kernels import runtime
 from zoo.kernels.sparse_linear import DENSE_FROM, sparse_linear, uses_kernel
 from zoo.kernels.sparse_linear import op as module
 from zoo.kernels.sparse_linear.reference import sparse_linear_reference
@@ -38,9 +38,9 @@ def kernel(x: Tensor, values: Tensor, where: Structure) -> Tensor:
     return out
 
 
-@pytest.fixture(params=backend.compiled().usable_isas())
+@pytest.fixture(params=runtime.compiled().usable_isas())
 def isa(request: pytest.FixtureRequest) -> Iterator[None]:
-    kernels = backend.compiled()
+    kernels = runtime.compiled()
     before = kernels.current_isa()
     kernels.set_isa(request.param)
     yield
@@ -79,9 +79,7 @@ def test_output_and_every_gradient_equal_the_reference(
     batch=st.integers(0, 70), inputs=st.integers(1, 40), outputs=st.integers(1, 40), share=st.floats(0, 1),
     seed=st.integers(0, 99),
 )  # fmt: skip
-def test_any_structure_gives_what_the_reference_gives(
-    batch: int, inputs: int, outputs: int, share: float, seed: int
-) -> None:
+def test_any_structure_equals_the_reference(batch: int, inputs: int, outputs: int, share: float, seed: int) -> None:
     where = structure(outputs, inputs, int(share * inputs * outputs), seed)
     x, values = torch.randn(batch, inputs).double(), torch.randn(where.entries).double()
     torch.testing.assert_close(kernel(x, values, where), sparse_linear_reference(x, values, where))
@@ -114,14 +112,14 @@ def test_it_compiles_without_graph_breaks() -> None:
     torch.testing.assert_close(compiled(x, values), kernel(x, values, where).tanh())
 
 
-def test_a_gradient_nobody_asks_for_is_not_computed() -> None:
+def test_an_unneeded_gradient_is_not_computed() -> None:
     where = structure(6, 9, 20)
     x = torch.randn(5, 9)
     _, grad_x = torch.ops.zoo.sparse_linear_backward(x, torch.randn(20), torch.randn(5, 6), *where.pattern, False)
     assert grad_x.numel() == 0
 
 
-def test_non_contiguous_inputs_are_taken() -> None:
+def test_non_contiguous_inputs_are_accepted() -> None:
     where = structure(40, 90, 30)
     x, values = torch.randn(90, 5).T, torch.randn(60)[::2]
     torch.testing.assert_close(sparse_linear(x, values, where), sparse_linear_reference(x, values, where))
