@@ -1,11 +1,11 @@
-"""cellzoo's inference side: trained models in, numpy out.
+"""The inference side of cellzoo: load a trained model, pass it images or numpy arrays, get labels or numpy arrays.
 
 >>> import sdk
 >>> model = sdk.load("gridnet-digits")  # doctest: +SKIP
 >>> model.predict("seven.png")  # doctest: +SKIP
 '7'
 
-Importing it loads neither torch nor the training side; a backend is imported when a model asks for it.
+Importing sdk loads neither torch nor the training side; each backend is imported by the first model that uses it.
 """
 
 from sdk.catalog import ModelInfo, list_models

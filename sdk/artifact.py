@@ -1,7 +1,7 @@
-"""The artifact, format version 1: a folder with a trained model, described and sealed by its config.json.
+"""The artifact, format version 1: a folder that holds a trained model, described and sealed by its config.json.
 
-Files of an artifact are data from a stranger: paths cannot leave the folder, every size and hash is checked
-before a file is used, and nothing is unpickled.
+Files of an artifact are untrusted data: paths cannot leave the folder, size and hash are checked before a file is
+used, and nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
-from sdk.errors import ArtifactError
+from sdk.errors import ArtifactError, InputError
 from sdk.inputs import InputSpec
-from sdk.strict import check_keys, check_list, check_type, describe
+from sdk.validation import check_keys, check_list, check_type, describe
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
@@ -30,23 +30,25 @@ PROBE_FILE = "probe.md"
 FIGURES_FOLDER = "figures"
 ONNX_INPUT, ONNX_OUTPUT = "input", "logits"
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]*"
-CONFIG_LIMIT = 16 * 2**20  # bytes; ImageNet's config is below 100 kB
+CONFIG_LIMIT = 16 * 2**20
+"""Largest config.json in bytes; that of a model with ImageNet's 1000 labels is below 100 kB."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _OPTIONAL = frozenset({"version"})
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What config.json says of one file."""
+    """The hash and size that config.json lists for one file."""
 
     sha256: str
+    """64 lower-case hex digits."""
     size: int
-    """Bytes."""
+    """In bytes."""
 
 
 @dataclass(frozen=True)
 class ArtifactConfig:
-    """config.json, parsed: :meth:`from_json` and :meth:`to_json` are each other's inverse."""
+    """The parsed config.json. :meth:`from_json` and :meth:`to_json` are inverses."""
 
     name: str
     family: str
@@ -60,32 +62,32 @@ class ArtifactConfig:
     provenance: dict[str, Any]
     licence: str
     files: dict[str, FileRecord]
-    """Every other file of the artifact by its POSIX path relative to the folder."""
+    """Every other file of the artifact, by its POSIX path relative to the folder."""
     version: str = "1.0.0"
     task: str = "classification"
     format_version: int = field(default=FORMAT_VERSION, init=False)
 
     def to_json(self) -> dict[str, Any]:
-        """What config.json holds."""
+        """Return the content of config.json."""
         return {**asdict(self), "input": self.input.to_json(), "labels": list(self.labels)}
 
     @classmethod
     def from_json(cls, data: object) -> ArtifactConfig:
-        """Read config.json's content; raises ValueError naming the first field that is wrong."""
+        """Read the content of config.json; raises InputError naming the first field that is wrong."""
         _check_format(data)
         required = set(cls.__dataclass_fields__) - _OPTIONAL
         fields = check_keys(data, required, _OPTIONAL, CONFIG_FILE)
         name = check_type(fields["name"], str, "name")
         if not re.fullmatch(NAME_PATTERN, name):
-            raise ValueError(f"name must match {NAME_PATTERN}, found {describe(name)}")
+            raise InputError(f"name must match {NAME_PATTERN}, found {describe(name)}")
         if fields["task"] != "classification":
-            raise ValueError(f"task must be 'classification', found {describe(fields['task'])}")
+            raise InputError(f"task must be 'classification', found {describe(fields['task'])}")
         labels = check_list(fields["labels"], str, "labels")
         if not labels:
-            raise ValueError("labels must name at least one class, found []")
+            raise InputError("labels must name at least one class, found []")
         parameters = check_type(fields["parameters"], int, "parameters")
         if parameters < 0:
-            raise ValueError(f"parameters must not be negative, found {parameters}")
+            raise InputError(f"parameters must not be negative, found {parameters}")
         files = check_type(fields["files"], dict, "files")
         return cls(
             name=name,
@@ -104,27 +106,27 @@ class ArtifactConfig:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A read artifact: its folder, its config, and those of its files that were verified."""
+    """An artifact that was read: its folder, its config, and which of its files were verified."""
 
     folder: Path
     config: ArtifactConfig
     verified: frozenset[str]
     origin: str
-    """What :func:`sdk.load` takes to find the same model again: the folder, or ``user/name@commit``."""
+    """The name under which :func:`sdk.load` finds the same model again: the folder, or ``user/name@commit``."""
 
     def file(self, path: str) -> Path:
-        """Where a verified file lies; raises ArtifactError for any other."""
+        """Return the path of a verified file; raises ArtifactError for any other file."""
         if path not in self.verified:
             raise ArtifactError(f"{self.folder}: {path} is not among the verified files {sorted(self.verified)}")
         return self.folder / path
 
 
 def read_artifact(folder: Path, files: Iterable[str] | None = None, within: Path | None = None) -> Artifact:
-    """Read config.json and verify size and sha256 of the listed files.
+    """Read config.json and verify the size and sha256 of the files it lists.
 
-    ``files`` names those to verify (default: all); only they can be had from the result. Links may not lead
-    out of ``within``, by default the folder itself; a cache that stores files as links passes its own root.
-    Raises ArtifactError.
+    ``files`` are those to verify (default: all); the result gives access to no others. Links must stay inside
+    ``within``, by default the folder itself; a cache that stores files as links passes its own root. Raises
+    ArtifactError.
     """
     config = read_config(folder, within)
     wanted = list(config.files) if files is None else list(files)
@@ -140,7 +142,7 @@ def read_artifact(folder: Path, files: Iterable[str] | None = None, within: Path
 
 
 def read_config(folder: Path, within: Path | None = None) -> ArtifactConfig:
-    """Read and check config.json alone, none of the other files. Raises ArtifactError."""
+    """Read and check config.json alone. Raises ArtifactError."""
     if not folder.is_dir():
         _fail(folder, "no such folder" if not folder.exists() else "not a folder")
     path = _contained(folder, CONFIG_FILE, within)
@@ -156,12 +158,12 @@ def read_config(folder: Path, within: Path | None = None) -> ArtifactConfig:
         _fail(folder, f"{CONFIG_FILE} is not valid JSON: {error}")
     try:
         return ArtifactConfig.from_json(data)
-    except ValueError as error:
+    except InputError as error:
         _fail(folder, f"{CONFIG_FILE}: {error}")
 
 
 def locate_file(folder: Path, config: ArtifactConfig, path: str, within: Path | None = None) -> Path:
-    """Where a listed file lies; raises ArtifactError unless it is there with the listed size."""
+    """Return the path of a listed file; raises ArtifactError unless it exists and has the listed size."""
     if path not in config.files:
         _fail(
             folder,
@@ -177,7 +179,7 @@ def locate_file(folder: Path, config: ArtifactConfig, path: str, within: Path | 
 
 
 def hash_file(path: Path) -> str:
-    """The sha256 of a file's content in hex, read in pieces."""
+    """Return the sha256 of a file's content in hex, reading 1 MiB at a time."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(2**20):
@@ -187,34 +189,34 @@ def hash_file(path: Path) -> str:
 
 def _check_format(data: object) -> None:
     if not isinstance(data, dict) or "format_version" not in data:
-        raise ValueError("no format_version, so it is not a cellzoo model")
+        raise InputError("no format_version, so it is not a cellzoo model")
     version = check_type(data["format_version"], int, "format_version")
     if version > FORMAT_VERSION:
-        raise ValueError(
+        raise InputError(
             f"format_version {version} was made by a newer cellzoo (this one reads {FORMAT_VERSION}); "
             "upgrade with `pip install -U cellzoo`"
         )
     if version < 1:
-        raise ValueError(f"format_version must be 1 to {FORMAT_VERSION}, found {version}")
+        raise InputError(f"format_version must be 1 to {FORMAT_VERSION}, found {version}")
 
 
 def _parse_record(path: str, record: object) -> FileRecord:
     parts = path.split("/")
     strange = any(part in ("", ".", "..") for part in parts) or not path.isprintable() or set(path) & set("\\:")
     if strange or PurePosixPath(path).is_absolute() or path == CONFIG_FILE:
-        raise ValueError(f"files: {describe(path)} is not a path inside the folder")
+        raise InputError(f"files: {describe(path)} is not a path inside the folder")
     fields = check_keys(record, {"sha256", "size"}, frozenset(), f"files[{path!r}]")
     sha256 = check_type(fields["sha256"], str, f"files[{path!r}] sha256")
     size = check_type(fields["size"], int, f"files[{path!r}] size")
     if not _SHA256.fullmatch(sha256):
-        raise ValueError(f"files[{path!r}] sha256 must be 64 lower-case hex digits, found {describe(sha256)}")
+        raise InputError(f"files[{path!r}] sha256 must be 64 lower-case hex digits, found {describe(sha256)}")
     if size < 0:
-        raise ValueError(f"files[{path!r}] size must not be negative, found {size}")
+        raise InputError(f"files[{path!r}] size must not be negative, found {size}")
     return FileRecord(sha256, size)
 
 
 def _contained(folder: Path, path: str, within: Path | None) -> Path:
-    """``folder / path`` with links followed, refused when that leaves ``within``."""
+    """Return ``folder / path`` with links resolved; raises ArtifactError if that leaves ``within``."""
     root = os.path.realpath(within or folder)
     target = Path(os.path.realpath(folder / path))
     if not target.is_relative_to(root):
@@ -223,7 +225,7 @@ def _contained(folder: Path, path: str, within: Path | None) -> Path:
 
 
 def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _fail(folder: Path, problem: str) -> NoReturn:

@@ -1,48 +1,45 @@
-"""The bundled models."""
+"""The catalog of models that are bundled with the package."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sdk.artifact import CONFIG_FILE, NAME_PATTERN, ArtifactConfig, locate_file, read_config
+from sdk.artifact import CONFIG_FILE, NAME_PATTERN, locate_file, read_config
 from sdk.backends import backends_of
 from sdk.errors import ArtifactError
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What :func:`list_models` says of a bundled model."""
+    """A bundled model, as :func:`list_models` describes it."""
 
     name: str
     family: str
     parameters: int
     metrics: dict[str, Any]
     size_bytes: int
-    """All files together."""
+    """Size of all files together."""
     path: Path
-    """The artifact's folder; :func:`load` takes it too."""
+    """The artifact's folder, which :func:`sdk.load` also takes."""
     backends: tuple[str, ...]
-    """What can run it, the one that ``backend="auto"`` takes first."""
+    """The backends that can run it, beginning with the one that ``backend="auto"`` chooses."""
 
 
 def list_models(family: str | None = None) -> list[ModelInfo]:
-    """The bundled models by name, all or those of one family.
+    """Return the bundled models, sorted by name: all of them, or those of one family.
 
-    Files are checked for presence and size, their hashes when a model is loaded. Raises ArtifactError naming
-    a damaged model rather than leaving it out.
+    Every file's presence and size are checked here; hashes are checked when a model is loaded. A damaged model is not
+    left out: it raises an ArtifactError that names it.
     """
     infos = [_info(path) for path in bundled_models().values()]
     return [info for info in infos if family in (None, info.family)]
 
 
 def bundled_models() -> dict[str, Path]:
-    """The folder of every bundled model by name, sorted; empty when nothing is bundled."""
+    """Return the folder of each bundled model by name, sorted; empty when nothing is bundled."""
     root = exports_folder()
     if root is None:
         return {}
@@ -51,7 +48,7 @@ def bundled_models() -> dict[str, Path]:
 
 
 def exports_folder() -> Path | None:
-    """Where the bundled models lie: inside the installed package, or at the top of a source checkout."""
+    """Return the folder of the bundled models: inside the installed package, or at the top of a source checkout."""
     package = Path(__file__).resolve().parent
     if (package / "exports").is_dir():
         return package / "exports"
@@ -62,9 +59,9 @@ def exports_folder() -> Path | None:
 
 
 def _info(folder: Path) -> ModelInfo:
-    config: ArtifactConfig = read_config(folder)
+    config = read_config(folder)
     if config.name != folder.name:
-        raise ArtifactError(f"{folder}: config.json names the model {config.name!r}; the folder must be called so")
+        raise ArtifactError(f"{folder}: config.json names the model {config.name!r}; the two must match")
     for path in config.files:
         locate_file(folder, config, path)
     files = [folder / CONFIG_FILE, *(folder / path for path in config.files)]

@@ -1,27 +1,27 @@
-"""The SDK's errors. Each message is one line: what was found, what is allowed and how to fix it."""
+"""The SDK's errors. Each message is one line that says what was found, what is allowed and how to fix it."""
 
 from __future__ import annotations
 
 
 class CellzooError(Exception):
-    """Base of every error that cellzoo raises on purpose. Anything else is a bug."""
+    """Base of every error that cellzoo raises on purpose. Any other error is a bug."""
 
 
 class InputError(CellzooError, ValueError):
-    """An input that the model cannot take."""
+    """An input that the model cannot take, or an argument that a call cannot take."""
 
 
 class ArtifactError(CellzooError):
-    """A model folder that is damaged, altered, or not one that this version can read."""
+    """A model folder that is damaged, altered, or in a format that this version cannot read."""
 
 
 class LoadError(CellzooError):
-    """A model, backend or device that was asked for and is not there."""
+    """A model, backend or device that was requested and is not available."""
 
 
 class HubError(LoadError):
-    """The Hub refuses, or has not what was asked for."""
+    """A request that the Hub refuses, or a model or revision that it does not have."""
 
 
 class HubUnreachableError(HubError):
-    """The Hub cannot be reached, or has a problem of its own that passes."""
+    """A Hub that cannot be reached or has a temporary problem."""

@@ -1,4 +1,4 @@
-"""Image files and PIL images -> the pixels a model takes. PIL is imported here and nowhere else."""
+"""Converts image files and PIL images to the pixels of a model's input. The only module of sdk that imports PIL."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ _MODES = {1: "L", 3: "RGB"}
 def read_picture(
     source: str | os.PathLike[str] | Image.Image, shape: tuple[int, ...], resize: int | None
 ) -> NDArray[np.uint8]:
-    """A file or PIL image -> uint8 ``[C, H, W]`` for ``shape`` C, H, W.
+    """Return the pixels of a file or PIL image, uint8 ``[C, H, W]`` for ``shape`` C, H, W.
 
-    Resizing and cropping are those of torchvision's ``Resize`` (bilinear) and ``CenterCrop`` on PIL images.
-    Raises :class:`InputError` for a file that is missing or no image, and for channels a file cannot have.
+    The shorter side is resized to ``resize`` pixels (None: the smallest that covers ``[H, W]``), then the centre is
+    cropped, as torchvision's ``Resize`` (bilinear) and ``CenterCrop`` do with PIL images. Raises InputError for a file
+    that is missing or not an image, for pixel values without a fixed range, and unless C is 1 or 3.
     """
     channels, height, width = shape
     if channels not in _MODES:
-        raise InputError(f"files and PIL images have 1 or 3 channels, the model takes {channels}; pass an array")
+        raise InputError(f"files and PIL images give 1 or 3 channels, the model takes {channels}; pass an array")
     try:
         image = source if isinstance(source, Image.Image) else _open(source)
         image = _flatten(_to_eight_bits(image)).convert(_MODES[channels])
     except UnidentifiedImageError:
-        raise InputError(f"{_name(source)} is not an image that can be read") from None
+        raise InputError(f"{_name(source)} is not a readable image") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, InputError):
             raise
@@ -50,7 +51,7 @@ def _open(source: str | os.PathLike[str]) -> Image.Image:
     if not path.exists():
         raise InputError(f"no such file: {str(path)!r}")
     if not path.is_file():
-        raise InputError(f"{str(path)!r} is no regular file")
+        raise InputError(f"{str(path)!r} is not a regular file")
     image: Image.Image
     with Image.open(path) as image:
         image.load()
@@ -58,7 +59,7 @@ def _open(source: str | os.PathLike[str]) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of more than eight bits -> mode L; every other mode as it is. Upright by its EXIF tag."""
+    """Rotate an image upright by its EXIF tag, and convert grey of more than eight bits to mode L."""
     # Pillow before 11 opens 16-bit PNGs as mode I; any other mode I image has no fixed range.
     sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
     upright = ImageOps.exif_transpose(image)
@@ -71,13 +72,13 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     else:
         return upright
     if not (values.size and values.min() >= 0 and values.max() <= 1):
-        raise InputError(f"a mode {image.mode} image must have values in [0, 1]; divide by the largest there can be")
+        raise InputError(f"a mode {image.mode} image must have values in [0, 1]; divide by the largest possible value")
     return Image.fromarray(np.round(values * 255).astype(np.uint8))
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """Composite what is transparent on black; the result converts to L and RGB."""
-    if image.mode == "HSV":  # PIL knows no direct way from it to grey
+    """Composite transparent parts on black; PIL can convert the result to L and RGB."""
+    if image.mode == "HSV":  # PIL cannot convert it to grey directly
         return image.convert("RGB")
     if image.mode not in _ALPHA_MODES and "transparency" not in image.info:
         return image
@@ -86,7 +87,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 def _resize(image: Image.Image, height: int, width: int, shorter: int | None) -> Image.Image:
-    """Scale with the aspect ratio kept: the shorter side to ``shorter``, or just covering height x width."""
+    """Resize the shorter side to ``shorter``, or just cover height x width, and keep the aspect ratio."""
     w, h = image.size
     if shorter is None:
         shorter = height if w * height >= h * width else width

@@ -1,4 +1,4 @@
-"""How people's inputs become the tensor that training saw: the input spec of an artifact."""
+"""The input spec of an artifact: prepares files, images and arrays as the tensor that the network was trained on."""
 
 from __future__ import annotations
 
@@ -14,58 +14,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk.errors import InputError
-from sdk.strict import check_keys, check_list, check_type, describe
+from sdk.validation import check_keys, check_list, check_type, describe
 
 FloatArray: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = "list[Any] | NDArray[Any]"
+"""Something to slice: raw values ``[B, *shape]``, or a list of inputs."""
 
-# Resampling a float image may overshoot the range by a few units of the last place.
 _ROUNDING = 1e-5
+"""Tolerance of the range [0, 1]: resampling a float image may overshoot it by a few units in the last place."""
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What one input of a model is, and the arithmetic from raw values to the tensor the network takes."""
+    """The kind and shape of one input, and the arithmetic from raw values to the network's tensor.
+
+    Raises InputError when the fields do not fit together.
+    """
 
     kind: Literal["image", "table"]
     shape: tuple[int, ...]
     """One input without the batch: ``[C, H, W]`` for images, ``[features]`` for tables."""
     mean: tuple[float, ...]
-    """Subtracted per channel (images, of values in [0, 1]) or per feature (tables, of raw values)."""
+    """Subtracted per channel of an image in [0, 1], or per feature of a table's raw values."""
     std: tuple[float, ...]
-    """Divided by after the mean is subtracted; positive."""
+    """Positive; divides each channel or feature after the mean was subtracted."""
     resize: int | None = None
-    """Shorter side in pixels of files and PIL images before the centre crop to ``[H, W]``.
+    """Shorter side, in pixels, to which files and PIL images are resized before the centre crop to ``[H, W]``.
     None: the smallest that covers ``[H, W]``."""
 
     def __post_init__(self) -> None:
         axes = {"image": 3, "table": 1}
         if self.kind not in axes:
-            raise ValueError(f"input kind must be 'image' or 'table', found {describe(self.kind)}")
+            raise InputError(f"input kind must be 'image' or 'table', found {describe(self.kind)}")
         if len(self.shape) != axes[self.kind] or any(n < 1 for n in self.shape):
             form = "[C, H, W]" if self.kind == "image" else "[features]"
-            raise ValueError(f"input shape must be {form}, all positive, found {list(self.shape)}")
+            raise InputError(f"input shape must be {form}, all positive, found {list(self.shape)}")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.shape[0]:
                 unit = "channel" if self.kind == "image" else "feature"
-                raise ValueError(f"input {name} has {len(values)} values, one per {unit} is {self.shape[0]}")
+                raise InputError(f"input {name} has {len(values)} values, one per {unit} is {self.shape[0]}")
         if not all(map(math.isfinite, self.mean)):
-            raise ValueError(f"input mean must be finite, found {describe(list(self.mean))}")
+            raise InputError(f"input mean must be finite, found {describe(list(self.mean))}")
         if not all(math.isfinite(s) and s > 0 for s in self.std):
-            raise ValueError(f"input std must be finite and positive, found {describe(list(self.std))}")
+            raise InputError(f"input std must be finite and positive, found {describe(list(self.std))}")
         if self.resize is not None and self.kind != "image":
-            raise ValueError(f"input resize is for images only, found {self.resize} for a table")
+            raise InputError(f"input resize is for images only, found {self.resize} for a table")
         if self.resize is not None and self.resize < max(self.shape[1:]):
-            raise ValueError(f"input resize {self.resize} is smaller than the crop {list(self.shape[1:])}")
+            raise InputError(f"input resize {self.resize} is smaller than the crop {list(self.shape[1:])}")
 
     def to_json(self) -> dict[str, Any]:
-        """The ``input`` section of config.json; :meth:`from_json` reads it back."""
+        """Return the ``input`` section of config.json; :meth:`from_json` reads it."""
         statistics = {"mean": [float(v) for v in self.mean], "std": [float(v) for v in self.std]}
         return {"kind": self.kind, "shape": list(self.shape), **statistics, "resize": self.resize}
 
     @classmethod
     def from_json(cls, data: object) -> InputSpec:
-        """Read the ``input`` section; raises ValueError naming a missing, unknown or wrongly typed field."""
+        """Read the ``input`` section; raises InputError naming a missing, unknown or wrong field."""
         fields = check_keys(data, {"kind", "shape", "mean", "std"}, frozenset({"resize"}), "input")
         resize = fields.get("resize")
         return cls(
@@ -77,38 +81,38 @@ class InputSpec:
         )
 
     def prepare(self, inputs: Any) -> tuple[FloatArray, bool]:
-        """Inputs as people have them -> (``float32 [B, *shape]``, whether it was one input, not a batch).
+        """Return the prepared inputs, ``float32 [B, *shape]``, and True if ``inputs`` was one input, not a batch.
 
-        Images are given as
+        An image is
 
-        - a path or a PIL image of any mode and size: turned upright by its EXIF tag, composited on black
+        - a path or a PIL image of any mode and size: rotated upright by its EXIF tag, composited on black
           where transparent, converted to the model's grey or RGB, resized and centre-cropped to ``[H, W]``;
         - an array (numpy, or anything with ``__array__`` such as a torch tensor) of uint8 in 0..255, bool, or
-          floats in [0, 1], shaped ``[C, H, W]``, ``[H, W, C]``, ``[B, C, H, W]``, ``[B, H, W, C]``, and for
-          one channel also ``[H, W]`` and ``[B, H, W]``;
-        - a list or tuple of any of these.
+          floats in [0, 1], shaped ``[C, H, W]``, ``[H, W, C]`` or, for one channel, ``[H, W]``.
 
-        The spec's own layout wins where an array's shape fits two: channels come first if they can, and
-        ``[1, H, W]`` is one grey image, not a batch of one (pass ``[1, 1, H, W]`` or a list for that).
+        A batch of images is an array with a batch axis before those, or a list or tuple of images in any form.
+        Where a shape fits two layouts, channels come first, and ``[1, H, W]`` is one grey image rather than a batch
+        of one (pass ``[1, 1, H, W]`` or a list for that).
 
-        Tables are finite numbers ``[features]`` or ``[B, features]``, arrays or lists. An empty list or
-        array of no rows is an empty batch. Raises :class:`InputError`.
+        A table is an array or list of finite numbers, ``[features]`` or ``[B, features]``. An empty list and an
+        array without rows are empty batches. Raises :class:`InputError`.
         """
         rows, single = self._rows(inputs)
         return self._tensor(rows, 0), single
 
     def batches(self, inputs: Any, size: int) -> tuple[Iterator[FloatArray], bool]:
-        """:meth:`prepare` a part at a time, so that a long list of files never lies in memory at once."""
+        """Do as :meth:`prepare` in batches of ``size``, so that a long list of files is never in memory at once."""
         rows, single = self._rows(inputs)
         return (self._tensor(rows[i : i + size], i) for i in range(0, len(rows), size)), single
 
     def _rows(self, inputs: Any) -> tuple[Rows, bool]:
-        """The inputs as something to slice: an array ``[B, *shape]`` of raw values, or a list of inputs."""
+        """Return the inputs as rows, and True if they are one input."""
         if isinstance(inputs, (list, tuple)) and not _holds_numbers(inputs):
             return list(inputs), False
         return self._raw(inputs)
 
     def _tensor(self, rows: Rows, first: int) -> FloatArray:
+        """Prepare rows, the first of which is number ``first`` of the caller's inputs."""
         if isinstance(rows, np.ndarray):
             return self._normalise(rows)
         parts = [np.empty((0, *self.shape), np.float32)]
@@ -120,10 +124,10 @@ class InputSpec:
         return np.concatenate(parts)
 
     def _raw(self, item: Any) -> tuple[NDArray[Any], bool]:
-        """One input or one array of them -> raw values ``[B, *shape]`` and whether it was one."""
+        """Return the raw values ``[B, *shape]`` of one input or an array of inputs, and True if it is one."""
         if self.kind == "table":
             return self._table(_as_array(item, "numbers or an array"))
-        pil = sys.modules.get("PIL.Image")  # whoever holds a PIL image has imported it
+        pil = sys.modules.get("PIL.Image")  # a caller that holds a PIL image has imported PIL
         if isinstance(item, (str, os.PathLike)) or (pil is not None and isinstance(item, pil.Image)):
             from sdk.images import read_picture
 
@@ -160,7 +164,7 @@ class InputSpec:
         )
 
     def _normalise(self, raw: NDArray[Any]) -> FloatArray:
-        """Raw values ``[B, *shape]`` -> ``(x - mean) / std`` in float32, the operations of training."""
+        """Return ``(x - mean) / std`` of raw values ``[B, *shape]`` in float32, with the operations of training."""
         with np.errstate(over="ignore"):
             x = raw.astype(np.float32)
         if not np.isfinite(x).all():
@@ -176,7 +180,7 @@ class InputSpec:
 
 
 def _holds_numbers(values: Sequence[Any]) -> bool:
-    """Whether nested lists bottom out in plain numbers, so that they are one array written out."""
+    """Return True if nested lists bottom out in plain numbers, so that they spell out one array."""
     leaf: Any = values
     while isinstance(leaf, (list, tuple)) and leaf:
         leaf = leaf[0]
@@ -190,12 +194,12 @@ def _as_array(item: Any, wanted: str) -> NDArray[Any]:
         known = isinstance(item, (Number, np.bool_)) or hasattr(item, "__array__")
     if not known:
         raise InputError(f"found {type(item).__name__} {describe(item)}; the model takes {wanted}")
-    if hasattr(item, "detach") and hasattr(item, "cpu"):  # a tensor that may need gradients or lie on a device
+    if hasattr(item, "detach") and hasattr(item, "cpu"):  # a tensor, which may require gradients or be on a device
         item = item.detach().cpu()
     try:
         return np.asarray(item)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{type(item).__name__} is no array: {error}") from error
+        raise InputError(f"{type(item).__name__} is not an array: {error}") from error
 
 
 def _check_unit_range(x: FloatArray) -> None:
@@ -204,6 +208,6 @@ def _check_unit_range(x: FloatArray) -> None:
     low, high = float(x.min()), float(x.max())
     if low < -_ROUNDING or high > 1 + _ROUNDING:
         raise InputError(
-            f"float images have values in [0, 1], found {low:g} to {high:g}; divide by the largest value "
-            "there can be (255 for bytes, 16 for scikit-learn's digits) or pass uint8, which means 0..255"
+            f"float images must have values in [0, 1], found {low:g} to {high:g}; divide by the largest possible "
+            "value (255 for bytes, 16 for scikit-learn's digits) or pass uint8, which means 0..255"
         )

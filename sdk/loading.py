@@ -1,4 +1,4 @@
-"""Loading a model: resolve its name, choose a backend, open it."""
+"""Loads a model: resolves its name, chooses a backend and opens it."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ def load(
     threads: int | None = None,
     revision: str | None = None,
 ) -> Model:
-    """Load a bundled model by name, any model by the path of its folder, or one on the Hub as ``user/name``.
+    """Load a bundled model by name, any model by the path of its folder, or a model on the Hub as ``user/name``.
 
-    A plain name means a bundled model, else a folder of that name or a model of the namespace in
-    ``ZOO_HUB_NAMESPACE``; what could mean two things is an error that says how to tell them apart. ``revision``,
-    or ``@revision`` behind the name, is a branch, a tag or a commit on the Hub (default: main); ``origin`` of the
-    model names the commit that was loaded. ``backend`` is "auto" or one of the model's own, and auto means onnx
-    where the model has it. For the onnx backend, ``providers`` are any of "cpu", "cuda", "coreml" and "directml" (or
-    onnxruntime's names) in the order of preference (default: cpu) and ``threads`` is how many compute one batch
-    (default: one per core); for the torch backend, ``device`` (default: cpu). The hash of every file that is
-    used is verified; of a model on the Hub no other file is downloaded.
+    A plain name means a bundled model; if no bundled model has it, a folder of that name here or a model in the
+    namespace ``ZOO_HUB_NAMESPACE``. An ambiguous name is an error that lists both ways to write it. The hash of every
+    file that is used is verified, and no other file of a model on the Hub is downloaded.
 
-    Raises LoadError when the model, backend or device is not there, its subclass HubError when the Hub does not give
-    the model, ArtifactError when the model is damaged.
+    ``backend`` is "auto" or one of the model's backends; "auto" means onnx if the model has it. ``revision``, or
+    ``@revision`` after the name, is a branch, a tag or a commit on the Hub (default: main); the model's ``origin``
+    names the commit that was loaded.
+
+    Options of the onnx backend: ``providers``, in order of preference, are "cpu", "cuda", "coreml", "directml" or
+    onnxruntime's own names (default: cpu); ``threads`` is the number of threads that compute one batch (default: one
+    per core). Option of the torch backend: ``device`` (default: cpu).
+
+    Raises LoadError if the model, backend or device is not available, its subclass HubError if the Hub does not provide
+    the model, and ArtifactError if the model is damaged.
     """
     artifact = open_artifact(name_or_path, lambda config: [backend_file(choose_backend(config, backend))], revision)
     chosen = choose_backend(artifact.config, backend)
@@ -46,7 +49,7 @@ def load(
 
 
 def open_model(artifact: Artifact, backend: str, **options: Any) -> Model:
-    """Open a verified artifact on a backend from :func:`choose_backend`; raises ArtifactError, LoadError.
+    """Open a verified artifact on a backend from :func:`choose_backend`; raises ArtifactError and LoadError.
 
     An option of another backend is refused unless it is None.
     """

@@ -1,4 +1,4 @@
-"""A loaded model: people's inputs in, labels and numpy arrays out."""
+"""A loaded model: takes files, images and arrays, gives labels and numpy arrays."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from sdk.artifact import ArtifactConfig
 from sdk.backends import Backend
 from sdk.errors import CellzooError, LoadError
 from sdk.inputs import FloatArray, InputSpec
-from sdk.strict import describe
+from sdk.validation import check_positive
 
 
 class Model:
-    """A trained model, made by :func:`sdk.load`. Its methods may be called from several threads.
+    """A trained model, loaded by :func:`sdk.load`. Its methods may be called from several threads.
 
-    ``inputs`` are a path, a PIL image, an array, or a batch or list of these: see
-    :meth:`sdk.inputs.InputSpec.prepare`, which also raises the InputError for what the model cannot take.
-    ``batch_size`` bounds how many inputs are computed (and files held in memory) at once.
+    ``inputs`` is a path, a PIL image, an array, or a batch or list of these, as described in
+    :meth:`sdk.inputs.InputSpec.prepare`. ``batch_size`` bounds the number of inputs that are computed, and of files
+    that are held in memory, at once. Raises InputError for inputs that the model cannot take and for a ``batch_size``
+    that is not a positive integer.
     """
 
     def __init__(self, config: ArtifactConfig, backend: str, runner: Backend) -> None:
         self.config = config
         self.backend = backend
-        """Which backend runs it, by name."""
+        """The name of the backend that runs it."""
         self.origin = ""
-        """Where it was loaded from, as :func:`sdk.load` takes it: its folder, or ``user/name@commit``."""
+        """The folder or ``user/name@commit`` from which :func:`sdk.load` loaded it."""
         self._runner = runner
 
     @property
@@ -46,33 +47,33 @@ class Model:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """What was measured when the model was made."""
+        """The measurements made when the model was trained."""
         return self.config.metrics
 
     @property
     def module(self) -> Any:
-        """The ``torch.nn.Module`` in eval mode; raises LoadError on a backend that has none."""
+        """The ``torch.nn.Module`` in eval mode; raises LoadError on a backend without one."""
         if self.backend != "torch":
             raise LoadError(f"the {self.backend} backend has no module; load {self.name} with backend='torch'")
         return self._runner.module  # type: ignore[attr-defined]
 
     def predict(self, inputs: Any, batch_size: int = 64) -> str | list[str]:
-        """The most likely label: one string for one input, a list of them for a batch."""
+        """Return the most likely label: a string for one input, a list of strings for a batch."""
         return self._name(self.logits(inputs, batch_size))
 
     def predict_proba(self, inputs: Any, batch_size: int = 64) -> NDArray[np.float32]:
-        """Probabilities that sum to one: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
+        """Return probabilities, which sum to one: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
         return softmax(self.logits(inputs, batch_size))
 
     def logits(self, inputs: Any, batch_size: int = 64) -> NDArray[np.float32]:
-        """What the softmax is taken of: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
+        """Return logits, the inputs of the softmax: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
         return self._run(self._runner.logits, inputs, batch_size)
 
     def _run(
         self, network: Callable[[FloatArray], NDArray[np.float32]], inputs: Any, batch_size: int
     ) -> NDArray[np.float32]:
-        """What a network makes of people's inputs: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        check_batch_size(batch_size)
+        """Run a network on unprepared inputs: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
+        check_positive(batch_size, "batch_size")
         batches, single = self.input_spec.batches(inputs, batch_size)
         logits = self._finite(np.concatenate([np.empty((0, len(self.labels)), np.float32), *map(network, batches)]))
         return logits[0] if single else logits
@@ -83,7 +84,7 @@ class Model:
         return logits
 
     def _name(self, logits: NDArray[np.float32]) -> str | list[str]:
-        """The labels of logits ``[classes]`` or ``[B, classes]``."""
+        """Return the label of logits ``[classes]``, or the labels of logits ``[B, classes]``."""
         if logits.ndim == 1:
             return self.labels[int(logits.argmax())]
         return [self.labels[i] for i in logits.argmax(axis=1)]
@@ -94,13 +95,7 @@ class Model:
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities ``[..., classes]`` that sum to one."""
+    """Return the probabilities ``[..., classes]`` of logits of the same shape."""
     exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return probabilities
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Raise ValueError unless it is a positive integer."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size must be a positive integer, found {describe(batch_size)}")

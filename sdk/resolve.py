@@ -1,4 +1,4 @@
-"""The model that a name, a path or a Hub id means."""
+"""Resolves a name or path to a folder, a bundled model or a model on the Hub."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sdk.artifact import CONFIG_FILE, Artifact, ArtifactConfig, read_artifact, r
 from sdk.catalog import bundled_models
 from sdk.errors import LoadError
 from sdk.hub.reference import NAMESPACE_VARIABLE, HubReference, parse_reference
-from sdk.strict import describe
+from sdk.validation import describe
 
 
 def open_artifact(
@@ -18,44 +18,42 @@ def open_artifact(
     choose: Callable[[ArtifactConfig], Collection[str]],
     revision: str | None = None,
 ) -> Artifact:
-    """The model that :func:`load` would load, with the files that ``choose`` names verified (and downloaded).
+    """Resolve, download and verify a model as :func:`sdk.load` does, without opening it.
 
-    Raises as :func:`load` does.
+    ``choose`` returns the files to download and verify. Raises as :func:`sdk.load` does.
     """
     found = resolve_model(name_or_path, revision)
     if isinstance(found, Path):
         return read_artifact(found, choose(read_config(found)))
-    from sdk.hub.download import fetch_artifact  # the Hub's client takes half a second to import
+    from sdk.hub.download import fetch_artifact  # importing the Hub's client takes half a second
 
     return fetch_artifact(found, choose)
 
 
 def find_model(name_or_path: str | os.PathLike[str]) -> Path:
-    """The folder that a name or path means; raises LoadError when it means none, two, or a model on the Hub."""
+    """Return the folder that a name or path means; raises LoadError if that is none, ambiguous or on the Hub."""
     found = resolve_model(name_or_path)
     if isinstance(found, Path):
         return found
     text = os.fspath(name_or_path)
-    problem = f"is a folder without {CONFIG_FILE}, so no model" if os.path.isdir(text) else "is no folder here"
-    raise LoadError(
-        f"{text!r} {problem}; if it is a model on the Hub, get its folder with `zoo pull {found} --out FOLDER`"
-    )
+    problem = f"is a folder without {CONFIG_FILE}" if os.path.isdir(text) else "is not a folder here"
+    raise LoadError(f"{text!r} {problem}; if it is a model on the Hub, run `zoo pull {found} --out FOLDER` first")
 
 
 def resolve_model(name_or_path: str | os.PathLike[str], revision: str | None = None) -> Path | HubReference:
-    """The folder or the model on the Hub that a name or path means, without asking the Hub.
+    """Return the folder or the model on the Hub that a name or path means, without contacting the Hub.
 
-    Raises LoadError when it means neither, or could mean two things.
+    Raises LoadError if it means neither or is ambiguous.
     """
     if not isinstance(name_or_path, (str, os.PathLike)):
-        raise LoadError(f"a model is given by its name or folder, found {describe(name_or_path)}")
+        raise LoadError(f"a model must be given by its name or folder, found {describe(name_or_path)}")
     text = os.fspath(name_or_path)
     reference = parse_reference(text, revision) if isinstance(name_or_path, str) else None
     if revision is not None:
         if reference is None:
             raise LoadError(
-                f"a revision is of a model on the Hub, and {text!r} names none; "
-                f"say 'user/name', or set {NAMESPACE_VARIABLE} for plain names"
+                f"only models on the Hub have revisions, and {text!r} names none; "
+                f"write 'user/name', or set {NAMESPACE_VARIABLE} for plain names"
             )
         return reference
     if isinstance(name_or_path, str) and not {os.sep, os.altsep or os.sep, "/"} & set(text):
@@ -64,14 +62,14 @@ def resolve_model(name_or_path: str | os.PathLike[str], revision: str | None = N
 
 
 def _resolve_name(name: str, reference: HubReference | None) -> Path | HubReference:
-    """A plain name: bundled, a folder here, or in the default namespace."""
+    """Resolve a plain name: a bundled model, a folder here, or a model in the default namespace."""
     folder = Path(name)
     bundled = bundled_models().get(name)
     local = folder if (folder / CONFIG_FILE).is_file() else None
     if bundled is not None and local is not None and not bundled.samefile(local):
         raise LoadError(
             f"{name!r} is both a bundled model and a folder here; "
-            f"say './{name}' for the folder or '{bundled}' for the bundled model"
+            f"write './{name}' for the folder or '{bundled}' for the bundled model"
         )
     if bundled is not None:
         return bundled
@@ -80,20 +78,20 @@ def _resolve_name(name: str, reference: HubReference | None) -> Path | HubRefere
     found = local or reference
     if found is None:
         names = ", ".join(bundled_models()) or "none"
-        seen = f" (the folder {folder} here has no {CONFIG_FILE})" if folder.is_dir() else ""
+        hint = f" (the folder {folder} here has no {CONFIG_FILE})" if folder.is_dir() else ""
         raise LoadError(
-            f"no model named {name!r}{seen}; bundled models: {names}. Train one with `zoo train {name}`, "
-            f"give the path of a model's folder, or 'user/name' for a model on the Hub"
+            f"no model named {name!r}{hint}; bundled models: {names}. Train one with `zoo train {name}`, or give "
+            "the path of a model's folder, or 'user/name' for a model on the Hub"
         )
     return found
 
 
 def _resolve_path(path: str, reference: HubReference | None) -> Path | HubReference:
-    """A path, or ``user/name``; the folder of a bundled model is never taken for the latter."""
+    """Resolve a path or ``user/name``; the path of a bundled model's folder always means that folder."""
     folder = Path(path)
     if reference is None:
         if not folder.is_dir():
-            raise LoadError(f"no model at {path!r}: there is no such folder")
+            raise LoadError(f"no model at {path!r}: no such folder")
         return folder
     if not (folder / CONFIG_FILE).is_file():
         return reference
@@ -105,6 +103,6 @@ def _resolve_path(path: str, reference: HubReference | None) -> Path | HubRefere
 
 def _ambiguous(text: str, reference: HubReference) -> LoadError:
     return LoadError(
-        f"{text!r} is a folder here and could be a model on the Hub; "
-        f"say './{text}' for the folder or '{reference}' for the Hub"
+        f"{text!r} is a folder here and may also be a model on the Hub; "
+        f"write './{text}' for the folder or '{reference}' for the Hub"
     )

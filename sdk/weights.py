@@ -1,4 +1,4 @@
-"""Reading model.safetensors: its header is compared with what is expected before a tensor is allocated."""
+"""Reads model.safetensors, comparing its header with the expected tensors before any tensor is allocated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from sdk.errors import ArtifactError
 
 TensorSpec: TypeAlias = "tuple[str, tuple[int, ...]]"
-"""The numpy name of the dtype, and the shape."""
+"""The dtype's name in numpy, and the shape."""
 
 _DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "I64": "int64", "I32": "int32", "I16": "int16",
@@ -21,18 +21,18 @@ _DTYPES = {
 
 
 def read_weights(path: Path, expected: Mapping[str, TensorSpec]) -> dict[str, NDArray[Any]]:
-    """The tensors of a safetensors file, which must be exactly those expected.
+    """Return the tensors of a safetensors file, which must be exactly those expected.
 
-    Raises ArtifactError for a file that is damaged or whose header lies, and for missing, unexpected,
-    misshapen or wrongly typed tensors.
+    Raises ArtifactError for a damaged file, a header that does not match the data, and tensors that are missing,
+    unexpected, or of another shape or dtype.
     """
     try:
         with safe_open(path, framework="np") as file:
-            found = {name: _spec(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            found = {name: _spec(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118 (not a dict)
             _compare(path, found, expected)
             return {name: file.get_tensor(name) for name in expected}
     except SafetensorError as error:
-        raise ArtifactError(f"{path}: not a sound safetensors file: {error}") from error
+        raise ArtifactError(f"{path}: not a valid safetensors file: {error}") from error
 
 
 def _spec(tensor: Any) -> TensorSpec:

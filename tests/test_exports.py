@@ -9,7 +9,7 @@ from sdk.artifact import read_artifact
 from sdk.backends import backends_of
 from sdk.catalog import bundled_models
 from zoo.artifacts.evaluate import evaluate_artifact
-from zoo.data.folder import data_folder
+from zoo.data.location import data_folder
 from zoo.recipe import load_recipe, recipe_names
 
 NAMES = sorted(bundled_models())

@@ -1,4 +1,4 @@
-"""The backends that run a model, and the choice between them."""
+"""Backends, which run a model's network, and the choice between them."""
 
 from __future__ import annotations
 
@@ -11,77 +11,78 @@ from numpy.typing import NDArray
 from sdk.artifact import ONNX_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig
 from sdk.errors import LoadError
 from sdk.inputs import FloatArray
-from sdk.strict import describe
-
-
-class _BackendInfo(NamedTuple):
-    file: str
-    """The file of the artifact that it reads."""
-    module: str
-    """Imported when a model asks for it. torch's is part of the training side, so sdk knows it by name alone."""
-    options: tuple[str, ...]
-    """Options of :func:`sdk.load` that it takes."""
-
-
-# In the order "auto" prefers them.
-_BACKENDS = {
-    "onnx": _BackendInfo(ONNX_FILE, "sdk.backends.onnx", ("providers", "threads")),
-    "torch": _BackendInfo(WEIGHTS_FILE, "zoo.artifacts.torch_backend", ("device",)),
-}
-_INSTALL = {"torch": "'cellzoo[train]'", "pydantic": "'cellzoo[train]'", "onnxruntime": "onnxruntime"}
+from sdk.validation import describe
 
 
 class Backend(Protocol):
     """A running network. Its module has ``open_backend(artifact, **options) -> Backend``."""
 
     def logits(self, x: FloatArray) -> NDArray[np.float32]:
-        """Prepared inputs ``[B, *shape]`` -> logits ``[B, classes]``; safe to call from several threads."""
+        """Return the logits ``[B, classes]`` of prepared inputs ``[B, *shape]``; safe to call from several threads."""
+
+
+class _BackendInfo(NamedTuple):
+    file: str
+    """The file of the artifact that the backend reads."""
+    module: str
+    """Imported when a model uses the backend. torch's belongs to the training side, so sdk refers to it by name."""
+    options: tuple[str, ...]
+    """The options of :func:`sdk.load` that the backend takes."""
+
+
+# In the order in which "auto" prefers them.
+_BACKENDS = {
+    "onnx": _BackendInfo(ONNX_FILE, "sdk.backends.onnx", ("providers", "threads")),
+    "torch": _BackendInfo(WEIGHTS_FILE, "zoo.artifacts.torch_backend", ("device",)),
+}
+# The package to install for a module that is missing.
+_PACKAGES = {"torch": "'cellzoo[train]'", "pydantic": "'cellzoo[train]'", "onnxruntime": "onnxruntime"}
 
 
 def backends_of(config: ArtifactConfig) -> tuple[str, ...]:
-    """The backends that have what they need in an artifact, the preferred one first."""
+    """Return the backends whose file the artifact has, the preferred one first."""
     return tuple(name for name, info in _BACKENDS.items() if info.file in config.files)
 
 
 def choose_backend(config: ArtifactConfig, backend: str) -> str:
-    """Resolve "auto"; raises LoadError for a backend that is unknown or has no file in the artifact."""
+    """Resolve "auto"; raises LoadError for a backend that is unknown or whose file the artifact lacks."""
     available = backends_of(config)
     if backend == "auto" and available:
         return available[0]
     if backend not in available:
-        there = ", ".join(("auto", *available)) if available else "none"
-        raise LoadError(f"backend {describe(backend)} cannot run {config.name}; available: {there}")
+        allowed = ", ".join(("auto", *available)) if available else "none"
+        raise LoadError(f"backend {describe(backend)} cannot run {config.name}; available: {allowed}")
     return backend
 
 
 def backend_file(backend: str) -> str:
-    """The one file beside config.json that a backend needs, as its path in the artifact."""
+    """Return the path, in the artifact, of the one file besides config.json that a backend needs."""
     return _BACKENDS[backend].file
 
 
 def open_backend(artifact: Artifact, backend: str, **options: Any) -> Backend:
-    """Open a backend from :func:`choose_backend` on a verified artifact; raises ArtifactError, LoadError.
+    """Open a backend from :func:`choose_backend` on a verified artifact; raises ArtifactError and LoadError.
 
     An option of another backend is refused unless it is None.
     """
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if name not in _BACKENDS[backend].options:
-            raise LoadError(_refuse_option(backend, name))
+            raise _wrong_option(backend, name)
     try:
         module = importlib.import_module(_BACKENDS[backend].module)
     except ModuleNotFoundError as error:
-        if error.name not in _INSTALL:
+        if error.name not in _PACKAGES:
             raise
         raise LoadError(
             f"the {backend} backend needs {error.name}, which is not installed; "
-            f"install it with `pip install {_INSTALL[error.name]}`"
+            f"install it with `pip install {_PACKAGES[error.name]}`"
         ) from error
     runner: Backend = module.open_backend(artifact, **given)
     return runner
 
 
-def _refuse_option(backend: str, option: str) -> str:
+def _wrong_option(backend: str, option: str) -> LoadError:
     owners = [name for name, info in _BACKENDS.items() if option in info.options]
     hint = f"; {option} is for backend='{owners[0]}'" if owners else ""
-    return f"the {backend} backend takes {' and '.join(_BACKENDS[backend].options)}, not {option}{hint}"
+    return LoadError(f"the {backend} backend takes {' and '.join(_BACKENDS[backend].options)}, not {option}{hint}")

@@ -1,4 +1,4 @@
-"""The onnx backend: model.onnx in onnxruntime, without torch."""
+"""The onnx backend: runs model.onnx in onnxruntime, without torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sdk.artifact import ONNX_FILE, ONNX_INPUT, ONNX_OUTPUT, WEIGHTS_FILE, Artif
 from sdk.backends.onnx_file import has_external_data
 from sdk.errors import ArtifactError, LoadError
 from sdk.inputs import FloatArray
-from sdk.strict import describe
+from sdk.validation import describe
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -23,13 +23,13 @@ _PROVIDERS = {
     "coreml": "CoreMLExecutionProvider",
     "directml": "DmlExecutionProvider",
 }
-_INSTALL = {
-    "CUDAExecutionProvider": "; `pip install onnxruntime-gpu` in the place of onnxruntime brings it",
-    "DmlExecutionProvider": "; `pip install onnxruntime-directml` in the place of onnxruntime brings it",
-    "CoreMLExecutionProvider": "; onnxruntime has it on macOS",
+_HINTS = {
+    "CUDAExecutionProvider": "; install onnxruntime-gpu instead of onnxruntime to get it",
+    "DmlExecutionProvider": "; install onnxruntime-directml instead of onnxruntime to get it",
+    "CoreMLExecutionProvider": "; onnxruntime has it only on macOS",
 }
-_ERRORS_ONLY = 3
-# onnxruntime's errors have no base class of their own.
+_LOG_ERRORS_ONLY = 3
+# onnxruntime's errors have no common base class.
 _RUNTIME_ERRORS = (
     runtime_errors.Fail,
     runtime_errors.InvalidArgument,
@@ -41,7 +41,7 @@ _RUNTIME_ERRORS = (
 
 
 class OnnxBackend:
-    """Runs a session; safe to call from several threads, which share its thread pool."""
+    """Runs an onnxruntime session; safe to call from several threads, which share the session's thread pool."""
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self.session = session
@@ -53,15 +53,15 @@ class OnnxBackend:
 
     @property
     def outputs(self) -> list[str]:
-        """The names that :meth:`output` takes."""
+        """The names of the graph's outputs, which :meth:`output` takes."""
         return [value.name for value in self.session.get_outputs()]
 
     def logits(self, x: FloatArray) -> NDArray[np.float32]:
-        """Prepared inputs ``[B, *shape]`` -> logits ``[B, classes]``."""
+        """Return the logits ``[B, classes]`` of prepared inputs ``[B, *shape]``."""
         return self.output(ONNX_OUTPUT, x)
 
     def output(self, name: str, x: FloatArray) -> NDArray[np.float32]:
-        """Any output of the graph, as safe; computes nothing that it does not need."""
+        """Compute one output of the graph, and no node that it does not depend on; thread-safe."""
         options = onnxruntime.RunOptions()
         options.only_execute_path_to_fetches = True
         output: NDArray[np.float32] = self.session.run([name], {ONNX_INPUT: x}, options)[0]
@@ -71,9 +71,10 @@ class OnnxBackend:
 def open_backend(artifact: Artifact, providers: Sequence[str] | None = None, threads: int | None = None) -> OnnxBackend:
     """Open a session on model.onnx, which must be the model that config.json describes.
 
-    ``providers``, in the order of preference, are "cpu", "cuda", "coreml", "directml" or onnxruntime's own
-    names (default: cpu); operators that they cannot run are run on the cpu. ``threads`` compute one batch
-    (default: one per core). Raises ArtifactError, and LoadError for a provider that is not there.
+    ``providers``, in order of preference, are "cpu", "cuda", "coreml", "directml" or onnxruntime's own names
+    (default: cpu); operators that they do not support run on the cpu. ``threads`` is the number of threads that
+    compute one batch (default: one per core). Raises ArtifactError for a file that is not this model, and LoadError for
+    a provider that is not available or options of the wrong type.
     """
     wanted = _resolve_providers(providers)
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
@@ -82,26 +83,39 @@ def open_backend(artifact: Artifact, providers: Sequence[str] | None = None, thr
     content = file.read_bytes()
     try:
         if has_external_data(content):
-            raise ArtifactError(f"{file}: its weights lie in other files, which are not read")
+            raise ArtifactError(f"{file}: its weights are in other files, which are never read")
         session = _open_session(content, wanted, threads)
     except (ValueError, *_RUNTIME_ERRORS) as error:
         if isinstance(error, (ArtifactError, LoadError)):
             raise
-        raise ArtifactError(f"{file}: not a sound ONNX file: {' '.join(str(error).split())}") from error
+        raise ArtifactError(f"{file}: not a valid ONNX file: {' '.join(str(error).split())}") from error
     problem = _mismatch(session, artifact.config)
     if problem:
         raise ArtifactError(f"{file}: {problem}")
     return OnnxBackend(session)
 
 
+def onnx_metadata(config: ArtifactConfig) -> dict[str, str]:
+    """Return the properties that an ONNX file must carry to be the model that ``config`` describes."""
+    entries: dict[str, Any] = {
+        "name": config.name,
+        "family": config.family,
+        "labels": json.dumps(list(config.labels), ensure_ascii=False),
+        "input": json.dumps(config.input.to_json()),
+    }
+    if WEIGHTS_FILE in config.files:
+        entries["weights_sha256"] = config.files[WEIGHTS_FILE].sha256
+    return entries
+
+
 def _open_session(content: bytes, providers: list[str], threads: int | None) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _LOG_ERRORS_ONLY
     options.intra_op_num_threads = threads or 0
     session = onnxruntime.InferenceSession(content, options, providers=providers)
     unused = [name for name in providers if name not in session.get_providers()]
-    if unused:  # onnxruntime goes on without a provider whose libraries do not load
-        raise LoadError(f"provider {', '.join(unused)} did not start here; its driver or libraries are missing")
+    if unused:  # onnxruntime continues without a provider whose libraries do not load
+        raise LoadError(f"provider {', '.join(unused)} did not start; its driver or libraries are missing here")
     return session
 
 
@@ -116,38 +130,25 @@ def _resolve_providers(providers: Sequence[str] | None) -> list[str]:
     for given, name in zip(providers, names, strict=True):
         if name not in available:
             raise LoadError(
-                f"provider {given!r} is not in this onnxruntime; it has: {', '.join(available)}{_INSTALL.get(name, '')}"
+                f"provider {given!r} is not in this onnxruntime; it has: {', '.join(available)}{_HINTS.get(name, '')}"
             )
     return names
 
 
 def _mismatch(session: onnxruntime.InferenceSession, config: ArtifactConfig) -> str | None:
-    """What of the file does not fit config.json, if anything."""
+    """Return the first difference between the file and config.json, or None."""
     ends = (
         ("input", session.get_inputs(), ONNX_INPUT, list(config.input.shape)),
-        ("output", session.get_outputs()[:1], ONNX_OUTPUT, [len(config.labels)]),  # a family may give more
+        ("output", session.get_outputs()[:1], ONNX_OUTPUT, [len(config.labels)]),  # a family may have more outputs
     )
-    for what, found, name, shape in ends:
+    for end, found, name, shape in ends:
         fits = len(found) == 1 and found[0].name == name and found[0].type == "tensor(float)"
         if not fits or found[0].shape[1:] != shape or isinstance(found[0].shape[0], int):
             listed = ", ".join(f"{value.name} {value.type} {value.shape}" for value in found)
             wanted = f"{name} tensor(float) ['batch', {', '.join(map(str, shape))}]"
-            return f"its {what} is {listed}, the model's is {wanted}"
+            return f"its {end} is {listed}, the model's is {wanted}"
     metadata = session.get_modelmeta().custom_metadata_map
     for key, expected in onnx_metadata(config).items():
         if metadata.get(key) != expected:
             return f"its metadata has {key} {describe(metadata.get(key))}, config.json says {describe(expected)}"
     return None
-
-
-def onnx_metadata(config: ArtifactConfig) -> dict[str, str]:
-    """What an ONNX file's properties must say of the model it was made from."""
-    entries: dict[str, Any] = {
-        "name": config.name,
-        "family": config.family,
-        "labels": json.dumps(list(config.labels), ensure_ascii=False),
-        "input": json.dumps(config.input.to_json()),
-    }
-    if WEIGHTS_FILE in config.files:
-        entries["weights_sha256"] = config.files[WEIGHTS_FILE].sha256
-    return entries

@@ -1,14 +1,14 @@
-"""A look into an ONNX file before a runtime opens it, without the onnx package.
+"""Inspects an ONNX file before a runtime opens it, without the onnx package.
 
-A model may keep its weights in other files, named by paths that its author chose; this finds such references.
-Only the few fields of the format (onnx.proto, protocol buffers' wire format) on the way to them are read.
+An ONNX model may store its weights in other files, under paths that its author chose; this module finds such
+references. It parses protocol buffers' wire format and follows only those fields of onnx.proto that lead to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-# Message -> field number -> the message in that field. The rest is skipped by its length.
+# For each kind of message, the kind of message in each field by number. All other fields are skipped.
 _NESTED: dict[str, dict[int, str]] = {
     "Model": {7: "Graph", 20: "Training", 25: "Function"},
     "Training": {1: "Graph", 2: "Graph"},
@@ -25,7 +25,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def has_external_data(model: bytes) -> bool:
-    """Whether any tensor's data lies in another file. Raises ValueError for what is no protocol buffer."""
+    """Return True if any tensor's data is in another file. Raises ValueError unless ``model`` is a protocol buffer."""
     return _external(memoryview(model), "Model", 0)
 
 
@@ -42,7 +42,7 @@ def _external(message: memoryview, kind: str, depth: int) -> bool:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """The fields of a message: number, and its value (a varint) or content."""
+    """Yield the number of each field of a message, with its value (a varint) or content."""
     position = 0
     while position < len(message):
         key, position = _varint(message, position)
@@ -64,10 +64,11 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    """Return the number at ``position``, and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(message):
-            raise ValueError("it ends inside a number")
+            raise ValueError("the file ends inside a number")
         byte = message[position]
         position += 1
         value |= (byte & 0x7F) << shift

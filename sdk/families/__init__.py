@@ -1,4 +1,4 @@
-"""Families whose models offer more than :class:`sdk.model.Model`: one module each, with a subclass named MODEL."""
+"""Families whose models offer more than :class:`sdk.model.Model`. Each module has a subclass of it named MODEL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MODULES = {
 
 
 def model_class(family: str) -> type[Model]:
-    """Return the class of a family's models: its subclass of Model, or Model itself."""
+    """Return the class of a family's models: the family's subclass of Model, or Model itself."""
     if family not in _MODULES:
         return Model
     model: type[Model] = importlib.import_module(_MODULES[family]).MODEL

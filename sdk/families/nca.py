@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sdk.errors import InputError, LoadError
 from sdk.inputs import FloatArray
 from sdk.model import Model
-from sdk.strict import describe
+from sdk.validation import describe
 
 _LARGEST_SEED = 2**63 - 1
 

@@ -1,4 +1,4 @@
-"""A loaded normnet can keep learning, one input at a time."""
+"""normnet models, which can keep learning after training, one input at a time."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from typing import Any
 
 from sdk.model import Model
 
-# Part of the training side, so the SDK knows it by name alone.
+# Part of the training side, so sdk refers to it by name.
 _ONLINE = "zoo.families.normnet.online"
 
 
 class NormnetModel(Model):
-    def online(self, **options: Any) -> Any:
-        """Return an online learner on this model's own weights: :meth:`predict` uses what it learns.
+    """A normnet, whose torch backend can learn online."""
 
-        Its ``update(inputs, target_fn)`` takes inputs as :meth:`predict` does and passes ``target_fn`` a tensor of
+    def online(self, **options: Any) -> Any:
+        """Return an online learner that updates this model's own weights, so that :meth:`predict` uses them.
+
+        Its ``update(inputs, target_fn)`` takes the same inputs as :meth:`predict` and passes ``target_fn`` a tensor of
         logits, ``[classes]`` or ``[B, classes]``. Options are those of
         :class:`zoo.families.normnet.online.OnlineLearner`: optimizer, power, tree. Do not use the model from another
-        thread meanwhile. Raises LoadError unless the model is on the torch backend.
+        thread while it learns. Raises LoadError unless the model is on the torch backend.
         """
         module = self.module
-        import torch  # loaded already, by the torch backend
+        import torch  # installed, because the model is on the torch backend
 
         device = next(module.parameters()).device
 

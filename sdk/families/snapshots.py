@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk.artifact import ArtifactConfig
-from sdk.errors import ArtifactError
+from sdk.errors import ArtifactError, InputError
 from sdk.inputs import FloatArray
-from sdk.model import Model, check_batch_size, softmax
-from sdk.strict import check_keys, check_list, check_type, describe
+from sdk.model import Model, softmax
+from sdk.validation import check_keys, check_list, check_positive, check_type, describe
 
 WEIGHTED, PROGRESSIVE, FINAL = "weighted", "progressive", "final"
 _TINY = np.float32(1e-30)
@@ -148,7 +148,7 @@ class SnapshotsModel(Model):
         ``threshold`` in [0, 1] is the confidence that is enough; the model's own was chosen on validation data.
         """
         limit = self.threshold if threshold is None else check_type(threshold, float, "threshold")
-        check_batch_size(batch_size)
+        check_positive(batch_size, "batch_size")
         batches, _ = self.input_spec.batches(inputs, batch_size)
         parts = [self._answer(x, limit) for x in batches] or [self._nothing()]
         return Progressive(
@@ -168,7 +168,7 @@ class SnapshotsModel(Model):
         return Progressive(np.zeros((0, len(self.labels)), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
     def _number(self, mode: str | int) -> int:
-        """The number of the one snapshot that a mode names; raises ValueError."""
+        """The number of the one snapshot that a mode names; raises InputError."""
         count = len(self.snapshots)
         if isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode < count:
             return mode
@@ -176,7 +176,7 @@ class SnapshotsModel(Model):
         if isinstance(mode, str) and mode in named:
             return named[mode]
         allowed = ", ".join((WEIGHTED, PROGRESSIVE, *dict.fromkeys((FINAL, *named))))
-        raise ValueError(f"mode is {describe(mode)}; allowed: {allowed}, or a snapshot's number from 0 to {count - 1}")
+        raise InputError(f"mode is {describe(mode)}; allowed: {allowed}, or a snapshot's number from 0 to {count - 1}")
 
     def _member(self, number: int, x: FloatArray) -> NDArray[np.float32]:
         """One snapshot's logits ``[B, classes]`` for prepared inputs."""

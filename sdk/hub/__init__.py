@@ -1,1 +1,1 @@
-"""Models on the Hub: how they are named, downloaded and verified, and what its errors mean."""
+"""Models on the Hub: references to them, their download and verification, and the Hub's errors."""

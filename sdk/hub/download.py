@@ -1,7 +1,7 @@
-"""Models on the Hub, downloaded into the cache that the Hugging Face libraries share, and verified there.
+"""Downloads models from the Hub into the cache that the Hugging Face libraries share, and verifies them there.
 
-What a repo holds is data from a stranger: only config.json and files it lists are downloaded, none larger than it
-says, their hashes are checked (the client does not), and no code from a repo runs.
+A repo is untrusted data: only config.json and files that it lists are downloaded, each only if it has the listed size.
+Hashes are checked, which the client does not do, and no code from a repo runs.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from sdk.hub.errors import hub_errors
 from sdk.hub.reference import HubReference
 
 Choose = Callable[[ArtifactConfig], Collection[str]]
-"""Which of an artifact's files are needed."""
+"""Returns the files of an artifact that the caller needs."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def fetch_artifact(reference: HubReference, choose: Choose) -> Artifact:
-    """Download config.json and the chosen files, verify them, and say in ``origin`` which commit they are of.
+    """Download config.json and the chosen files, verify them, and name their commit in ``origin``.
 
-    What is in the cache already is not downloaded again, and with HF_HUB_OFFLINE set only the cache is asked; a
-    full commit that is in the cache needs no network either. When the Hub cannot be reached, the commit that
-    the revision last meant is taken, with a warning. Raises HubError, and ArtifactError for what is no
-    cellzoo model, was altered or cut short, or is not what its config.json says.
+    Cached files are not downloaded again. With HF_HUB_OFFLINE set, only the cache is used; a full commit that is in the
+    cache needs no network either. If the Hub cannot be reached, the cached commit that the revision last pointed to is
+    used, with a warning. Raises HubError, and ArtifactError for a repo that is not a cellzoo model and for files that
+    were altered, cut short or do not match config.json.
     """
     with hub_errors(reference.repo_id, reference.revision):
         folder = _fetch_config(reference)
@@ -44,13 +45,13 @@ def fetch_artifact(reference: HubReference, choose: Choose) -> Artifact:
                     _download(pinned, path, config.files[path].size)
             return replace(read_artifact(folder, wanted, within=_cache()), origin=str(pinned))
         except ArtifactError as error:
-            removed = _remove_damaged(folder)
-            hint = f"; {', '.join(removed)} was removed from the cache, loading again downloads it" if removed else ""
+            removed = ", ".join(_remove_damaged(folder))
+            hint = f"; {removed} was removed from the cache; load the model again to download it" if removed else ""
             raise ArtifactError(str(error).replace(f"{folder}:", f"{pinned}:") + hint) from error
 
 
 def fetch_config(reference: HubReference) -> ArtifactConfig:
-    """What config.json of a model on the Hub says; raises as :func:`fetch_artifact` does."""
+    """Download the config of a model on the Hub alone; raises as :func:`fetch_artifact` does."""
     return fetch_artifact(reference, lambda config: ()).config
 
 
@@ -59,7 +60,7 @@ def _cache() -> Path:
 
 
 def _fetch_config(reference: HubReference) -> Path:
-    """The cache's folder of the commit that the revision means, with config.json in it."""
+    """Return the cache's folder for the commit that the revision points to, with config.json downloaded."""
     cached = _cached_folder(reference)
     if cached is not None and (constants.HF_HUB_OFFLINE or _COMMIT.fullmatch(reference.revision)):
         return cached
@@ -71,8 +72,8 @@ def _fetch_config(reference: HubReference) -> Path:
     except HubUnreachableError as error:
         if cached is None:
             raise
-        # The level is that of whoever calls sdk.load.
-        warnings.warn(f"{error}; taking what {reference} last meant, commit {cached.name}", stacklevel=5)
+        # This stack level is that of the caller of sdk.load.
+        warnings.warn(f"{error}; using the cached commit {cached.name} of {reference}", stacklevel=5)
         return cached
     return Path(hf_hub_download(reference.repo_id, CONFIG_FILE, revision=reference.revision)).parent
 
@@ -83,7 +84,7 @@ def _cached_folder(reference: HubReference) -> Path | None:
 
 
 def _download(pinned: HubReference, path: str, size: int) -> None:
-    """Put one file of a commit into the cache; raises ArtifactError unless it has the size config.json lists."""
+    """Download one file of a commit into the cache; raises ArtifactError unless it has the size in config.json."""
     if constants.HF_HUB_OFFLINE:
         raise HubError(f"{path} of {pinned} is not in the cache {_cache()}, and HF_HUB_OFFLINE is set; unset it")
     _check_size(pinned, path, size, exact=True)
@@ -91,7 +92,7 @@ def _download(pinned: HubReference, path: str, size: int) -> None:
 
 
 def _check_size(reference: HubReference, path: str, limit: int, exact: bool) -> None:
-    """Raise ArtifactError unless the repo has the file, of ``limit`` bytes (or, if not ``exact``, at most that)."""
+    """Raise ArtifactError unless the repo has the file with ``limit`` bytes, or at most that if not ``exact``."""
     try:
         url = hf_hub_url(reference.repo_id, path, revision=reference.revision)
         metadata = get_hf_file_metadata(url)
@@ -99,7 +100,7 @@ def _check_size(reference: HubReference, path: str, limit: int, exact: bool) -> 
         reason = "no config.json in it, so it is not a cellzoo model" if path == CONFIG_FILE else f"{path} is missing"
         raise ArtifactError(f"{reference}: {reason}") from error
     if metadata.commit_hash is None or metadata.size is None:
-        raise HubError(f"{constants.ENDPOINT} does not answer as a Hub does; check HF_ENDPOINT")
+        raise HubError(f"{constants.ENDPOINT} does not answer like a Hub; check HF_ENDPOINT")
     if exact and metadata.size != limit:
         raise ArtifactError(
             f"{reference}: {path} was altered or cut short: {metadata.size} bytes on the Hub, expected {limit}"
@@ -109,10 +110,10 @@ def _check_size(reference: HubReference, path: str, limit: int, exact: bool) -> 
 
 
 def _remove_damaged(folder: Path) -> list[str]:
-    """Remove from the cache what is there of a commit and has another hash than its config.json lists."""
+    """Remove the cached files of a commit whose hash is not the one in its config.json, and return their paths."""
     try:
         config = read_config(folder, within=_cache())
-    except ArtifactError:  # without a config there is nothing to compare with
+    except ArtifactError:  # without a config, no hashes to compare with
         return []
     removed = []
     for path, record in config.files.items():

@@ -1,6 +1,7 @@
-"""What the Hub's client raises -> one line that says what to do.
+"""Translates the errors of the Hub's client into HubError: one line that says what to do.
 
-The client's errors are many, its HTTP library has changed before, and a failed download is wrapped in another error.
+The client raises many kinds of errors, has changed its HTTP library before, and wraps the error of a failed download
+in another one.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from huggingface_hub.errors import (
 from sdk.errors import CellzooError, HubError, HubUnreachableError
 
 LOGIN = "log in with `hf auth login` or set HF_TOKEN"
-# The base class of the HTTP library's own errors, whichever library it is: the Hub's error derives from it.
+# The base class of the HTTP library's own errors, whichever library the client uses: HfHubHTTPError derives from it.
 _HTTP_ERROR: type[Exception] = [base for base in HfHubHTTPError.__mro__ if base.__module__ != "builtins"][-1]
 _CLIENT_ERRORS = (_HTTP_ERROR, EntryNotFoundError, OSError, ValueError)
 _MEANINGS = {
     401: f"the token is not accepted; {LOGIN}",
-    403: "the token does not allow it; make one with that permission at {endpoint}/settings/tokens",
-    409: "it conflicts with what is there; try again",
+    403: "the token does not allow it; create one with that permission at {endpoint}/settings/tokens",
+    409: "it conflicts with the repo's current state; try again",
     412: "the repo was changed in the meantime, and nothing was written; try again",
     429: "too many requests; wait and try again",
 }
@@ -37,14 +38,14 @@ _MEANINGS = {
 
 @contextmanager
 def hub_errors(repo_id: str, revision: str = "main") -> Iterator[None]:
-    """Raise HubError, one line about the repo, in the place of what the client raises."""
+    """Raise HubError, with one line about the repo, instead of the client's errors."""
     try:
         yield
     except CellzooError:
         raise
     except _CLIENT_ERRORS as error:
         raise _explain(error, repo_id, revision) from error
-    except RuntimeError as error:  # how the client wraps a failed upload of one file
+    except RuntimeError as error:  # the client wraps the failed upload of a file in it
         if not isinstance(error.__cause__, _CLIENT_ERRORS):
             raise
         raise _explain(error.__cause__, repo_id, revision) from error
@@ -54,20 +55,20 @@ def _explain(error: Exception, repo_id: str, revision: str) -> HubError:
     endpoint = constants.ENDPOINT
     cause = error.__cause__
     if isinstance(error, OfflineModeIsEnabled):
-        return HubError(f"{repo_id}: HF_HUB_OFFLINE is set, so the Hub is not asked; unset it")
+        return HubError(f"{repo_id}: HF_HUB_OFFLINE is set, so the Hub is not contacted; unset it")
     if isinstance(error, LocalEntryNotFoundError) and isinstance(cause, _CLIENT_ERRORS):
         return _explain(cause, repo_id, revision)
     if isinstance(error, GatedRepoError):
         return HubError(f"{repo_id} is gated: ask for access at {endpoint}/{repo_id}, then {LOGIN}")
     if isinstance(error, RepositoryNotFoundError):
         return HubError(
-            f"no model {repo_id!r} on {endpoint}, or a private one that needs another token ({LOGIN}); "
-            f"a folder is given as './{repo_id}'"
+            f"no model {repo_id!r} on {endpoint}, or it is private and needs another token ({LOGIN}); "
+            f"if it is a folder, write './{repo_id}'"
         )
     if isinstance(error, RevisionNotFoundError):
         return HubError(f"{repo_id} has no revision {revision!r}; give a branch, a tag or a full commit")
     if isinstance(error, HFValidationError):
-        return HubError(f"{repo_id!r} cannot be a model on the Hub: {_one_line(error)}")
+        return HubError(f"{repo_id!r} is not a valid name on the Hub: {_one_line(error)}")
     if isinstance(error, HfHubHTTPError):
         return _explain_status(error, repo_id)
     if isinstance(error, (_HTTP_ERROR, ConnectionError)):
@@ -79,14 +80,14 @@ def _explain(error: Exception, repo_id: str, revision: str) -> HubError:
 
 
 def _explain_status(error: HfHubHTTPError, repo_id: str) -> HubError:
-    """An answer of the Hub without a reason of its own."""
+    """Explain an HTTP status that the client has no error of its own for."""
     status = error.response.status_code
-    said = f": {' '.join(error.server_message.split())}" if error.server_message else ""
-    what = f"{repo_id}: {constants.ENDPOINT} answers {status}{said}"
+    reason = f": {' '.join(error.server_message.split())}" if error.server_message else ""
+    answer = f"{repo_id}: {constants.ENDPOINT} answers {status}{reason}"
     if status >= 500 or status == 408:
-        return HubUnreachableError(f"{what}; the Hub has a problem, try again later")
+        return HubUnreachableError(f"{answer}; the Hub has a problem, try again later")
     meaning = _MEANINGS.get(status, "is HF_ENDPOINT a Hub?").format(endpoint=constants.ENDPOINT)
-    return HubError(f"{what}; {meaning}")
+    return HubError(f"{answer}; {meaning}")
 
 
 def _one_line(error: Exception) -> str:

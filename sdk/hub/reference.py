@@ -1,4 +1,4 @@
-"""How a model on the Hub is named: ``user/name``, with ``@revision`` behind it or not."""
+"""References to models on the Hub: ``user/name`` or ``user/name@revision``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import re
 from dataclasses import dataclass
 
 from sdk.errors import LoadError
-from sdk.strict import describe
+from sdk.validation import describe
 
 NAMESPACE_VARIABLE = "ZOO_HUB_NAMESPACE"
+"""The environment variable with the user or organization that plain names belong to."""
 _WORD = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _REFERENCE = re.compile(rf"(?:(?P<namespace>{_WORD})/)?(?P<name>{_WORD})(?:@(?P<revision>\S+))?")
 
 
 @dataclass(frozen=True)
 class HubReference:
-    """A model on the Hub at a branch, a tag or a commit."""
+    """A model on the Hub, at a branch, a tag or a commit."""
 
     repo_id: str
     """``user/name``."""
@@ -29,8 +30,8 @@ class HubReference:
 def parse_reference(text: str, revision: str | None = None) -> HubReference | None:
     """Read ``user/name[@revision]``, or ``name[@revision]`` in the namespace of ``ZOO_HUB_NAMESPACE``.
 
-    None when the text has another form, or is a plain name and there is no default namespace. Raises LoadError
-    for two revisions, one that is no text, and a default namespace that cannot be one.
+    Return None if the text has another form, or is a plain name and no default namespace is set. Raises LoadError if
+    a revision is given twice or is not a string, and if the default namespace is not a valid name.
     """
     match = _REFERENCE.fullmatch(text)
     if match is None:
@@ -39,9 +40,9 @@ def parse_reference(text: str, revision: str | None = None) -> HubReference | No
     if namespace is None:
         return None
     if revision is not None and (not isinstance(revision, str) or not re.fullmatch(r"\S+", revision)):
-        raise LoadError(f"a revision is a branch, a tag or a commit, found {describe(revision)}")
+        raise LoadError(f"revision must name a branch, a tag or a commit, found {describe(revision)}")
     if revision is not None and match["revision"]:
-        raise LoadError(f"{text!r} names a revision already; leave revision={revision!r} out")
+        raise LoadError(f"{text!r} names a revision already; leave out revision={revision!r}")
     return HubReference(f"{namespace}/{match['name']}", revision or match["revision"] or "main")
 
 

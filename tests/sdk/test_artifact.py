@@ -14,7 +14,7 @@ from sdk.errors import ArtifactError
 SEAL = {"sha256": "0" * 64, "size": 0}
 
 
-def test_a_sound_artifact_reads_and_gives_its_verified_files(artifact: Path) -> None:
+def test_an_intact_artifact_gives_access_to_its_verified_files(artifact: Path) -> None:
     read = read_artifact(artifact)
     assert read.config.name == "tiny"
     assert read.config.version == "1.0.0"
@@ -22,17 +22,17 @@ def test_a_sound_artifact_reads_and_gives_its_verified_files(artifact: Path) -> 
     assert read.file("model.safetensors") == artifact / "model.safetensors"
 
 
-def test_a_config_survives_json(artifact: Path) -> None:
+def test_a_config_is_unchanged_by_json(artifact: Path) -> None:
     config = read_config(artifact)
     assert ArtifactConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
-def test_the_version_may_be_left_out(artifact: Path, edit_config: Callable[..., None]) -> None:
+def test_the_version_is_optional(artifact: Path, edit_config: Callable[..., None]) -> None:
     edit_config(artifact, version=...)
     assert read_config(artifact).version == "1.0.0"
 
 
-def test_only_the_files_asked_for_are_verified_and_handed_out(artifact: Path) -> None:
+def test_only_the_requested_files_are_verified_and_accessible(artifact: Path) -> None:
     (artifact / "README.md").unlink()
     read = read_artifact(artifact, files=["model.safetensors"])
     assert read.file("model.safetensors").is_file()
@@ -42,13 +42,13 @@ def test_only_the_files_asked_for_are_verified_and_handed_out(artifact: Path) ->
         read_artifact(artifact, files=["model.onnx"])
 
 
-def test_hash_file_is_sha256_of_the_whole_content(tmp_path: Path) -> None:
+def test_hash_file_is_the_sha256_of_the_whole_content(tmp_path: Path) -> None:
     content = bytes(range(256)) * 10_000
     (tmp_path / "f").write_bytes(content)
     assert hash_file(tmp_path / "f") == hashlib.sha256(content).hexdigest()
 
 
-def test_a_flipped_bit_is_found(artifact: Path) -> None:
+def test_a_flipped_bit_is_detected(artifact: Path) -> None:
     weights = artifact / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -57,20 +57,20 @@ def test_a_flipped_bit_is_found(artifact: Path) -> None:
         read_artifact(artifact)
 
 
-def test_a_cut_file_is_found(artifact: Path) -> None:
+def test_a_truncated_file_is_detected(artifact: Path) -> None:
     weights = artifact / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(ArtifactError, match=r"altered or cut short: \d+ bytes, expected \d+"):
         read_artifact(artifact)
 
 
-def test_a_missing_file_is_found(artifact: Path) -> None:
+def test_a_missing_file_is_detected(artifact: Path) -> None:
     (artifact / "recipe.yaml").unlink()
     with pytest.raises(ArtifactError, match=r"recipe\.yaml is missing"):
         read_artifact(artifact)
 
 
-def test_what_is_no_artifact_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_not_an_artifact_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path, message in (
         ("gone", "no such folder"),
@@ -87,7 +87,7 @@ def test_what_is_no_artifact_is_refused(tmp_path: Path) -> None:
         (b"{", "not valid JSON"),
         (b"\xff\xfe", "not valid JSON"),
         (b"[" * 100_000, "not valid JSON"),
-        (b'{"format_version": NaN}', "NaN is no JSON number"),
+        (b'{"format_version": NaN}', "NaN is not a JSON number"),
         (b"[]", "no format_version, so it is not a cellzoo model"),
         (b'{"model_type": "bert"}', "no format_version, so it is not a cellzoo model"),
         (b'{"format_version": 2}', "made by a newer cellzoo .*upgrade"),
@@ -98,7 +98,7 @@ def test_what_is_no_artifact_is_refused(tmp_path: Path) -> None:
         (b" " * (16 * 2**20 + 1), "more than the 16777216 allowed"),
     ],
 )
-def test_a_config_that_cannot_be_read_is_one_clear_line(artifact: Path, content: bytes, message: str) -> None:
+def test_an_unreadable_config_is_refused_in_one_line(artifact: Path, content: bytes, message: str) -> None:
     (artifact / "config.json").write_bytes(content)
     with pytest.raises(ArtifactError, match=message) as caught:
         read_artifact(artifact)
@@ -147,7 +147,7 @@ def test_file_paths_cannot_leave_the_folder(artifact: Path, edit_config: Callabl
 
 
 @pytest.mark.parametrize("path", ["model.safetensors", "config.json"])
-def test_links_cannot_leave_the_folder_unless_their_root_is_given(artifact: Path, tmp_path: Path, path: str) -> None:
+def test_links_cannot_leave_the_folder_unless_a_wider_root_is_given(artifact: Path, tmp_path: Path, path: str) -> None:
     blob = tmp_path / "blob"
     (artifact / path).rename(blob)
     (artifact / path).symlink_to(blob)
@@ -156,6 +156,6 @@ def test_links_cannot_leave_the_folder_unless_their_root_is_given(artifact: Path
     assert read_artifact(artifact, within=tmp_path).config.name == "tiny"
 
 
-def test_a_linked_folder_is_as_good_as_the_folder(artifact: Path, tmp_path: Path) -> None:
+def test_a_link_to_a_folder_is_read_as_the_folder(artifact: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(artifact)
     assert read_artifact(tmp_path / "link").config.name == "tiny"

@@ -1,119 +1,56 @@
-"""Which model a name means: a bundled one, a folder, or one on the Hub. Nothing here asks the Hub."""
-
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sdk import LoadError
-from sdk import catalog as catalogue
-from sdk.hub.reference import HubReference
-from sdk.resolve import find_model, resolve_model
+import sdk
+from sdk import ArtifactError, catalog
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder to be in, nothing bundled, no default namespace."""
-    (tmp_path / "here" / "exports").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(catalogue, "exports_folder", lambda: tmp_path / "here" / "exports")
-    monkeypatch.delenv("ZOO_HUB_NAMESPACE", raising=False)
+def test_every_bundled_model_is_listed_by_name(exports: Path, make_artifact: Callable[..., Path]) -> None:
+    for name in ("b-net", "a-net"):
+        make_artifact(name, exports)
+    (exports / "README.md").touch()
+    (exports / ".a-net.1234.tmp").mkdir()
+    first, second = sdk.list_models()
+    assert (first.name, second.name) == ("a-net", "b-net")
+    assert first.family == "gridnet"
+    assert first.path == exports / "a-net"
+    assert first.backends == ("torch",)
+    assert first.size_bytes == sum(file.stat().st_size for file in first.path.iterdir())
+    assert first.parameters == sdk.load("a-net").config.parameters
+    assert first.metrics == {"test": {"accuracy": 0.5}}
 
 
-@pytest.mark.parametrize(
-    ("text", "revision", "expected"),
-    [
-        ("alice/tiny", None, HubReference("alice/tiny", "main")),
-        ("alice/tiny@v1.0", None, HubReference("alice/tiny", "v1.0")),
-        ("alice/tiny@refs/pr/1", None, HubReference("alice/tiny", "refs/pr/1")),
-        ("alice/tiny", "v1.0", HubReference("alice/tiny", "v1.0")),
-        ("Alice_B/Ti.ny-2", None, HubReference("Alice_B/Ti.ny-2", "main")),
-    ],
-)
-def test_user_slash_name_is_a_model_on_the_hub(text: str, revision: str | None, expected: HubReference) -> None:
-    assert resolve_model(text, revision) == expected
+def test_the_list_can_be_limited_to_one_family(exports: Path, make_artifact: Callable[..., Path]) -> None:
+    make_artifact("tiny", exports)
+    assert [info.name for info in sdk.list_models(family="gridnet")] == ["tiny"]
+    assert sdk.list_models(family="cellnet") == []
 
 
-def test_a_plain_name_is_bundled_before_it_is_on_the_hub(
-    make_artifact: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+def test_the_list_is_empty_when_nothing_is_bundled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "exports_folder", lambda: None)
+    assert sdk.list_models() == []
+
+
+@pytest.mark.parametrize("damage", ["config", "weights", "name", "empty"])
+def test_a_damaged_bundled_model_is_an_error_that_names_it(
+    exports: Path, make_artifact: Callable[..., Path], damage: str
 ) -> None:
-    with pytest.raises(LoadError, match="no model named 'tiny'"):
-        resolve_model("tiny")
-    monkeypatch.setenv("ZOO_HUB_NAMESPACE", "alice")
-    assert resolve_model("tiny") == HubReference("alice/tiny", "main")
-    assert resolve_model("tiny@v1") == HubReference("alice/tiny", "v1")
-    bundled = make_artifact("tiny", Path("exports").absolute())
-    assert resolve_model("tiny") == bundled
-    assert resolve_model("tiny", "v1") == HubReference("alice/tiny", "v1")  # only the Hub has revisions
-
-
-def test_a_plain_name_of_a_folder_and_of_the_hub_names_both_ways_to_say_it(
-    make_artifact: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_artifact("tiny", Path.cwd())
-    assert resolve_model("tiny") == Path("tiny")
-    monkeypatch.setenv("ZOO_HUB_NAMESPACE", "alice")
-    with pytest.raises(LoadError, match=r"say '\./tiny' for the folder or 'alice/tiny@main' for the Hub"):
-        resolve_model("tiny")
-    assert resolve_model("./tiny") == Path("tiny")
-    assert resolve_model("alice/tiny@main") == HubReference("alice/tiny", "main")
-
-
-def test_user_slash_name_that_is_a_folder_too_names_both_ways_to_say_it(make_artifact: Callable[..., Path]) -> None:
-    make_artifact("tiny", Path("alice").absolute())
-    with pytest.raises(LoadError, match=r"say '\./alice/tiny' for the folder or 'alice/tiny@main' for the Hub"):
-        resolve_model("alice/tiny")
-    assert resolve_model("./alice/tiny") == Path("alice/tiny")
-    assert resolve_model("alice/tiny/") == Path("alice/tiny")
-    assert resolve_model(Path("alice/tiny")) == Path("alice/tiny")
-    assert resolve_model("alice/tiny", "main") == HubReference("alice/tiny", "main")
-
-
-def test_the_folder_of_a_bundled_model_is_that_model(make_artifact: Callable[..., Path]) -> None:
-    make_artifact("tiny", Path("exports").absolute())
-    assert resolve_model("exports/tiny") == Path("exports/tiny")
-
-
-def test_a_folder_that_is_no_model_does_not_hide_the_hub() -> None:
-    Path("alice/tiny").mkdir(parents=True)
-    assert resolve_model("alice/tiny") == HubReference("alice/tiny", "main")
-
-
-@pytest.mark.parametrize(
-    ("text", "revision", "message"),
-    [
-        ("alice/tiny@v1", "v2", "names a revision already; leave revision='v2' out"),
-        ("alice/tiny", 3, "a revision is a branch, a tag or a commit, found 3"),
-        ("alice/tiny", "", "a revision is a branch, a tag or a commit, found ''"),
-        ("tiny", "v1", "'tiny' names none; say 'user/name', or set ZOO_HUB_NAMESPACE for plain names"),
-        ("./alice/tiny", "v1", "names none"),
-        (Path("alice/tiny"), "v1", "names none"),
-        ("alice/tiny@", None, "there is no such folder"),
-        ("a/b/c", None, "there is no such folder"),
-    ],
-)
-def test_what_is_no_model_on_the_hub_is_said_so(text: Any, revision: Any, message: str) -> None:
-    with pytest.raises(LoadError, match=message):
-        resolve_model(text, revision)
-
-
-def test_a_default_namespace_that_cannot_be_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZOO_HUB_NAMESPACE", "alice/models")
-    with pytest.raises(LoadError, match="ZOO_HUB_NAMESPACE must be a user or an organization on the Hub, found 'alice"):
-        resolve_model("tiny")
-
-
-def test_a_folder_without_a_model_is_said_to_be_one() -> None:
-    Path("runs/tiny").mkdir(parents=True)
-    with pytest.raises(LoadError, match=r"no model named 'runs' \(the folder runs here has no config.json\)"):
-        resolve_model("runs")
-    with pytest.raises(LoadError, match=r"'runs/tiny' is a folder without config.json, so no model; "):
-        find_model("runs/tiny")
-
-
-def test_what_needs_a_folder_says_how_to_get_one_from_the_hub() -> None:
-    with pytest.raises(LoadError, match=r"'alice/tiny' is no folder here.*`zoo pull alice/tiny@main --out FOLDER`"):
-        find_model("alice/tiny")
+    make_artifact("sound", exports)
+    folder = make_artifact("tiny", exports)
+    if damage == "config":
+        (folder / "config.json").write_text("{")
+    elif damage == "weights":
+        (folder / "model.safetensors").unlink()
+    elif damage == "name":
+        shutil.rmtree(folder)
+        shutil.copytree(exports / "sound", folder)
+    else:
+        shutil.rmtree(folder)
+        folder.mkdir()
+    with pytest.raises(ArtifactError, match="tiny: "):
+        sdk.list_models()

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
-from torchvision.transforms import v2
 
 from sdk import InputError, InputSpec
 
@@ -25,9 +22,6 @@ def colour_bytes(batch: int = 2) -> np.ndarray:
 
 def prepared(spec: InputSpec, inputs: object) -> np.ndarray:
     return spec.prepare(inputs)[0]
-
-
-# The arithmetic
 
 
 @given(hnp.arrays(np.uint8, (2, 3, 4, 6)))
@@ -74,7 +68,7 @@ def test_every_form_of_one_grey_image_gives_the_same_tensor(pixels: np.ndarray) 
 
 @settings(max_examples=25)
 @given(st.integers(1, 5), st.integers(0, 7))
-def test_batches_are_the_prepared_inputs_cut_in_pieces(size: int, count: int) -> None:
+def test_batches_are_consecutive_parts_of_the_prepared_inputs(size: int, count: int) -> None:
     raw = colour_bytes(count)
     for inputs in (raw, list(raw)):
         pieces, single = COLOUR.batches(inputs, size)
@@ -92,14 +86,14 @@ def test_a_cube_is_read_channels_first() -> None:
     np.testing.assert_array_equal(prepared(spec, cube)[0], cube / np.float32(255))
 
 
-def test_one_channel_with_a_leading_one_is_one_image_and_a_list_of_it_a_batch() -> None:
+def test_a_leading_axis_of_one_is_the_channel_and_a_list_is_a_batch() -> None:
     image = np.zeros((1, 4, 6), np.uint8)
     assert PLAIN.prepare(image)[1]
     assert not PLAIN.prepare([image])[1]
     assert not PLAIN.prepare(image[None])[1]
 
 
-def test_booleans_and_every_float_width_are_taken_as_they_are() -> None:
+def test_booleans_and_floats_of_every_width_keep_their_values() -> None:
     mask = np.eye(4, 6, dtype=bool)
     for dtype in (bool, np.float16, np.float32, np.float64):
         np.testing.assert_array_equal(prepared(PLAIN, mask.astype(dtype))[0, 0], mask.astype(np.float32))
@@ -111,12 +105,12 @@ def test_nested_lists_of_floats_are_an_array() -> None:
     np.testing.assert_array_equal(found, np.full((1, 1, 4, 6), 0.5, np.float32))
 
 
-def test_tensors_that_need_gradients_are_taken() -> None:
+def test_tensors_that_require_gradients_are_accepted() -> None:
     tensor = torch.full((1, 4, 6), 0.5, requires_grad=True)
     assert prepared(PLAIN, tensor).max() == 0.5
 
 
-def test_the_result_is_contiguous_and_never_the_callers_memory() -> None:
+def test_the_result_is_contiguous_and_does_not_share_the_callers_memory() -> None:
     image = np.zeros((1, 1, 4, 6), np.float32)
     found = prepared(PLAIN, image)
     found += 1
@@ -132,73 +126,6 @@ def test_an_empty_batch_gives_an_empty_result(empty: object) -> None:
     assert not single
 
 
-# Files and PIL images
-
-
-def test_files_and_pil_images_and_arrays_mix_in_a_list(tmp_path: Path) -> None:
-    pixels = np.moveaxis(colour_bytes(1)[0], 0, -1)
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    inputs = [str(tmp_path / "a.png"), tmp_path / "a.png", Image.fromarray(pixels), pixels]
-    np.testing.assert_array_equal(prepared(COLOUR, inputs), np.repeat(prepared(COLOUR, [pixels]), 4, axis=0))
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([None, 16, 21]))
-def test_resizing_and_cropping_are_torchvisions(height: int, width: int, resize: int | None) -> None:
-    spec = InputSpec("image", (3, 16, 16), (0.0,) * 3, (1.0,) * 3, resize)
-    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8))
-    pipeline = v2.Compose([v2.Resize(resize or 16), v2.CenterCrop(16), v2.PILToTensor()])
-    expected = pipeline(image).float().div(255).numpy()
-    np.testing.assert_array_equal(prepared(spec, image)[0], expected)
-
-
-def test_without_a_resize_the_picture_covers_a_crop_of_any_shape() -> None:
-    spec = InputSpec("image", (1, 4, 16), (0.0,), (1.0,))
-    for size in ((8, 8), (100, 3), (3, 100), (16, 4)):
-        assert (prepared(spec, Image.new("L", size, 255)) == 1).all()
-
-
-def test_grey_files_serve_colour_models_and_the_other_way_round() -> None:
-    grey = Image.new("L", (6, 4), 100)
-    np.testing.assert_array_equal(prepared(PLAIN, grey.convert("RGB")), prepared(PLAIN, grey))
-    assert prepared(COLOUR, grey).shape == (1, 3, 4, 6)
-
-
-def test_transparency_is_composited_on_black() -> None:
-    for mode, colour in (("RGBA", (255, 255, 255, 0)), ("LA", (255, 0))):
-        assert prepared(PLAIN, Image.new(mode, (6, 4), colour)).max() == 0
-    palette = Image.new("P", (6, 4), 1)
-    palette.putpalette([0, 0, 0, 255, 255, 255])
-    assert prepared(PLAIN, palette).min() == 1
-    palette.info["transparency"] = 1
-    assert prepared(PLAIN, palette).max() == 0
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LA", "I;16", "F"])
-def test_pictures_of_every_mode_give_grey_and_colour(mode: str) -> None:
-    picture = Image.new(mode, (6, 4))
-    for spec in (PLAIN, COLOUR):
-        assert np.isfinite(prepared(spec, picture)).all()
-
-
-def test_sixteen_bit_pictures_keep_their_brightness(tmp_path: Path) -> None:
-    Image.fromarray(np.full((4, 6), 32896, np.uint16)).save(tmp_path / "deep.png")
-    np.testing.assert_array_equal(prepared(PLAIN, tmp_path / "deep.png"), np.full((1, 1, 4, 6), 128 / np.float32(255)))
-
-
-def test_pictures_are_turned_upright_by_their_exif_tag(tmp_path: Path) -> None:
-    upright = np.zeros((4, 6), np.uint8)
-    upright[0] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 3  # stored upside down
-    Image.fromarray(upright[::-1].copy()).save(tmp_path / "turned.png", exif=exif)
-    found = prepared(PLAIN, tmp_path / "turned.png")[0, 0]
-    np.testing.assert_array_equal(found, upright / np.float32(255))
-
-
-# What is refused
-
-
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
@@ -211,44 +138,24 @@ def test_pictures_are_turned_upright_by_their_exif_tag(tmp_path: Path) -> None:
         (np.full((4, 6), -0.1), r"found -0.1 to -0.1"),
         (np.zeros((4, 6), np.int64), "arrays of int64 have no fixed range"),
         (np.zeros((4, 6), np.uint16), "arrays of uint16 have no fixed range"),
-        ([[0.5, 0.5], [0.5]], "no array"),
+        ([[0.5, 0.5], [0.5]], "not an array"),
         (None, "found NoneType None; the model takes a path"),
         (b"bytes", "found bytes"),
-        ("missing.png", "no such file: 'missing.png'"),
-        (".", "'.' is a folder"),
         ([np.zeros((4, 6)), "missing.png"], "input 1: no such file"),
         ([[np.zeros((4, 6))]], "input 0: found list"),
-        (Image.new("I", (6, 4)), "32-bit integer images have no fixed range"),
-        (Image.fromarray(np.full((4, 6), 9.0, np.float32)), "mode F image must have values"),
     ],
 )  # fmt: skip
-def test_what_is_no_image_for_the_model_is_refused(inputs: object, message: str) -> None:
+def test_an_array_that_is_not_an_image_of_the_model_is_refused(inputs: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         PLAIN.prepare(inputs)
 
 
-def test_a_text_file_and_a_cut_image_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("not an image")
-    with pytest.raises(InputError, match=r"words\.txt' is not an image"):
-        PLAIN.prepare(tmp_path / "words.txt")
-    Image.effect_noise((64, 64), 80).save(tmp_path / "whole.png")
-    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:900])
-    with pytest.raises(InputError, match=r"cannot read the image .*cut\.png'"):
-        PLAIN.prepare(tmp_path / "cut.png")
-
-
-def test_grey_arrays_are_not_coloured_silently() -> None:
+def test_grey_arrays_are_refused_by_colour_models() -> None:
     with pytest.raises(InputError, match=r"wrong shape \[4, 6\]"):
         COLOUR.prepare(np.zeros((4, 6), np.uint8))
 
 
-def test_pictures_are_refused_by_models_of_other_channel_counts() -> None:
-    spec = InputSpec("image", (5, 4, 6), (0.0,) * 5, (1.0,) * 5)
-    with pytest.raises(InputError, match="the model takes 5; pass an array"):
-        spec.prepare(Image.new("L", (6, 4)))
-
-
-def test_an_error_in_a_later_batch_names_the_input_by_its_place_in_the_list() -> None:
+def test_an_error_in_a_later_batch_names_the_index_of_the_input() -> None:
     batches, _ = PLAIN.batches([np.zeros((4, 6))] * 5 + ["missing.png"], 2)
     with pytest.raises(InputError, match="input 5: no such file"):
         list(batches)
@@ -266,12 +173,12 @@ def test_an_error_in_a_later_batch_names_the_input_by_its_place_in_the_list() ->
         ([1, 2, 3, None], "tables hold numbers, found an array of object"),
     ],
 )
-def test_what_is_no_table_for_the_model_is_refused(inputs: object, message: str) -> None:
+def test_an_input_that_is_not_a_table_of_the_model_is_refused(inputs: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         TABLE.prepare(inputs)
 
 
-def test_table_rows_come_as_arrays_or_lists_of_integers_or_floats() -> None:
+def test_table_rows_are_arrays_or_lists_of_integers_or_floats() -> None:
     row = [5, 3, 1, 0]
     expected = prepared(TABLE, np.array(row, np.float64))
     for one in (row, tuple(row), np.array(row), np.array(row, np.uint8)):
@@ -282,11 +189,8 @@ def test_table_rows_come_as_arrays_or_lists_of_integers_or_floats() -> None:
         np.testing.assert_array_equal(prepared(TABLE, batch), np.repeat(expected, 2, axis=0))
 
 
-# The spec itself
-
-
 @pytest.mark.parametrize("spec", [GREY, COLOUR, TABLE, InputSpec("image", (1, 8, 8), (0,), (1,), 10)])
-def test_a_spec_survives_json(spec: InputSpec) -> None:
+def test_a_spec_is_unchanged_by_json(spec: InputSpec) -> None:
     assert InputSpec.from_json(spec.to_json()) == spec
 
 
@@ -309,15 +213,15 @@ def test_a_spec_survives_json(spec: InputSpec) -> None:
     ],
 )
 def test_a_wrong_field_of_a_spec_is_named(change: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         InputSpec.from_json({**GREY.to_json(), **change})
 
 
 def test_a_missing_field_of_a_spec_is_named() -> None:
-    with pytest.raises(ValueError, match="input lacks 'mean', 'std'"):
+    with pytest.raises(InputError, match="input lacks 'mean', 'std'"):
         InputSpec.from_json({"kind": "image", "shape": [1, 4, 6]})
 
 
-def test_a_table_has_no_resize() -> None:
-    with pytest.raises(ValueError, match="resize is for images only"):
+def test_a_table_with_a_resize_is_refused() -> None:
+    with pytest.raises(InputError, match="resize is for images only"):
         InputSpec("table", (1,), (0.0,), (1.0,), 4)

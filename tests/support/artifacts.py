@@ -22,7 +22,7 @@ TINY = GridnetConfig(grid=(4, 4, 4), block=2, outer_steps=4)
 
 
 def artifact_arguments(config: FamilyConfig = TINY, recipe: str = "seed: 0\n", **changes: Any) -> dict[str, Any]:
-    """What ``write_artifact`` takes for the untrained network of ``config``; ``changes`` replace what it says."""
+    """Return the arguments of ``write_artifact`` for an untrained network of ``config``; ``changes`` replace some."""
     spec, labels = changes.get("input_spec", SPEC), changes.get("labels", LABELS)
     torch.manual_seed(0)
     return {
@@ -40,15 +40,15 @@ def artifact_arguments(config: FamilyConfig = TINY, recipe: str = "seed: 0\n", *
 
 
 def write_tiny(folder: Path, *given: Any, **changes: Any) -> Path:
-    """Write a small network, named like its folder; the rest is what ``artifact_arguments`` takes."""
+    """Write a small network under the name of its folder; the other arguments are those of ``artifact_arguments``."""
     return write_artifact(folder, **artifact_arguments(*given, **{"name": folder.name, **changes}))
 
 
 def images(count: int) -> np.ndarray:
-    """Random bytes ``[count, 4, 4]``, which the small network takes."""
+    """Return random uint8 images ``[count, 4, 4]`` for the small network."""
     return np.random.default_rng(0).integers(0, 256, (count, 4, 4), dtype=np.uint8)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """The contents of every file below a folder by path, hidden ones too."""
+    """Return the contents of every file below a folder by path, including hidden files."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

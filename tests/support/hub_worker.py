@@ -1,6 +1,7 @@
-"""A process with the real client in it, started with HF_ENDPOINT set, that does one thing per line of its input.
+"""A process that runs the real client with HF_ENDPOINT set, and answers one request per line of its input.
 
-One process for many calls, because importing torch takes seconds. Each call has its own token, cache and folder.
+One process serves many calls, because importing torch takes seconds. Each call has its own token, cache and working
+directory.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tests.support.paths import ROOT
 
 
 class HubClient:
-    """The test's end of the process."""
+    """The process, as a test uses it."""
 
     def __init__(self, endpoint: str, home: Path, **variables: str) -> None:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "ZOO_HUB"))}
@@ -38,11 +39,17 @@ class HubClient:
         )  # fmt: skip
 
     def zoo(self, *arguments: object, **settings: Any) -> dict[str, Any]:
-        """Run a ``zoo`` command: its ``code``, ``out`` and ``err``. Settings: token, cache, offline, cwd, namespace."""
+        """Run a ``zoo`` command and return its ``code``, ``out`` and ``err``.
+
+        Settings are token, cache, offline, cwd and namespace.
+        """
         return self._call(zoo=[str(argument) for argument in arguments], **settings)
 
     def load(self, name: str, options: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
-        """``sdk.load``: origin, backend, logits of fixed inputs (in hex) and warnings; or error and message."""
+        """Run ``sdk.load``; return origin, backend, logits of fixed inputs (in hex) and warnings, or error and message.
+
+        Settings are those of :meth:`zoo`.
+        """
         return self._call(load=name, options=options or {}, **settings)
 
     def _call(self, **request: Any) -> dict[str, Any]:
@@ -62,7 +69,7 @@ def _plain(value: Any) -> Any:
 
 
 def logits_of(model: Any) -> str:
-    """What a model makes of fixed inputs, bit for bit."""
+    """Return a model's logits for fixed inputs, bit for bit, in hex."""
     import numpy as np
 
     noise = np.random.default_rng(0)
@@ -80,8 +87,8 @@ def _load(name: str, options: dict[str, Any]) -> dict[str, Any]:
             model = sdk.load(name, **options)
         except sdk.CellzooError as error:
             return {"error": type(error).__name__, "message": str(error)}
-    said = [str(warning.message) for warning in caught]
-    return {"origin": model.origin, "backend": model.backend, "logits": logits_of(model), "warnings": said}
+    messages = [str(warning.message) for warning in caught]
+    return {"origin": model.origin, "backend": model.backend, "logits": logits_of(model), "warnings": messages}
 
 
 def _zoo(arguments: list[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Folders that tests read."""
+"""Folders that tests read from."""
 
 from pathlib import Path
 

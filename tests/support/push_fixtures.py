@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.hub_fixtures import REPO
 from tests.support.hub_server import WRITER
 from tests.support.hub_worker import HubClient
-
-REPO = "alice/tiny"
 
 
 @pytest.fixture

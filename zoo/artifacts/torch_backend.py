@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sdk.artifact import WEIGHTS_FILE, Artifact
 from sdk.errors import ArtifactError, LoadError
 from sdk.inputs import FloatArray
-from sdk.strict import describe
+from sdk.validation import describe
 from sdk.weights import TensorSpec, read_weights
 from zoo.data.task import Task
 from zoo.families.base import Family, FamilyConfig

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from huggingface_hub import constants
 
 import sdk
-from zoo.data.folder import data_folder
+from zoo.data.location import data_folder
 from zoo.kernels import runtime
 
 _BASE_PACKAGES = ("safetensors", "huggingface-hub", "onnxruntime")

@@ -1,1 +1,1 @@
-"""The sections of a recipe as frozen, strict pydantic models. No torch."""
+"""The sections of a recipe as frozen, strict pydantic models. Imports no torch."""

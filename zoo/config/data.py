@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from zoo.config.base import CountOrFraction, Positive, Section
 
-# --- data ---
-
 
 class CropConfig(Section):
-    """A random part of the image, resized to the image's size (random resized crop)."""
+    """A random part of the image, resized to the size of the image (random resized crop)."""
 
     scale: tuple[Positive, Positive] = (0.08, 1.0)
-    """Bounds of the part's share of the area."""
+    """Smallest and largest share of the image's area."""
     ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
-    """Bounds of the part's width over its height."""
+    """Smallest and largest width / height of the part."""
 
     @model_validator(mode="after")
     def _check(self) -> CropConfig:
@@ -35,31 +28,31 @@ class CropConfig(Section):
 
 
 class AugmentConfig(Section):
-    """Random changes to training images, drawn anew for every sample and epoch, in the order given here."""
+    """Random changes to training images, drawn for every sample in every epoch and applied in the order given here."""
 
     crop: CropConfig | None = None
     rotate: float = Field(default=0, ge=0, le=180)
-    """Degrees to either side."""
+    """Largest angle in degrees, in either direction."""
     scale: float = Field(default=0, ge=0, lt=1)
-    """Zoom between 1 - scale and 1 + scale."""
+    """The zoom factor is between 1 - scale and 1 + scale."""
     shift: NonNegativeInt = 0
-    """Whole pixels to either side, along each axis; what moves in is black."""
+    """Largest shift along each axis in whole pixels, in either direction; exposed pixels are black."""
     flip: bool = False
-    """Left and right exchanged in every second image, on average."""
+    """Mirror half of the images, on average, from left to right."""
 
 
 class _DataConfig(Section):
     validation: CountOrFraction = 0.1
-    """How many (or which share) of the training samples are held out for validation, equally per class."""
+    """Number or fraction of the training samples that are held out for validation, the same share of every class."""
     seed: NonNegativeInt = 0
-    """Of the choice of the validation samples."""
+    """Seed of the choice of validation samples."""
     workers: NonNegativeInt = 0
-    """Processes that prepare batches beside training; 0: none."""
+    """Processes that prepare batches during training; 0: the training process prepares them itself."""
 
     @model_validator(mode="after")
     def _check(self) -> _DataConfig:
         if not self.validation:
-            raise ValueError("validation should be above 0: each round of training ends with a validation")
+            raise ValueError("validation should be above 0: every round of training ends with a validation")
         return self
 
 
@@ -68,30 +61,30 @@ class _ImagesConfig(_DataConfig):
 
 
 class DigitsConfig(_ImagesConfig):
-    """scikit-learn's 1797 handwritten digits of 8x8 pixels, which come with the library."""
+    """The 1797 handwritten digits of 8x8 pixels that scikit-learn includes."""
 
     name: Literal["digits"]
 
 
 class MnistConfig(_ImagesConfig):
-    """70,000 handwritten digits of 28x28 pixels, the last 10,000 of them the test set."""
+    """MNIST: 70,000 handwritten digits of 28x28 pixels, of which the last 10,000 are the test set."""
 
     name: Literal["mnist"]
     validation: CountOrFraction = 5000
 
 
 class ImageFolderConfig(_ImagesConfig):
-    """Images of any size in ``train/CLASS/``, ``val/CLASS/`` and, if there is one, ``test/CLASS/``.
+    """Images of any size in ``train/CLASS/``, ``val/CLASS/`` and, optionally, ``test/CLASS/``.
 
-    Without a ``test`` folder, ``val`` is the test set and validation samples are taken out of ``train``.
+    Without a ``test`` folder, ``val`` is the test set and validation samples are held out of ``train``.
     """
 
     name: Literal["image_folder"]
     validation: CountOrFraction = 0.02
     image_size: PositiveInt = 224
-    """Side of the square images the model sees, in pixels."""
+    """Side of the model's square input, in pixels."""
     resize: PositiveInt = 256
-    """Length of the shorter side, in pixels, before the centre is cut out for evaluation."""
+    """Length of the shorter side, in pixels, before the centre crop of evaluation."""
 
     @model_validator(mode="after")
     def _check_size(self) -> ImageFolderConfig:
@@ -101,12 +94,12 @@ class ImageFolderConfig(_ImagesConfig):
 
 
 class IrisConfig(_DataConfig):
-    """Fisher's 150 flowers of three species, four lengths in cm each, which come with scikit-learn."""
+    """Fisher's Iris, which scikit-learn includes: 150 flowers of three species, described by four lengths in cm."""
 
     name: Literal["iris"]
     validation: CountOrFraction = 24
     split: NonNegativeInt = 0
-    """Which of the ways to set 30 flowers aside for the test."""
+    """Seed of the choice of the 30 test flowers."""
 
 
 DataConfig = Annotated[DigitsConfig | MnistConfig | IrisConfig | ImageFolderConfig, Field(discriminator="name")]

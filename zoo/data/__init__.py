@@ -1,4 +1,4 @@
-"""Named data sets, a module each: three parts, the form of one input, and the names of the classes."""
+"""Named data sets. Each has a module with ``load(config, folder) -> Data``, imported when a recipe asks for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.config.data import DataConfig
-from zoo.data.folder import data_folder
+from zoo.data.location import data_folder
 
 if TYPE_CHECKING:
     from zoo.data.split import Data
@@ -21,10 +21,9 @@ _MODULES = {
 
 
 def load_data(config: DataConfig, data_dir: str | Path | None = None) -> Data:
-    """Load the data set of a recipe's ``data:`` section from ``data_dir`` (see :func:`zoo.data.folder.data_folder`).
+    """Load the data set of a recipe's ``data:`` section from :func:`zoo.data.location.data_folder` of ``data_dir``.
 
-    The set's module is imported when it is asked for. Raises DataError for a data set that is missing, damaged or too
-    small for its split.
+    Raises DataError for a data set that is missing, damaged or too small to be split as the config says.
     """
     data: Data = importlib.import_module(_MODULES[config.name]).load(config, data_folder(data_dir))
     return data

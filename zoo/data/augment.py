@@ -1,6 +1,6 @@
-"""Random changes to training images, a batch at a time, with torchvision's functions.
+"""Random changes to batches of training images, with torchvision's functions.
 
-Randomness is torch's global CPU generator: callers seed it, so that a batch is a function of its seed.
+Random numbers come from torch's global CPU generator. Callers seed it, so that a batch is a function of its seed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zoo.config.data import AugmentConfig, CropConfig
 
 
 def augment(images: Tensor, config: AugmentConfig) -> Tensor:
-    """Images ``[B, C, H, W]``, uint8 or float in [0, 1] -> the same, each changed in its own way."""
+    """Change each image at random; images are ``[B, C, H, W]``, uint8 or float in [0, 1], and so is the result."""
     batch, _, *size = images.shape
     if config.crop is not None:
         crop = random_crop(config.crop, size)
@@ -32,14 +32,14 @@ def augment(images: Tensor, config: AugmentConfig) -> Tensor:
 
 
 def random_crop(config: CropConfig, size: list[int]) -> v2.RandomResizedCrop:
-    """The transform of one image (PIL or tensor) to a random part of it, ``size`` = [H, W]."""
+    """Return the transform of an image (PIL or tensor) to a random part of the image, resized to ``size`` = [H, W]."""
     return v2.RandomResizedCrop(size, scale=config.scale, ratio=config.ratio, antialias=True)
 
 
 def rotate_and_zoom(images: Tensor, degrees: Tensor, zoom: Tensor) -> Tensor:
-    """Turn image i counter-clockwise by ``degrees[i]`` and enlarge it by ``zoom[i]``, bilinearly.
+    """Rotate image i counter-clockwise by ``degrees[i]`` and enlarge it by ``zoom[i]``, with bilinear interpolation.
 
-    Equal to torchvision's ``affine`` image by image, which takes ten times as long.
+    The result equals that of torchvision's ``affine`` on each image, which takes ten times as long.
     """
     height, width = images.shape[-2:]
     angle = degrees.deg2rad()
@@ -52,10 +52,10 @@ def rotate_and_zoom(images: Tensor, degrees: Tensor, zoom: Tensor) -> Tensor:
 
 
 def shift(images: Tensor, offsets: Tensor) -> Tensor:
-    """Move image i by ``offsets[i]`` = (down, right) whole pixels; what moves in is 0."""
+    """Shift image i by ``offsets[i]`` = (down, right) whole pixels; exposed pixels are 0."""
     height, width = images.shape[-2:]
     moved = torch.empty_like(images)
-    # One call per distinct offset: a batch has few of them, and a call per image would take twice as long.
+    # One call per distinct offset: a batch has few distinct offsets, and a call per image would take twice as long.
     for down, right in set(map(tuple, offsets.tolist())):
         same = (offsets[:, 0] == down) & (offsets[:, 1] == right)
         moved[same] = TF.crop(images[same], -down, -right, height, width)
@@ -63,5 +63,5 @@ def shift(images: Tensor, offsets: Tensor) -> Tensor:
 
 
 def _symmetric(count: int) -> Tensor:
-    """Uniform between -1 and 1."""
+    """Return uniform random numbers between -1 and 1."""
     return torch.rand(count) * 2 - 1

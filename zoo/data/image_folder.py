@@ -1,4 +1,16 @@
-"""Images in class folders, decoded as they are needed (torchvision's ImageFolder layout)."""
+"""Image folders: images of any size in one folder per class, the layout of torchvision's ImageFolder.
+
+Source: ``train/CLASS/``, ``val/CLASS/`` and, optionally, ``test/CLASS/`` in the data folder. Files are decoded when a
+batch needs them.
+
+- Input: one RGB image, uint8 ``[3, S, S]`` with S = ``image_size``. For evaluation the shorter side is resized to
+  ``resize`` pixels and the centre is cropped, exactly as the SDK does; training may crop at random.
+- Classes: named like their folders, sorted.
+- Split: the three folders. Without ``test``, ``val`` is the test set and validation samples are held out of ``train``
+  as the config says.
+- Normalisation: pixels scaled to [0, 1], then ImageNet's mean and standard deviation per channel, as is usual for
+  photographs.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +31,34 @@ from zoo.data.sampling import Batch, hold_out
 from zoo.data.split import Data, Split
 from zoo.utils.errors import DataError
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as is usual for RGB photographs
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def load(config: ImageFolderConfig, folder: Path) -> Data:
+    """List the images in ``folder``.
+
+    Raises DataError for a missing folder, a class without images, folders whose classes differ, and an impossible
+    validation size.
+    """
+    train, val = _scan(folder, "train"), _scan(folder, "val")
+    test = _scan(folder, "test") if (folder / "test").is_dir() else None
+    for name, found in (("val", val), ("test", test)):
+        if found is not None and found.classes != train.classes:
+            differing = sorted(set(found.classes) ^ set(train.classes))
+            raise DataError(f"{folder / name} and {folder / 'train'} have different classes: {', '.join(differing)}")
+    if test is None:
+        rest, held = hold_out(torch.tensor(train.targets), config.validation, config.seed)
+        samples = [[train.samples[i] for i in rest], [train.samples[i] for i in held], val.samples]
+    else:
+        samples = [train.samples, val.samples, test.samples]
+    side = config.image_size
+    spec = InputSpec(kind="image", shape=(3, side, side), mean=_MEAN, std=_STD, resize=config.resize)
+    training, validation, testing = (FolderSplit(listed, spec, config) for listed in samples)
+    return Data(training, validation, testing, input_spec=spec, labels=train.classes)
 
 
 class FolderSplit(Split):
-    """Image files and their classes; evaluation sees the resized image's centre, exactly as the SDK does."""
+    """Image files with their class numbers, decoded batch by batch."""
 
     def __init__(self, samples: list[tuple[str, int]], spec: InputSpec, config: ImageFolderConfig) -> None:
         super().__init__(spec, torch.tensor([label for _, label in samples]), config.workers)
@@ -54,39 +89,20 @@ class FolderSplit(Split):
             raise DataError(str(error)) from None
 
 
-def load(config: ImageFolderConfig, folder: Path) -> Data:
-    """``train/CLASS/`` and ``val/CLASS/``, and ``test/CLASS/`` if it is there (see ImageFolderConfig)."""
-    train, val = _scan(folder, "train"), _scan(folder, "val")
-    test = _scan(folder, "test") if (folder / "test").is_dir() else None
-    for name, part in (("val", val), ("test", test)):
-        if part is not None and part.classes != train.classes:
-            differing = sorted(set(part.classes) ^ set(train.classes))
-            raise DataError(f"{folder / name} and {folder / 'train'} have different classes: {', '.join(differing)}")
-    if test is None:
-        rest, held = hold_out(torch.tensor(train.targets), config.validation, config.seed)
-        parts = [[train.samples[i] for i in rest], [train.samples[i] for i in held], val.samples]
-    else:
-        parts = [train.samples, val.samples, test.samples]
-    side = config.image_size
-    spec = InputSpec(kind="image", shape=(3, side, side), mean=_MEAN, std=_STD, resize=config.resize)
-    splits = [FolderSplit(part, spec, config) for part in parts]
-    return Data(splits[0], splits[1], splits[2], input_spec=spec, labels=train.classes)
-
-
-def _scan(folder: Path, part: str) -> ImageFolder:
-    if not (folder / part).is_dir():
+def _scan(folder: Path, name: str) -> ImageFolder:
+    if not (folder / name).is_dir():
         raise DataError(
-            f"no folder {folder / part}; expected train/CLASS/ and val/CLASS/ with images in FOLDER: "
+            f"no folder {folder / name}; expected train/CLASS/ and val/CLASS/ with images in FOLDER; "
             "set ZOO_DATA=FOLDER or pass --data-dir FOLDER"
         )
     try:
-        return ImageFolder(folder / part)
+        return ImageFolder(folder / name)
     except FileNotFoundError as error:  # no classes, or a class without images
-        raise DataError(f"{folder / part}: {error}") from None
+        raise DataError(f"{folder / name}: {error}") from None
 
 
 def _open(path: str) -> Image.Image:
-    """An RGB image, upright by its EXIF tag."""
+    """Open a file as an RGB image, rotated upright by its EXIF tag."""
     try:
         with Image.open(path) as image:
             return ImageOps.exif_transpose(image).convert("RGB")

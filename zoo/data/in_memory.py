@@ -1,4 +1,4 @@
-"""Data sets small enough to hold in memory."""
+"""Splits data sets that are small enough to hold in memory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from zoo.data.sampling import hold_out
 from zoo.data.split import ArraySplit, Data
 
 
-def in_memory(
+def split_in_memory(
     train: tuple[Tensor, Tensor],
     test: tuple[Tensor, Tensor],
     spec: InputSpec,
     config: DigitsConfig | IrisConfig | MnistConfig,
     names: list[str],
 ) -> Data:
+    """Hold validation samples out of ``train`` as the config says, and return the three splits.
+
+    ``train`` and ``test`` are inputs ``[N, *shape]``, uint8 or float32, and labels ``[N]``; ``names`` are those of the
+    classes. Raises DataError for an impossible validation size.
+    """
     rest, held = hold_out(train[1], config.validation, config.seed)
     changes = AugmentConfig() if isinstance(config, IrisConfig) else config.augment
 

@@ -1,4 +1,15 @@
-"""MNIST, through torchvision."""
+"""The MNIST data set: 70,000 handwritten digits, read and if necessary downloaded by torchvision.
+
+Source: Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits" (1998). Its four files are
+in ``MNIST/raw`` of the data folder.
+
+- Input: one grey image, uint8 ``[1, 28, 28]``.
+- Classes: ten, named "0" to "9".
+- Split: the official 10,000 test images; validation samples are held out of the 60,000 training images as the config
+  says.
+- Normalisation: pixels scaled to [0, 1], minus 0.1307, over 0.3081, the mean and standard deviation of the training
+  pixels.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +21,31 @@ from torchvision import datasets
 
 from sdk.inputs import InputSpec
 from zoo.config.data import MnistConfig
-from zoo.data.in_memory import in_memory
+from zoo.data.in_memory import split_in_memory
 from zoo.data.split import Data
 from zoo.utils.errors import DataError
 
 _LABELS = [str(digit) for digit in range(10)]
-
-
-def load(config: MnistConfig, folder: Path) -> Data:
-    spec = InputSpec(kind="image", shape=(1, 28, 28), mean=(0.1307,), std=(0.3081,))
-    return in_memory(_read_mnist(folder, train=True), _read_mnist(folder, train=False), spec, config, _LABELS)
+_SPEC = InputSpec(kind="image", shape=(1, 28, 28), mean=(0.1307,), std=(0.3081,))
 
 
 class MNIST(datasets.MNIST):  # type: ignore[misc]  # torchvision derives the folder's name from the class's
-    """torchvision's MNIST, read from the original files only: older versions left pickles beside them."""
+    """torchvision's MNIST, which reads the original files only and ignores the pickles of older versions."""
 
     def _check_legacy_exist(self) -> bool:
         return False
 
 
+def load(config: MnistConfig, folder: Path) -> Data:
+    """Load MNIST from ``folder``, downloading it if it is missing.
+
+    Raises DataError if it is damaged or cannot be downloaded, and for an impossible validation size.
+    """
+    return split_in_memory(_read(folder, train=True), _read(folder, train=False), _SPEC, config, _LABELS)
+
+
 def has_mnist(folder: Path) -> bool:
-    """Whether MNIST's four files are in ``folder``."""
+    """Return True if MNIST's four files are in ``folder``."""
     return all((_raw(folder) / Path(url).stem).is_file() for url, _ in MNIST.resources)
 
 
@@ -38,10 +53,10 @@ def _raw(folder: Path) -> Path:
     return folder / "MNIST" / "raw"
 
 
-def _read_mnist(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
-    """Images uint8 ``[N, 1, 28, 28]`` and labels ``[N]``: 60,000 for training or 10,000 for the test."""
+def _read(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
+    """Return images, uint8 ``[N, 1, 28, 28]``, and labels ``[N]``: 60,000 for training or 10,000 for the test."""
     if not has_mnist(folder):
-        _download_mnist(folder)
+        _download(folder)
     try:
         mnist = MNIST(folder, train=train)
         images, labels = mnist.data[:, None], mnist.targets.long()
@@ -49,18 +64,18 @@ def _read_mnist(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
             raise ValueError(f"{len(images)} images and {len(labels)} labels")
     except (OSError, RuntimeError, ValueError, AssertionError, TypeError, LookupError) as error:
         raise DataError(
-            f"the MNIST files in {_raw(folder)} are damaged ({error}); delete them to have them anew"
+            f"the MNIST files in {_raw(folder)} are damaged ({error}); delete them to download them again"
         ) from None
     return images, labels
 
 
-def _download_mnist(folder: Path) -> None:
+def _download(folder: Path) -> None:
     missing = [path for path in (_raw(folder), *_raw(folder).parents) if not path.exists()]
     try:
         MNIST(folder, download=True)
     except (OSError, RuntimeError) as error:
         for path in missing:
-            with suppress(OSError):  # it was not made, or holds the files that did come
+            with suppress(OSError):  # the folder was not created, or holds files that were downloaded
                 path.rmdir()
         reason = str(error).strip().splitlines()[-1]
         raise DataError(

@@ -1,6 +1,6 @@
-"""Which samples a batch holds, and which are held out.
+"""Chooses the samples of each batch, and those that are held out.
 
-A training batch is a function of (seed, step) alone, so a resumed run sees what an uninterrupted one would have seen.
+A training batch is a function of (seed, step) alone, so a resumed run sees the batches of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -19,27 +19,26 @@ from zoo.utils.errors import DataError
 
 @dataclass(frozen=True)
 class Batch:
-    """Which samples, and the seed of their augmentation (None: as they are, for evaluation)."""
+    """The samples of one batch."""
 
     indices: Tensor
+    """``[B]``, int64."""
     seed: int | None = None
-
-
-# --- which samples, when ---
+    """Seed of the augmentation; None for evaluation, which does not augment."""
 
 
 def derive_seed(*parts: int) -> int:
-    """A 32-bit seed that differs for every sequence of non-negative numbers."""
+    """Return a 32-bit seed derived from a sequence of non-negative numbers; different sequences give independent seeds."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 def training_batches(
     count: int, size: int, seed: int, start: int, stop: int, rank: int = 0, world: int = 1
 ) -> Iterator[Batch]:
-    """The batches of optimizer steps ``start`` to ``stop`` (from 0) out of ``count`` samples.
+    """Yield the batches of optimizer steps ``start`` to ``stop - 1``, counted from 0, from ``count`` samples.
 
-    Every epoch has its own order and ends with the last whole batch of ``size``; process ``rank`` of
-    ``world`` gets its equal part of each batch.
+    Every epoch has its own order and ends with its last full batch of ``size``. Process ``rank`` of ``world`` gets its
+    equal share of each batch.
     """
     per_epoch = count // size
     epoch, order = -1, torch.empty(0)
@@ -52,22 +51,23 @@ def training_batches(
 
 
 def evaluation_batches(count: int, size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-    """All samples in order; process ``rank`` of ``world`` gets every ``world``-th batch."""
+    """Yield all samples in order; process ``rank`` of ``world`` gets every ``world``-th batch."""
     for first in range(rank * size, count, world * size):
         yield Batch(torch.arange(first, min(first + size, count)))
 
 
 def hold_out(labels: Tensor, part: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices of (the rest, the held-out part): a count or a fraction, drawn in equal parts per class.
+    """Hold out ``part``, a count or a fraction, drawn at random in the same share from every class.
 
-    Raises DataError when either part would be too small to hold every class, or a class has one sample only.
+    Return the sorted indices of the rest and of the held-out samples. Raises DataError if either would be too small to
+    hold every class, and if a class has only one sample.
     """
     total, classes = len(labels), len(set(labels.tolist()))
     count = part if isinstance(part, int) else math.ceil(part * total)
     if not classes <= count <= total - classes:
         raise DataError(
             f"data.validation {part} of {total} training samples in {classes} classes: allowed are {classes} to "
-            f"{total - classes} samples, or the fraction that gives so many"
+            f"{total - classes} samples, or a fraction that gives as many"
         )
     try:
         rest, held = train_test_split(

@@ -1,7 +1,4 @@
-"""The three parts of a data set.
-
-A part gives whole batches: ``part[Batch(...)] -> (raw inputs, labels)``.
-"""
+"""The splits of a data set, which are indexed by whole batches: ``split[Batch(...)] -> (raw inputs, labels)``."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from zoo.utils.errors import DataError
 
 
 class Split(Dataset[tuple[Tensor, Tensor]]):
-    """One part of a data set; gives raw batches (uint8, or float as :meth:`prepare` takes them)."""
+    """One split of a data set. Raw inputs are uint8, or float32 values that only need to be normalised."""
 
     def __init__(self, spec: InputSpec, labels: Tensor, workers: int) -> None:
         self.spec = spec
@@ -35,10 +32,10 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
 
     @abstractmethod
     def __getitem__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Raw inputs ``[B, *shape]`` and labels ``[B]``."""
+        """Return raw inputs ``[B, *shape]`` and labels ``[B]``; training batches, which have a seed, are augmented."""
 
     def prepare(self, raw: Tensor) -> Tensor:
-        """Raw inputs -> the model's in float32: uint8 to [0, 1], minus the mean, over the std."""
+        """Return the model's float32 inputs: raw uint8 scaled to [0, 1], then minus the mean, over the std."""
         shape = (-1,) + (1,) * (len(self.spec.shape) - 1)
         mean = torch.tensor(self.spec.mean, device=raw.device).view(shape)
         std = torch.tensor(self.spec.std, device=raw.device).view(shape)
@@ -46,31 +43,34 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         return values.sub(mean).div(std)
 
     def everything(self) -> tuple[Tensor, Tensor]:
-        """All prepared inputs ``[N, *shape]`` and labels ``[N]``, in order; for parts that fit into memory."""
+        """Return all prepared inputs ``[N, *shape]`` and labels ``[N]``, in order; for splits that fit into memory."""
         raw, labels = self[Batch(torch.arange(len(self)))]
         return self.prepare(raw), labels
 
     def stream(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """Prepared inputs ``[B, *shape]`` and labels ``[B]`` on ``device``, batch after batch."""
+        """Yield prepared inputs ``[B, *shape]`` and labels ``[B]`` on ``device`` for each batch.
+
+        Raises DataError, in one line, for a file that cannot be read, also when a worker process reads it.
+        """
         loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
             self,
             batch_size=None,
             sampler=batches,
             num_workers=self.workers,
             pin_memory=device.type == "cuda",
-            generator=torch.Generator(),  # its seed draw should not move the global generator
+            generator=torch.Generator(),  # the loader draws a seed, which must not advance the global generator
         )
         try:
             for raw, labels in loader:
                 yield self.prepare(raw.to(device, non_blocking=True)), labels.to(device, non_blocking=True)
         except DataError as error:
-            traceback.clear_frames(error.__traceback__)  # they hold the loader, whose workers would wait
-            # A worker's error comes with its traceback, the message last.
+            traceback.clear_frames(error.__traceback__)  # its frames hold the loader, whose workers would keep running
+            # The message of a worker's error is a whole traceback, whose last line is the original message.
             raise DataError(str(error).splitlines()[-1].split("DataError: ")[-1]) from None
 
 
 class ArraySplit(Split):
-    """Samples in memory: ``inputs [N, *shape]``, uint8 or float32, and ``labels [N]``."""
+    """A split in memory: ``inputs [N, *shape]``, uint8 or float32, and ``labels [N]``."""
 
     def __init__(self, inputs: Tensor, labels: Tensor, spec: InputSpec, config: AugmentConfig, workers: int) -> None:
         super().__init__(spec, labels, workers)
@@ -88,12 +88,16 @@ class ArraySplit(Split):
 
 @dataclass(frozen=True)
 class Data:
+    """A data set in three splits."""
+
     train: Split
     validation: Split
     test: Split
     input_spec: InputSpec
     labels: list[str]
+    """The name of each class."""
 
     @property
     def task(self) -> Task:
+        """The task that the data set poses to a model."""
         return Task(self.input_spec.shape, len(self.labels))

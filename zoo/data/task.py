@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the data asks of a model: the shape of one input (``[C, H, W]`` or ``[features]``) and the classes."""
+    """The shape of one input and the number of classes, which a model must fit."""
 
     input_shape: tuple[int, ...]
+    """``(C, H, W)`` for images, ``(features,)`` for tables."""
     num_classes: int

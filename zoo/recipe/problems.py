@@ -1,4 +1,4 @@
-"""One line for each of pydantic's errors."""
+"""Describes each of pydantic's errors in one line."""
 
 from __future__ import annotations
 
@@ -11,13 +11,8 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 
-def hint(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
 def problem_line(section: str, schema: Any, data: Any, details: ErrorDetails) -> str:
-    """One line for one of pydantic's errors: key path, what was found, what is allowed."""
+    """Describe one of pydantic's errors in one line: the key path, the value found, the values allowed."""
     keys, schema = _descend(schema, data, details["loc"])
     place = ".".join([section, *keys])
     kind, context = details["type"], details.get("ctx", {})
@@ -37,12 +32,24 @@ def problem_line(section: str, schema: Any, data: Any, details: ErrorDetails) ->
     return f"{place}: found {show_value(details['input'])}, {message}"
 
 
+def hint(word: str, known: Sequence[str]) -> str:
+    """Return " (did you mean X?)" for the known word that is closest to a misspelt one, or nothing."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def show_value(value: Any) -> str:
+    """Show a value as JSON of at most 80 characters."""
+    text = "nothing" if value is None else json.dumps(value, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def _descend(schema: Any, data: Any, loc: tuple[int | str, ...]) -> tuple[list[str], Any]:
-    """Follow pydantic's location to (the keys as in the file, the last schema that has keys of its own)."""
+    """Follow pydantic's location; return the keys as in the file, and the last schema that has keys."""
     keys: list[str] = []
     for key in loc:
         choices = _models(schema)
-        if len(choices) > 1:  # pydantic puts the chosen variant's tag into the location
+        if len(choices) > 1:  # pydantic adds the tag of the chosen variant to the location
             schema = choices[str(key)]
             continue
         keys.append(str(key))
@@ -56,7 +63,7 @@ def _descend(schema: Any, data: Any, loc: tuple[int | str, ...]) -> tuple[list[s
 
 
 def _models(annotation: Any) -> dict[str, type[BaseModel]]:
-    """The pydantic models in an annotation, by the ``name`` that selects each (or the class's name)."""
+    """Return the pydantic models in an annotation by the ``name`` that selects each, or else by class name."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         tag = annotation.model_fields.get("name")
         return {get_args(tag.annotation)[0] if tag else annotation.__name__: annotation}
@@ -72,8 +79,3 @@ def _keys(schema: Any) -> list[str]:
 
 def _tags(schema: Any) -> str:
     return ", ".join(_models(schema))
-
-
-def show_value(value: Any) -> str:
-    text = "nothing" if value is None else json.dumps(value, default=str)
-    return text if len(text) <= 80 else f"{text[:77]}..."

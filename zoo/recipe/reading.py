@@ -1,4 +1,4 @@
-"""Reading a recipe's YAML, and overriding keys of it."""
+"""Reads a recipe's YAML and overrides its keys."""
 
 from __future__ import annotations
 
@@ -11,43 +11,9 @@ import yaml
 from zoo.recipe.problems import show_value
 from zoo.utils.errors import RecipeError
 
-# --- reading ---
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key given twice is an error and ``3e-4`` is a number, as in YAML 1.2."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                continue  # refused as unhashable below
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key_node.value!r} is given twice", key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
-)
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        # _Loader is a SafeLoader: plain values only.
-        return yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
-        raise RecipeError(f"{where}:{place} {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
-
 
 def read_tree(path: Path) -> dict[Any, Any]:
+    """Return the mapping in a YAML file; raises RecipeError for a file that cannot be read or holds something else."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -61,7 +27,7 @@ def read_tree(path: Path) -> dict[Any, Any]:
 
 
 def override_key(tree: dict[Any, Any], override: str) -> None:
-    """Set ``key.path=value`` in the tree, in place."""
+    """Set ``key.path=value`` in the tree, in place; raises RecipeError if the path leads through a value."""
     path, separator, text = override.partition("=")
     keys = path.strip().split(".")
     if not separator or not all(keys):
@@ -76,3 +42,36 @@ def override_key(tree: dict[Any, Any], override: str) -> None:
             raise RecipeError(f"override {override!r}: {'.'.join(keys[:depth])} holds {found}, which has no keys")
         node = node[key]
     node[keys[-1]] = value
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        # _Loader is a SafeLoader, which constructs plain values only.
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
+        raise RecipeError(f"{where}:{place} {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a duplicate key is an error and ``3e-4`` is a number, as in YAML 1.2."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue  # refused as unhashable by the base class
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key_node.value!r} is given twice", key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
+)

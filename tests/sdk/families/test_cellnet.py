@@ -1,5 +1,3 @@
-"""A CellNet from the SDK: the number of steps can be chosen per call."""
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -10,7 +8,7 @@ import pytest
 import torch
 
 import sdk
-from sdk.errors import LoadError
+from sdk.errors import InputError, LoadError
 from sdk.families.cellnet import CellnetModel
 from tests.support.artifacts import LABELS, SPEC, write_tiny
 from zoo.families.cellnet.config import CellnetConfig
@@ -45,14 +43,14 @@ def test_torch_predicts_after_any_number_of_steps(folder: Path) -> None:
     assert not np.array_equal(model.logits(IMAGES, steps=3), model.logits(IMAGES, steps=8))
 
 
-def test_without_a_number_it_answers_after_the_last_step_with_input(folder: Path) -> None:
+def test_by_default_the_answer_is_that_after_the_last_step_with_input(folder: Path) -> None:
     for backend in ("torch", "onnx"):
         model = load(folder, backend)
         assert model.steps == 3
         np.testing.assert_array_equal(model.logits(IMAGES), model.logits(IMAGES, steps=3))
 
 
-def test_the_onnx_file_says_its_number_of_steps_and_runs_no_other(folder: Path) -> None:
+def test_the_onnx_file_names_its_number_of_steps_and_computes_no_other(folder: Path) -> None:
     properties = {entry.key: entry.value for entry in onnx.load(folder / "model.onnx").metadata_props}
     assert properties["steps"] == "3"
     model = load(folder, "onnx")
@@ -63,12 +61,12 @@ def test_the_onnx_file_says_its_number_of_steps_and_runs_no_other(folder: Path) 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.0, True, "3"])
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
-def test_what_is_no_number_of_steps_is_refused(folder: Path, backend: str, steps: object) -> None:
-    with pytest.raises(ValueError, match="steps must be a positive integer, found "):
+def test_a_number_of_steps_that_is_not_a_positive_integer_is_refused(folder: Path, backend: str, steps: object) -> None:
+    with pytest.raises(InputError, match="steps must be a positive integer, found "):
         load(folder, backend).predict(IMAGES, steps=steps)  # type: ignore[arg-type]
 
 
-def test_a_trace_shows_cores_and_logits_over_time(folder: Path) -> None:
+def test_a_trace_holds_cores_and_logits_after_every_step(folder: Path) -> None:
     model = load(folder, "torch")
     trace = model.trace(IMAGES, steps=6)
     assert trace.cores.shape == (6, 5, 4, 5)

@@ -1,5 +1,3 @@
-"""A loaded normnet goes on learning."""
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -30,7 +28,7 @@ def load(folder: Path, backend: str = "torch") -> NormnetModel:
     return model
 
 
-def test_what_is_learned_online_shows_in_its_predictions(folder: Path) -> None:
+def test_predictions_use_what_was_learned_online(folder: Path) -> None:
     model = load(folder)
     learner = model.online()
     for _ in range(200):
@@ -40,7 +38,7 @@ def test_what_is_learned_online_shows_in_its_predictions(folder: Path) -> None:
     assert sdk.load(folder, backend="torch").logits(IMAGE).tolist() != model.logits(IMAGE).tolist()
 
 
-def test_it_takes_what_predict_takes_and_hands_out_the_logits(folder: Path) -> None:
+def test_updates_take_the_inputs_of_predict_and_return_the_logits(folder: Path) -> None:
     model = load(folder)
     batch = np.stack([IMAGE, 1 - IMAGE])
     expected = model.logits(batch)
@@ -49,13 +47,13 @@ def test_it_takes_what_predict_takes_and_hands_out_the_logits(folder: Path) -> N
     assert load(folder).online().update(IMAGE, lambda logits: logits).output.shape == (3,)
 
 
-def test_options_reach_the_learner(folder: Path) -> None:
+def test_options_are_passed_to_the_learner(folder: Path) -> None:
     tree: Any = CheckpointTree(window=1)
     learner = load(folder).online(tree=tree, power=5)
     assert learner.update(IMAGE, torch.zeros_like).checkpoint == tree.best
 
 
-def test_a_wrong_input_is_the_sdks_error(folder: Path) -> None:
+def test_a_wrong_input_raises_an_input_error(folder: Path) -> None:
     with pytest.raises(sdk.InputError):
         load(folder).online().update(np.zeros(7), torch.zeros_like)
 

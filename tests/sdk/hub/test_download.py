@@ -1,10 +1,9 @@
-"""``sdk.load`` and ``zoo pull`` of models on the Hub: what is downloaded, what is refused, and what is left behind."""
+"""``sdk.load`` of models on the Hub: the files it downloads, refuses and leaves in the cache."""
 
 from __future__ import annotations
 
 import json
 import os
-import socket
 import struct
 import subprocess
 import sys
@@ -15,57 +14,21 @@ import onnx
 import pytest
 
 import sdk
-from sdk.artifact import read_artifact, read_config
+from sdk.artifact import read_config
 from tests.support.artifacts import files_of
-from tests.support.hub_server import STRANGER, WRITER, HubServer, Repo
-from tests.support.hub_worker import ROOT, HubClient, logits_of
+from tests.support.hub_fixtures import REPO
+from tests.support.hub_server import WRITER, HubServer, Repo
+from tests.support.hub_worker import HubClient, logits_of
+from tests.support.paths import ROOT
 from zoo.artifacts.writer import seal
-
-REPO = "alice/tiny"
-
-
-@pytest.fixture
-def repo(hub: HubServer, tiny: Path) -> Repo:
-    """The small model on the Hub, tagged v1."""
-    hub.repos[REPO] = Repo()
-    hub.repos[REPO].refs["refs/tags/v1"] = hub.repos[REPO].put(dict(files_of(tiny)))
-    return hub.repos[REPO]
-
-
-@pytest.fixture
-def load(client: HubClient, tmp_path: Path) -> Any:
-    """Load from the Hub, by default into an empty cache."""
-
-    def run(name: str = REPO, options: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
-        result = client.load(name, options, **{"cache": tmp_path / "cache", **settings})
-        assert "error" not in result, result
-        return result
-
-    return run
-
-
-@pytest.fixture
-def fails(client: HubClient, tmp_path: Path) -> Any:
-    """Load where that must fail; returns the error's class and message, which is one line."""
-
-    def run(name: str = REPO, options: dict[str, Any] | None = None, **settings: Any) -> tuple[str, str]:
-        result = client.load(name, options, **{"cache": tmp_path / "cache", **settings})
-        assert "error" in result, result
-        assert "\n" not in result["message"]
-        return result["error"], result["message"]
-
-    return run
 
 
 def downloads(hub: HubServer) -> list[str]:
-    """The files that were downloaded, by name or, of large ones, by hash."""
+    """Return the files that were downloaded: small ones by name, large ones by hash."""
     return sorted(line.split("/")[-1] for line in hub.requests("^GET"))
 
 
-# What is loaded, and what it takes
-
-
-def test_a_branch_a_tag_and_a_commit_give_the_bits_that_were_put_there(
+def test_a_branch_a_tag_and_a_commit_give_the_uploaded_model_bit_for_bit(
     hub: HubServer, repo: Repo, load: Any, tiny: Path, tmp_path: Path
 ) -> None:
     expected = logits_of(sdk.load(tiny))
@@ -79,7 +42,7 @@ def test_a_branch_a_tag_and_a_commit_give_the_bits_that_were_put_there(
     assert load(cache=tmp_path / "other")["origin"] == f"{REPO}@{first}"
 
 
-def test_only_what_the_backend_needs_is_downloaded_and_only_once(
+def test_only_the_files_of_the_backend_are_downloaded_and_only_once(
     hub: HubServer, repo: Repo, load: Any, tiny: Path
 ) -> None:
     sizes = read_config(tiny).files
@@ -97,7 +60,7 @@ def test_only_what_the_backend_needs_is_downloaded_and_only_once(
     assert hub.log == []
 
 
-def test_a_moved_branch_is_followed_and_the_old_commit_stays(repo: Repo, load: Any, tiny: Path) -> None:
+def test_a_branch_is_followed_to_its_new_commit_and_the_old_commit_stays(repo: Repo, load: Any, tiny: Path) -> None:
     first = load()["origin"]
     data = json.loads((tiny / "config.json").read_text())
     repo.put({"config.json": json.dumps({**data, "version": "2.0.0"}).encode()})
@@ -110,51 +73,14 @@ def test_a_plain_name_is_looked_up_in_the_default_namespace(repo: Repo, load: An
     assert load("tiny@v1", namespace="alice", cwd=tmp_path.parent)["origin"] == f"{REPO}@{repo.main}"
 
 
-def test_commands_take_models_on_the_hub(client: HubClient, repo: Repo, tmp_path: Path) -> None:
-    result = client.zoo("info", REPO, cache=tmp_path / "cache")
-    assert result["out"].startswith("tiny 1.0.0\n")
-    refused = client.zoo("export", REPO, cache=tmp_path / "cache")
-    assert f"get its folder with `zoo pull {REPO}@main --out FOLDER`" in refused["err"]
+def test_private_and_gated_models_load_with_a_token(hub: HubServer, repo: Repo, load: Any) -> None:
+    repo.private = repo.gated = True
+    assert (
+        load(token=WRITER)["origin"] == f"{REPO}@{repo.main}"
+    )  # the server asserts that no other origin gets the token
 
 
-def test_pull_says_which_commit_it_is(client: HubClient, repo: Repo, tmp_path: Path) -> None:
-    result = client.zoo("pull", f"{REPO}@v1", cache=tmp_path / "cache")
-    assert result["code"] == 0, result
-    lines = dict(line.split(": ") for line in result["out"].splitlines())
-    assert lines["model"] == f"{REPO}@{repo.main}"
-    assert lines["files"] == "model.onnx"
-    assert (Path(lines["folder"]) / "model.onnx").is_file()
-
-
-def test_pull_writes_a_whole_artifact_to_a_folder(client: HubClient, repo: Repo, tiny: Path, tmp_path: Path) -> None:
-    repo.put({"modeling.py": b"raise SystemExit"})
-    out = tmp_path / "out" / "tiny"
-    result = client.zoo("pull", REPO, "--out", out, cache=tmp_path / "cache")
-    assert result["code"] == 0, result
-    assert files_of(out) == files_of(tiny)
-    assert not any(path.is_symlink() for path in out.rglob("*"))
-    assert read_artifact(out).config.name == "tiny"
-    again = client.zoo("pull", REPO, "--out", out, cache=tmp_path / "cache")
-    assert (again["code"], again["err"]) == (1, f"zoo: error: {out} exists; give another folder\n")
-
-
-def test_pull_takes_only_names_of_models_on_the_hub(client: HubClient, hub: HubServer, tiny: Path) -> None:
-    assert "is a local model" in client.zoo("pull", tiny)["err"]
-    assert "no model named 'gone'" in client.zoo("pull", "gone")["err"]
-    assert hub.log == []
-
-
-def test_an_altered_file_leaves_no_folder(client: HubClient, repo: Repo, tmp_path: Path) -> None:
-    repo.put({"recipe.yaml": b"seed: 1\n"})
-    result = client.zoo("pull", REPO, "--out", tmp_path / "out", cache=tmp_path / "cache")
-    assert "recipe.yaml was altered or damaged" in result["err"]
-    assert not (tmp_path / "out").exists()
-
-
-# Without the network
-
-
-def test_the_cache_serves_offline_and_a_miss_is_one_line(hub: HubServer, repo: Repo, load: Any, fails: Any) -> None:
+def test_offline_the_cache_is_used_and_a_miss_is_one_line(hub: HubServer, repo: Repo, load: Any, fails: Any) -> None:
     online = load()
     hub.log.clear()
     for name in (REPO, online["origin"]):
@@ -172,48 +98,27 @@ def test_the_cache_serves_offline_and_a_miss_is_one_line(hub: HubServer, repo: R
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"delay": 3.0}], ids=["unavailable", "slow"])
-def test_when_the_hub_cannot_be_reached_the_cache_is_used_and_it_is_said(
+def test_the_cache_is_used_with_a_warning_when_the_hub_cannot_be_reached(
     hub: HubServer, repo: Repo, load: Any, fails: Any, fault: dict[str, Any]
 ) -> None:
     online = load()
     hub.fail("^HEAD", **fault)
     [warning] = load()["warnings"]
     assert hub.endpoint in warning
-    assert f"taking what {REPO}@main last meant, commit {repo.main}" in warning
-    assert load(online["origin"]) == online  # a commit does not ask
+    assert f"using the cached commit {repo.main} of {REPO}@main" in warning
+    assert load(online["origin"]) == online  # a commit needs no request
     error, message = fails(f"{REPO}@v1")
     assert error == "HubUnreachableError"
     assert hub.endpoint in message
 
 
-def test_no_network_at_all_is_one_line_and_no_torch(tmp_path: Path, client: HubClient) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        closed = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        code = (
-            "import sys, sdk\n"
-            "try: sdk.load('alice/tiny')\n"
-            "except sdk.HubUnreachableError as error: print(error)\n"
-            "print([name for name in ('torch', 'zoo') if name in sys.modules])"
-        )
-        result = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**client.environment, "HF_ENDPOINT": closed, "HF_HOME": str(tmp_path)},
-            capture_output=True, text=True, timeout=60, check=True,
-        )  # fmt: skip
-    message, modules = result.stdout.splitlines()
-    assert f"alice/tiny: cannot reach {closed} (ConnectError: " in message
-    assert message.endswith("check the network or HF_ENDPOINT")
-    assert modules == "[]"
-
-
-def test_a_download_that_was_cut_goes_on(hub: HubServer, repo: Repo, load: Any) -> None:
+def test_an_interrupted_download_continues(hub: HubServer, repo: Repo, load: Any) -> None:
     hub.fail("^GET /lfs/", cut=True, times=1)
     load()
     assert len(hub.requests("^GET /lfs/")) == 2
 
 
-def test_a_download_that_fails_leaves_nothing_half(
+def test_a_failed_download_leaves_no_partial_file(
     hub: HubServer, repo: Repo, load: Any, fails: Any, tmp_path: Path
 ) -> None:
     hub.fail("^GET /lfs/", cut=True, times=1)
@@ -227,69 +132,21 @@ def test_a_download_that_fails_leaves_nothing_half(
     load()
 
 
-# Whom the Hub lets in
-
-
-@pytest.mark.parametrize(
-    ("name", "token", "message"),
-    [
-        ("alice/gone", None, "no model 'alice/gone' on"),
-        ("alice/gone", WRITER, "a folder is given as './alice/gone'"),
-        ("alice/tiny@v9", None, "alice/tiny has no revision 'v9'; give a branch, a tag or a full commit"),
-        (f"alice/tiny@{'0' * 40}", None, f"alice/tiny has no revision '{'0' * 40}'"),
-        ("alice/private", None, "or a private one that needs another token (log in with `hf auth login`"),
-        ("alice/private", STRANGER, "or a private one that needs another token"),
-        ("alice/gated", None, "alice/gated is gated: ask for access at http"),
-        ("alice/gated", STRANGER, "alice/gated is gated: ask for access at http"),
-        ("alice/tiny", "hf_nobody", "answers 401: Invalid credentials in Authorization header"),
-        ("alice/ti--ny", None, "'alice/ti--ny' cannot be a model on the Hub"),
-    ],
-)
-def test_what_the_hub_does_not_give_is_one_line(
-    hub: HubServer, repo: Repo, fails: Any, name: str, token: str | None, message: str
-) -> None:
-    files = {path: file.content for path, file in repo.commits[repo.main].items()}
-    hub.repos["alice/private"], hub.repos["alice/gated"] = Repo(private=True), Repo(gated=True)
-    for other in ("alice/private", "alice/gated"):
-        hub.repos[other].put(dict(files))
-    error, found = fails(name, token=token)
-    assert error == "HubError"
-    assert message in found
-
-
-def test_with_a_token_private_and_gated_models_load(hub: HubServer, repo: Repo, load: Any) -> None:
-    repo.private = repo.gated = True
-    assert load(token=WRITER)["origin"] == f"{REPO}@{repo.main}"  # the server sees that no other origin gets it
-
-
-@pytest.mark.parametrize(
-    ("status", "message"),
-    [(200, "does not answer as a Hub does"), (404, "is HF_ENDPOINT a Hub?"), (403, "the token does not allow it")],
-)
-def test_an_endpoint_that_is_no_hub_is_said_to_be_none(
-    hub: HubServer, repo: Repo, fails: Any, status: int, message: str
-) -> None:
-    hub.fail("^HEAD", status=status)
-    error, found = fails()
-    assert (error, message in found) == ("HubError", True)
-
-
-# What a repo may hold
-
-
-def test_a_file_altered_on_the_way_is_refused_and_forgotten(
+def test_a_file_altered_in_transit_is_refused_and_removed_from_the_cache(
     hub: HubServer, repo: Repo, load: Any, fails: Any, tmp_path: Path
 ) -> None:
     hub.fail("^GET /lfs/", alter=lambda content: content[:-1] + bytes([content[-1] ^ 1]))
     error, message = fails()
     assert error == "ArtifactError"
     assert message.startswith(f"{REPO}@{repo.main}: model.onnx was altered or damaged: sha256 ")
-    assert message.endswith("; model.onnx was removed from the cache, loading again downloads it")
+    assert message.endswith("; model.onnx was removed from the cache; load the model again to download it")
     hub.faults.clear()
     load()
 
 
-def test_a_file_damaged_in_the_cache_is_refused_and_mended(repo: Repo, load: Any, fails: Any, tmp_path: Path) -> None:
+def test_a_file_damaged_in_the_cache_is_refused_and_downloaded_again(
+    repo: Repo, load: Any, fails: Any, tmp_path: Path
+) -> None:
     load()
     [cached] = (tmp_path / "cache").rglob("snapshots/*/model.onnx")
     blob = cached.resolve()
@@ -299,7 +156,7 @@ def test_a_file_damaged_in_the_cache_is_refused_and_mended(repo: Repo, load: Any
 
 
 @pytest.mark.parametrize("content", [b"short", b"x" * 10**7], ids=["truncated", "huge"])
-def test_a_file_of_another_size_is_not_even_downloaded(
+def test_a_file_whose_size_differs_is_not_downloaded(
     hub: HubServer, repo: Repo, fails: Any, tiny: Path, content: bytes
 ) -> None:
     repo.put({"model.onnx": content})
@@ -321,7 +178,9 @@ def test_a_file_of_another_size_is_not_even_downloaded(
         ({"model.onnx": None}, "model.onnx is missing"),
     ],
 )
-def test_what_is_no_artifact_is_named(repo: Repo, fails: Any, files: dict[str, bytes | None], message: str) -> None:
+def test_a_repo_that_is_not_an_artifact_is_refused(
+    repo: Repo, fails: Any, files: dict[str, bytes | None], message: str
+) -> None:
     commit = repo.put(files)
     error, found = fails()
     assert error == "ArtifactError"
@@ -341,7 +200,7 @@ def test_paths_of_a_repo_cannot_leave_its_folder(hub: HubServer, repo: Repo, fai
     assert downloads(hub) == ["config.json"]
 
 
-def test_links_in_the_cache_cannot_lead_out_of_it(repo: Repo, load: Any, fails: Any, tmp_path: Path) -> None:
+def test_links_cannot_lead_out_of_the_cache(repo: Repo, load: Any, fails: Any, tmp_path: Path) -> None:
     load()
     [cached] = (tmp_path / "cache").rglob("snapshots/*/model.onnx")
     (tmp_path / "elsewhere").write_bytes(cached.read_bytes())
@@ -351,14 +210,14 @@ def test_links_in_the_cache_cannot_lead_out_of_it(repo: Repo, load: Any, fails: 
     assert (tmp_path / "elsewhere").is_file()
 
 
-def test_a_weights_header_that_lies_is_refused(repo: Repo, fails: Any, tiny: Path) -> None:
+def test_a_dishonest_header_of_the_weights_is_refused(repo: Repo, fails: Any, tiny: Path) -> None:
     header = json.dumps({"readout.weight": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}).encode()
     (tiny / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     seal(tiny, read_config(tiny))
     repo.put(dict(files_of(tiny)))
     error, message = fails(options={"backend": "torch"})
     assert error == "ArtifactError"
-    assert "not a sound safetensors file" in message
+    assert "not a valid safetensors file" in message
 
 
 def test_onnx_weights_in_another_file_are_refused(repo: Repo, fails: Any, tiny: Path) -> None:
@@ -372,10 +231,10 @@ def test_onnx_weights_in_another_file_are_refused(repo: Repo, fails: Any, tiny: 
     repo.put(dict(files_of(tiny)))
     error, message = fails()
     assert error == "ArtifactError"
-    assert "its weights lie in other files, which are not read" in message
+    assert "its weights are in other files, which are never read" in message
 
 
-def test_the_sdk_alone_asks_the_hub_only_when_it_must(client: HubClient, hub: HubServer, tmp_path: Path) -> None:
+def test_a_bundled_model_loads_without_the_hubs_client(client: HubClient, hub: HubServer, tmp_path: Path) -> None:
     code = (
         "import sys, sdk\n"
         "model = sdk.load('gridnet-digits')\n"

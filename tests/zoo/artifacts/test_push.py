@@ -8,8 +8,8 @@ from typing import Any
 
 from sdk.artifact import read_config
 from tests.support.artifacts import files_of
+from tests.support.hub_fixtures import REPO
 from tests.support.hub_server import HubServer
-from tests.support.push_fixtures import REPO
 from zoo.artifacts.writer import seal
 
 WRITES = r"^(POST|PUT) "

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.artifacts import files_of
+from tests.support.hub_fixtures import REPO
 from tests.support.hub_server import READER, STRANGER, HubServer, Repo
-from tests.support.push_fixtures import REPO
 
 
 @pytest.mark.parametrize("repo", ["tiny", "alice/tiny/x", "al--ice/tiny", "alice/-tiny", "alice/.git"])

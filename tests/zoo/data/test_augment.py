@@ -15,7 +15,7 @@ def images(batch: int = 12, channels: int = 1, height: int = 10, width: int = 14
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
-def test_a_shift_moves_each_image_by_its_own_whole_pixels_and_fills_with_black() -> None:
+def test_a_shift_moves_each_image_by_its_own_offset_and_exposes_black() -> None:
     original = images(3)
     moved = shift(original, torch.tensor([[0, 0], [2, -1], [-3, 4]]))
     assert torch.equal(moved[0], original[0])
@@ -28,7 +28,7 @@ def test_a_shift_moves_each_image_by_its_own_whole_pixels_and_fills_with_black()
 
 
 @pytest.mark.parametrize(("height", "width"), [(10, 10), (10, 14), (15, 9)])
-def test_turning_and_zooming_is_torchvisions_affine_image_by_image(height: int, width: int) -> None:
+def test_rotating_and_zooming_agree_with_torchvisions_affine(height: int, width: int) -> None:
     original = images(5, 3, height, width).float() / 255
     degrees = torch.tensor([0.0, 10.0, -25.0, 90.0, 170.0])
     zoom = torch.tensor([1.0, 0.8, 1.2, 1.0, 1.1])
@@ -57,7 +57,9 @@ def test_a_quarter_turn_is_counter_clockwise() -> None:
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_augmentation_changes_images_and_keeps_shape_type_and_range(config: AugmentConfig, dtype: torch.dtype) -> None:
+def test_augmentation_changes_images_but_not_their_shape_dtype_and_range(
+    config: AugmentConfig, dtype: torch.dtype
+) -> None:
     original = images(channels=3) if dtype == torch.uint8 else images(channels=3).float() / 255
     torch.manual_seed(1)
     changed = augment(original, config)
@@ -80,11 +82,11 @@ def test_shifts_reach_every_offset_up_to_the_limit_and_none_beyond() -> None:
     assert set(rows.tolist()) == set(columns.tolist()) == {2, 3, 4, 5, 6}
 
 
-def test_a_flip_happens_to_about_half_of_the_images_and_only_left_to_right() -> None:
+def test_about_half_of_the_images_are_flipped_from_left_to_right() -> None:
     original = images(400)
     torch.manual_seed(0)
     changed = augment(original, AugmentConfig(flip=True))
     flipped = (changed == original.flip(-1)).flatten(1).all(1)
-    kept = (changed == original).flatten(1).all(1)
-    assert bool((flipped | kept).all())
+    unchanged = (changed == original).flatten(1).all(1)
+    assert bool((flipped | unchanged).all())
     assert 150 < int(flipped.sum()) < 250

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sdk.errors import CellzooError
-from sdk.strict import check_keys, check_list, check_type
+from sdk.validation import check_keys, check_list, check_type
 from zoo.utils.files import replacing_folder
 
 FILE = "tree.json"

@@ -1,4 +1,4 @@
-"""The folder that holds the data sets."""
+"""The folder that data sets are stored in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def data_folder(data_dir: str | Path | None = None) -> Path:
-    """Where data sets are: ``data_dir``, else $ZOO_DATA, else ``cellzoo/data`` in the user's cache."""
+    """Return ``data_dir`` if given, else ``$ZOO_DATA`` if set, else ``cellzoo/data`` in the user's cache."""
     if data_dir is not None:
         return Path(data_dir).expanduser()
     if os.environ.get("ZOO_DATA"):

@@ -1,0 +1,69 @@
+"""Checks of values from outside: arguments of calls, and fields of JSON objects.
+
+A value that is missing, unknown or of the wrong type is named, never guessed. Every check raises InputError; a caller
+that reads a file turns it into the error that names the file.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sdk.errors import InputError
+
+_TYPE_NAMES = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def check_positive(value: object, name: str) -> int:
+    """Return ``value`` if it is a positive integer, which a bool is not."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} must be a positive integer, found {describe(value)}")
+    return value
+
+
+def check_keys(data: object, required: set[str], optional: frozenset[str], name: str) -> dict[str, Any]:
+    """Return ``data`` if it is a dict with the required keys, any of the optional ones and no others."""
+    if not isinstance(data, dict):
+        raise InputError(f"{name} must be an object, found {describe(data)}")
+    missing = sorted(required - data.keys())
+    if missing:
+        raise InputError(f"{name} lacks {', '.join(map(repr, missing))}")
+    unknown = sorted(data.keys() - required - optional)
+    if unknown:
+        allowed = ", ".join(sorted(required | optional))
+        raise InputError(f"{name} has unknown {', '.join(map(repr, unknown))}; allowed: {allowed}")
+    return data
+
+
+def check_type(value: object, kind: type, name: str) -> Any:
+    """Return ``value`` if it is a ``kind``: an int is also a float, a bool is neither, and floats are finite."""
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or isinstance(value, bool):
+        raise InputError(f"{name} must be {_TYPE_NAMES[kind]}, found {describe(value)}")
+    if kind is not float:
+        return value
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(f"{name} must be a finite number, found {describe(value)}")
+    return number
+
+
+def check_list(value: object, kind: type, name: str) -> tuple[Any, ...]:
+    """Return ``value`` as a tuple if it is a list of ``kind``; the error names the first element that is not."""
+    items = check_type(value, list, name)
+    return tuple(check_type(item, kind, f"{name}[{i}]") for i, item in enumerate(items))
+
+
+def describe(value: object) -> str:
+    """Show a value as errors do: on one line of at most 60 characters."""
+    text = " ".join(line.strip() for line in repr(value).splitlines())
+    return text if len(text) <= 60 else text[:57] + "..."

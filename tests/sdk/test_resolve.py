@@ -1,0 +1,122 @@
+"""The folder or Hub model that a name means. No test here contacts the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdk import LoadError, catalog
+from sdk.hub.reference import HubReference
+from sdk.resolve import find_model, resolve_model
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty working directory, no bundled models, no default namespace."""
+    (tmp_path / "here" / "exports").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(catalog, "exports_folder", lambda: tmp_path / "here" / "exports")
+    monkeypatch.delenv("ZOO_HUB_NAMESPACE", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "revision", "expected"),
+    [
+        ("alice/tiny", None, HubReference("alice/tiny", "main")),
+        ("alice/tiny@v1.0", None, HubReference("alice/tiny", "v1.0")),
+        ("alice/tiny@refs/pr/1", None, HubReference("alice/tiny", "refs/pr/1")),
+        ("alice/tiny", "v1.0", HubReference("alice/tiny", "v1.0")),
+        ("Alice_B/Ti.ny-2", None, HubReference("Alice_B/Ti.ny-2", "main")),
+    ],
+)
+def test_user_slash_name_means_a_model_on_the_hub(text: str, revision: str | None, expected: HubReference) -> None:
+    assert resolve_model(text, revision) == expected
+
+
+def test_a_plain_name_means_a_bundled_model_before_one_on_the_hub(
+    make_artifact: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(LoadError, match="no model named 'tiny'"):
+        resolve_model("tiny")
+    monkeypatch.setenv("ZOO_HUB_NAMESPACE", "alice")
+    assert resolve_model("tiny") == HubReference("alice/tiny", "main")
+    assert resolve_model("tiny@v1") == HubReference("alice/tiny", "v1")
+    bundled = make_artifact("tiny", Path("exports").absolute())
+    assert resolve_model("tiny") == bundled
+    assert resolve_model("tiny", "v1") == HubReference("alice/tiny", "v1")  # only the Hub has revisions
+
+
+def test_a_plain_name_of_both_a_folder_and_a_hub_model_is_refused_with_both_ways_to_write_it(
+    make_artifact: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_artifact("tiny", Path.cwd())
+    assert resolve_model("tiny") == Path("tiny")
+    monkeypatch.setenv("ZOO_HUB_NAMESPACE", "alice")
+    with pytest.raises(LoadError, match=r"write '\./tiny' for the folder or 'alice/tiny@main' for the Hub"):
+        resolve_model("tiny")
+    assert resolve_model("./tiny") == Path("tiny")
+    assert resolve_model("alice/tiny@main") == HubReference("alice/tiny", "main")
+
+
+def test_user_slash_name_that_is_also_a_folder_is_refused_with_both_ways_to_write_it(
+    make_artifact: Callable[..., Path],
+) -> None:
+    make_artifact("tiny", Path("alice").absolute())
+    with pytest.raises(LoadError, match=r"write '\./alice/tiny' for the folder or 'alice/tiny@main' for the Hub"):
+        resolve_model("alice/tiny")
+    assert resolve_model("./alice/tiny") == Path("alice/tiny")
+    assert resolve_model("alice/tiny/") == Path("alice/tiny")
+    assert resolve_model(Path("alice/tiny")) == Path("alice/tiny")
+    assert resolve_model("alice/tiny", "main") == HubReference("alice/tiny", "main")
+
+
+def test_the_path_of_a_bundled_model_means_that_model(make_artifact: Callable[..., Path]) -> None:
+    make_artifact("tiny", Path("exports").absolute())
+    assert resolve_model("exports/tiny") == Path("exports/tiny")
+
+
+def test_a_folder_without_a_model_does_not_hide_the_hub() -> None:
+    Path("alice/tiny").mkdir(parents=True)
+    assert resolve_model("alice/tiny") == HubReference("alice/tiny", "main")
+
+
+@pytest.mark.parametrize(
+    ("text", "revision", "message"),
+    [
+        ("alice/tiny@v1", "v2", "names a revision already; leave out revision='v2'"),
+        ("alice/tiny", 3, "revision must name a branch, a tag or a commit, found 3"),
+        ("alice/tiny", "", "revision must name a branch, a tag or a commit, found ''"),
+        ("tiny", "v1", "'tiny' names none; write 'user/name', or set ZOO_HUB_NAMESPACE for plain names"),
+        ("./alice/tiny", "v1", "names none"),
+        (Path("alice/tiny"), "v1", "names none"),
+        ("alice/tiny@", None, "no such folder"),
+        ("a/b/c", None, "no such folder"),
+    ],
+)
+def test_a_reference_that_cannot_be_on_the_hub_is_refused(text: Any, revision: Any, message: str) -> None:
+    with pytest.raises(LoadError, match=message):
+        resolve_model(text, revision)
+
+
+def test_an_invalid_default_namespace_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_HUB_NAMESPACE", "alice/models")
+    with pytest.raises(LoadError, match="ZOO_HUB_NAMESPACE must be a user or an organization on the Hub, found 'alice"):
+        resolve_model("tiny")
+
+
+def test_the_error_for_a_folder_without_a_model_says_so() -> None:
+    Path("runs/tiny").mkdir(parents=True)
+    with pytest.raises(LoadError, match=r"no model named 'runs' \(the folder runs here has no config.json\)"):
+        resolve_model("runs")
+    with pytest.raises(LoadError, match=r"'runs/tiny' is a folder without config.json; "):
+        find_model("runs/tiny")
+
+
+def test_a_hub_model_where_a_folder_is_needed_is_refused_with_the_command_to_pull_it() -> None:
+    with pytest.raises(
+        LoadError, match=r"'alice/tiny' is not a folder here.*`zoo pull alice/tiny@main --out FOLDER` first"
+    ):
+        find_model("alice/tiny")

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.support.recipes import problem
+from zoo.config.train import TrainConfig
+
+SGD = {"name": "sgd", "lr": 0.1}
+
+
+def test_cycled_momentum_needs_an_optimizer_with_momentum() -> None:
+    line = problem("train.optimizer={name: adadelta}", "train.schedule={name: one_cycle, cycle_momentum: true}")
+    assert line.startswith("train.schedule.cycle_momentum: ")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "allowed"),
+    [
+        ({"name": "sgd", "lr": 0.1}, False),
+        ({"name": "sgd", "lr": 0.1, "momentum": 0.9}, True),
+        ({"name": "adam", "lr": 0.1}, True),
+        ({"name": "adamw", "lr": 0.1}, True),
+        ({"name": "adadelta"}, False),
+    ],
+)
+def test_momentum_can_be_cycled_if_the_optimizer_has_it(optimizer: dict[str, Any], allowed: bool) -> None:
+    schedule = {"name": "one_cycle", "cycle_momentum": True}
+    section = {"epochs": 1, "batch_size": 8, "optimizer": optimizer, "schedule": schedule}
+    if allowed:
+        TrainConfig.model_validate(section)
+        return
+    with pytest.raises(ValidationError, match=f"needs an optimizer with momentum, and {optimizer['name']} has none"):
+        TrainConfig.model_validate(section)
+
+
+def test_exactly_one_of_epochs_and_steps_is_required() -> None:
+    for lengths, message in (({}, "epochs or steps is missing"), ({"epochs": 1, "steps": 2}, "exclude each other")):
+        with pytest.raises(ValidationError, match=message):
+            TrainConfig.model_validate({"batch_size": 8, "optimizer": SGD, **lengths})
+    assert TrainConfig.model_validate({"batch_size": 8, "optimizer": SGD, "steps": 2}).epochs is None

@@ -1,0 +1,62 @@
+"""A recipe, and how it is loaded: found, read, overridden and validated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import SerializeAsAny
+
+from zoo.config.base import Section
+from zoo.config.data import DataConfig
+from zoo.config.export import ExportConfig
+from zoo.config.train import TrainConfig
+from zoo.families.base import FamilyConfig
+from zoo.recipe.files import find_recipe
+from zoo.recipe.reading import override_key, read_tree
+from zoo.recipe.validation import validate_sections
+
+
+class Recipe(Section):
+    """A validated recipe."""
+
+    name: str
+    """The name of the recipe's file, which is also the model's."""
+    model: SerializeAsAny[FamilyConfig]
+    data: DataConfig
+    train: TrainConfig
+    export: ExportConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the four sections, with every default filled in, as plain JSON values."""
+        return self.model_dump(mode="json", exclude={"name"})
+
+    def to_yaml(self) -> str:
+        """Return the resolved recipe as YAML that loads to the same recipe."""
+        return to_yaml(self.to_dict())
+
+    def sha256(self) -> str:
+        """Return the hash of the resolved recipe, which is equal for recipes with the same meaning."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Load a shipped recipe by name, or any recipe by path, with ``key.path=value`` overrides.
+
+    A string that ends in ``.yaml`` or contains a path separator is a path. The value of an override is YAML. Raises
+    RecipeError with one line per problem.
+    """
+    path = find_recipe(name_or_path)
+    tree = read_tree(path)
+    for override in overrides:
+        override_key(tree, override)
+    return Recipe.model_construct(name=path.stem, **validate_sections(tree, path))
+
+
+def to_yaml(recipe: dict[str, Any]) -> str:
+    """Return the sections of a recipe as YAML."""
+    return yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None, width=110)
