@@ -75,8 +75,8 @@ def _member(stored: Stored, name: str) -> nn.Module:
     members = get_family(stored.config.family).members
     found: dict[str, nn.Module] = load_hook(members)(stored.module) if members else {}
     if name not in found:
-        members_line = f"its members: {', '.join(found)}" if found else "it has no members"
-        raise ExportError(f"{stored.config.name} has no member {name!r}; {members_line}")
+        existing = f"it has {', '.join(found)}" if found else "it has no members"
+        raise ExportError(f"{stored.config.name} has no member {name!r}; {existing}")
     return found[name]
 
 

@@ -30,9 +30,9 @@ def export(
     from zoo.artifacts.reexport import add_onnx, export_file
 
     if out is None and preprocessing:
-        raise click.UsageError("--preprocessing writes a separate file; give --out FILE")
+        raise click.UsageError("the artifact's model.onnx takes prepared inputs; give --out FILE for --preprocessing")
     if out is None and member is not None:
-        raise click.UsageError("--member writes a separate file; give --out FILE")
+        raise click.UsageError("the artifact's model.onnx holds the whole model; give --out FILE for --member")
     if out is None:
         exported = add_onnx(model, data_dir)
     else:

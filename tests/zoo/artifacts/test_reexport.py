@@ -74,4 +74,4 @@ def test_export_writes_a_separate_file(tmp_path: Path, monkeypatch: pytest.Monke
 def test_preprocessing_needs_a_separate_file(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["export", str(write(tmp_path / "tiny")), "--preprocessing"])
     assert result.exit_code == 2
-    assert "--preprocessing writes a separate file; give --out FILE" in result.output
+    assert "give --out FILE for --preprocessing" in result.output
