@@ -43,9 +43,9 @@ def train_seeds(
             raise TrainingInterruptedError(f"{error}; continue with --seeds {seeds} --resume {run_dir}") from None
 
     result = run(first)  # a finished run is loaded and tested again, for its weights
-    results = [_brief(result)]
+    results = [_seed_result(result)]
     for one in others:
-        results.append(finished[one.train.seed] or _brief(run(one)))
+        results.append(finished[one.train.seed] or _seed_result(run(one)))
     return result, results
 
 
@@ -53,7 +53,7 @@ def _with_seed(recipe: Recipe, seed: int) -> Recipe:
     return recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
 
 
-def _brief(result: TrainResult) -> SeedResult:
+def _seed_result(result: TrainResult) -> SeedResult:
     return SeedResult(result.recipe.train.seed, result.test.correct, result.test.total)
 
 
