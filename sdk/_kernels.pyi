@@ -21,7 +21,7 @@ class EvolveConfig:
         norm: bool,
         outer_residual: bool,
         norm_eps: float,
-        segment: int,
+        recompute: int,
     ) -> None: ...
 
 def keep_freed_memory() -> None: ...
@@ -30,15 +30,15 @@ def current_isa() -> str: ...
 def set_isa(name: str) -> None: ...
 def multiply_adds(rounds: int, threads: int) -> int: ...
 def triad(out: int, a: int, b: int, n: int, threads: int) -> None: ...
-def kept_size_float(config: EvolveConfig, threads: int) -> int: ...
-def kept_size_double(config: EvolveConfig, threads: int) -> int: ...
-def forward_float(config: EvolveConfig, inputs: Sequence[int], out: int, kept: int, threads: int) -> None: ...
-def forward_double(config: EvolveConfig, inputs: Sequence[int], out: int, kept: int, threads: int) -> None: ...
+def saved_size_float(config: EvolveConfig, threads: int) -> int: ...
+def saved_size_double(config: EvolveConfig, threads: int) -> int: ...
+def forward_float(config: EvolveConfig, inputs: Sequence[int], out: int, saved: int, threads: int) -> None: ...
+def forward_double(config: EvolveConfig, inputs: Sequence[int], out: int, saved: int, threads: int) -> None: ...
 def backward_float(
-    config: EvolveConfig, inputs: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
+    config: EvolveConfig, inputs: Sequence[int], saved: int, grad_out: int, grads: Sequence[int], threads: int
 ) -> None: ...
 def backward_double(
-    config: EvolveConfig, inputs: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
+    config: EvolveConfig, inputs: Sequence[int], saved: int, grad_out: int, grads: Sequence[int], threads: int
 ) -> None: ...
 
 class NcaConfig:
@@ -56,19 +56,19 @@ class NcaConfig:
         norm_eps: float,
     ) -> None: ...
 
-# given: units, parameters, signals, fires; grads: of state, signals, parameters. 0 for what is not there or wanted.
-def nca_kept_size(config: NcaConfig) -> int: ...
+# inputs: units, parameters, signals, fire_mask; grads: of state, signals, parameters. 0 stands for an absent tensor.
+def nca_saved_size(config: NcaConfig) -> int: ...
 def nca_forward_float(
-    config: NcaConfig, given: Sequence[int], state: int, out: int, kept: int, threads: int
+    config: NcaConfig, inputs: Sequence[int], state: int, out: int, saved: int, threads: int
 ) -> None: ...
 def nca_forward_double(
-    config: NcaConfig, given: Sequence[int], state: int, out: int, kept: int, threads: int
+    config: NcaConfig, inputs: Sequence[int], state: int, out: int, saved: int, threads: int
 ) -> None: ...
 def nca_backward_float(
-    config: NcaConfig, given: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
+    config: NcaConfig, inputs: Sequence[int], saved: int, grad_out: int, grads: Sequence[int], threads: int
 ) -> None: ...
 def nca_backward_double(
-    config: NcaConfig, given: Sequence[int], kept: int, grad_out: int, grads: Sequence[int], threads: int
+    config: NcaConfig, inputs: Sequence[int], saved: int, grad_out: int, grads: Sequence[int], threads: int
 ) -> None: ...
 
 # shape: rows, columns, entries; pattern: row_starts, columns, column_starts, rows, order. A grad_x of 0 is left out.
@@ -140,10 +140,10 @@ def cuda_nca_backward_workspace_bytes(config: NcaConfig, dtype: int, /) -> int: 
 def cuda_nca_forward(
     config: NcaConfig,
     dtype: int,
-    given: Sequence[int],
+    inputs: Sequence[int],
     state: int,
     out: int,
-    kept: int,
+    saved: int,
     workspace: int,
     stream: int,
     /,
@@ -151,8 +151,8 @@ def cuda_nca_forward(
 def cuda_nca_backward(
     config: NcaConfig,
     dtype: int,
-    given: Sequence[int],
-    kept: int,
+    inputs: Sequence[int],
+    saved: int,
     grad_out: int,
     grads: Sequence[int],
     workspace: int,

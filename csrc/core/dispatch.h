@@ -1,5 +1,5 @@
-// The one choice of an instruction set, for every op. An op is compiled once per instruction set, into a table of
-// functions; a call takes the table of the instruction set in use.
+// The choice of an instruction set, one for all ops. An op is compiled once per instruction set into a table of
+// functions, and a call uses the table of the instruction set in use.
 #pragma once
 #include <array>
 #include <string>
@@ -10,7 +10,7 @@ namespace zoo {
 // Instruction sets that are built in and usable on this machine, best first.
 std::vector<std::string> usable_isas();
 
-// The one in use; the best one until set_isa is called. Threads may call both at any time.
+// The instruction set in use: the best one until set_isa is called. Threads may call both at any time.
 std::string current_isa();
 
 // Throws std::invalid_argument if `name` is not among usable_isas().
@@ -48,7 +48,7 @@ const Kernels& kernels_in_use(const IsaTables<Kernels>& tables) {
   extern const Kernels name;               \
   }
 
-// Initialises an IsaTables with all of them.
+// Initialises an IsaTables with the tables `name` of all instruction sets.
 #if defined(__x86_64__)
 #define ZOO_KERNELS_OF_ALL_ISAS(name) {&::zoo::avx512::name, &::zoo::avx2::name, &::zoo::baseline::name}
 #else

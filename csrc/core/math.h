@@ -39,7 +39,7 @@ ZOO_HD double exp_of(double x) { return std::exp(x); }
 ZOO_HD float reciprocal_of(float x) { return 1 / x; }
 ZOO_HD double reciprocal_of(double x) { return 1 / x; }
 
-// The constant c as a V: a scalar, or a vector with every lane c.
+// The constant c as a V: a scalar, or c in every lane.
 template <class V>
 ZOO_HD V constant(double c) {
   if constexpr (std::is_arithmetic_v<V>) {
@@ -89,7 +89,7 @@ ZOO_HD ValueAndSlope<V> activate_with_slope(V x) {
 
 template <Activation A, class V>
 ZOO_HD V activate(V x) {
-  return activate_with_slope<A>(x).value;  // the unused slope is dropped by the compiler
+  return activate_with_slope<A>(x).value;  // the compiler removes the unused slope
 }
 
 }  // namespace zoo

@@ -5,8 +5,8 @@
 namespace zoo::ZOO_ISA {
 namespace {
 
-constexpr int kChains =
-    12;  // independent sums: enough to hide the latency of a multiply-add, few enough for 16 registers
+// Independent sums: enough to hide the latency of a multiply-add, few enough for 16 registers.
+constexpr int kChains = 12;
 
 constexpr int64_t kFlopsPerRound = int64_t{2} * kChains * kLanes<float>;
 

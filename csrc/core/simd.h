@@ -1,5 +1,5 @@
-// Portable SIMD on GCC/Clang vector extensions. The including file is compiled once per instruction set with its own
-// ZOO_ISA name and ZOO_VECTOR_BYTES; everything lives in that namespace, so that no two builds share a symbol.
+// Portable SIMD on GCC/Clang vector extensions. The including file is compiled once per instruction set, each time with
+// another ZOO_ISA and ZOO_VECTOR_BYTES. Everything is in namespace zoo::ZOO_ISA, so that no two builds share a symbol.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -30,11 +30,11 @@ constexpr int kLanes = ZOO_VECTOR_BYTES / static_cast<int>(sizeof(T));
 
 template <class T>
 ZOO_INLINE Vec<T> splat(T x) {
-  return x - Vec<T>{};  // x - 0 is x for every x (0 + x is not for -0), so this is one broadcast
+  return x - Vec<T>{};  // x - 0 is x for every x (0 + x is not, for -0), so this is one broadcast
 }
 
-// N vectors that take every operation together: an activation is one long chain of dependent operations, and a
-// processor that meets N of them one after another cannot look far enough ahead to run them side by side.
+// N vectors that go through every operation together. An activation is one long chain of dependent operations, and a
+// processor cannot look far enough ahead to overlap N such chains that follow one another.
 template <class T, int N>
 struct Pack {
   Vec<T> v[N];
@@ -68,8 +68,8 @@ ZOO_PACK_OPERATOR(-)
 ZOO_PACK_OPERATOR(*)
 #undef ZOO_PACK_OPERATOR
 
-// Hides where a pointer came from, so that accesses at fixed distances from it stay fixed distances: left alone, GCC
-// hoists every sum of index and distance out of the loop and runs out of registers.
+// Hides the origin of a pointer, so that GCC keeps constant offsets from it in the addressing mode. Otherwise GCC
+// hoists every sum of index and offset out of the loop and runs out of registers.
 template <class T>
 ZOO_INLINE const T* pinned(const T* p) {
   asm("" : "+r"(p));
@@ -81,7 +81,7 @@ ZOO_INLINE Vec<T> load(const T* p) {  // p is aligned to ZOO_VECTOR_BYTES
   return *reinterpret_cast<const Vec<T>*>(p);
 }
 
-// Keeps a value in its register: left alone, GCC loads it from memory again for each use.
+// Keeps a value in its register. Otherwise GCC loads it from memory again for each use.
 template <class T>
 ZOO_INLINE Vec<T> in_register(Vec<T> v) {
 #if ZOO_VECTOR_BYTES == 64
@@ -111,8 +111,8 @@ ZOO_INLINE void store_unaligned(T* p, Vec<T> v) {
   std::memcpy(p, &v, sizeof v);
 }
 
-// Lane l is a[l] + a[l + D] where bit D of l is clear, b[l - D] + b[l] where it is set. Of the two shuffles one keeps
-// every lane in its place: a blend, for which more units of the processor will do.
+// Lane l is a[l] + a[l + D] where bit D of l is clear, b[l - D] + b[l] where it is set. One of the two
+// shuffles keeps every lane in its place: it is a blend, which runs on more ports than a permutation.
 template <class T, int D, int... L>
 ZOO_INLINE Vec<T> fold_pair(Vec<T> a, Vec<T> b, std::integer_sequence<int, L...>) {
   constexpr int n = kLanes<T>;
@@ -121,7 +121,7 @@ ZOO_INLINE Vec<T> fold_pair(Vec<T> a, Vec<T> b, std::integer_sequence<int, L...>
   return kept + moved;
 }
 
-// Lane l of the result is the sum of all lanes of v[l] for kLanes<T> vectors; few of them are in registers at a time.
+// Lane l of the result is the sum of all lanes of v[l], for kLanes<T> vectors. Few vectors are in registers at a time.
 template <class T, int N = kLanes<T>>
 ZOO_INLINE Vec<T> sum_each(const Vec<T>* v) {
   if constexpr (N == 1) {
@@ -132,7 +132,7 @@ ZOO_INLINE Vec<T> sum_each(const Vec<T>* v) {
   }
 }
 
-// out[i] += the sum of all lanes of v[i] for i < n; v has kLanes<T> vectors, n of them set, and the others become 0.
+// out[i] += the sum of all lanes of v[i] for i < n. v has room for kLanes<T> vectors; those from n on are set to 0.
 template <class T>
 ZOO_INLINE void add_sums(Vec<T>* v, int64_t n, T* out) {
   for (int64_t i = n; i < kLanes<T>; ++i) v[i] = Vec<T>{};
@@ -141,7 +141,8 @@ ZOO_INLINE void add_sums(Vec<T>* v, int64_t n, T* out) {
   for (int64_t i = 0; i < n; ++i) out[i] += totals[i];
 }
 
-// x within [lo, hi]; NaN stays NaN. (GCC makes two instructions each of the comparisons where one would do.)
+// x clamped to [lo, hi]; NaN stays NaN. (Intrinsics, because GCC compiles each comparison to two instructions, not
+// one.)
 ZOO_INLINE Vec<float> clamp(Vec<float> x, float lo, float hi) {
 #if ZOO_VECTOR_BYTES == 64 && defined(__AVX512F__)
   return _mm512_max_ps(splat(lo), _mm512_min_ps(splat(hi), x));
@@ -158,7 +159,7 @@ ZOO_INLINE Vec<double> clamp(Vec<double> x, double lo, double hi) {
   return x < lo ? splat(lo) : x;
 }
 
-// 2^n, n being the integer in the low bits of x, less the exponent's bias.
+// 2^n, where the low bits of x hold the integer n plus the exponent's bias.
 template <class T, class Int, int Mantissa>
 ZOO_INLINE Vec<T> shift_to_exponent(Vec<T> x) {
   typedef Int Bits __attribute__((vector_size(ZOO_VECTOR_BYTES)));
@@ -188,12 +189,11 @@ ZOO_INLINE Pack<T, N> exponent_bits(Pack<T, N> x) {
 template <class V>
 ZOO_INLINE V exp_of_floats(V x) {
   constexpr float kLog2e = 1.44269504088896341f;
-  constexpr float kMagic =
-      12582912.0f + 127;  // 1.5 * 2^23, to which adding rounds to the nearest integer, and the bias
+  constexpr float kMagic = 12582912.0f + 127;  // 1.5 * 2^23, adding which rounds to the nearest integer, and the bias
   x = clamp(x, -80.0f, 80.0f);
   const V shifted = x * kLog2e + kMagic, n = shifted - kMagic;
   const V f = x * kLog2e - n;
-  V p = f * 1.534581203e-4f + 1.339993136e-3f;  // minimax: below 2e-9 off, relative
+  V p = f * 1.534581203e-4f + 1.339993136e-3f;  // minimax, relative error below 2e-9
   p = p * f + 9.618488959e-3f;
   p = p * f + 5.550328777e-2f;
   p = p * f + 2.402264689e-1f;
@@ -209,7 +209,7 @@ ZOO_INLINE V exp_of_doubles(V x) {
   const V shifted = x * 1.4426950408889634074 + kMagic, n = shifted - kMagic;
   V r = x - n * 6.93147180369123816490e-1;  // ln 2 in two parts
   r = r - n * 1.90821492927058770002e-10;
-  V p = r * (1.0 / 6227020800.0) + 1.0 / 479001600.0;  // Taylor to r^13: below 1e-17 for |r| <= ln2/2
+  V p = r * (1.0 / 6227020800.0) + 1.0 / 479001600.0;  // Taylor to r^13, error below 1e-17 for |r| <= ln2/2
   p = p * r + 1.0 / 39916800.0;
   p = p * r + 1.0 / 3628800.0;
   p = p * r + 1.0 / 362880.0;
@@ -235,7 +235,7 @@ ZOO_INLINE Pack<double, N> exp_of(Pack<double, N> x) {
   return exp_of_doubles(x);
 }
 
-// 1 / x for normal x, to about 1 ulp: the processor's estimate and Newton's steps, a third of the cost of a division.
+// 1 / x for normal x, to about 1 ulp: the hardware estimate and Newton steps, at a third of the cost of a division.
 ZOO_INLINE Vec<float> reciprocal_of(Vec<float> x) {
 #if ZOO_VECTOR_BYTES == 64 && defined(__AVX512F__)
   Vec<float> r = _mm512_rcp14_ps(x);

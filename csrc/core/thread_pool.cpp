@@ -11,7 +11,7 @@
 namespace zoo {
 namespace {
 
-// Tells the processor that this thread only waits, so that another on the same core may have its units.
+// Tells the processor that this thread is only waiting, so that another thread of the same core gets its units.
 void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -20,8 +20,8 @@ void relax() {
 #endif
 }
 
-// Some ten to a hundred microseconds. A thread that yields sooner may lose its processor to one of torch's, which spin
-// for milliseconds after their work, and all others wait for it at the next barrier.
+// Between ten and a hundred microseconds. A thread that yields sooner may lose its processor to a thread of torch's,
+// which spin for milliseconds after their work, and all others then wait for it at the next barrier.
 constexpr int kSpins = 2000;
 
 struct alignas(64) Barrier {
@@ -94,14 +94,14 @@ class Pool {
   std::mutex call_, mutex_;
   std::condition_variable wake_, done_;
   std::vector<std::thread> workers_;
-  Barrier barriers_[kMaxThreads + 1];  // the whole team's, then one for each group
+  Barrier barriers_[kMaxThreads + 1];  // of the whole team, then of each group
   TeamBody body_ = nullptr;
   void* context_ = nullptr;
   int size_ = 0, pending_ = 0;
   uint64_t round_ = 0;
 };
 
-// Never destroyed: its detached threads may outlive static destruction. A forked child has none of the parent's
+// Never destroyed, because its detached threads may outlive static destruction. A forked child has none of the parent's
 // threads, so it starts a pool of its own.
 Pool& pool() {
   static std::mutex guard;

@@ -1,26 +1,25 @@
-// A small thread pool. Not OpenMP: a second OpenMP runtime beside torch's fights it over the cores. Threads sleep
-// between calls and never spin for long: waiting awake for 260 us after a call saved a call on one picture 50 us of
-// waking, and made whatever torch did next on several threads wait for as long. The pool survives fork (the child makes
-// its own).
+// A small thread pool. OpenMP would bring a second runtime, which competes with torch's for the cores. Threads sleep
+// between calls and never spin for long: spinning for 260 us after a call saved 50 us of waking up in the next call on
+// one picture, but delayed torch's own threads by as much. The pool survives fork (the child starts its own).
 #pragma once
 #include <cstdint>
 
 namespace zoo {
 
-// One thread's view of the team that runs a kernel.
+// One thread's view of the team of threads that runs a kernel.
 struct Team {
   int rank;
   int size;
-  int group;  // which of several teams this is, see split()
+  int group;  // the index of this team after split(), else 0
   void* shared;
 
-  void barrier() const;  // every member arrives before any goes on
+  void barrier() const;  // returns once every member has arrived
 
-  // Cuts the team into `groups` (1 to size) teams with barriers of their own. Only the whole team may be split.
+  // Splits the team into `groups` (1 to size) teams with barriers of their own. Only the whole team may be split.
   Team split(int groups) const;
 
   // This member's contiguous part [begin, end) of n items.
-  // Always inlined: this header is compiled for several instruction sets, and none may provide the others' copy.
+  // Always inlined: this header is compiled for several instruction sets, and no build may use the code of another.
   __attribute__((always_inline)) int64_t begin(int64_t n) const { return n * rank / size; }
   __attribute__((always_inline)) int64_t end(int64_t n) const { return n * (rank + 1) / size; }
 };
@@ -30,7 +29,7 @@ int clamp_threads(int threads);  // into 1 to kMaxThreads
 
 using TeamBody = void (*)(const Team&, void* context);
 
-// Runs body on `threads` (1 to kMaxThreads) threads, the caller being rank 0, and returns when all are done. Calls are
+// Runs body on `threads` (1 to kMaxThreads) threads and returns when all are done. The caller is rank 0. Calls are
 // serialised.
 void run_team(int threads, TeamBody body, void* context);
 

@@ -1,4 +1,4 @@
-// Transposes of kLanes x kLanes matrices in registers, with which data moves between lanes and memory.
+// Transposes in registers, to move data between memory and lanes.
 #pragma once
 #include <utility>
 
@@ -14,7 +14,7 @@ ZOO_INLINE void swap_pair(Vec<T>& a, Vec<T>& b, std::integer_sequence<int, L...>
   a = lo;
 }
 
-// Transposes the L x L matrix whose rows are v[0..L).
+// Transposes the L x L matrix with rows v[0] to v[L - 1], for L = kLanes<T>.
 template <class T, int D = 1>
 ZOO_INLINE void transpose(Vec<T>* v) {
   if constexpr (D < kLanes<T>) {

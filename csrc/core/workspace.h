@@ -6,21 +6,21 @@
 //     return Buffers{.inputs = arena.take<float>(rows * columns), .order = arena.take<int32_t>(rows)};
 //   });
 //
-// Members that the kernels call are always inlined: this header is compiled for several instruction sets, and none may
-// provide the others' copy.
+// Members that kernels call are always inlined: this header is compiled for several instruction sets, and no build may
+// use the code of another.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
 namespace zoo {
 
-// Asks the C library to keep large freed blocks for the next allocation instead of handing them back to the system.
-// A training step allocates and frees the same tensors every time, and pays a page fault per 4 kB of them otherwise.
-// Affects the whole process; does nothing outside glibc.
+// Asks the C library to keep large freed blocks for the next allocation, instead of returning them to the system. A
+// training step allocates and frees the same tensors every time, and would pay a page fault per 4 kB of them. Affects
+// the whole process; does nothing outside glibc.
 void keep_freed_memory();
 
-// Asks for huge pages where [data, data + bytes) is yet to be touched: a large buffer that is written and read once
-// takes a look-up, and loses what was fetched ahead, every 4 kB otherwise. Does nothing outside Linux.
+// Asks for huge pages where [data, data + bytes) has not been touched yet. With small pages, a pass over a large buffer
+// needs an address translation, and loses the hardware's prefetches, every 4 kB. Does nothing outside Linux.
 void prefer_huge_pages(void* data, size_t bytes);
 
 // Hands out typed blocks of memory, one after another, each aligned to 64 bytes. Without memory it only measures: it
@@ -73,8 +73,7 @@ class Workspace {
     size_t bytes = 0;
   };
 
-  // At least so many bytes, aligned to Arena::kAlignment (to a huge page when large), with the contents that the last
-  // call left there. Throws std::bad_alloc.
+  // At least `bytes` bytes, aligned to Arena::kAlignment, or to a huge page if there are many. Throws std::bad_alloc.
   void* reserve(size_t bytes);
 
   Buffer memory_;

@@ -1,5 +1,5 @@
-// What one gridnet step is asked to do: sizes, options and tensors. Shared by the CPU and CUDA kernels.
-// The arithmetic of a cell is in cell.h. No torch, no Python.
+// The problem that a gridnet call solves: sizes, options and tensors. Shared by the CPU and CUDA kernels; no torch, no
+// Python. The functions of a cell (activations, sigmoid) are in core/math.h.
 #pragma once
 #include <cstdint>
 
@@ -17,22 +17,29 @@ struct Shape {
   ZOO_HD int64_t index(int64_t z, int64_t y, int64_t x) const { return (z * n + y) * k + x; }
 };
 
+// One step: every cell becomes x + scale * act(bias + sum_i weight_i * neighbour_i), or in its gated form
+// gate * x + (1 - gate) * act(value), where value and gate are such sums. The grid is cut into cubic blocks; within a
+// step a block runs its inner steps alone and sees its one-cell shell as it was before the step.
 struct StepConfig {
   Shape shape;
   int64_t batch;
   int64_t block;  // side of the cubic blocks; divides m, n and k
   int inner_steps;
-  bool gated;      // weight [27, 2, M, N, K] and bias [2, M, N, K] instead of [27, M, N, K] and [M, N, K]
-  bool normalize;  // standardise each block with its shell before every inner step (plain only)
-  double eps;      // added to the standard deviation when normalize is set
+  bool gated;      // two channels, value and gate: weight [27, 2, m, n, k] and bias [2, m, n, k]
+  bool normalize;  // standardise each block with its shell before every inner step; plain steps only
+  double eps;      // added to the standard deviation when `normalize` is set
   Activation activation;
 
-  // Without normalisation and with one inner step the cut into blocks changes nothing.
+  ZOO_HD int channels() const { return gated ? 2 : 1; }
+  // Without standardised blocks and with one inner step, the cut into blocks changes no result.
   ZOO_HD bool blocks_matter() const { return normalize || inner_steps > 1; }
 };
 
 // outer_steps steps with a LayerNorm over the whole grid between them: h <- norm(step(h)), or with outer_residual
 // h <- h + step(norm(h)) - norm(h). A single step is the evolution with outer_steps 1 and norm false.
+//
+// Grid s is the grid before step s, as it is stored; grid outer_steps is the one after the last step. LayerNorm is
+// applied when a grid is read, so normalised grids are not stored.
 struct EvolveConfig {
   StepConfig step;
   int outer_steps;
@@ -40,39 +47,18 @@ struct EvolveConfig {
   bool norm;
   bool outer_residual;  // needs norm
   double norm_eps;
-  int segment;  // backward keeps the grid of every segment-th step and computes those between again
+  int recompute;  // forward saves every recompute-th grid; backward recomputes those between them
 
   ZOO_HD int parameter_sets() const { return separate ? outer_steps : 1; }
-  // Whether step s reads the LayerNorm of the grid it finds; the input of an evolution without outer_residual is read
-  // as it is, and its output is normalised instead.
-  ZOO_HD bool normalises(int s) const { return norm && (outer_residual || s > 0); }
+  // True if step s reads the LayerNorm of grid s. Without outer_residual, the first step reads its input as it is, and
+  // the output of the evolution is normalised instead.
+  ZOO_HD bool normalises_input(int s) const { return norm && (outer_residual || s > 0); }
   ZOO_HD bool normalises_output() const { return norm && !outer_residual; }
-  // Whether what is read of the grid before step s, or after the last, is its LayerNorm.
-  ZOO_HD bool behind_norm(int s) const { return s < outer_steps ? normalises(s) : normalises_output(); }
-  // Whether the grid before step s, or after the last, is kept for the backward pass (on the CPU), and how many are.
-  ZOO_HD bool keeps(int s) const { return s == outer_steps ? normalises_output() : s > 0 && s % segment == 0; }
-  ZOO_HD int64_t kept_grids() const { return (outer_steps - 1) / segment + normalises_output(); }
+  // True if grid s is read through the LayerNorm: by step s, or as the output.
+  ZOO_HD bool normalises(int s) const { return s < outer_steps ? normalises_input(s) : normalises_output(); }
 };
 
-// The tensors of a single step.
-template <class T>
-struct StepInputs {
-  const T* weight;
-  const T* bias;
-  const T* residual_scale;  // null when gated
-  const T* x;               // [batch, m, n, k]
-};
-
-template <class T>
-struct StepGrads {
-  const T* grad_out;  // [batch, m, n, k]
-  T* weight;
-  T* bias;
-  T* residual_scale;  // null when gated
-  T* x;
-};
-
-// The tensors of an evolution.
+// The tensors of a call. T is the element type, or void where it is known at run time only.
 template <class T>
 struct Inputs {
   const T* weight;          // [sets, 27, (2,) m, n, k]
@@ -83,7 +69,7 @@ struct Inputs {
   const T* x;               // [batch, m, n, k]
 };
 
-// Outputs of the backward pass, in the shapes of the inputs.
+// Gradients in the shapes of the inputs; null where the input is.
 template <class T>
 struct Grads {
   T* weight;
@@ -92,6 +78,23 @@ struct Grads {
   T* norm_weight;
   T* norm_bias;
   T* x;
+};
+
+template <class T>
+struct ForwardArgs {
+  Inputs<T> inputs;
+  T* out;  // [batch, m, n, k]
+  // Activations that forward saves for backward. Null in inference, and without norm when there is one outer step. A
+  // buffer of bytes on CUDA, of elements on the CPU.
+  T* saved;
+};
+
+template <class T>
+struct BackwardArgs {
+  Inputs<T> inputs;
+  const T* saved;
+  const T* grad_out;  // [batch, m, n, k]
+  Grads<T> grads;
 };
 
 }  // namespace zoo::gridnet

@@ -1,5 +1,4 @@
-// The maths of the rule's units, written once for scalars, SIMD vectors and CUDA threads; include after simd.h on the
-// CPU.
+// The activations of the rule's MLP, for scalars, SIMD vectors and CUDA threads.
 #pragma once
 #include "core/math.h"
 #include "nca/problem.h"
@@ -12,7 +11,7 @@ ZOO_HD ValueAndSlope<V> activate_with_slope(V x) {
   return zoo::activate_with_slope<kActivation>(x);
 }
 
-// The change of a state out of the MLP's last sum, before it is scaled.
+// Turns the MLP's last sum into the change of a state, not yet scaled.
 template <Change C, class V>
 ZOO_HD ValueAndSlope<V> change_with_slope(V x) {
   if constexpr (C == Change::tanh) {

@@ -1,5 +1,6 @@
-// How tensors and errors cross from Python. Tensors come as addresses (a DLPack tensor costs ten times as much per
-// call): zoo/kernels checks shape, dtype, device and layout before it takes any address. 0 stands for an absent tensor.
+// How tensors and errors cross between Python and C++. Tensors come as addresses (a DLPack tensor costs ten times as
+// much per call): zoo/kernels checks shape, dtype, device and layout before it takes any address. 0 stands for an
+// absent tensor.
 #pragma once
 #include <cstdint>
 #include <stdexcept>

@@ -23,99 +23,107 @@ using namespace zoo::gridnet;
 
 using Addresses = std::array<uintptr_t, 6>;  // weight, bias, residual_scale, norm_weight, norm_bias, x
 
+// The arguments are Python's keywords, one per option.
 EvolveConfig make_config(std::tuple<int64_t, int64_t, int64_t> grid, int64_t batch, int64_t block, int inner_steps,
                          bool gated, bool normalize, double eps, int activation, int outer_steps, bool separate,
-                         bool norm, bool outer_residual, double norm_eps, int segment) {
+                         bool norm, bool outer_residual, double norm_eps, int recompute) {
   const auto [m, n, k] = grid;
-  const StepConfig step{{m, n, k}, batch,     block, inner_steps,
-                        gated,     normalize, eps,   static_cast<Activation>(activation)};
-  return {step, outer_steps, separate, norm, outer_residual, norm_eps, segment};
+  return {.step = {.shape = {m, n, k},
+                   .batch = batch,
+                   .block = block,
+                   .inner_steps = inner_steps,
+                   .gated = gated,
+                   .normalize = normalize,
+                   .eps = eps,
+                   .activation = static_cast<Activation>(activation)},
+          .outer_steps = outer_steps,
+          .separate = separate,
+          .norm = norm,
+          .outer_residual = outer_residual,
+          .norm_eps = norm_eps,
+          .recompute = recompute};
 }
 
 template <class T>
 Inputs<T> inputs_at(const Addresses& a) {
-  return {pointer<const T>(a[0]), pointer<const T>(a[1]), pointer<const T>(a[2]),
-          pointer<const T>(a[3]), pointer<const T>(a[4]), pointer<const T>(a[5])};
+  return {.weight = pointer<const T>(a[0]),
+          .bias = pointer<const T>(a[1]),
+          .residual_scale = pointer<const T>(a[2]),
+          .norm_weight = pointer<const T>(a[3]),
+          .norm_bias = pointer<const T>(a[4]),
+          .x = pointer<const T>(a[5])};
 }
 
 template <class T>
-void forward(const EvolveConfig& config, const Addresses& inputs, uintptr_t out, uintptr_t kept, int threads) {
+Grads<T> grads_at(const Addresses& a) {
+  return {.weight = pointer<T>(a[0]),
+          .bias = pointer<T>(a[1]),
+          .residual_scale = pointer<T>(a[2]),
+          .norm_weight = pointer<T>(a[3]),
+          .norm_bias = pointer<T>(a[4]),
+          .x = pointer<T>(a[5])};
+}
+
+template <class T>
+ForwardArgs<T> forward_args(const Addresses& inputs, uintptr_t out, uintptr_t saved) {
+  return {.inputs = inputs_at<T>(inputs), .out = pointer<T>(out), .saved = pointer<T>(saved)};
+}
+
+template <class T>
+BackwardArgs<T> backward_args(const Addresses& inputs, uintptr_t saved, uintptr_t grad_out, const Addresses& grads) {
+  return {.inputs = inputs_at<T>(inputs),
+          .saved = pointer<const T>(saved),
+          .grad_out = pointer<const T>(grad_out),
+          .grads = grads_at<T>(grads)};
+}
+
+template <class T>
+void forward(const EvolveConfig& config, const Addresses& inputs, uintptr_t out, uintptr_t saved, int threads) {
   nb::gil_scoped_release release;
-  evolve_forward<T>(config, inputs_at<T>(inputs), pointer<T>(out), pointer<T>(kept), threads);
+  evolve_forward(config, forward_args<T>(inputs, out, saved), threads);
 }
 
 template <class T>
-void backward(const EvolveConfig& config, const Addresses& inputs, uintptr_t kept, uintptr_t grad_out,
+void backward(const EvolveConfig& config, const Addresses& inputs, uintptr_t saved, uintptr_t grad_out,
               const Addresses& grads, int threads) {
   nb::gil_scoped_release release;
-  evolve_backward<T>(config, inputs_at<T>(inputs), pointer<const T>(kept), pointer<const T>(grad_out),
-                     {pointer<T>(grads[0]), pointer<T>(grads[1]), pointer<T>(grads[2]), pointer<T>(grads[3]),
-                      pointer<T>(grads[4]), pointer<T>(grads[5])},
-                     threads);
+  evolve_backward(config, backward_args<T>(inputs, saved, grad_out, grads), threads);
 }
 
 template <class T>
 void bind_dtype(nb::module_& m, const std::string& dtype) {
-  m.def(("kept_size_" + dtype).c_str(), &kept_size<T>, "config"_a, "threads"_a);
-  m.def(("forward_" + dtype).c_str(), &forward<T>, "config"_a, "inputs"_a, "out"_a, "kept"_a, "threads"_a);
-  m.def(("backward_" + dtype).c_str(), &backward<T>, "config"_a, "inputs"_a, "kept"_a, "grad_out"_a, "grads"_a,
+  m.def(("saved_size_" + dtype).c_str(), &saved_size<T>, "config"_a, "threads"_a);
+  m.def(("forward_" + dtype).c_str(), &forward<T>, "config"_a, "inputs"_a, "out"_a, "saved"_a, "threads"_a);
+  m.def(("backward_" + dtype).c_str(), &backward<T>, "config"_a, "inputs"_a, "saved"_a, "grad_out"_a, "grads"_a,
         "threads"_a);
 }
 
 #ifdef ZOO_CUDA
-gridnet::cuda::EvolveConfig evolve_config(const EvolveConfig& c) {
-  return {c.step, c.outer_steps, c.separate, c.outer_residual, c.norm_eps, c.segment};
-}
+using gridnet::cuda::Dtype;
 
-StepInputs<void> step_inputs(const Addresses& a) {
-  return {pointer<void>(a[0]), pointer<void>(a[1]), pointer<void>(a[2]), pointer<void>(a[5])};
-}
-
-size_t cuda_saved_bytes(const EvolveConfig& c, int dtype) {
-  return c.norm ? gridnet::cuda::evolve_saved_bytes(gridnet::cuda::Dtype(dtype), evolve_config(c)) : 0;
-}
-
-size_t cuda_forward_workspace_bytes(const EvolveConfig& c, int dtype, bool training) {
-  return c.norm ? gridnet::cuda::evolve_forward_workspace_bytes(gridnet::cuda::Dtype(dtype), evolve_config(c), training)
-                : 0;
-}
-
-size_t cuda_backward_workspace_bytes(const EvolveConfig& c, int dtype) {
-  return c.norm ? gridnet::cuda::evolve_backward_workspace_bytes(gridnet::cuda::Dtype(dtype), evolve_config(c))
-                : gridnet::cuda::step_backward_workspace_bytes(gridnet::cuda::Dtype(dtype), c.step);
-}
-
-void cuda_forward(const EvolveConfig& c, int dtype, const Addresses& inputs, uintptr_t out, uintptr_t saved,
+void cuda_forward(const EvolveConfig& config, int dtype, const Addresses& inputs, uintptr_t out, uintptr_t saved,
                   uintptr_t workspace, uintptr_t stream) {
   nb::gil_scoped_release release;
-  const StepInputs<void> step = step_inputs(inputs);
-  if (!c.norm)
-    return raise_error(gridnet::cuda::step_forward(gridnet::cuda::Dtype(dtype), c.step, step, pointer<void>(out),
-                                                   pointer<void>(stream)));
-  raise_error(gridnet::cuda::evolve_forward(
-      gridnet::cuda::Dtype(dtype), evolve_config(c), {step, pointer<void>(inputs[3]), pointer<void>(inputs[4])},
-      pointer<void>(out), pointer<void>(saved), pointer<void>(workspace), pointer<void>(stream)));
+  raise_error(gridnet::cuda::evolve_forward(Dtype(dtype), config, forward_args<void>(inputs, out, saved),
+                                            pointer<void>(workspace), pointer<void>(stream)));
 }
 
-void cuda_backward(const EvolveConfig& c, int dtype, const Addresses& inputs, uintptr_t saved, uintptr_t grad_out,
+void cuda_backward(const EvolveConfig& config, int dtype, const Addresses& inputs, uintptr_t saved, uintptr_t grad_out,
                    const Addresses& grads, uintptr_t workspace, uintptr_t stream) {
   nb::gil_scoped_release release;
-  const StepInputs<void> step = step_inputs(inputs);
-  const StepGrads<void> step_grads{pointer<void>(grad_out), pointer<void>(grads[0]), pointer<void>(grads[1]),
-                                   pointer<void>(grads[2]), pointer<void>(grads[5])};
-  if (!c.norm)
-    return raise_error(gridnet::cuda::step_backward(gridnet::cuda::Dtype(dtype), c.step, step, step_grads,
-                                                    pointer<void>(workspace), pointer<void>(stream)));
-  raise_error(gridnet::cuda::evolve_backward(
-      gridnet::cuda::Dtype(dtype), evolve_config(c), {step, pointer<void>(inputs[3]), pointer<void>(inputs[4])},
-      pointer<void>(saved), {step_grads, pointer<void>(grads[3]), pointer<void>(grads[4])}, pointer<void>(workspace),
-      pointer<void>(stream)));
+  raise_error(gridnet::cuda::evolve_backward(Dtype(dtype), config, backward_args<void>(inputs, saved, grad_out, grads),
+                                             pointer<void>(workspace), pointer<void>(stream)));
 }
 
 void bind_cuda(nb::module_& m) {
-  m.def("cuda_saved_bytes", &cuda_saved_bytes);
-  m.def("cuda_forward_workspace_bytes", &cuda_forward_workspace_bytes);
-  m.def("cuda_backward_workspace_bytes", &cuda_backward_workspace_bytes);
+  m.def("cuda_saved_bytes",
+        [](const EvolveConfig& config, int dtype) { return gridnet::cuda::saved_bytes(Dtype(dtype), config); });
+  m.def("cuda_forward_workspace_bytes", [](const EvolveConfig& config, int dtype, bool training) {
+    return gridnet::cuda::forward_workspace_bytes(Dtype(dtype), config, training);
+  });
+  m.def("cuda_backward_workspace_bytes", [](const EvolveConfig& config, int dtype) {
+    return gridnet::cuda::backward_workspace_bytes(Dtype(dtype), config);
+  });
   m.def("cuda_forward", &cuda_forward);
   m.def("cuda_backward", &cuda_backward);
 }
@@ -127,7 +135,7 @@ void bind_gridnet(nb::module_& m) {
   nb::class_<EvolveConfig>(m, "EvolveConfig")
       .def(nb::new_(&make_config), nb::kw_only(), "grid"_a, "batch"_a, "block"_a, "inner_steps"_a, "gated"_a,
            "normalize"_a, "eps"_a, "activation"_a, "outer_steps"_a, "separate"_a, "norm"_a, "outer_residual"_a,
-           "norm_eps"_a, "segment"_a);
+           "norm_eps"_a, "recompute"_a);
   bind_dtype<float>(m, "float");
   bind_dtype<double>(m, "double");
 #ifdef ZOO_CUDA

@@ -22,7 +22,7 @@ namespace nb = nanobind;
 using namespace nb::literals;
 using namespace zoo::nca;
 
-// What is the same for both directions but the tensors' numbers.
+// An Evolution without its tensors.
 struct Config {
   Population population;
   Rule rule;
@@ -41,81 +41,82 @@ Config make_config(const std::array<int64_t, 6>& shape, int64_t epochs, const st
   return {{shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], nullptr}, rule, epochs};
 }
 
-// units, parameters, signals, fires
-using Addresses = std::array<uintptr_t, 4>;
+using Addresses = std::array<uintptr_t, 4>;      // units, parameters, signals, fire_mask
+using GradAddresses = std::array<uintptr_t, 3>;  // of state, signals, parameters
 
 template <class T>
 Evolution<T> evolution_at(const Config& config, const Addresses& a) {
   Population population = config.population;
   population.units = pointer<const int32_t>(a[0]);
-  return {population,
-          config.rule,
-          config.epochs,
-          pointer<const T>(a[1]),
-          pointer<const T>(a[2]),
-          pointer<const bool>(a[3])};
+  return {.population = population,
+          .rule = config.rule,
+          .epochs = config.epochs,
+          .parameters = pointer<const T>(a[1]),
+          .signals = pointer<const T>(a[2]),
+          .fire_mask = pointer<const bool>(a[3])};
 }
 
 template <class T>
-void forward_at(const Config& config, const Addresses& given, uintptr_t state, uintptr_t out, uintptr_t kept,
+ForwardArgs<T> forward_args(uintptr_t state, uintptr_t out, uintptr_t saved) {
+  return {.state = pointer<const T>(state), .out = pointer<T>(out), .saved = pointer<T>(saved)};
+}
+
+template <class T>
+BackwardArgs<T> backward_args(uintptr_t saved, uintptr_t grad_out, const GradAddresses& grads) {
+  return {.saved = pointer<const T>(saved),
+          .grad_out = pointer<const T>(grad_out),
+          .grad_state = pointer<T>(grads[0]),
+          .grad_signals = pointer<T>(grads[1]),
+          .grad_parameters = pointer<T>(grads[2])};
+}
+
+template <class T>
+void forward_at(const Config& config, const Addresses& inputs, uintptr_t state, uintptr_t out, uintptr_t saved,
                 int threads) {
   nb::gil_scoped_release release;
-  forward<T>(evolution_at<T>(config, given), pointer<const T>(state), pointer<T>(out), pointer<T>(kept), threads);
+  forward(evolution_at<T>(config, inputs), forward_args<T>(state, out, saved), threads);
 }
 
-// grads: of state, signals, parameters
 template <class T>
-void backward_at(const Config& config, const Addresses& given, uintptr_t kept, uintptr_t grad_out,
-                 const std::array<uintptr_t, 3>& grads, int threads) {
+void backward_at(const Config& config, const Addresses& inputs, uintptr_t saved, uintptr_t grad_out,
+                 const GradAddresses& grads, int threads) {
   nb::gil_scoped_release release;
-  backward<T>(evolution_at<T>(config, given), pointer<const T>(kept), pointer<const T>(grad_out),
-              {pointer<T>(grads[0]), pointer<T>(grads[1]), pointer<T>(grads[2])}, threads);
+  backward(evolution_at<T>(config, inputs), backward_args<T>(saved, grad_out, grads), threads);
 }
 
 template <class T>
 void bind_dtype(nb::module_& m, const std::string& dtype) {
-  m.def(("nca_forward_" + dtype).c_str(), &forward_at<T>, "config"_a, "given"_a, "state"_a, "out"_a, "kept"_a,
+  m.def(("nca_forward_" + dtype).c_str(), &forward_at<T>, "config"_a, "inputs"_a, "state"_a, "out"_a, "saved"_a,
         "threads"_a);
-  m.def(("nca_backward_" + dtype).c_str(), &backward_at<T>, "config"_a, "given"_a, "kept"_a, "grad_out"_a, "grads"_a,
+  m.def(("nca_backward_" + dtype).c_str(), &backward_at<T>, "config"_a, "inputs"_a, "saved"_a, "grad_out"_a, "grads"_a,
         "threads"_a);
 }
 
 #ifdef ZOO_CUDA
-Population population_at(const Config& config, const Addresses& a) {
-  Population population = config.population;
-  population.units = pointer<const int32_t>(a[0]);
-  return population;
-}
+using nca::cuda::Dtype;
 
-nca::cuda::Inputs inputs_at(const Addresses& a) {
-  return {pointer<const void>(a[2]), pointer<const bool>(a[3]), pointer<const void>(a[1])};
-}
-
-void cuda_forward(const Config& config, int dtype, const Addresses& given, uintptr_t state, uintptr_t out,
-                  uintptr_t kept, uintptr_t workspace, uintptr_t stream) {
+void cuda_forward(const Config& config, int dtype, const Addresses& inputs, uintptr_t state, uintptr_t out,
+                  uintptr_t saved, uintptr_t workspace, uintptr_t stream) {
   nb::gil_scoped_release release;
-  raise_error(nca::cuda::forward(nca::cuda::Dtype(dtype), population_at(config, given), config.rule,
-                                 static_cast<int>(config.epochs), inputs_at(given), pointer<const void>(state),
-                                 pointer<void>(out), pointer<void>(kept), pointer<void>(workspace),
+  raise_error(nca::cuda::forward(Dtype(dtype), evolution_at<void>(config, inputs),
+                                 forward_args<void>(state, out, saved), pointer<void>(workspace),
                                  pointer<void>(stream)));
 }
 
-void cuda_backward(const Config& config, int dtype, const Addresses& given, uintptr_t kept, uintptr_t grad_out,
-                   const std::array<uintptr_t, 3>& grads, uintptr_t workspace, uintptr_t stream) {
+void cuda_backward(const Config& config, int dtype, const Addresses& inputs, uintptr_t saved, uintptr_t grad_out,
+                   const GradAddresses& grads, uintptr_t workspace, uintptr_t stream) {
   nb::gil_scoped_release release;
-  raise_error(nca::cuda::backward(nca::cuda::Dtype(dtype), population_at(config, given), config.rule,
-                                  static_cast<int>(config.epochs), inputs_at(given), pointer<const void>(kept),
-                                  pointer<const void>(grad_out),
-                                  {pointer<void>(grads[0]), pointer<void>(grads[1]), pointer<void>(grads[2])},
-                                  pointer<void>(workspace), pointer<void>(stream)));
+  raise_error(nca::cuda::backward(Dtype(dtype), evolution_at<void>(config, inputs),
+                                  backward_args<void>(saved, grad_out, grads), pointer<void>(workspace),
+                                  pointer<void>(stream)));
 }
 
 void bind_cuda(nb::module_& m) {
   m.def("cuda_nca_forward_workspace_bytes", [](const Config& config, int dtype) {
-    return nca::cuda::forward_workspace_bytes(nca::cuda::Dtype(dtype), config.population);
+    return nca::cuda::forward_workspace_bytes(Dtype(dtype), config.population);
   });
   m.def("cuda_nca_backward_workspace_bytes", [](const Config& config, int dtype) {
-    return nca::cuda::backward_workspace_bytes(nca::cuda::Dtype(dtype), config.population, config.rule);
+    return nca::cuda::backward_workspace_bytes(Dtype(dtype), config.population, config.rule);
   });
   m.def("cuda_nca_forward", &cuda_forward);
   m.def("cuda_nca_backward", &cuda_backward);
@@ -128,7 +129,8 @@ void bind_nca(nb::module_& m) {
   nb::class_<Config>(m, "NcaConfig")
       .def(nb::new_(&make_config), nb::kw_only(), "shape"_a, "epochs"_a, "widths"_a, "hidden"_a, "change"_a, "scale"_a,
            "mean"_a, "norm"_a, "norm_eps"_a);
-  m.def("nca_kept_size", [](const Config& config) { return kept_size(config.population, config.epochs); }, "config"_a);
+  m.def(
+      "nca_saved_size", [](const Config& config) { return saved_size(config.population, config.epochs); }, "config"_a);
   bind_dtype<float>(m, "float");
   bind_dtype<double>(m, "double");
 #ifdef ZOO_CUDA

@@ -1,4 +1,4 @@
-"""A loaded multi-scale snapshots network: its weighted ensemble, its snapshots alone, or one after the other."""
+"""Multi-scale snapshots models: the weighted ensemble, single snapshots, and the cascade from coarse to fine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sdk.validation import check_keys, check_list, check_positive, check_type, d
 WEIGHTED, PROGRESSIVE, FINAL = "weighted", "progressive", "final"
 _TINY = np.float32(1e-30)
 _LEAST = 1e-6
-"""What a snapshot without a weight counts for in a mixture: its answer stands until one with a weight is asked."""
+"""Weight of an unweighted snapshot in a mixture: its answer stands until a weighted snapshot runs."""
 _FIELDS: dict[str, type] = {
     "phase": str,
     "epoch": int,
@@ -31,62 +31,64 @@ _FIELDS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class SnapshotInfo:
-    """One snapshot of the training."""
+    """One snapshot saved during training."""
 
     number: int
-    """From 0, the oldest; a ``mode`` of :meth:`SnapshotsModel.predict`."""
+    """Position from 0, the oldest; also a ``mode`` of :meth:`SnapshotsModel.predict`."""
     phase: str
     epoch: int
     edges: int
     cost: int
-    """Edges computed per sample: more than there are when some lead back and several sweeps are made."""
+    """Edges computed per sample; exceeds ``edges`` if some lead back and the layers are computed in several sweeps."""
     weight: float
-    """Its share of the weighted ensemble."""
+    """Share in the weighted ensemble, in [0, 1]."""
     validation_accuracy: float
+    """In [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Progressive:
-    """Answers from no more snapshots than it takes to be sure enough, from coarse to fine, sample by sample."""
+    """Answers of the cascade, which runs snapshots from coarse to fine until a sample's answer is confident."""
 
     probabilities: NDArray[np.float32]
     """``[B, classes]``."""
     snapshot: NDArray[np.int64]
-    """The number of the snapshot that was asked last, ``[B]``."""
+    """``[B]``: number of the last snapshot run for each sample."""
     edges: NDArray[np.int64]
-    """The edges computed on the way to the answer, ``[B]``."""
+    """``[B]``: edges computed for each sample, summed over the snapshots that ran."""
 
 
 def last_of_phases(phases: Sequence[Any]) -> list[int]:
-    """The numbers of the last snapshot of each phase, oldest first."""
+    """Return the number of the last snapshot of each phase, oldest first."""
     return sorted({phase: number for number, phase in enumerate(phases)}.values())
 
 
-def progressive_way(phases: Sequence[Any], weights: Sequence[float] | None) -> list[int]:
-    """Whom progressive answers ask, oldest first: the last snapshot of each phase, and all with a weight, if given."""
+def cascade_of(phases: Sequence[Any], weights: Sequence[float] | None) -> list[int]:
+    """Return the snapshots of the cascade, oldest first: the last of each phase and all with a weight, if given."""
     weighted = {number for number, weight in enumerate(weights or ()) if weight > 0}
     return sorted({*last_of_phases(phases), *weighted})
 
 
 def answer_progressively(
     member: Callable[[int, NDArray[np.int64]], NDArray[np.float32]],
-    way: Sequence[int],
+    cascade: Sequence[int],
     costs: Sequence[int],
     threshold: float,
     count: int,
     weights: Sequence[float] | None = None,
 ) -> Progressive:
-    """Ask the snapshots on the ``way`` in turn about ``count`` samples, until the confidence passes the threshold.
+    """Run the snapshots of a cascade in turn on ``count`` samples, each until its confidence passes the threshold.
 
-    ``member(number, rows)`` gives the probabilities ``[rows, classes]`` of a snapshot for some of the samples;
-    ``costs`` and ``weights`` are those of all snapshots. The answer is that of the snapshot asked last or, with
-    ``weights``, the mixture of all that were asked. Whoever is never sure gets the one at the end of the way.
+    ``member(number, rows)`` returns the probabilities ``[rows, classes]`` of a snapshot for the given samples.
+    ``costs`` and ``weights`` are those of all snapshots. A sample's answer is that of the last snapshot that ran or,
+    with ``weights``, the mixture of all that ran. Samples that never pass the threshold get the answer at the end of
+    the cascade.
     """
     rows = np.arange(count)
     snapshot, edges = np.zeros(count, np.int64), np.zeros(count, np.int64)
     answers: list[NDArray[np.float32]] = []
     before = 0.0
-    for number in way:
+    for number in cascade:
         found = member(number, rows)
         if not answers:
             answers = [np.zeros((count, found.shape[-1]), np.float32)]
@@ -104,9 +106,9 @@ def answer_progressively(
 class SnapshotsModel(Model):
     """A multi-scale snapshots network.
 
-    ``mode`` says who answers: "weighted" (the default; every snapshot that has a weight), "progressive" (from
-    coarse to fine, until the answer is sure), "final" (the last snapshot), the name of a phase such as "coarse"
-    (its last snapshot), or the number of a snapshot.
+    ``mode`` selects the snapshots that answer: "weighted" (the default: the weighted ensemble), "progressive" (the
+    cascade from coarse to fine, until the answer is confident), "final" (the last snapshot), the name of a phase such
+    as "coarse" (its last snapshot), or the number of a snapshot. Any other mode raises ValueError.
     """
 
     def __init__(self, config: ArtifactConfig, backend: str, runner: Any) -> None:
@@ -120,19 +122,19 @@ class SnapshotsModel(Model):
 
     @property
     def snapshots(self) -> tuple[SnapshotInfo, ...]:
-        """What was saved during training, oldest first."""
+        """The snapshots saved during training, oldest first."""
         return self._snapshots
 
     def predict(self, inputs: Any, batch_size: int = 64, mode: str | int = WEIGHTED) -> str | list[str]:
-        """The most likely label: one string for one input, a list of them for a batch."""
+        """Return the most likely label: one string for one input, a list of strings for a batch."""
         return self._name(self.logits(inputs, batch_size, mode))
 
     def predict_proba(self, inputs: Any, batch_size: int = 64, mode: str | int = WEIGHTED) -> NDArray[np.float32]:
-        """Probabilities that sum to one: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
+        """Return probabilities that sum to one: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
         return softmax(self.logits(inputs, batch_size, mode))
 
     def logits(self, inputs: Any, batch_size: int = 64, mode: str | int = WEIGHTED) -> NDArray[np.float32]:
-        """What the softmax is taken of: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
+        """Return logits: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
         if mode == WEIGHTED:
             return super().logits(inputs, batch_size)
         if mode == PROGRESSIVE:
@@ -143,14 +145,15 @@ class SnapshotsModel(Model):
         return self._run(lambda x: self._member(number, x), inputs, batch_size)
 
     def progressive(self, inputs: Any, batch_size: int = 64, threshold: float | None = None) -> Progressive:
-        """Progressive answers with who gave them and what they cost; a batch of one for one input.
+        """Run the cascade and return its answers with their snapshots and costs; one input is a batch of one.
 
-        ``threshold`` in [0, 1] is the confidence that is enough; the model's own was chosen on validation data.
+        ``threshold`` in [0, 1] is the confidence at which a sample's answer is final; by default the model's own,
+        which was chosen on validation data.
         """
         limit = self.threshold if threshold is None else check_type(threshold, float, "threshold")
         check_positive(batch_size, "batch_size")
         batches, _ = self.input_spec.batches(inputs, batch_size)
-        parts = [self._answer(x, limit) for x in batches] or [self._nothing()]
+        parts = [self._answer(x, limit) for x in batches] or [self._no_answers()]
         return Progressive(
             np.concatenate([part.probabilities for part in parts]),
             np.concatenate([part.snapshot for part in parts]),
@@ -158,17 +161,22 @@ class SnapshotsModel(Model):
         )
 
     def _answer(self, x: FloatArray, threshold: float) -> Progressive:
-        way = progressive_way([snapshot.phase for snapshot in self.snapshots], self._weights)
+        cascade = cascade_of([snapshot.phase for snapshot in self.snapshots], self._weights)
         costs = [snapshot.cost for snapshot in self.snapshots]
         return answer_progressively(
-            lambda number, rows: softmax(self._member(number, x[rows])), way, costs, threshold, len(x), self._weights
+            lambda number, rows: softmax(self._member(number, x[rows])),
+            cascade,
+            costs,
+            threshold,
+            len(x),
+            self._weights,
         )
 
-    def _nothing(self) -> Progressive:
+    def _no_answers(self) -> Progressive:
         return Progressive(np.zeros((0, len(self.labels)), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
     def _number(self, mode: str | int) -> int:
-        """The number of the one snapshot that a mode names; raises InputError."""
+        """Return the number of the snapshot that a mode names; raises InputError for any other mode."""
         count = len(self.snapshots)
         if isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode < count:
             return mode
@@ -176,16 +184,16 @@ class SnapshotsModel(Model):
         if isinstance(mode, str) and mode in named:
             return named[mode]
         allowed = ", ".join((WEIGHTED, PROGRESSIVE, *dict.fromkeys((FINAL, *named))))
-        raise InputError(f"mode is {describe(mode)}; allowed: {allowed}, or a snapshot's number from 0 to {count - 1}")
+        raise InputError(f"mode: found {describe(mode)}, allowed: {allowed}, or a snapshot's number 0 to {count - 1}")
 
     def _member(self, number: int, x: FloatArray) -> NDArray[np.float32]:
-        """One snapshot's logits ``[B, classes]`` for prepared inputs."""
+        """Return one snapshot's logits ``[B, classes]`` for prepared inputs."""
         runner: Any = self._runner
         return self._finite(runner.output(f"snapshot_{number}", x))
 
 
 def _read(metrics: dict[str, Any]) -> tuple[tuple[SnapshotInfo, ...], float]:
-    """Snapshots and threshold as training recorded them; raises ValueError naming what is wrong."""
+    """Read the snapshots and the threshold that training recorded; raises ValueError naming the first problem."""
     found = check_list(metrics.get("snapshots"), dict, "snapshots")
     threshold: float = check_type(metrics.get("progressive_threshold"), float, "progressive_threshold")
     infos = []
@@ -195,23 +203,23 @@ def _read(metrics: dict[str, Any]) -> tuple[tuple[SnapshotInfo, ...], float]:
         values = {key: check_type(fields[key], kind, f"{what} {key}") for key, kind in _FIELDS.items()}
         infos.append(SnapshotInfo(number, **values))
     if not infos:
-        raise ValueError("snapshots must list at least one, found []")
+        raise ValueError("snapshots: found [], expected at least one")
     return tuple(infos), threshold
 
 
 def _mixes(config: ArtifactConfig) -> bool:
-    """Whether progressive answers are mixtures; raises ArtifactError for a config that says neither."""
-    progressive = config.model.get("progressive", "last")  # artifacts from before there was a choice do not say
+    """Return True if the cascade answers with mixtures; raises ArtifactError for an unknown kind of cascade."""
+    progressive = config.model.get("progressive", "last")  # older artifacts lack this key
     if progressive not in ("last", "mixture"):
         found = describe(progressive)
-        raise ArtifactError(f"{config.name}: config.json: model progressive must be last or mixture, found {found}")
+        raise ArtifactError(f"{config.name}: config.json: model progressive: found {found}, allowed: last, mixture")
     return bool(progressive == "mixture")
 
 
 def _check_count(listed: int, outputs: Sequence[str]) -> None:
-    there = sum(name.startswith("snapshot_") for name in outputs)
-    if listed != there:
-        raise ValueError(f"lists {listed} snapshots, the model has {there}")
+    count = sum(name.startswith("snapshot_") for name in outputs)
+    if listed != count:
+        raise ValueError(f"snapshots: lists {listed}, the model has {count}")
 
 
 MODEL = SnapshotsModel

@@ -209,18 +209,18 @@ def test_the_evolution_is_right_in_every_storage_type_and_batch(
         check_evolution(gridnet, Evolution(step, 2, outer_residual), 1, (3, 3, 6), batch, dtype)
 
 
-@pytest.mark.parametrize(("outer_steps", "segment"), [(1, 1), (1, 4), (5, 1), (5, 2), (5, 3), (5, 5), (5, 7), (6, 3)])
-def test_recomputing_between_saved_states_changes_no_gradient(
-    gridnet: GridnetCuda, outer_steps: int, segment: int
+@pytest.mark.parametrize(("outer_steps", "recompute"), [(1, 1), (1, 4), (5, 1), (5, 2), (5, 3), (5, 5), (5, 7), (6, 3)])
+def test_recomputing_between_saved_grids_changes_no_gradient(
+    gridnet: GridnetCuda, outer_steps: int, recompute: int
 ) -> None:
     for outer_residual, sets in itertools.product((False, True), {1, outer_steps}):
-        evolution = Evolution(Step(), outer_steps, outer_residual, segment=segment)
+        evolution = Evolution(Step(), outer_steps, outer_residual, recompute=recompute)
         check_evolution(gridnet, evolution, sets, (3, 4, 5), batch=2)
 
 
 def test_a_larger_recompute_interval_saves_less_memory(gridnet: GridnetCuda) -> None:
     inputs = evolution_inputs(Step(), 1, (8, 8, 8), 4, torch.float32)
-    saved = [gridnet.saved_bytes(Evolution(Step(), 12, segment=segment), inputs) for segment in (1, 3, 12)]
+    saved = [gridnet.saved_bytes(Evolution(Step(), 12, recompute=recompute), inputs) for recompute in (1, 3, 12)]
     state = 4 * 8**3 * 4
     assert [round(count / state) for count in saved] == [12, 4, 1]
 
@@ -278,7 +278,7 @@ def test_a_block_too_large_for_shared_memory_names_the_largest_that_fits(
         (Evolution(Step(inner_steps=0)), "inner_steps is 0, must be at least 1"),
         (Evolution(Step(gated=True, normalize=True)), "normalize is not defined for gated steps"),
         (Evolution(Step(), outer_steps=0), "outer_steps is 0, must be at least 1"),
-        (Evolution(Step(), segment=0), "segment is 0, must be at least 1"),
+        (Evolution(Step(), recompute=0), "recompute is 0, must be at least 1"),
     ],
 )
 def test_an_unsupported_problem_is_a_one_line_error(gridnet: GridnetCuda, evolution: Evolution, message: str) -> None:

@@ -1,5 +1,5 @@
-// One call of the CPU kernels as a program, for machines that are emulated: reads a case and its tensors from standard
-// input, writes the output and every gradient. All numbers are 8 bytes: the case's are int64, the rest double.
+// One call of the CPU kernels as a program, for emulated machines: reads a case and its tensors from standard input,
+// writes the output and every gradient. All numbers have 8 bytes: those of the case are int64, the others double.
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
@@ -17,7 +17,7 @@ T read() {
   return value;
 }
 
-// Aligned as torch's memory is.
+// Aligned like torch's memory.
 double* tensor(int64_t size) { return static_cast<double*>(std::aligned_alloc(64, (size * 8 + 63) / 64 * 64)); }
 
 double* read_tensor(int64_t size) {
@@ -43,7 +43,7 @@ int main() {
   c.separate = read<int64_t>();
   c.norm = read<int64_t>();
   c.outer_residual = read<int64_t>();
-  c.segment = static_cast<int>(read<int64_t>());
+  c.recompute = static_cast<int>(read<int64_t>());
   const int threads = static_cast<int>(read<int64_t>());
   c.step.eps = c.norm_eps = 1e-5;
 
@@ -61,10 +61,11 @@ int main() {
   }
   const double* grad_out = read_tensor(sizes[5]);
   double* out = tensor(sizes[5]);
-  double* kept = c.norm ? tensor(kept_size<double>(c, threads)) : nullptr;
+  double* saved = c.norm ? tensor(saved_size<double>(c, threads)) : nullptr;
   const Inputs<double> inputs{in[0], in[1], in[2], in[3], in[4], in[5]};
-  evolve_forward<double>(c, inputs, out, kept, threads);
-  evolve_backward<double>(c, inputs, kept, grad_out, {grad[0], grad[1], grad[2], grad[3], grad[4], grad[5]}, threads);
+  const Grads<double> grads{grad[0], grad[1], grad[2], grad[3], grad[4], grad[5]};
+  evolve_forward<double>(c, {.inputs = inputs, .out = out, .saved = saved}, threads);
+  evolve_backward<double>(c, {.inputs = inputs, .saved = saved, .grad_out = grad_out, .grads = grads}, threads);
   write_tensor(out, sizes[5]);
   for (int i = 0; i < 6; ++i) write_tensor(grad[i], sizes[i]);
 }

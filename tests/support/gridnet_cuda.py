@@ -1,6 +1,6 @@
 """The CUDA kernels of gridnet compiled for the CPU with the host shim, callable on torch tensors.
 
-Everything the kernels are to write starts as NaN, workspaces included, so that what they forget shows.
+Everything that the kernels must write starts as NaN, workspaces included, so that an omission shows.
 """
 
 from __future__ import annotations
@@ -81,21 +81,22 @@ class StepConfig(ctypes.Structure):
 
 
 class EvolveConfig(ctypes.Structure):
-    """zoo::gridnet::cuda::EvolveConfig."""
+    """zoo::gridnet::EvolveConfig."""
 
     _fields_ = (
         ("step", StepConfig),
         ("outer_steps", ctypes.c_int),
-        ("separate_params", ctypes.c_bool),
+        ("separate", ctypes.c_bool),
+        ("norm", ctypes.c_bool),
         ("outer_residual", ctypes.c_bool),
         ("norm_eps", ctypes.c_double),
-        ("segment", ctypes.c_int),
+        ("recompute", ctypes.c_int),
     )
 
 
 @dataclass(frozen=True)
 class Step:
-    """How a step is done; as the arguments of ``zoo.kernels.gridnet.reference``."""
+    """The options of a step, as the arguments of ``zoo.kernels.gridnet.reference``."""
 
     inner_steps: int = 1
     block: int = 1
@@ -104,109 +105,101 @@ class Step:
     normalize: bool = False
     eps: float = 1e-3
 
-    def config(self, x: Tensor) -> StepConfig:
+    def step_config(self, x: Tensor) -> StepConfig:
         return StepConfig(
             *x.shape[1:], len(x), self.block, self.inner_steps, self.gated, self.normalize, self.eps,
             ACTIVATIONS.index(self.activation),
         )  # fmt: skip
 
+    def config(self, x: Tensor) -> EvolveConfig:
+        """A single step is the evolution with one outer step and without norm."""
+        return EvolveConfig(self.step_config(x), 1, False, False, False, 0.0, 1)
+
 
 @dataclass(frozen=True)
 class Evolution:
-    """How the whole network is run."""
+    """The options of an evolution with norm."""
 
     step: Step
     outer_steps: int = 3
     outer_residual: bool = False
     norm_eps: float = 1e-5
-    segment: int = 1
+    recompute: int = 1
 
     def config(self, weight: Tensor, x: Tensor) -> EvolveConfig:
         return EvolveConfig(
-            self.step.config(x),
+            self.step.step_config(x),
             self.outer_steps,
             len(weight) > 1,
+            True,
             self.outer_residual,
             self.norm_eps,
-            self.segment,
+            self.recompute,
         )
 
 
 class KernelError(Exception):
-    """The line a launcher returned."""
+    """An error line that an entry point returned."""
 
 
 class GridnetCuda:
     """The entry points of csrc/gridnet/cuda/api.h.
 
-    Inputs and gradients are ``[weight, bias, residual_scale or None, x]``, with ``norm_weight, norm_bias``
-    after them for an evolution.
+    Inputs and gradients are ``[weight, bias, residual_scale or None, x]``, followed by ``norm_weight, norm_bias`` for
+    an evolution.
     """
 
     def __init__(self, library: Path) -> None:
         self._lib = ctypes.CDLL(str(library))
-        for name in ("step_forward", "step_backward", "evolve_forward", "evolve_backward"):
+        for name in ("evolve_forward", "evolve_backward"):
             getattr(self._lib, name).restype = ctypes.c_char_p
-        for name in (
-            "step_backward_workspace",
-            "evolve_saved",
-            "evolve_forward_workspace",
-            "evolve_backward_workspace",
-        ):
+        for name in ("saved", "forward_workspace", "backward_workspace"):
             getattr(self._lib, f"{name}_bytes").restype = ctypes.c_size_t
         assert self._lib.step_config_bytes() == ctypes.sizeof(StepConfig)
         assert self._lib.evolve_config_bytes() == ctypes.sizeof(EvolveConfig)
 
     def step(self, step: Step, inputs: Sequence[Tensor | None]) -> Tensor:
-        x = _present(inputs[3])
-        out = torch.full_like(x, torch.nan)
-        self._call("step_forward", x, step.config(x), _pointers(inputs), _pointer(out))
-        return out
+        return self._forward(step.config(_present(inputs[3])), inputs, None)
 
     def step_backward(self, step: Step, inputs: Sequence[Tensor | None], grad_out: Tensor) -> list[Tensor | None]:
-        x = _present(inputs[3])
-        config = step.config(x)
-        grads = [None if t is None else torch.full_like(t, torch.nan) for t in inputs]
-        workspace = self._memory("step_backward_workspace", x, config)
-        self._call("step_backward", x, config, _pointers(inputs), _pointers([grad_out, *grads]), _pointer(workspace))
-        return grads
+        return self._backward(step.config(_present(inputs[3])), inputs, None, grad_out)
 
     def evolve(
         self, evolution: Evolution, inputs: Sequence[Tensor | None], training: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """The output and, in training, what backward needs."""
+        """The output and, in training, the saved activations."""
         x = _present(inputs[3])
         config = evolution.config(_present(inputs[0]), x)
-        out = torch.full_like(x, torch.nan)
-        saved = self._memory("evolve_saved", x, config) if training else None
-        workspace = self._memory("evolve_forward_workspace", x, config, training)
-        self._call(
-            "evolve_forward",
-            x,
-            config,
-            _pointers(inputs),
-            _pointer(out),
-            _pointer(saved),
-            _pointer(workspace),
-        )
-        return out, saved
+        saved = self._memory("saved", x, config) if training else None
+        return self._forward(config, inputs, saved), saved
 
     def evolve_backward(
         self, evolution: Evolution, inputs: Sequence[Tensor | None], saved: Tensor | None, grad_out: Tensor
     ) -> list[Tensor | None]:
-        x = _present(inputs[3])
-        config = evolution.config(_present(inputs[0]), x)
-        grads = [None if t is None else torch.full_like(t, torch.nan) for t in inputs]
-        workspace = self._memory("evolve_backward_workspace", x, config)
-        self._call(
-            "evolve_backward", x, config, _pointers(inputs), _pointer(saved), _pointers([grad_out, *grads]),
-            _pointer(workspace),
-        )  # fmt: skip
-        return grads
+        return self._backward(evolution.config(_present(inputs[0]), _present(inputs[3])), inputs, saved, grad_out)
 
     def saved_bytes(self, evolution: Evolution, inputs: Sequence[Tensor | None]) -> int:
         x = _present(inputs[3])
-        return len(self._memory("evolve_saved", x, evolution.config(_present(inputs[0]), x)))
+        return len(self._memory("saved", x, evolution.config(_present(inputs[0]), x)))
+
+    def _forward(self, config: EvolveConfig, inputs: Sequence[Tensor | None], saved: Tensor | None) -> Tensor:
+        x = _present(inputs[3])
+        out = torch.full_like(x, torch.nan)
+        workspace = self._memory("forward_workspace", x, config, saved is not None)
+        self._call("evolve_forward", x, config, _tensors(inputs), _pointer(out), _pointer(saved), _pointer(workspace))
+        return out
+
+    def _backward(
+        self, config: EvolveConfig, inputs: Sequence[Tensor | None], saved: Tensor | None, grad_out: Tensor
+    ) -> list[Tensor | None]:
+        x = _present(inputs[3])
+        grads = [None if t is None else torch.full_like(t, torch.nan) for t in inputs]
+        workspace = self._memory("backward_workspace", x, config)
+        self._call(
+            "evolve_backward", x, config, _tensors(inputs), _pointer(saved), _pointer(grad_out), _tensors(grads),
+            _pointer(workspace),
+        )  # fmt: skip
+        return grads
 
     def _memory(self, name: str, x: Tensor, config: ctypes.Structure, *options: bool) -> Tensor:
         count = getattr(self._lib, f"{name}_bytes")(_DTYPES[x.dtype], ctypes.byref(config), *options)
@@ -227,6 +220,9 @@ def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
-def _pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
+def _tensors(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
+    """Inputs or gradients in the order of zoo::gridnet::Inputs, null where a step has none."""
     assert all(t is None or t.is_contiguous() for t in tensors)
-    return (ctypes.c_void_p * len(tensors))(*[_pointer(t) for t in tensors])
+    weight, bias, residual_scale, x, *norm = tensors
+    ordered = (weight, bias, residual_scale, *(norm or (None, None)), x)
+    return (ctypes.c_void_p * len(ordered))(*[_pointer(t) for t in ordered])

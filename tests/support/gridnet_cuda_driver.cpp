@@ -1,5 +1,5 @@
-// Runs every gridnet kernel on small shapes, for builds with a sanitizer. Prints how many passes ran and fails on a NaN
-// in a result.
+// Runs every gridnet kernel on small shapes, for builds with a sanitizer. Prints how many passes ran; fails on a NaN in
+// a result.
 #include "cuda_driver.h"
 #include "gridnet/cuda/api.h"
 
@@ -15,63 +15,99 @@ struct Case {
   int inner_steps;
   bool gated, normalize;
 
-  StepConfig config() const { return {shape, batch, block, inner_steps, gated, normalize, 1e-3, Activation::silu}; }
+  StepConfig step() const {
+    return {.shape = shape,
+            .batch = batch,
+            .block = block,
+            .inner_steps = inner_steps,
+            .gated = gated,
+            .normalize = normalize,
+            .eps = 1e-3,
+            .activation = Activation::silu};
+  }
 };
 
-// Parameters and their gradients, `sets` of each.
-struct Parameters {
-  Tensor weight, bias, scale, norm_weight, norm_bias;
+// Tensors of a call, `sets` of each parameter: inputs or gradients.
+struct Tensors {
+  bool gated, norm;
+  Tensor weight, bias, scale, norm_weight, norm_bias, x;
 
-  Parameters(const Case& c, size_t sets)
-      : weight(sets * kNeighbours * (c.gated ? 2 : 1) * c.shape.cells()),
+  Tensors(const Case& c, size_t sets, bool with_norm)
+      : gated(c.gated),
+        norm(with_norm),
+        weight(sets * kNeighbours * (c.gated ? 2 : 1) * c.shape.cells()),
         bias(sets * (c.gated ? 2 : 1) * c.shape.cells()),
         scale(c.gated ? 0 : sets * c.shape.cells()),
         norm_weight(c.shape.cells()),
-        norm_bias(c.shape.cells()) {}
+        norm_bias(c.shape.cells()),
+        x(c.batch * c.shape.cells()) {}
+  Inputs<void> random() {
+    return {.weight = weight.random(0.3f),
+            .bias = bias.random(1),
+            .residual_scale = scale.random(1),
+            .norm_weight = norm_weight.random(1),
+            .norm_bias = norm_bias.random(1),
+            .x = x.random(1)};
+  }
+  Grads<void> grads() {
+    return {.weight = weight,
+            .bias = bias,
+            .residual_scale = scale,
+            .norm_weight = norm_weight,
+            .norm_bias = norm_bias,
+            .x = x};
+  }
   void check() const {
     for (const Tensor* t : {&weight, &bias, &scale}) t->check("gradient of a step parameter");
+    if (norm) norm_weight.check("gradient of the norm weight");
+    if (norm) norm_bias.check("gradient of the norm bias");
+    x.check("gradient of x");
   }
 };
 
-void run_step(const Case& c) {
+void run(const Case& c, const EvolveConfig& config) {
+  Tensors inputs(c, config.parameter_sets(), config.norm), grads(c, config.parameter_sets(), config.norm);
   const size_t count = c.batch * c.shape.cells();
-  Parameters p(c, 1), g(c, 1);
-  Tensor x(count), out(count), grad_out(count), grad_x(count);
-  const StepInputs<void> inputs{p.weight.random(0.3f), p.bias.random(1), p.scale.random(1), x.random(1)};
-  expect_ok(cuda::step_forward(Dtype::float32, c.config(), inputs, out, nullptr));
-  out.check("output");
-  const Memory workspace(cuda::step_backward_workspace_bytes(Dtype::float32, c.config()));
-  const StepGrads<void> grads{grad_out.random(1), g.weight, g.bias, g.scale, grad_x};
-  expect_ok(cuda::step_backward(Dtype::float32, c.config(), inputs, grads, workspace, nullptr));
-  g.check();
-  grad_x.check("gradient of x");
-}
-
-void run_evolution(const Case& c, bool separate, bool residual, int segment) {
-  constexpr int kSteps = 3;
-  const cuda::EvolveConfig config{c.config(), kSteps, separate, residual, 1e-5, segment};
-  const size_t count = c.batch * c.shape.cells(), sets = separate ? kSteps : 1;
-  Parameters p(c, sets), g(c, sets);
-  Tensor x(count), out(count), grad_out(count), grad_x(count);
-  const cuda::EvolveInputs inputs{{p.weight.random(0.3f), p.bias.random(1), p.scale.random(1), x.random(1)},
-                                  p.norm_weight.random(1),
-                                  p.norm_bias.random(1)};
+  Tensor out(count), grad_out(count);
+  const Inputs<void> given = inputs.random();
   {
-    const Memory workspace(cuda::evolve_forward_workspace_bytes(Dtype::float32, config, false));
-    expect_ok(cuda::evolve_forward(Dtype::float32, config, inputs, out, nullptr, workspace, nullptr));
+    const Memory workspace(cuda::forward_workspace_bytes(Dtype::float32, config, false));
+    const ForwardArgs<void> args{.inputs = given, .out = out, .saved = nullptr};
+    expect_ok(cuda::evolve_forward(Dtype::float32, config, args, workspace, nullptr));
     out.check("output in inference");
   }
-  const Memory saved(cuda::evolve_saved_bytes(Dtype::float32, config));
-  const Memory workspace(cuda::evolve_forward_workspace_bytes(Dtype::float32, config, true));
-  expect_ok(cuda::evolve_forward(Dtype::float32, config, inputs, out, saved, workspace, nullptr));
-  out.check("output in training");
-  const Memory backward(cuda::evolve_backward_workspace_bytes(Dtype::float32, config));
-  const cuda::EvolveGrads grads{{grad_out.random(1), g.weight, g.bias, g.scale, grad_x}, g.norm_weight, g.norm_bias};
-  expect_ok(cuda::evolve_backward(Dtype::float32, config, inputs, saved, grads, backward, nullptr));
-  g.check();
-  g.norm_weight.check("gradient of the norm weight");
-  g.norm_bias.check("gradient of the norm bias");
-  grad_x.check("gradient of x");
+  const Memory saved(cuda::saved_bytes(Dtype::float32, config));
+  if (config.norm) {
+    const Memory workspace(cuda::forward_workspace_bytes(Dtype::float32, config, true));
+    const ForwardArgs<void> args{.inputs = given, .out = out, .saved = saved};
+    expect_ok(cuda::evolve_forward(Dtype::float32, config, args, workspace, nullptr));
+    out.check("output in training");
+  }
+  const Memory workspace(cuda::backward_workspace_bytes(Dtype::float32, config));
+  const BackwardArgs<void> args{
+      .inputs = given, .saved = saved, .grad_out = grad_out.random(1), .grads = grads.grads()};
+  expect_ok(cuda::evolve_backward(Dtype::float32, config, args, workspace, nullptr));
+  grads.check();
+}
+
+void run_step(const Case& c) {
+  run(c, {.step = c.step(),
+          .outer_steps = 1,
+          .separate = false,
+          .norm = false,
+          .outer_residual = false,
+          .norm_eps = 0,
+          .recompute = 1});
+}
+
+void run_evolution(const Case& c, bool separate, bool residual, int recompute) {
+  run(c, {.step = c.step(),
+          .outer_steps = 3,
+          .separate = separate,
+          .norm = true,
+          .outer_residual = residual,
+          .norm_eps = 1e-5,
+          .recompute = recompute});
 }
 
 }  // namespace
@@ -86,7 +122,7 @@ int main() {
   };
   for (const Case& c : cases) {
     run_step(c);
-    if (c.shape.cells() > 200) continue;  // nothing new, and slow with a thread per CUDA thread
+    if (c.shape.cells() > 200) continue;  // no new code path, and slow with a thread per CUDA thread
     run_evolution(c, false, false, 1);
     run_evolution(c, true, true, 2);
   }

@@ -35,21 +35,31 @@ void run(const Case& c, int epochs) {
   const size_t weights = static_cast<size_t>(p.weights()), states = weights * c.channels, signals = weights * c.signals;
   Tensor given(states), perceived(signals), parameters(rule.parameters()), out(states), grad_out(states);
   Tensor grad_states(states), grad_signals(signals), grad_parameters(rule.parameters());
-  const std::unique_ptr<bool[]> fires(new bool[epochs * weights]);
-  for (size_t i = 0; i < epochs * weights; ++i) fires[i] = i % 3 != 0;
-  const cuda::Inputs inputs{perceived.random(1), fires.get(), parameters.random(0.5f)};
-  const Tensor kept(epochs * states);
+  const std::unique_ptr<bool[]> fire_mask(new bool[epochs * weights]);
+  for (size_t i = 0; i < epochs * weights; ++i) fire_mask[i] = i % 3 != 0;
+  const Evolution<void> evolution{.population = p,
+                                  .rule = rule,
+                                  .epochs = epochs,
+                                  .parameters = parameters.random(0.5f),
+                                  .signals = perceived.random(1),
+                                  .fire_mask = fire_mask.get()};
+  const Tensor saved(epochs * states);
   {
     const Memory workspace(cuda::forward_workspace_bytes(Dtype::float32, p));
-    expect_ok(
-        cuda::forward(Dtype::float32, p, rule, epochs, inputs, given.random(1), out, nullptr, workspace, nullptr));
+    const ForwardArgs<void> inference{.state = given.random(1), .out = out, .saved = nullptr};
+    expect_ok(cuda::forward(Dtype::float32, evolution, inference, workspace, nullptr));
     out.check("states in inference");
-    expect_ok(cuda::forward(Dtype::float32, p, rule, epochs, inputs, given, out, kept, workspace, nullptr));
+    const ForwardArgs<void> training{.state = given, .out = out, .saved = saved};
+    expect_ok(cuda::forward(Dtype::float32, evolution, training, workspace, nullptr));
     out.check("states in training");
   }
   const Memory workspace(cuda::backward_workspace_bytes(Dtype::float32, p, rule));
-  expect_ok(cuda::backward(Dtype::float32, p, rule, epochs, inputs, kept, grad_out.random(1),
-                           {grad_states, grad_signals, grad_parameters}, workspace, nullptr));
+  const BackwardArgs<void> backward{.saved = saved,
+                                    .grad_out = grad_out.random(1),
+                                    .grad_state = grad_states,
+                                    .grad_signals = grad_signals,
+                                    .grad_parameters = grad_parameters};
+  expect_ok(cuda::backward(Dtype::float32, evolution, backward, workspace, nullptr));
   grad_states.check("gradient of the states");
   grad_signals.check("gradient of the signals");
   grad_parameters.check("gradient of the parameters");

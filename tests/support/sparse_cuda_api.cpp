@@ -1,5 +1,5 @@
-// C entry points of csrc/sparse/cuda/api.h for ctypes. Each returns an error line, empty when all is well; the text lives
-// until the next call.
+// C entry points of csrc/sparse/cuda/api.h for ctypes. Each returns an error line, empty when all is well; the text
+// lives until the next call.
 #include "sparse/cuda/api.h"
 
 using zoo::sparse::Pattern;
@@ -27,14 +27,16 @@ size_t workspace_bytes(int dtype, const int64_t* shape, const int32_t* const* pa
 
 const char* forward(int dtype, const int64_t* shape, const int32_t* const* pattern, const void* values, const void* x,
                     int64_t batch, void* y, void* workspace) {
-  return keep(
-      zoo::sparse::cuda::forward(Dtype(dtype), pattern_of(shape, pattern), values, x, batch, y, workspace, nullptr));
+  return keep(zoo::sparse::cuda::forward(Dtype(dtype), pattern_of(shape, pattern),
+                                         {.batch = batch, .values = values, .x = x, .y = y}, workspace, nullptr));
 }
 
 const char* backward(int dtype, const int64_t* shape, const int32_t* const* pattern, const void* values, const void* x,
                      const void* grad_y, int64_t batch, void* grad_values, void* grad_x, void* workspace) {
-  return keep(zoo::sparse::cuda::backward(Dtype(dtype), pattern_of(shape, pattern), values, x, grad_y, batch,
-                                          grad_values, grad_x, workspace, nullptr));
+  return keep(zoo::sparse::cuda::backward(
+      Dtype(dtype), pattern_of(shape, pattern),
+      {.batch = batch, .values = values, .x = x, .grad_y = grad_y, .grad_values = grad_values, .grad_x = grad_x},
+      workspace, nullptr));
 }
 
 }  // extern "C"

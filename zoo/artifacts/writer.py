@@ -165,7 +165,7 @@ def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
             raise ExportError(f"tensor {name} is {tensor.dtype}; weights are exported in float32")
         if not tensor.isfinite().all():
-            raise ExportError(f"tensor {name} holds NaN or infinite values: training diverged; lower train.optimizer.lr")
+            raise ExportError(f"tensor {name} holds NaN or infinite values; lower the learning rate of the training")
     return {name: tensor.detach().numpy() for name, tensor in state.items()}
 
 

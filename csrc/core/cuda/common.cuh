@@ -1,4 +1,4 @@
-// What the CUDA kernels of all ops share: reductions in a fixed order, checked launches and the choice of an element
+// Shared by the CUDA kernels of all ops: reductions in a fixed order, checked launches and the choice of an element
 // type.
 #pragma once
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace zoo::cuda {
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
-// Sums of T are kept in Accum<T>.
+// The type in which elements of type T are summed.
 template <class T>
 struct AccumOf {
   using type = float;
@@ -45,7 +45,7 @@ __device__ A block_sum(A value) {
   return total;
 }
 
-// What LayerNorm needs to know of a sample.
+// What LayerNorm needs from a sample.
 template <class A>
 struct Stats {
   A mean, rstd;
@@ -54,8 +54,8 @@ struct Stats {
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int round_up_to_warp(int64_t threads) { return static_cast<int>(ceil_div(threads, kWarp) * kWarp); }
 
-// Parts of the batch so that `ctas` CTAs per part fill a large GPU a few times over. From the shapes alone, never
-// from the device, so that sums over parts come out the same everywhere.
+// The number of parts of the batch with which `ctas` CTAs per part fill a large GPU a few times over. It depends on the
+// shapes alone, never on the device, so that sums over parts are the same everywhere.
 inline int batch_parts(int64_t batch, int64_t ctas, int64_t wanted_ctas, int64_t most) {
   const int64_t parts = std::min(ceil_div(wanted_ctas, ctas), most);
   return static_cast<int>(std::max<int64_t>(1, std::min(parts, batch)));
@@ -69,7 +69,7 @@ inline size_t shared_memory_limit() {
   return static_cast<size_t>(bytes);
 }
 
-// Queues a kernel and says what went wrong, if anything. A grid of no CTAs is no work.
+// Queues a kernel. Returns an error line, empty if nothing is wrong. A grid without CTAs queues nothing.
 template <class... Parameters, class... Arguments>
 std::string launch(const char* name, void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared, void* stream,
                    Arguments... arguments) {
@@ -88,7 +88,7 @@ std::string launch(const char* name, void (*kernel)(Parameters...), dim3 grid, i
   return status == cudaSuccess ? std::string() : failed(status);
 }
 
-// Runs f(T{}) for the element type; f returns an error line.
+// Returns f(T{}) for the element type T; f returns an error line.
 template <class F>
 std::string with_type(Dtype dtype, F f) {
   switch (dtype) {

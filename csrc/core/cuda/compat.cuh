@@ -1,5 +1,5 @@
-// What a .cu file includes instead of the CUDA headers. nvcc takes the toolkit; the tests compile the same source
-// with g++ and put tests/support/cuda_shim.h in front (-include), which defines the same names for the CPU.
+// Included by .cu files instead of the CUDA headers. nvcc uses the toolkit; the tests compile the same source with g++
+// and -include tests/support/cuda_shim.h, which defines the same names for the CPU.
 #pragma once
 
 #if defined(__CUDACC__)
@@ -11,7 +11,7 @@
 #define LAUNCH(kernel, grid, block, shared, stream, ...) \
   kernel<<<grid, block, shared, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__)
 
-// Dynamic shared memory. One untyped array, because a template may not declare it with two types.
+// Dynamic shared memory. One untyped array, because a template cannot declare it with two types.
 #define DYNSHARED(T, name)                                               \
   extern __shared__ __align__(16) unsigned char dynamic_shared_memory[]; \
   T* name = reinterpret_cast<T*>(dynamic_shared_memory)

@@ -1,4 +1,4 @@
-// Sums over the parts of a batch, in order, so that the result is the same every time.
+// One thread sums each element over the parts of the batch, in order, so that the result is the same every time.
 #include "core/cuda/common.cuh"
 #include "core/cuda/sum_parts.h"
 
@@ -16,15 +16,15 @@ __global__ void sum_parts_kernel(const Accum<T>* partial, int parts, int64_t par
 
 }  // namespace
 
-std::string sum_parts(Dtype dtype, const void* partial, int parts, int planes, int first_plane, int count,
-                      int64_t cells, void* out, void* stream) {
+std::string sum_parts(Dtype dtype, const PartialSums& partial, int first_plane, int count, void* out, void* stream) {
   constexpr int kThreads = 256;
+  const int64_t cells = partial.cells;
   return with_type(dtype, [&](auto zero) {
     using T = decltype(zero);
-    const auto* first = static_cast<const Accum<T>*>(partial) + first_plane * cells;
+    const auto* first = static_cast<const Accum<T>*>(partial.data) + first_plane * cells;
     const dim3 ctas(static_cast<unsigned>(ceil_div(count * cells, kThreads)));
-    return launch("sum_parts", &sum_parts_kernel<T>, ctas, kThreads, 0, stream, first, parts, planes * cells,
-                  count * cells, static_cast<T*>(out));
+    return launch("sum_parts", &sum_parts_kernel<T>, ctas, kThreads, 0, stream, first, partial.parts,
+                  partial.planes * cells, count * cells, static_cast<T*>(out));
   });
 }
 

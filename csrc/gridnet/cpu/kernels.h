@@ -8,10 +8,9 @@ namespace zoo::gridnet {
 
 template <class T>
 struct Kernels {
-  int64_t (*kept_size)(const EvolveConfig&, int threads);
-  void (*forward)(const EvolveConfig&, const Inputs<T>&, T* out, T* kept, Workspace&, int threads);
-  bool (*backward)(const EvolveConfig&, const Inputs<T>&, const T* kept, const T* grad_out, const Grads<T>&, Workspace&,
-                   int threads);
+  int64_t (*saved_size)(const EvolveConfig&, int threads);
+  void (*forward)(const EvolveConfig&, const ForwardArgs<T>&, Workspace&, int threads);
+  bool (*backward)(const EvolveConfig&, const BackwardArgs<T>&, Workspace&, int threads);
 };
 
 struct IsaKernels {

@@ -1,105 +1,11 @@
-// Gradients of one step where blocks matter, without atomics. A CTA owns a block of the grid and walks over its part
-// of the batch: it repeats the inner steps, keeping their states, and goes back through them. The gradient of every
-// block with its shell goes to the workspace; a second kernel gathers at each cell what the blocks around it owe it.
-#include "gridnet/cuda/blocks.cuh"
+// Gradients of one step where blocks matter, without atomics. A CTA owns a block of the grid and iterates over its part
+// of the batch: it repeats the inner steps, saves their states, and goes back through them. It writes the gradient of
+// the block with its shell to the workspace; a second kernel sums, at each cell, the gradients from the blocks around
+// it.
+#include "gridnet/cuda/block_backward.cuh"
 
 namespace zoo::gridnet::cuda {
 namespace {
-
-template <class T>
-struct BlockBackward {
-  Grid grid;
-  int batch;
-  Blocks blocks;
-  int inner_steps;
-  bool normalize;
-  Accum<T> eps;
-  Activation activation;
-  StepInputs<T> parameters;
-  Field<T> input;
-  const T* grad_out;
-  Accum<T>* states;      // [parts, blocks, inner_steps, block cells]
-  Accum<T>* tile_grads;  // [batch, blocks, block cells with shell]
-  Accum<T>* partial;     // [parts, parameter planes, cells]
-  bool add_to_partial;
-  T* grad_input;
-  bool subtract_grad_out;
-};
-
-// The gradients of one cell's parameters: in registers until the end when Resident, else in the partial sums.
-template <class A, int Planes, bool Resident>
-struct CellSums {
-  A sums[Resident ? Planes : 1] = {};
-
-  __device__ void add(int plane, A value, A* partial, int64_t cells) {
-    if constexpr (Resident) {
-      sums[plane] += value;
-    } else {
-      partial[plane * cells] += value;
-    }
-  }
-};
-
-// The tiles of a CTA in shared memory.
-template <class A>
-struct Scratch {
-  A* state;         // the state before an inner step, with the shell
-  A* grad;          // the gradient of the state after it; its shell collects over the inner steps
-  A* standardised;  // only when normalize
-  A* grad_inputs;   // only when normalize: the gradient of the standardised inputs
-  A* grad_pre;      // [channel][block cells]
-  int* cell_at;
-
-  __device__ Scratch(A* memory, int positions, int block_cells, int channels, bool normalize)
-      : state(memory),
-        grad(state + positions),
-        standardised(grad + positions),
-        grad_inputs(standardised + (normalize ? positions : 0)),
-        grad_pre(grad_inputs + (normalize ? positions : 0)),
-        cell_at(reinterpret_cast<int*>(grad_pre + channels * block_cells)) {}
-};
-
-template <class A>
-size_t shared_bytes(int64_t side, int channels, bool normalize) {
-  const size_t positions = (side + 2) * (side + 2) * (side + 2), cells = side * side * side;
-  return positions * ((normalize ? 4 : 2) * sizeof(A) + sizeof(int)) + channels * cells * sizeof(A);
-}
-
-// What the cells of the block owe the input at a position of the tile.
-template <int Depth, class T, class A>
-__device__ A gather(const BlockBackward<T>& a, const Box& box, const A* grad_pre, int position) {
-  const int side = a.blocks.side, block_cells = a.blocks.cells();
-  const int64_t cells = a.grid.cells();
-  const int pz = position / (box.hy * box.hx) - 1, py = position / box.hx % box.hy - 1, px = position % box.hx - 1;
-  A sum = 0;
-#pragma unroll 3
-  for (int i = 0; i < kNeighbours; ++i) {
-    const int lz = pz - (i / 9 - 1), ly = py - (i / 3 % 3 - 1), lx = px - (i % 3 - 1);
-    if (lz < 0 || lz >= side || ly < 0 || ly >= side || lx < 0 || lx >= side) continue;
-    const int local = (lz * side + ly) * side + lx, cell = a.grid.index(box.z + lz, box.y + ly, box.x + lx);
-#pragma unroll
-    for (int channel = 0; channel < Depth; ++channel) {
-      const A weight = static_cast<A>(a.parameters.weight[(i * Depth + channel) * cells + cell]);
-      sum += weight * grad_pre[channel * block_cells + local];
-    }
-  }
-  return sum;
-}
-
-// grad += gradient of the raw tile through its standardisation, given grad_inputs. All threads must call it.
-template <class A>
-__device__ void add_through_standardise(const Scratch<A>& tile, int positions, A std, A eps) {
-  A sum = 0, products = 0;
-  for (int p = threadIdx.x; p < positions; p += blockDim.x) {
-    sum += tile.grad_inputs[p];
-    products += tile.grad_inputs[p] * tile.standardised[p];
-  }
-  const A mean = block_sum(sum) / static_cast<A>(positions), product = block_sum(products) / static_cast<A>(positions);
-  const A scale = A(1) / (std + eps), along = std > A(0) ? product / std : A(0);  // std of equal values: gradient 0
-  for (int p = threadIdx.x; p < positions; p += blockDim.x) {
-    tile.grad[p] += scale * (tile.grad_inputs[p] - mean) - along * tile.standardised[p];
-  }
-}
 
 template <class T, bool Gated, bool Resident>
 __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBackward<T> a) {
@@ -123,7 +29,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
   box.map_cells(a.grid, tile.cell_at);
 
   for (int sample = samples.begin; sample < samples.end; ++sample) {
-    __syncthreads();  // the tiles of the sample before are no longer read
+    __syncthreads();  // no thread reads the tiles of the sample before any more
     load_tile(tile.state, tile.cell_at, positions, [&](int cell) { return a.input.at(sample, cells, cell); });
     for (int p = threadIdx.x; p < positions; p += blockDim.x) tile.grad[p] = 0;
     __syncthreads();
@@ -132,7 +38,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
       states[own.local] = tile.state[own.position];
     });
 
-    // Forward again, up to the state before the last inner step; grad_pre serves as room for the next state.
+    // Repeat the inner steps up to the state before the last one. grad_pre holds the next state meanwhile.
     for (int step = 1; step < a.inner_steps; ++step) {
       const A* inputs = tile.state;
       if (!Gated && a.normalize) {
@@ -141,7 +47,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
       }
       each_cell([&](BlockCell own) {
         A pre[kDepth];
-        pre_activations(a.parameters.weight, a.parameters.bias, cells, box, inputs, own, pre);
+        pre_activations(a.parameters, cells, box, inputs, own, pre);
         const A before = tile.state[own.position], value = activate(a.activation, pre[0]);
         if constexpr (Gated) {
           const A gate = sigmoid(pre[1]);
@@ -169,7 +75,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
       }
       each_cell([&](BlockCell own) {
         A pre[kDepth], grad_pre[kDepth];
-        pre_activations(a.parameters.weight, a.parameters.bias, cells, box, inputs, own, pre);
+        pre_activations(a.parameters, cells, box, inputs, own, pre);
         const A grad = tile.grad[own.position];
         const ValueAndSlope<A> value = activate_with_slope(a.activation, pre[0]);
         if constexpr (Gated) {
@@ -197,12 +103,12 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
       });
       __syncthreads();
       A* const receiver = !Gated && a.normalize ? tile.grad_inputs : tile.grad;
-      const bool collect = receiver == tile.grad;
+      const bool adds = receiver == tile.grad;
       for (int p = threadIdx.x; p < positions; p += blockDim.x) {
-        const A owed = gather<kDepth>(a, box, tile.grad_pre, p);
-        receiver[p] = collect ? receiver[p] + owed : owed;
+        const A gathered = gather<kDepth>(a, box, tile.grad_pre, p);
+        receiver[p] = adds ? receiver[p] + gathered : gathered;
       }
-      if (!collect) {
+      if (!adds) {
         __syncthreads();
         add_through_standardise(tile, positions, std, a.eps);
       }
@@ -223,7 +129,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
   }
 }
 
-// One thread per cell of a sample: its own block's gradient and what the shells of the blocks around it collected.
+// One thread per cell of a sample: sums the gradients of its own block and of the shells around it that hold the cell.
 template <class T>
 __global__ void block_backward_input_kernel(BlockBackward<T> a) {
   using A = Accum<T>;
@@ -251,7 +157,7 @@ std::string run(const BackwardTask& task, void* stream) {
   using A = Accum<T>;
   constexpr int kGatherThreads = 256;
   const StepConfig& c = task.config;
-  const auto bytes = [&](int64_t side) { return shared_bytes<A>(side, kChannels<Gated>, c.normalize); };
+  const auto bytes = [&](int64_t side) { return backward_shared_bytes<A>(side, kChannels<Gated>, c.normalize); };
   std::string error = check_shared_memory("backward pass", c.block, bytes);
   if (!error.empty()) return error;
   const Blocks blocks = blocks_of(c);

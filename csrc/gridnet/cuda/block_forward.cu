@@ -1,5 +1,5 @@
-// One step where blocks matter: several inner steps against a shell that stays as it was, or standardised inputs.
-// A CTA owns a block of the grid and walks over its part of the batch; inner steps go back and forth between two tiles.
+// One step where blocks matter: several inner steps against a shell that stays as it was, or standardised inputs. A CTA
+// owns a block of the grid and iterates over its part of the batch; inner steps alternate between two tiles.
 #include "gridnet/cuda/blocks.cuh"
 
 namespace zoo::gridnet::cuda {
@@ -14,7 +14,7 @@ struct BlockForward {
   bool normalize;
   Accum<T> eps;
   Activation activation;
-  StepInputs<T> parameters;
+  StepParameters<T> parameters;
   Field<T> input;
   T* out;
   Moments<Accum<T>>* moments;  // [batch, blocks * warps] or null
@@ -28,12 +28,12 @@ __global__ void __launch_bounds__(kBlockThreads) block_forward_kernel(BlockForwa
   const int cells = a.grid.cells(), side = a.blocks.side;
   const Box box = a.blocks.box(blockIdx.x);
   const SampleRange samples(a.batch, blockIdx.y, gridDim.y);
-  DYNSHARED(A, tiles);  // two tiles, a third for standardised inputs, the cell map
+  DYNSHARED(A, tiles);  // two tiles, a third one for standardised inputs, the cell map
   A* standardised = tiles + 2 * box.positions;
   int* cell_at = reinterpret_cast<int*>(tiles + (a.normalize ? 3 : 2) * box.positions);
   const auto each_cell = [&](auto f) { for_each_cell<Resident>(a.grid, box, side, f); };
 
-  Column<A, 1, kDepth> column;  // only when Resident
+  Column<A, 1, kDepth> column;  // only if Resident
   A bias[kDepth] = {};
   if constexpr (Resident) {
     each_cell([&](BlockCell own) {
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_forward_kernel(BlockForwa
   box.map_cells(a.grid, cell_at);
 
   for (int sample = samples.begin; sample < samples.end; ++sample) {
-    __syncthreads();  // the tiles of the sample before are no longer read
+    __syncthreads();  // no thread reads the tiles of the sample before any more
     A *now = tiles, *next = tiles + box.positions;
     load_tile(now, cell_at, box.positions, [&](int cell) { return a.input.at(sample, cells, cell); });
     for (int p = threadIdx.x; p < box.positions; p += blockDim.x) next[p] = now[p];  // the shell, for odd steps
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_forward_kernel(BlockForwa
           for (int channel = 0; channel < kDepth; ++channel) pre[0][channel] = bias[channel];
           column.accumulate(inputs, own.position, box.hy, box.hx, pre);
         } else {
-          pre_activations(a.parameters.weight, a.parameters.bias, cells, box, inputs, own, pre[0]);
+          pre_activations(a.parameters, cells, box, inputs, own, pre[0]);
         }
         const A before = now[own.position], value = activate(a.activation, pre[0][0]);
         if constexpr (Gated) {
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_forward_kernel(BlockForwa
       if (a.outer_residual) result = a.input.raw(offset) + (result - a.input.at(sample, cells, own.cell));
       const T stored = static_cast<T>(result);
       a.out[offset] = stored;
-      now[own.position] = static_cast<A>(stored);  // the moments are of what is stored; no other thread reads it
+      now[own.position] = static_cast<A>(stored);  // the moments are those of what is stored; no other thread reads it
       sum += now[own.position];
     });
     if (a.moments == nullptr) continue;

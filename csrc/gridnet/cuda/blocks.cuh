@@ -4,11 +4,11 @@
 
 namespace zoo::gridnet::cuda {
 
-// A block of at most this many cells has a thread per cell, which keeps what belongs to the cell in registers
-// (Resident). In larger blocks a thread owns many cells and goes to memory for it.
+// A block of at most this many cells has a thread per cell, which holds the cell's weights and sums in registers
+// (Resident). In larger blocks a thread owns many cells and reads them from memory.
 constexpr int kBlockThreads = 512;
 
-// 512 threads have 128 registers each: too few for a gated cell in double.
+// 512 threads have 128 registers each, too few for a gated cell in double.
 template <class A, bool Gated>
 constexpr bool kMayBeResident = kChannels<Gated> * sizeof(A) <= 8;
 
@@ -42,7 +42,7 @@ __device__ inline BlockCell block_cell(const Grid& grid, const Box& box, int sid
   return {local, box.position(lz, ly, lx), grid.index(box.z + lz, box.y + ly, box.x + lx)};
 }
 
-// f(BlockCell) for the cells of this thread: the one it owns when Resident, else every blockDim.x-th.
+// Calls f(BlockCell) for the cells of this thread: one if Resident, otherwise every blockDim.x-th.
 template <bool Resident, class F>
 __device__ void for_each_cell(const Grid& grid, const Box& box, int side, F f) {
   const int count = side * side * side;
@@ -53,18 +53,20 @@ __device__ void for_each_cell(const Grid& grid, const Box& box, int side, F f) {
   }
 }
 
-// The pre-activations of a cell, its weights read from memory on the way.
+// The pre-activations of a cell of the block. Its weights are read from memory.
 template <int Depth, class T, class A>
-__device__ void pre_activations(const T* weight, const T* bias, int64_t cells, const Box& box, const A* inputs,
+__device__ void pre_activations(const StepParameters<T>& parameters, int64_t cells, const Box& box, const A* inputs,
                                 BlockCell own, A (&pre)[Depth]) {
 #pragma unroll
-  for (int channel = 0; channel < Depth; ++channel) pre[channel] = static_cast<A>(bias[channel * cells + own.cell]);
+  for (int channel = 0; channel < Depth; ++channel) {
+    pre[channel] = static_cast<A>(parameters.bias[channel * cells + own.cell]);
+  }
 #pragma unroll
   for (int i = 0; i < kNeighbours; ++i) {
     const A value = inputs[own.position + ((i / 9 - 1) * box.hy + i / 3 % 3 - 1) * box.hx + i % 3 - 1];
 #pragma unroll
     for (int channel = 0; channel < Depth; ++channel) {
-      pre[channel] += static_cast<A>(weight[(i * Depth + channel) * cells + own.cell]) * value;
+      pre[channel] += static_cast<A>(parameters.weight[(i * Depth + channel) * cells + own.cell]) * value;
     }
   }
 }
@@ -74,8 +76,8 @@ struct MeanAndStd {
   A mean, std;
 };
 
-// Writes the standardised tile to `out` and returns its mean and population std. All threads must call it; the tile
-// must be complete, and `out` is when it returns.
+// Writes the standardised tile to `out` and returns the tile's mean and population std. All threads must call it when
+// the tile is complete; `out` is complete when it returns.
 template <class A>
 __device__ MeanAndStd<A> standardise(const A* tile, int positions, A eps, A* out) {
   A sum = 0, squares = 0;
@@ -89,7 +91,7 @@ __device__ MeanAndStd<A> standardise(const A* tile, int positions, A eps, A* out
   return {mean, std};
 }
 
-// Runs f(std::bool_constant<Gated>, std::bool_constant<Resident>) for the configuration.
+// Returns f(std::bool_constant<Gated>, std::bool_constant<Resident>) for the configuration.
 template <class A, class F>
 std::string with_kind(const StepConfig& config, F f) {
   const bool fits = blocks_of(config).cells() <= kBlockThreads;
@@ -100,7 +102,8 @@ std::string with_kind(const StepConfig& config, F f) {
   return f(std::true_type{}, std::false_type{});
 }
 
-// Refuses a block whose tiles do not fit a CTA's shared memory. bytes_for(side) is what a block of that side needs.
+// Returns an error line if a block's tiles do not fit the shared memory of a CTA. bytes_for(side) is the need of a
+// block of that side.
 template <class BytesFor>
 std::string check_shared_memory(const char* pass, int64_t side, BytesFor bytes_for) {
   const size_t limit = shared_memory_limit();

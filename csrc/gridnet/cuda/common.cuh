@@ -1,4 +1,4 @@
-// What the gridnet kernels share: the grid as a kernel indexes it, activations and moments.
+// Shared by the gridnet kernels: how a kernel indexes the grid, activations, moments.
 #pragma once
 #include "core/cuda/common.cuh"
 #include "core/math.h"
@@ -8,7 +8,7 @@ namespace zoo::gridnet::cuda {
 
 using namespace zoo::cuda;
 
-// The grid's sides as a kernel indexes them; a grid has fewer than 2^31 cells (checked), samples may make more.
+// The sides of the grid. A grid has fewer than 2^31 cells (checked), so an int indexes it; a batch may need an int64_t.
 struct Grid {
   int m, n, k;
   __host__ __device__ int cells() const { return m * n * k; }
@@ -20,7 +20,7 @@ inline Grid grid_of(const Shape& shape) {
   return {static_cast<int>(shape.m), static_cast<int>(shape.n), static_cast<int>(shape.k)};
 }
 
-// The samples one CTA works on: part `part` of `parts`, in order.
+// The samples of one CTA: part `part` of `parts` of the batch.
 struct SampleRange {
   int begin, end;
   __device__ SampleRange(int batch, int part, int parts)
@@ -28,7 +28,7 @@ struct SampleRange {
         end(static_cast<int>(int64_t{batch} * (part + 1) / parts)) {}
 };
 
-// The activation is a runtime choice: one uniform branch per cell, a quarter of the kernels to compile.
+// Chooses the activation at run time: one uniform branch per cell, and a quarter of the kernels to compile.
 template <class A>
 __device__ ValueAndSlope<A> activate_with_slope(Activation activation, A x) {
   switch (activation) {
@@ -44,13 +44,13 @@ __device__ A activate(Activation activation, A x) {
   return activate_with_slope(activation, x).value;
 }
 
-// Count, mean and sum of squared deviations of a group of values; groups are merged without cancellation.
+// Count, mean and sum of squared deviations of a group of values. Groups can be merged without cancellation.
 template <class A>
 struct Moments {
   A count, mean, m2;
 };
 
-// A warp's moments over `count` values whose sum is spread over its lanes; squares(mean) is a lane's part of the
+// The moments of a warp's `count` values. lane_sum and squares(mean) are a lane's parts of their sum and of the sum of
 // squared deviations. Every lane must call it.
 template <class A, class Squares>
 __device__ Moments<A> warp_moments(A count, A lane_sum, Squares squares) {
@@ -58,10 +58,14 @@ __device__ Moments<A> warp_moments(A count, A lane_sum, Squares squares) {
   return {count, mean, warp_sum(squares(mean))};
 }
 
-// Parameter planes of a cell: 27 weights and a bias per channel, and the residual scale of a plain cell.
+// The parameters of a cell: 27 weights and a bias per channel, and the residual scale of a plain cell.
 template <bool Gated>
 constexpr int kChannels = Gated ? 2 : 1;
 template <bool Gated>
 constexpr int kParameterPlanes = Gated ? 2 * kNeighbours + 2 : kNeighbours + 2;
+
+inline int parameter_planes(const StepConfig& config) {
+  return config.gated ? kParameterPlanes<true> : kParameterPlanes<false>;
+}
 
 }  // namespace zoo::gridnet::cuda

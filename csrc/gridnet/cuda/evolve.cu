@@ -1,107 +1,10 @@
-// The whole network: outer steps with a LayerNorm between them, forward and backward, out of the kernels for steps.
-//
-// s_0 = x, s_1, ..., s_T are the states as stored. Without outer_residual s_{t+1} = step(norm(s_t)) (the first step
-// takes x as it is) and the output is norm(s_T); with it s_{t+1} = s_t + step(norm(s_t)) - norm(s_t) and the output is
-// s_T. Normalised states are never stored: a step normalises as it reads, and leaves the moments of what it writes.
-#include "core/cuda/sum_parts.h"
+// The entry points of api.h: the evolution, forward and backward, composed of the kernels for steps and for LayerNorm.
+// A step normalises what it reads, and computes the moments of what it writes; see evolve_memory.h for what is stored.
 #include "gridnet/cuda/common.cuh"
-#include "gridnet/cuda/kernels.h"
+#include "gridnet/cuda/evolve_memory.h"
 
 namespace zoo::gridnet::cuda {
 namespace {
-
-// Hands out aligned pieces of the caller's memory; with no memory it only counts.
-class Arena {
- public:
-  explicit Arena(void* memory) : memory_(static_cast<char*>(memory)) {}
-  void* take(size_t bytes) {
-    constexpr size_t kAlignment = 256;
-    char* const piece = memory_ == nullptr ? nullptr : memory_ + used_;
-    used_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    return piece;
-  }
-  size_t used() const { return used_; }
-
- private:
-  char* memory_;
-  size_t used_ = 0;
-};
-
-void* at_byte(const void* memory, size_t offset) {
-  return memory == nullptr ? nullptr : const_cast<char*>(static_cast<const char*>(memory)) + offset;
-}
-
-// Sizes and positions that forward and backward agree on.
-struct Plan {
-  Dtype dtype;
-  EvolveConfig config;
-
-  int64_t cells() const { return config.step.shape.cells(); }
-  int64_t batch() const { return config.step.batch; }
-  NormTask norm() const { return {dtype, batch(), cells()}; }
-  size_t state_bytes() const { return batch() * cells() * element_bytes(dtype); }
-  size_t stats_bytes() const { return 2 * batch() * accum_bytes(dtype); }
-  int first_normed() const { return config.outer_residual ? 0 : 1; }  // s_t is normalised from here on
-  int last_needed() const { return config.outer_steps - (config.outer_residual ? 1 : 0); }  // by backward
-  bool kept(int t) const { return t > 0 && t <= last_needed() && t % config.segment == 0; }
-  int kept_states() const { return last_needed() / config.segment; }
-};
-
-struct Saved {
-  void *states, *stats;  // every segment-th state from s_segment on; of all normalised states
-  size_t bytes;
-
-  Saved(const Plan& plan, void* memory) {
-    Arena arena(memory);
-    states = arena.take(plan.kept_states() * plan.state_bytes());
-    stats = arena.take(plan.config.outer_steps * plan.stats_bytes());
-    bytes = arena.used();
-  }
-};
-
-struct ForwardSpace {
-  void* states[2];  // taken in turn by states that are not kept
-  void* moments;
-  void* stats;  // inference
-  size_t bytes;
-
-  ForwardSpace(const Plan& plan, bool training, void* memory) {
-    Arena arena(memory);
-    for (void*& state : states) state = arena.take(training && plan.config.segment == 1 ? 0 : plan.state_bytes());
-    const int64_t groups = std::max(forward_groups(plan.config.step), moment_groups(plan.cells()));
-    moments = arena.take(3 * groups * plan.batch() * accum_bytes(plan.dtype));
-    stats = arena.take(training ? 0 : plan.config.outer_steps * plan.stats_bytes());
-    bytes = arena.used();
-  }
-};
-
-struct BackwardSpace {
-  void* between;                   // states inside the segment at hand
-  void *grad_normed, *grad_state;  // of norm(s_t) and of s_t
-  void *partial, *passes;          // parameters' partial sums; what the kernels of a step pass on
-  void *norm_partial, *norm_space;
-  size_t bytes;
-
-  BackwardSpace(const Plan& plan, void* memory) {
-    Arena arena(memory);
-    between = arena.take((plan.config.segment - 1) * plan.state_bytes());
-    grad_normed = arena.take(plan.state_bytes());
-    grad_state = arena.take(plan.state_bytes());
-    partial = arena.take(partial_sum_bytes(plan.dtype, plan.config.step));
-    passes = arena.take(backward_bytes(plan.dtype, plan.config.step));
-    norm_partial = arena.take(norm_partial_bytes(plan.norm()));
-    norm_space = arena.take(norm_backward_bytes(plan.norm()));
-    bytes = arena.used();
-  }
-};
-
-// The parts of tensors with a leading axis that outer step t uses.
-StepInputs<void> parameters_of(const Plan& plan, const StepInputs<void>& all, int t) {
-  const size_t plane = plan.config.separate_params ? t * plan.cells() * element_bytes(plan.dtype) : 0;
-  const size_t channels = plan.config.step.gated ? 2 : 1;
-  return {at_byte(all.weight, kNeighbours * channels * plane), at_byte(all.bias, channels * plane),
-          at_byte(all.residual_scale, plane), nullptr};
-}
 
 // Queues work until something fails.
 class Queue {
@@ -121,183 +24,265 @@ class Queue {
 
 std::string check(const EvolveConfig& config) {
   if (config.outer_steps < 1) return "outer_steps is " + std::to_string(config.outer_steps) + ", must be at least 1";
-  if (config.segment < 1) return "segment is " + std::to_string(config.segment) + ", must be at least 1";
+  if (config.recompute < 1) return "recompute is " + std::to_string(config.recompute) + ", must be at least 1";
+  if (!config.norm && config.outer_steps > 1) {
+    return "outer_steps is " + std::to_string(config.outer_steps) + ", must be 1 without norm";
+  }
   return cuda::check(config.step);
 }
 
+StepParameters<void> only_parameters(const Inputs<void>& inputs) {
+  return {.weight = inputs.weight, .bias = inputs.bias, .residual_scale = inputs.residual_scale};
+}
+
+// What step s uses of tensors that may have a leading axis of steps: StepParameters<void> or ParameterGrads.
+template <class Tensors>
+Tensors of_step(const Plan& plan, Tensors tensors, int s) {
+  const size_t plane = plan.config.separate ? s * plan.cells() * element_bytes(plan.dtype) : 0;
+  const size_t channels = plan.config.step.channels();
+  tensors.weight = at_byte(tensors.weight, kNeighbours * channels * plane);
+  tensors.bias = at_byte(tensors.bias, channels * plane);
+  tensors.residual_scale = at_byte(tensors.residual_scale, plane);
+  return tensors;
+}
+
+// An evolution with norm.
 class Evolution {
  public:
-  Evolution(const Plan& plan, const EvolveInputs& inputs, void* stats, void* stream)
+  // `stats` are those of the normalised grids.
+  Evolution(const Plan& plan, const Inputs<void>& inputs, void* stats, void* stream)
       : plan_(plan), inputs_(inputs), stats_(stats), queue_(stream) {}
 
+  // `saved` is null in inference.
   std::string forward(void* out, const Saved* saved, const ForwardSpace& space);
-  std::string backward(const Saved& saved, const EvolveGrads& grads, const BackwardSpace& space);
+  std::string backward(const Saved& saved, const void* grad_out, const Grads<void>& grads, const BackwardSpace& space);
 
  private:
-  void* stats_of(int t) const { return at_byte(stats_, (t - plan_.first_normed()) * plan_.stats_bytes()); }
-  StateView view(int t, const void* values) const {
-    if (t < plan_.first_normed()) return {values, nullptr, nullptr, nullptr};
-    return {values, stats_of(t), inputs_.norm_weight, inputs_.norm_bias};
+  void* stats_of(int s) const { return at_byte(stats_, (s - plan_.first_normalised()) * plan_.stats_bytes()); }
+  GridView view(int s, const void* values) const {
+    if (s < plan_.first_normalised()) return {values, nullptr, nullptr, nullptr};
+    return {values, stats_of(s), inputs_.norm_weight, inputs_.norm_bias};
   }
-  void step_forward(int t, const void* state, void* next, void* moments_out) {
-    queue_([&] {
-      return cuda::forward({plan_.dtype, plan_.config.step, parameters_of(plan_, inputs_.step, t), view(t, state), next,
-                            moments_out, plan_.config.outer_residual},
-                           queue_.stream());
-    });
-  }
-  void make_stats(int t, const void* moments_in, int64_t groups) {
-    const double eps = plan_.config.norm_eps;
-    queue_([&] { return finish_stats(plan_.norm(), moments_in, groups, eps, stats_of(t), queue_.stream()); });
-  }
+  // Step s.
+  void step_forward(int s, const void* grid, void* next, void* moments_out);
+  // Computes the statistics of grid s from its moments.
+  void make_stats(int s, const MomentGroups& moments);
 
-  const void* state(int t, const Saved& saved, const BackwardSpace& space) const;
-  void repeat_segment(int t, const Saved& saved, const BackwardSpace& space);
-  void step_backward(int t, const void* state, const void* grad_out, void* grad_input, const BackwardSpace& space);
-  void norm_backward(int t, const void* state, const void* carried, void* grad_in, bool first, const void* grad_normed,
-                     const BackwardSpace& space);
-  void finish_step_gradients(int t, const EvolveGrads& grads, const BackwardSpace& space);
-  void finish_norm_gradients(const EvolveGrads& grads, const BackwardSpace& space);
+  const void* grid(int s, const Saved& saved, const BackwardSpace& space) const;
+  // Recomputes the grids after the last saved grid before step s, up to the next saved one.
+  void recompute(int s, const Saved& saved, const BackwardSpace& space);
+  void step_backward(int s, const void* grid, const void* grad_out, void* grad_input, const BackwardSpace& space);
+  // The gradient of grid s from that of its LayerNorm.
+  struct NormGradient {
+    const void* grid;
+    const void* grad_normalised;
+    const void* bypass;  // added to the gradient, or null
+    void* grad_grid;
+  };
+  void norm_backward(int s, const NormGradient& pass, const BackwardSpace& space);
+  void finish_step_gradients(int s, const Grads<void>& grads, const BackwardSpace& space);
+  void finish_norm_gradients(const Grads<void>& grads, const BackwardSpace& space);
 
   Plan plan_;
-  EvolveInputs inputs_;
+  Inputs<void> inputs_;
   void* stats_;
   Queue queue_;
 };
 
+void Evolution::step_forward(int s, const void* grid, void* next, void* moments_out) {
+  queue_([&] {
+    return cuda::forward({.dtype = plan_.dtype,
+                          .config = plan_.config.step,
+                          .parameters = of_step(plan_, only_parameters(inputs_), s),
+                          .input = view(s, grid),
+                          .out = next,
+                          .moments = moments_out,
+                          .outer_residual = plan_.config.outer_residual},
+                         queue_.stream());
+  });
+}
+
+void Evolution::make_stats(int s, const MomentGroups& moments) {
+  queue_([&] { return finish_stats(plan_.norm(), moments, plan_.config.norm_eps, stats_of(s), queue_.stream()); });
+}
+
 std::string Evolution::forward(void* out, const Saved* saved, const ForwardSpace& space) {
   const EvolveConfig& c = plan_.config;
-  const void* state = inputs_.step.x;
+  const void* grid = inputs_.x;
   if (c.outer_residual) {
-    queue_([&] { return moments(plan_.norm(), state, space.moments, queue_.stream()); });
-    make_stats(0, space.moments, moment_groups(plan_.cells()));
+    queue_([&] { return moments(plan_.norm(), grid, space.moments, queue_.stream()); });
+    make_stats(0, {space.moments, moment_groups(plan_.cells())});
   }
-  for (int t = 1; t <= c.outer_steps; ++t) {
-    void* next = t == c.outer_steps ? out : space.states[t % 2];
-    if (saved != nullptr && plan_.kept(t)) next = at_byte(saved->states, (t / c.segment - 1) * plan_.state_bytes());
-    const bool normed = t < c.outer_steps || !c.outer_residual;
-    step_forward(t - 1, state, next, normed ? space.moments : nullptr);
-    if (normed) make_stats(t, space.moments, forward_groups(c.step));
-    state = next;
+  for (int s = 1; s <= c.outer_steps; ++s) {
+    void* next = s == c.outer_steps ? out : space.grids[s % 2];
+    if (saved != nullptr && plan_.saves(s)) next = saved->grid(plan_, s);
+    step_forward(s - 1, grid, next, c.normalises(s) ? space.moments : nullptr);
+    if (c.normalises(s)) make_stats(s, {space.moments, forward_groups(c.step)});
+    grid = next;
   }
-  if (!c.outer_residual) {
-    queue_([&] { return normalise(plan_.norm(), view(c.outer_steps, state), out, queue_.stream()); });
+  if (c.normalises_output()) {
+    queue_([&] { return normalise(plan_.norm(), view(c.outer_steps, grid), out, queue_.stream()); });
   }
   return queue_.error();
 }
 
-const void* Evolution::state(int t, const Saved& saved, const BackwardSpace& space) const {
-  const int segment = plan_.config.segment;
-  if (t == 0) return inputs_.step.x;
-  if (t % segment == 0) return at_byte(saved.states, (t / segment - 1) * plan_.state_bytes());
-  return at_byte(space.between, (t % segment - 1) * plan_.state_bytes());
+const void* Evolution::grid(int s, const Saved& saved, const BackwardSpace& space) const {
+  const int recompute = plan_.config.recompute;
+  if (s == 0) return inputs_.x;
+  if (s % recompute == 0) return saved.grid(plan_, s);
+  return at_byte(space.recomputed, (s % recompute - 1) * plan_.grid_bytes());
 }
 
-// Recomputes the states that were not kept in the segment of outer step t.
-void Evolution::repeat_segment(int t, const Saved& saved, const BackwardSpace& space) {
-  const int segment = plan_.config.segment, start = t / segment * segment;
-  for (int i = start + 1; i < start + segment && i <= plan_.last_needed(); ++i) {
-    step_forward(i - 1, state(i - 1, saved, space), const_cast<void*>(state(i, saved, space)), nullptr);
+void Evolution::recompute(int s, const Saved& saved, const BackwardSpace& space) {
+  const int interval = plan_.config.recompute, start = s / interval * interval;
+  for (int i = start + 1; i < start + interval && i <= plan_.last_needed(); ++i) {
+    step_forward(i - 1, grid(i - 1, saved, space), const_cast<void*>(grid(i, saved, space)), nullptr);
   }
 }
 
-void Evolution::step_backward(int t, const void* state, const void* grad_out, void* grad_input,
+void Evolution::step_backward(int s, const void* grid, const void* grad_out, void* grad_input,
                               const BackwardSpace& space) {
   const EvolveConfig& c = plan_.config;
-  const bool add = !c.separate_params && t < c.outer_steps - 1;
   queue_([&] {
-    return cuda::backward({plan_.dtype, c.step, parameters_of(plan_, inputs_.step, t), view(t, state), grad_out,
-                           grad_input, space.partial, add, c.outer_residual, space.passes},
+    return cuda::backward({.dtype = plan_.dtype,
+                           .config = c.step,
+                           .parameters = of_step(plan_, only_parameters(inputs_), s),
+                           .input = view(s, grid),
+                           .grad_out = grad_out,
+                           .grad_input = grad_input,
+                           .partial_sums = space.partial_sums,
+                           .add_to_partial = !c.separate && s < c.outer_steps - 1,
+                           .subtract_grad_out = c.outer_residual,
+                           .workspace = space.step_space},
                           queue_.stream());
   });
 }
 
-void Evolution::norm_backward(int t, const void* state, const void* carried, void* grad_in, bool first,
-                              const void* grad_normed, const BackwardSpace& space) {
+void Evolution::norm_backward(int s, const NormGradient& pass, const BackwardSpace& space) {
   queue_([&] {
-    return cuda::norm_backward(
-        plan_.norm(), {view(t, state), grad_normed, carried, grad_in, space.norm_partial, !first, space.norm_space},
-        queue_.stream());
+    return cuda::norm_backward(plan_.norm(),
+                               {.input = view(s, pass.grid),
+                                .grad_out = pass.grad_normalised,
+                                .bypass = pass.bypass,
+                                .grad_in = pass.grad_grid,
+                                .partial_sums = space.norm_partial_sums,
+                                .add_to_partial = s < plan_.last_needed(),
+                                .workspace = space.norm_space},
+                               queue_.stream());
   });
 }
 
-void Evolution::finish_step_gradients(int t, const EvolveGrads& grads, const BackwardSpace& space) {
-  const StepConfig& step = plan_.config.step;
-  const StepInputs<void> target =
-      parameters_of(plan_, {grads.step.weight, grads.step.bias, grads.step.residual_scale, nullptr}, t);
+void Evolution::finish_step_gradients(int s, const Grads<void>& grads, const BackwardSpace& space) {
+  const ParameterGrads all{.weight = grads.weight, .bias = grads.bias, .residual_scale = grads.residual_scale};
   queue_([&] {
-    return sum_parameter_gradients(plan_.dtype, step, space.partial, backward_parts(step),
-                                   const_cast<void*>(target.weight), const_cast<void*>(target.bias),
-                                   const_cast<void*>(target.residual_scale), queue_.stream());
+    return sum_parameter_gradients(plan_.dtype, plan_.config.step, space.partial_sums, of_step(plan_, all, s),
+                                   queue_.stream());
   });
 }
 
-void Evolution::finish_norm_gradients(const EvolveGrads& grads, const BackwardSpace& space) {
-  const int parts = norm_backward_parts(plan_.norm());
-  void* const targets[] = {grads.norm_weight, grads.norm_bias};
-  for (int plane = 0; plane < 2; ++plane) {
-    queue_([&] {
-      return sum_parts(plan_.dtype, space.norm_partial, parts, 2, plane, 1, plan_.cells(), targets[plane],
-                       queue_.stream());
-    });
-  }
+void Evolution::finish_norm_gradients(const Grads<void>& grads, const BackwardSpace& space) {
+  const PartialSums partial{space.norm_partial_sums, norm_backward_parts(plan_.norm()), 2, plan_.cells()};
+  queue_([&] { return sum_parts(plan_.dtype, partial, 0, 1, grads.norm_weight, queue_.stream()); });
+  queue_([&] { return sum_parts(plan_.dtype, partial, 1, 1, grads.norm_bias, queue_.stream()); });
 }
 
-std::string Evolution::backward(const Saved& saved, const EvolveGrads& grads, const BackwardSpace& space) {
+std::string Evolution::backward(const Saved& saved, const void* grad_out, const Grads<void>& grads,
+                                const BackwardSpace& space) {
   const EvolveConfig& c = plan_.config;
   const int last = c.outer_steps - 1;
-  const void* grad = grads.step.grad_out;  // of norm(s_{t+1}), with outer_residual of s_{t+1}
-  for (int t = last; t >= 0; --t) {
-    if (t == last || (t + 1) % c.segment == 0) repeat_segment(t, saved, space);
-    const void* const before = state(t, saved, space);
+  const void* grad = grad_out;  // with outer_residual of grid s + 1, otherwise of norm(grid s + 1)
+  for (int s = last; s >= 0; --s) {
+    if (s == last || (s + 1) % c.recompute == 0) recompute(s, saved, space);
+    const void* const before = grid(s, saved, space);
     if (c.outer_residual) {
-      void* const result = t == 0 ? grads.step.x : space.grad_state;
-      step_backward(t, before, grad, space.grad_normed, space);
-      norm_backward(t, before, grad, result, t == last, space.grad_normed, space);
+      void* const result = s == 0 ? grads.x : space.grad_grid;
+      step_backward(s, before, grad, space.grad_normalised, space);
+      norm_backward(s, {.grid = before, .grad_normalised = space.grad_normalised, .bypass = grad, .grad_grid = result},
+                    space);
       grad = result;
     } else {
-      void* const result = t == 0 ? grads.step.x : space.grad_normed;
-      norm_backward(t + 1, state(t + 1, saved, space), nullptr, space.grad_state, t == last, grad, space);
-      step_backward(t, before, space.grad_state, result, space);
+      void* const result = s == 0 ? grads.x : space.grad_normalised;
+      norm_backward(
+          s + 1,
+          {.grid = grid(s + 1, saved, space), .grad_normalised = grad, .bypass = nullptr, .grad_grid = space.grad_grid},
+          space);
+      step_backward(s, before, space.grad_grid, result, space);
       grad = result;
     }
-    if (c.separate_params || t == 0) finish_step_gradients(t, grads, space);
+    if (c.separate || s == 0) finish_step_gradients(s, grads, space);
   }
   finish_norm_gradients(grads, space);
   return queue_.error();
 }
 
+// A single step, which has no norm.
+std::string step_forward(const Plan& plan, const ForwardArgs<void>& args, void* stream) {
+  return forward({.dtype = plan.dtype,
+                  .config = plan.config.step,
+                  .parameters = only_parameters(args.inputs),
+                  .input = {args.inputs.x, nullptr, nullptr, nullptr},
+                  .out = args.out,
+                  .moments = nullptr,
+                  .outer_residual = false},
+                 stream);
+}
+
+std::string step_backward(const Plan& plan, const BackwardArgs<void>& args, const StepBackwardSpace& space,
+                          void* stream) {
+  const std::string error = backward({.dtype = plan.dtype,
+                                      .config = plan.config.step,
+                                      .parameters = only_parameters(args.inputs),
+                                      .input = {args.inputs.x, nullptr, nullptr, nullptr},
+                                      .grad_out = args.grad_out,
+                                      .grad_input = args.grads.x,
+                                      .partial_sums = space.partial_sums,
+                                      .add_to_partial = false,
+                                      .subtract_grad_out = false,
+                                      .workspace = space.step_space},
+                                     stream);
+  if (!error.empty()) return error;
+  const Grads<void>& grads = args.grads;
+  return sum_parameter_gradients(plan.dtype, plan.config.step, space.partial_sums,
+                                 {grads.weight, grads.bias, grads.residual_scale}, stream);
+}
+
 }  // namespace
 
-size_t evolve_saved_bytes(Dtype dtype, const EvolveConfig& config) { return Saved({dtype, config}, nullptr).bytes; }
-
-size_t evolve_forward_workspace_bytes(Dtype dtype, const EvolveConfig& config, bool training) {
-  return ForwardSpace({dtype, config}, training, nullptr).bytes;
+size_t saved_bytes(Dtype dtype, const EvolveConfig& config) {
+  return config.norm ? Saved({dtype, config}, nullptr).bytes : 0;
 }
 
-size_t evolve_backward_workspace_bytes(Dtype dtype, const EvolveConfig& config) {
-  return BackwardSpace({dtype, config}, nullptr).bytes;
+size_t forward_workspace_bytes(Dtype dtype, const EvolveConfig& config, bool training) {
+  return config.norm ? ForwardSpace({dtype, config}, training, nullptr).bytes : 0;
 }
 
-std::string evolve_forward(Dtype dtype, const EvolveConfig& config, const EvolveInputs& inputs, void* out, void* saved,
-                           void* workspace, void* stream) {
+size_t backward_workspace_bytes(Dtype dtype, const EvolveConfig& config) {
+  const Plan plan{dtype, config};
+  return config.norm ? BackwardSpace(plan, nullptr).bytes : StepBackwardSpace(plan, nullptr).bytes;
+}
+
+std::string evolve_forward(Dtype dtype, const EvolveConfig& config, const ForwardArgs<void>& args, void* workspace,
+                           void* stream) {
   const std::string error = check(config);
   if (!error.empty()) return error;
   const Plan plan{dtype, config};
-  const bool training = saved != nullptr;
+  if (!config.norm) return step_forward(plan, args, stream);
+  const bool training = args.saved != nullptr;
   const ForwardSpace space(plan, training, workspace);
-  const Saved kept(plan, saved);
-  return Evolution(plan, inputs, training ? kept.stats : space.stats, stream)
-      .forward(out, training ? &kept : nullptr, space);
+  const Saved saved(plan, args.saved);
+  return Evolution(plan, args.inputs, training ? saved.stats : space.stats, stream)
+      .forward(args.out, training ? &saved : nullptr, space);
 }
 
-std::string evolve_backward(Dtype dtype, const EvolveConfig& config, const EvolveInputs& inputs, const void* saved,
-                            const EvolveGrads& grads, void* workspace, void* stream) {
+std::string evolve_backward(Dtype dtype, const EvolveConfig& config, const BackwardArgs<void>& args, void* workspace,
+                            void* stream) {
   const std::string error = check(config);
   if (!error.empty()) return error;
   const Plan plan{dtype, config};
-  const Saved kept(plan, const_cast<void*>(saved));
-  return Evolution(plan, inputs, kept.stats, stream).backward(kept, grads, BackwardSpace(plan, workspace));
+  if (!config.norm) return step_backward(plan, args, StepBackwardSpace(plan, workspace), stream);
+  const Saved saved(plan, const_cast<void*>(args.saved));
+  return Evolution(plan, args.inputs, saved.stats, stream)
+      .backward(saved, args.grad_out, args.grads, BackwardSpace(plan, workspace));
 }
 
 }  // namespace zoo::gridnet::cuda

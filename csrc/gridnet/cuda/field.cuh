@@ -1,12 +1,12 @@
-// How kernels read the state of the grid: from global memory as it is or normalised on the way in, and from a tile
-// with a one-cell shell in shared memory.
+// How kernels read a grid: from global memory, as stored or through the LayerNorm, and from a tile with a one-cell
+// shell in shared memory.
 #pragma once
 #include "gridnet/cuda/common.cuh"
 #include "gridnet/cuda/kernels.h"
 
 namespace zoo::gridnet::cuda {
 
-// A batch of grids [batch, cells]. With `stats` the reader sees LayerNorm(values), which then is never stored.
+// A batch of grids [batch, cells]. With `stats` it reads as LayerNorm(values), which is never stored.
 template <class T>
 struct Field {
   const T* values;
@@ -26,18 +26,18 @@ struct Field {
 };
 
 template <class T>
-Field<T> field_of(const StateView& view) {
+Field<T> field_of(const GridView& view) {
   const auto as = [](const void* p) { return static_cast<const T*>(p); };
   return {as(view.values), static_cast<const Stats<Accum<T>>*>(view.stats), as(view.norm_weight), as(view.norm_bias)};
 }
 
 template <class T>
-StepInputs<T> typed(const StepInputs<void>& inputs) {
+StepParameters<T> typed(const StepParameters<void>& parameters) {
   const auto as = [](const void* p) { return static_cast<const T*>(p); };
-  return {as(inputs.weight), as(inputs.bias), as(inputs.residual_scale), as(inputs.x)};
+  return {as(parameters.weight), as(parameters.bias), as(parameters.residual_scale)};
 }
 
-// A box of cells and its one-cell shell, laid out [z][y][x] with sides (z+2), (y+2), (x+2).
+// A box of cells with its one-cell shell, as a tile [z][y][x] with sides two larger than those of the cells.
 struct Box {
   int z, y, x;    // first cell
   int hy, hx;     // sides of the box with shell along y and x
@@ -46,10 +46,10 @@ struct Box {
   __host__ __device__ Box(int z_, int y_, int x_, int sz, int sy, int sx)
       : z(z_), y(y_), x(x_), hy(sy + 2), hx(sx + 2), positions((sz + 2) * (sy + 2) * (sx + 2)) {}
 
-  // The position of the cell that lies (lz, ly, lx) from the box's first cell.
+  // The position in the tile of the cell at (lz, ly, lx) from the first cell.
   __device__ int position(int lz, int ly, int lx) const { return ((lz + 1) * hy + ly + 1) * hx + lx + 1; }
 
-  // For every position the cell it mirrors, or -1 outside the grid. Saves divisions for every sample.
+  // Maps every position to its cell, or to -1 outside the grid, which saves divisions for every sample.
   __device__ void map_cells(const Grid& grid, int* cell_at) const {
     for (int p = threadIdx.x; p < positions; p += blockDim.x) {
       const int gz = z - 1 + p / (hy * hx), gy = y - 1 + p / hx % hy, gx = x - 1 + p % hx;
@@ -68,13 +68,13 @@ __device__ void load_tile(A* tile, const int* cell_at, int positions, ValueOf va
   }
 }
 
-// The weights of `Cells` cells that lie above one another along z, in registers: a value read from shared memory
-// serves up to three of them.
+// The weights, in registers, of `Cells` cells that are neighbours along z. A value read from shared memory serves up to
+// three of them.
 template <class A, int Cells, int Channels>
 struct Column {
   A weight[Cells][Channels][kNeighbours];
 
-  // weight_of(c, channel, neighbour) is read once per weight.
+  // Reads every weight once, with weight_of(c, channel, neighbour).
   template <class WeightOf>
   __device__ void load(WeightOf weight_of) {
 #pragma unroll
@@ -87,7 +87,7 @@ struct Column {
     }
   }
 
-  // sum[c][channel] += sum_i weight_i * in_i, with the first cell at `position` of the tile.
+  // sum[c][channel] += sum_i weight_i * in_i. The first cell is at `position` of the tile.
   __device__ void accumulate(const A* tile, int position, int hy, int hx, A (&sum)[Cells][Channels]) const {
 #pragma unroll
     for (int layer = 0; layer < Cells + 2; ++layer) {

@@ -1,4 +1,4 @@
-// The single step: which kernels do it, and the entry points of cuda.h.
+// One step: chooses its kernels and checks its configuration.
 #include "gridnet/cuda/common.cuh"
 #include "gridnet/cuda/kernels.h"
 
@@ -25,8 +25,7 @@ std::string backward(const BackwardTask& task, void* stream) {
 }
 
 size_t partial_sum_bytes(Dtype dtype, const StepConfig& config) {
-  const int planes = config.gated ? kParameterPlanes<true> : kParameterPlanes<false>;
-  return size_t(backward_parts(config)) * planes * config.shape.cells() * accum_bytes(dtype);
+  return size_t(backward_parts(config)) * parameter_planes(config) * config.shape.cells() * accum_bytes(dtype);
 }
 
 std::string check(const StepConfig& config) {
@@ -43,30 +42,6 @@ std::string check(const StepConfig& config) {
   }
   if (config.gated && config.normalize) return "normalize is not defined for gated steps";
   return {};
-}
-
-std::string step_forward(Dtype dtype, const StepConfig& config, const StepInputs<void>& inputs, void* out,
-                         void* stream) {
-  const std::string error = check(config);
-  if (!error.empty()) return error;
-  const StateView x{inputs.x, nullptr, nullptr, nullptr};
-  return forward({dtype, config, inputs, x, out, nullptr, false}, stream);
-}
-
-size_t step_backward_workspace_bytes(Dtype dtype, const StepConfig& config) {
-  return partial_sum_bytes(dtype, config) + backward_bytes(dtype, config);
-}
-
-std::string step_backward(Dtype dtype, const StepConfig& config, const StepInputs<void>& inputs,
-                          const StepGrads<void>& grads, void* workspace, void* stream) {
-  std::string error = check(config);
-  if (!error.empty()) return error;
-  const StateView x{inputs.x, nullptr, nullptr, nullptr};
-  void* const passes = static_cast<char*>(workspace) + partial_sum_bytes(dtype, config);
-  error = backward({dtype, config, inputs, x, grads.grad_out, grads.x, workspace, false, false, passes}, stream);
-  if (!error.empty()) return error;
-  return sum_parameter_gradients(dtype, config, workspace, backward_parts(config), grads.weight, grads.bias,
-                                 grads.residual_scale, stream);
 }
 
 }  // namespace zoo::gridnet::cuda

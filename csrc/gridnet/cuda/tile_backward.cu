@@ -1,18 +1,19 @@
 // Gradients of one step where blocks do not matter, in two passes without atomics.
 //   parameters: recomputes the step, writes the gradient of every pre-activation, and sums the gradients of the
-//               parameters in registers over the CTA's part of the batch;
-//   input:      gathers at every cell what its neighbours owe it, as a stencil with mirrored weights.
+//   parameters
+//               in registers over the CTA's part of the batch;
+//   input:      gathers, at every cell, the gradient that comes from its neighbours: a stencil with mirrored weights.
 #include "gridnet/cuda/tiles.cuh"
 
 namespace zoo::gridnet::cuda {
 namespace {
 
-// One cell per thread in the first pass: weights and their gradients together fill the registers.
+// One cell per thread in the first pass: its weights and their gradients together fill the registers.
 constexpr int kParameterCells = 1;
 template <bool Gated>
 constexpr int kInputCells = Gated ? 1 : 2;
-// Planes of [batch, cells] from the first pass to the second: the gradient of each pre-activation, and for gated
-// cells what reaches the input directly.
+// The [batch, cells] planes that the first pass passes to the second: the gradient of each pre-activation, and for
+// gated cells the gradient that reaches the input directly.
 template <bool Gated>
 constexpr int kPassedPlanes = Gated ? 3 : 1;
 
@@ -22,7 +23,7 @@ struct TileBackward {
   int batch;
   Tiling tiling;
   Activation activation;
-  StepInputs<T> parameters;
+  StepParameters<T> parameters;
   Field<T> input;
   const T* grad_out;
   Accum<T>* passed;   // [planes, batch, cells]
@@ -63,7 +64,7 @@ __global__ void __launch_bounds__(kTileThreads) tile_backward_parameters_kernel(
   };
   if (samples.begin < samples.end) load(samples.begin);
   for (int sample = samples.begin; sample < samples.end; ++sample) {
-    __syncthreads();  // this sample's tile is complete, the other one no longer read
+    __syncthreads();  // this sample's tile is complete, and no thread reads the other one any more
     if (sample + 1 < samples.end) load(sample + 1);
     if (mine.count == 0) continue;
     const A* tile = tiles + (sample & 1) * box.positions;
@@ -144,7 +145,7 @@ __global__ void __launch_bounds__(kTileThreads) tile_backward_input_kernel(TileB
   };
   if (samples.begin < samples.end) load(samples.begin);
   for (int sample = samples.begin; sample < samples.end; ++sample) {
-    __syncthreads();  // this sample's tiles are complete, the others no longer read
+    __syncthreads();  // this sample's tiles are complete, and no thread reads the others any more
     if (sample + 1 < samples.end) load(sample + 1);
     A sum[kCells][1] = {};
 #pragma unroll

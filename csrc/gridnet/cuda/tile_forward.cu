@@ -1,12 +1,12 @@
-// One step where blocks do not matter: out = x + scale * act(bias + sum_i w_i x_i), or its gated form.
-// A CTA owns a tile of cells, holds their weights in registers and walks over its part of the batch with two
-// tiles in shared memory: one is read while the next sample is loaded into the other.
+// One step where blocks do not matter: out = x + scale * act(bias + sum_i w_i x_i), or its gated form. A CTA owns a
+// tile of cells, holds their weights in registers and iterates over its part of the batch with two tiles in shared
+// memory: one is read while the next sample is loaded into the other.
 #include "gridnet/cuda/tiles.cuh"
 
 namespace zoo::gridnet::cuda {
 namespace {
 
-// Cells per thread: two share a third of their shared-memory reads; a gated cell already fills the registers.
+// Cells per thread. Two share a third of their reads from shared memory; one gated cell already fills the registers.
 template <bool Gated>
 constexpr int kColumnCells = Gated ? 1 : 2;
 
@@ -16,7 +16,7 @@ struct TileForward {
   int batch;
   Tiling tiling;
   Activation activation;
-  StepInputs<T> parameters;
+  StepParameters<T> parameters;
   Field<T> input;
   T* out;
   Moments<Accum<T>>* moments;  // [batch, tiles * warps] or null
@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kTileThreads) tile_forward_kernel(TileForward<
   if (samples.begin < samples.end) load(samples.begin);
   const A group_count = warp_sum(static_cast<A>(mine.count));
   for (int sample = samples.begin; sample < samples.end; ++sample) {
-    __syncthreads();  // this sample's tile is complete, the other one no longer read
+    __syncthreads();  // this sample's tile is complete, and no thread reads the other one any more
     if (sample + 1 < samples.end) load(sample + 1);
     const A* tile = tiles + (sample & 1) * box.positions;
     A pre[kCells][kDepth], next[kCells];
@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(kTileThreads) tile_forward_kernel(TileForward<
       if (a.outer_residual) next[c] = a.input.raw(offset) + (next[c] - own);
       const T stored = static_cast<T>(next[c]);
       a.out[offset] = stored;
-      next[c] = static_cast<A>(stored);  // the moments are of what is stored
+      next[c] = static_cast<A>(stored);  // the moments are those of what is stored
       sum += next[c];
     }
     if (a.moments == nullptr) continue;

@@ -1,4 +1,4 @@
-// How the grid is cut into tiles where blocks do not matter: chosen for the machine, not by the network.
+// How the grid is cut into tiles where blocks do not matter. The cut suits the machine, not the network.
 #pragma once
 #include "gridnet/cuda/field.cuh"
 
@@ -18,10 +18,10 @@ struct Tiling {
   __host__ __device__ int positions() const { return (tz + 2) * (ty + 2) * (tx + 2); }
 };
 
-// The cells of one thread: (z, y, x), (z+1, y, x), ... as far as they are in tile and grid.
+// The cells of one thread: (z, y, x), (z+1, y, x), ... as far as tile and grid reach.
 template <int Cells>
 struct ThreadCells {
-  int position;  // of the first cell in the tile
+  int position;  // of the first cell, in the tile
   int cell;      // its index in the grid
   int count;
 
@@ -36,14 +36,14 @@ struct ThreadCells {
   }
 };
 
-// The smallest part of an axis when it is cut into equal parts of at most `limit`.
+// The size of the parts when an axis is cut into as few equal parts as possible, of at most `limit` each.
 inline int even_part(int axis, int limit) {
   return static_cast<int>(ceil_div(axis, ceil_div(axis, std::max(limit, 1))));
 }
 
 inline Tiling tiling_for_threads(const Grid& grid, int column, int threads) {
   const int tx = even_part(grid.k, 32);
-  int side = 1;  // near-square cross-section: less shell to load
+  int side = 1;  // a near-square cross-section has less shell to load
   while ((side + 1) * (side + 1) <= threads / tx * column) ++side;
   const int ty = even_part(grid.n, std::min(side, threads / tx));
   const int tz = even_part(grid.m, threads / (tx * ty) * column);
@@ -54,7 +54,7 @@ inline Tiling tiling_for_threads(const Grid& grid, int column, int threads) {
   return tiling;
 }
 
-// Large tiles have less shell; small work is cut finer so that every multiprocessor has some.
+// Large tiles have less shell. Little work is cut finer, so that every multiprocessor has some.
 inline Tiling plan_tiling(const Grid& grid, int64_t batch, int column) {
   constexpr int64_t kEnoughCtas = 264;  // two for each of the 132 multiprocessors of an H100
   Tiling tiling = tiling_for_threads(grid, column, kTileThreads);

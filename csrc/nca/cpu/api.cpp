@@ -23,7 +23,7 @@ const Kernels<T>& kernels() {
   else return kernels_in_use(kTables).of_double;
 }
 
-// The units' numbers are used to address memory.
+// `units` is used to address memory.
 void check_units(const Population& p) {
   for (int64_t network = 0; network < p.networks; ++network) {
     for (int64_t layer = 0; layer <= p.layers; ++layer) {
@@ -57,25 +57,25 @@ void check(const Population& p, const Rule& rule) {
 
 }  // namespace
 
-int64_t kept_size(const Population& p, int64_t epochs) { return epochs * p.weights() * p.channels + kMostLanes; }
+int64_t saved_size(const Population& p, int64_t epochs) { return epochs * p.weights() * p.channels + kMostLanes; }
 
 template <class T>
-void forward(const Evolution<T>& evolution, const T* state, T* out, T* kept, int threads) {
+void forward(const Evolution<T>& evolution, const ForwardArgs<T>& args, int threads) {
   check(evolution.population, evolution.rule);
   std::lock_guard<std::mutex> lock(call_mutex);
-  kernels<T>().forward(evolution, state, out, kept, workspace, clamp_threads(threads));
+  kernels<T>().forward(evolution, args, workspace, clamp_threads(threads));
 }
 
 template <class T>
-void backward(const Evolution<T>& evolution, const T* kept, const T* grad_out, const Grads<T>& grads, int threads) {
+void backward(const Evolution<T>& evolution, const BackwardArgs<T>& args, int threads) {
   check(evolution.population, evolution.rule);
   std::lock_guard<std::mutex> lock(call_mutex);
-  kernels<T>().backward(evolution, kept, grad_out, grads, workspace, clamp_threads(threads));
+  kernels<T>().backward(evolution, args, workspace, clamp_threads(threads));
 }
 
-template void forward(const Evolution<float>&, const float*, float*, float*, int);
-template void forward(const Evolution<double>&, const double*, double*, double*, int);
-template void backward(const Evolution<float>&, const float*, const float*, const Grads<float>&, int);
-template void backward(const Evolution<double>&, const double*, const double*, const Grads<double>&, int);
+template void forward(const Evolution<float>&, const ForwardArgs<float>&, int);
+template void forward(const Evolution<double>&, const ForwardArgs<double>&, int);
+template void backward(const Evolution<float>&, const BackwardArgs<float>&, int);
+template void backward(const Evolution<double>&, const BackwardArgs<double>&, int);
 
 }  // namespace zoo::nca

@@ -1,15 +1,15 @@
-// The table of kernels that each instruction set's build of kernels.cpp fills.
+// The table of kernels that each instruction set's build of kernels.cpp defines.
 #pragma once
 #include "core/dispatch.h"
 #include "core/workspace.h"
-#include "nca/api.h"
+#include "nca/problem.h"
 
 namespace zoo::nca {
 
 template <class T>
 struct Kernels {
-  void (*forward)(const Evolution<T>&, const T* state, T* out, T* kept, Workspace&, int threads);
-  void (*backward)(const Evolution<T>&, const T* kept, const T* grad_out, const Grads<T>&, Workspace&, int threads);
+  void (*forward)(const Evolution<T>&, const ForwardArgs<T>&, Workspace&, int threads);
+  void (*backward)(const Evolution<T>&, const BackwardArgs<T>&, Workspace&, int threads);
 };
 
 struct IsaKernels {
@@ -17,7 +17,9 @@ struct IsaKernels {
   Kernels<double> of_double;
 };
 
-constexpr int kMostLanes = 16;  // of any instruction set: kept rows are read a vector at a time, beyond the last one
+// The most lanes of any instruction set. Saved rows are read a vector at a time, so the last read may run past the last
+// row by this much.
+constexpr int kMostLanes = 16;
 
 }  // namespace zoo::nca
 

@@ -1,6 +1,6 @@
-// Dense layers and their gradients for task-network weights in SIMD lanes. Weights come in panels: a panel holds
-// kPanel<T> of them for every feature, [feature][kPanel], so that a parameter of the rule is one broadcast that serves
-// all. Numbers of features are rounded up to four, with zeros, so that tiles always fit.
+// Dense layers and their gradients, with the weights of task networks in SIMD lanes. A panel holds the features of
+// kPanel<T> weights, [feature][kPanel], so that a parameter of the rule is one broadcast for all of them. Feature
+// counts are rounded up to a multiple of four, with zeros, so that tiles always fit.
 #pragma once
 #include "core/simd.h"
 #include "core/transpose.h"
@@ -11,9 +11,9 @@ namespace zoo::ZOO_ISA {
 using nca::Change;
 using nca::Hidden;
 
-constexpr int kTile = 4;                                       // outputs that share their inputs in registers
-constexpr int kPanelVectors = ZOO_VECTOR_BYTES == 64 ? 4 : 2;  // kTile times this many sums fit the registers
-constexpr int kTileInputs = ZOO_VECTOR_BYTES == 64 ? 4 : 2;    // of a tile of parameter gradients, likewise
+constexpr int kTile = 4;                                       // outputs that share inputs in registers
+constexpr int kPanelVectors = ZOO_VECTOR_BYTES == 64 ? 4 : 2;  // kTile times this many sums fit in registers
+constexpr int kTileInputs = ZOO_VECTOR_BYTES == 64 ? 4 : 2;    // inputs of a tile of parameter gradients, likewise
 template <class T>
 constexpr int kPanel = kPanelVectors * kLanes<T>;
 
@@ -34,10 +34,11 @@ template <class T>
 struct Dense {
   int64_t inputs, outputs;  // multiples of kTile
   const T* weight;          // [outputs, inputs]
-  const T* bias;            // [outputs], null for none
+  const T* bias;            // [outputs], or null
 };
 
-// out[o] (times what it holds, if kTimes) = bias[o] + sum_i weight[o][i] in[i] for the first NV vectors of a panel.
+// out[o] = bias[o] + sum_i weight[o][i] in[i] for the first NV vectors of a panel; with kTimes, out[o] is multiplied by
+// that.
 template <bool kTimes, int NV, class T>
 void apply_dense(const Dense<T>& layer, const T* in, T* out) {
   constexpr int L = kLanes<T>;
@@ -64,7 +65,7 @@ void apply_dense(const Dense<T>& layer, const T* in, T* out) {
   }
 }
 
-// Where the gradient of weight[o][i] is summed: tile by tile, as the lanes of a tile's sums come.
+// The index of the sum for the gradient of weight[o][i]: tile by tile, in the order of the lanes of a tile's sums.
 inline int64_t gradient_index(int64_t inputs, int64_t o, int64_t i) {
   return ((o / kTile) * (inputs / kTileInputs) + i / kTileInputs) * (kTile * kTileInputs) + o % kTile * kTileInputs +
          i % kTileInputs;
@@ -100,7 +101,7 @@ void add_weight_gradients(const T* delta, int64_t outputs, const T* in, int64_t 
   }
 }
 
-// sums[o] (a vector each) += the `vectors` vectors of delta[o].
+// sums[o], one vector per output, += the `vectors` vectors of delta[o].
 template <class T>
 void add_bias_gradients(const T* delta, int64_t outputs, int64_t vectors, T* sums) {
   constexpr int L = kLanes<T>;
@@ -124,7 +125,8 @@ ZOO_INLINE void store_pack(T* p, Pack<T, N> x) {
   for (int i = 0; i < N; ++i) store(p + i * kLanes<T>, x.v[i]);
 }
 
-// values = f(values).value and, unless it is null, slopes = f(values).slope, for NV vectors of `rows` rows of a panel.
+// values = f(values).value and, unless slopes is null, slopes = f(values).slope, for NV vectors of `rows` rows of a
+// panel.
 template <int NV, class T, class F>
 ZOO_INLINE void apply_units(int64_t rows, T* values, T* slopes, F f) {
   for (int64_t r = 0; r < rows; ++r) {

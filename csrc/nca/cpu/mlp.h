@@ -1,4 +1,4 @@
-// The rule as the kernels use it, its gradients, and its application to a block of weights.
+// The rule packed for the kernels, its gradients, and its application to a block of weights.
 #pragma once
 #include "nca/cpu/layer.h"
 #include "nca/cpu/networks.h"
@@ -8,14 +8,14 @@ namespace zoo::ZOO_ISA {
 using nca::kMostWidths;
 using nca::Rule;
 
-// Layers with their widths rounded up. The LayerNorm's weight and bias are folded into the first one, so that what is
-// left of the LayerNorm has no parameters: W (g x + b) + c = (W g) x + (W b + c).
+// Layers with their widths rounded up. The LayerNorm's weight and bias are folded into the first layer, which leaves a
+// LayerNorm without parameters: W (g x + b) + c = (W g) x + (W b + c).
 template <class T>
 struct PackedRule {
   const Rule& rule;
   int64_t widths[kMostWidths];
-  Dense<T> layers[kMostWidths];  // layer l makes widths[l + 1] out of widths[l]
-  Dense<T> back[kMostWidths];    // its transposed weight, for gradients
+  Dense<T> layers[kMostWidths];  // layer l maps widths[l] to widths[l + 1]
+  Dense<T> back[kMostWidths];    // the transposed weights, for gradients
 
   PackedRule(const Rule& of, const T* parameters, Arena& arena) : rule(of) {
     for (int l = 0; l <= rule.layers; ++l) widths[l] = rounded_width(rule.widths[l]);
@@ -51,11 +51,11 @@ struct PackedRule {
   }
 };
 
-// Sums of the gradients of a PackedRule's parameters: one thread's.
+// One thread's sums of the gradients of a PackedRule's parameters.
 template <class T>
 struct RuleSums {
-  T* weights[kMostWidths];  // as gradient_index says
-  T* biases[kMostWidths];   // a vector for each output
+  T* weights[kMostWidths];  // in the order of gradient_index
+  T* biases[kMostWidths];   // one vector per output
   T* end;
 
   RuleSums(const PackedRule<T>& rule, Arena& arena) {
@@ -68,12 +68,12 @@ struct RuleSums {
 
   void clear() const { std::fill(weights[0], end, T(0)); }
 
-  // Adds those of another thread, so many numbers further on in memory.
+  // Adds the sums of another thread, `distance` elements further on in memory.
   void add(int64_t distance) const {
     for (T* sum = weights[0]; sum < end; ++sum) *sum += sum[distance];
   }
 
-  // grads = the gradients of the rule's own parameters.
+  // Writes the gradients of the rule's parameters, which are not packed, to grads.
   void unpack(const PackedRule<T>& packed, const T* parameters, T* grads) const {
     const Rule& rule = packed.rule;
     const int features = rule.widths[0];
@@ -101,20 +101,20 @@ struct RuleSums {
   }
 };
 
-// As many weights as are worked on together: their numbers stay in the L2 cache, and sums over lanes are rare.
+// Weights that are worked on together: few enough for the L2 cache, many enough to make sums over lanes rare.
 constexpr int kBlockVectors = 16;
 constexpr int kBlockPanels = kBlockVectors / kPanelVectors;
 template <class T>
 constexpr int kBlock = kBlockVectors * kLanes<T>;
 
-// What the rule computes for a block.
+// Activations and gradients of a block.
 template <class T>
 struct Block {
   const PackedRule<T>& rule;
   T* values[kMostWidths];  // [panel][width][kPanel]: perceptions, hidden layers, changes
-  T* slopes[kMostWidths];  // of hidden layers and changes, and then their gradients; null when no gradient is asked for
+  T* slopes[kMostWidths];  // of hidden layers and changes, later their gradients; null in a forward pass
   T* feature_grads;
-  T* scales;  // of the LayerNorm
+  T* scales;  // 1 / deviation of the LayerNorm
 
   Block(const PackedRule<T>& of, bool gradients, Arena& arena) : rule(of), slopes{}, feature_grads(nullptr) {
     const auto take = [&](int l) { return arena.take<T>(rule.widths[l] * kBlock<T>); };
@@ -131,7 +131,7 @@ struct Block {
     return rows ? rows + panel * rule.widths[layer] * kPanel<T> : rows;
   }
 
-  // Perceptions -> changes, for one panel of NV vectors.
+  // Turns perceptions into changes, for one panel of NV vectors.
   template <int NV>
   void run(int64_t p) const {
     const Rule& of = rule.rule;
@@ -147,7 +147,7 @@ struct Block {
     }
   }
 
-  // Gradients of changes (where their slopes were) -> gradients of hidden layers' sums, of perceptions.
+  // Turns gradients of changes, in the place of their slopes, into gradients of hidden layers' sums and of perceptions.
   template <int NV>
   void run_back(int64_t p) const {
     const Rule& of = rule.rule;
@@ -158,7 +158,7 @@ struct Block {
     if (of.norm) normalise_backward<NV>(of.widths[0], panel(values[0], 0, p), scales + p * kPanel<T>, grads);
   }
 
-  // What run_back left, into the sums of the parameters' gradients.
+  // Adds the parameters' gradients to `sums`, after run_back.
   void add_gradients(int64_t vectors, const RuleSums<T>& sums) const {
     for (int l = 0; l < rule.rule.layers; ++l) {
       add_weight_gradients(slopes[l + 1], rule.widths[l + 1], values[l], rule.widths[l], vectors, sums.weights[l]);

@@ -1,4 +1,4 @@
-// The networks of one thread and where their weights are: only weights that exist, one after the other.
+// The networks of one thread, with their weights numbered consecutively, without the padding.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -10,23 +10,23 @@ namespace zoo::ZOO_ISA {
 
 using nca::Population;
 
-// Layer of one network: its weights, and the units at their two ends, are numbered on from these.
+// A layer of one network: the numbers of its first weight and of the first units at its two ends.
 struct Layer {
   int64_t rows, columns;
-  int64_t weight;  // number of weight (0, 0); weight (i, j) is i * columns + j further
-  int64_t into;    // of the unit that column 0 leads to
-  int64_t out_of;  // of the unit that row 0 comes from
-  int64_t place;   // of weight (0, 0) in the padded tensors; row i is i * padded columns further
+  int64_t weight;  // weight (0, 0); weight (i, j) is weight + i * columns + j
+  int64_t into;    // the unit that column 0 leads to
+  int64_t out_of;  // the unit that row 0 comes from
+  int64_t place;   // weight (0, 0) in the padded tensors; row i starts at place + i * padded columns
 };
 
 // Networks [first, last) of a population.
 struct Networks {
   int64_t first, last;
-  int64_t first_weight;  // how many weights the networks before have
+  int64_t first_weight;  // the number of weights of all networks before `first`
   int64_t weights = 0, units_into = 0, units_out_of = 0, layer_count = 0;
-  Layer* layers;   // [layer_count], those with weights
-  int32_t* place;  // [weights], as are the next two
-  int32_t* into;
+  Layer* layers;   // [layer_count]; only layers with weights
+  int32_t* place;  // [weights]: of each weight, its index in the padded tensors
+  int32_t* into;   // ... and its two units
   int32_t* out_of;
 };
 
@@ -40,7 +40,7 @@ inline int64_t weights_of(const Population& p, int64_t network) {
   return count;
 }
 
-// The part of thread `rank` of `threads`: whole networks, as equal in weights as they come.
+// The part of thread `rank` of `threads`: whole networks, with numbers of weights as equal as possible.
 inline Networks share_of(const Population& p, int rank, int threads) {
   int64_t total = 0;
   for (int64_t n = 0; n < p.networks; ++n) total += weights_of(p, n);
@@ -48,7 +48,8 @@ inline Networks share_of(const Population& p, int rank, int threads) {
   int64_t before = 0;
   for (int64_t n = 0; n < p.networks; ++n) {
     const int64_t own = weights_of(p, n);
-    // A network belongs to the thread in whose share its middle lies; without weights, to the last.
+    // A network belongs to the thread whose share contains its middle. If there are no weights at all, the last thread
+    // gets every network.
     const int64_t owner =
         total ? std::min<int64_t>((2 * before + own) * threads / (2 * total), threads - 1) : threads - 1;
     if (owner < rank) part.first = n + 1, part.first_weight = before + own;

@@ -1,5 +1,5 @@
-// What weights perceive, and the way back. States lie weight by weight, [weight][channel], and are turned into panels
-// (cpu_layer.h) for the weights that change.
+// What weights perceive, and its gradients. States are stored weight by weight, [weight][channel], and transposed into
+// panels (layer.h) for the weights that change.
 #pragma once
 #include <cstring>
 
@@ -8,7 +8,7 @@
 
 namespace zoo::ZOO_ISA {
 
-// A table of rows that are read a vector at a time: what lies beyond `channels` numbers of a row is read, and ignored.
+// A table of rows that are read a vector at a time: elements past the channels of a row are read and ignored.
 template <class T>
 struct Rows {
   T* data;
@@ -17,7 +17,7 @@ struct Rows {
   ZOO_INLINE T* at(int64_t row, int64_t channel) const { return data + row * stride + channel; }
 };
 
-// Per unit: the sum over its weights of their states, and what a sum over its other weights is multiplied with.
+// For each unit, the sum of the states of its weights, and the factor of a sum over the other weights.
 template <class T>
 struct Units {
   Rows<T> into, out_of;
@@ -39,7 +39,7 @@ struct Units {
     }
   }
 
-  // The sums of all states.
+  // Sums all states.
   void sum(const Networks& part, Rows<const T> states) {
     for (int64_t c = 0; c < into.stride; c += kLanes<T>) {
       for (int64_t l = 0; l < part.layer_count; ++l) {
@@ -63,7 +63,7 @@ struct Units {
     std::fill(out_of.data, out_of.data + part.units_out_of * out_of.stride, T(0));
   }
 
-  // The way back of sum: every state gets what its two units have.
+  // The gradient of sum: adds to every state the gradients of its two units.
   void spread(const Networks& part, Rows<T> grads) const {
     for (int64_t c = 0; c < into.stride; c += kLanes<T>) {
       for (int64_t l = 0; l < part.layer_count; ++l) {
@@ -80,14 +80,15 @@ struct Units {
   }
 };
 
-// kLanes<T> weights that change, in one vector of a panel; the last ones of a list may be the same.
+// kLanes<T> weights that change, in one vector of a panel; the last vector of a list repeats the last weight.
 template <class T>
 struct Group {
   const Networks& part;
   const int32_t* weights;
-  int present;  // how many of them count
+  int present;  // the number of weights without repetitions
 
-  // panel row r = the numbers [c, c + kLanes) of rows[i] for all weights i, as far as there are channels.
+  // Transposes channels [c, c + kLanes) of the weights, one weight per row, into rows of the panel; stops at the last
+  // channel.
   static ZOO_INLINE void to_panel(Vec<T>* rows, int64_t channels, int64_t c, T* panel) {
     transpose<T>(rows);
     const int64_t n = std::min<int64_t>(kLanes<T>, channels - c);
@@ -99,7 +100,7 @@ struct Group {
     transpose<T>(rows);
   }
 
-  // Rows 0 to 3 * channels of a panel: own, into and out of the same unit.
+  // Fills rows [0, 3 * channels) of a panel: the own state, then the others into and out of the same unit.
   void perceive(Rows<const T> states, const Units<T>& units, int64_t channels, T* panel) const {
     constexpr int L = kLanes<T>;
     for (int64_t c = 0; c < channels; c += L) {
@@ -119,7 +120,7 @@ struct Group {
     }
   }
 
-  // The way back of perceive: into the gradients of states and of the units' sums.
+  // The gradient of perceive: adds to the gradients of states and of the units' sums.
   void add_gradients(const T* panel, int64_t channels, Rows<T> grads, const Units<T>& units) const {
     constexpr int L = kLanes<T>;
     for (int64_t c = 0; c < channels; c += L) {
@@ -151,7 +152,7 @@ struct Group {
     }
   }
 
-  // The panel's rows times the states' gradients; 0 for weights that are not there.
+  // Multiplies the panel's rows by the states' gradients, and by 0 in repeated lanes.
   void times_gradients(Rows<const T> grads, int64_t channels, T* panel) const {
     constexpr int L = kLanes<T>;
     for (int64_t c = 0; c < channels; c += L) {
@@ -166,7 +167,7 @@ struct Group {
     }
   }
 
-  // A panel's rows of signals [place][count].
+  // Fills a panel's rows with signals [place][count].
   void gather_signals(const T* signals, int64_t count, T* panel) const {
     for (int i = 0; i < kLanes<T>; ++i) {
       const T* const from = signals + part.place[weights[i]] * count;

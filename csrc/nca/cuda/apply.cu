@@ -4,7 +4,8 @@
 namespace zoo::nca::cuda {
 namespace {
 
-// Rows of shared memory for the activations of every other layer, the features' turn being 0: two sets take turns.
+// Layers alternate between two sets of rows in shared memory; the features are in set 0. Returns the rows that set
+// `turn` needs.
 ZOO_HD int rows_of_turn(const Rule& rule, int turn) {
   int rows = 0;
   for (int i = turn; i < rule.layers; i += 2)
@@ -18,16 +19,15 @@ __global__ void apply_rule_kernel(Population p, const __grid_constant__ Rule rul
   DYNSHARED(T, shared);
   const Chunk chunk(p, blockIdx.x, chunks);
   if (chunk.count == 0) return;
-  const bool exists = lane_of_thread() < chunk.count;
-  const Place at = chunk.place(p, exists ? lane_of_thread() : 0);
-  const bool fires = exists && view.fires[at.weight];
+  const LaneWeight weight(p, chunk, view.fire_mask);
+  const bool fires = weight.fires;
   const int channels = static_cast<int>(p.channels);
-  const T* const own = view.states + at.weight * channels;
-  T* const changed = out + at.weight * channels;
-  if (exists && !fires && changed != own)
+  const T* const own = view.states + weight.at.weight * channels;
+  T* const changed = out + weight.at.weight * channels;
+  if (weight.exists && !fires && changed != own)
     for (int c = part_of_thread(); c < channels; c += kParts) changed[c] = own[c];
   Column<T> in{shared + lane_of_thread(), kWeights}, other = in.from(rows_of_turn(rule, 0));
-  if (fires) perceive(p, rule, view, chunk.layer, at, in);
+  if (fires) perceive(p, rule, view, weight, in);
   __syncthreads();
   if (rule.norm) normalise(rule, fires, parameters, in, [](int, T) {});
   for (int l = 0; l + 1 < rule.layers; ++l) {

@@ -1,15 +1,15 @@
-// The gradients of one epoch. A CTA goes through the rule with a chunk of weights again and back; on the way back its
-// threads share out each layer's parameters and sum their gradients over the chunk.
+// The gradients of one epoch. A CTA recomputes the rule for a chunk of weights and goes back through its layers; there
+// its threads share out each layer's parameters and sum their gradients over the chunk.
 #include "nca/cuda/mlp.cuh"
 
 namespace zoo::nca::cuda {
 namespace {
 
-constexpr int64_t kMostCtas = 512;  // and as many sets of partial sums
+constexpr int64_t kMostCtas = 512;  // each with its own partial sums
 
-// Rows of shared memory, from 0: the features, with a norm their standardised values, then of each layer its sums'
-// slopes, which turn into its sums' gradients, and what it passes to the next. A row is one longer than there are
-// weights: then neither a row's successive numbers nor successive rows meet in a bank.
+// Rows of shared memory, in order: the features; with a norm, their standardised values; then, for each layer, the
+// slopes at its sums, which the gradients of the sums replace, and its outputs. A row is one element longer than the
+// number of weights, so that neither successive elements of a row nor successive rows share a bank.
 constexpr int kStride = kWeights + 1;
 
 ZOO_HD int out_row(const Rule& rule, int layer) {
@@ -27,13 +27,14 @@ ZOO_HD int64_t parameter_count(const Rule& rule) {
   return last.bias + last.outputs;
 }
 
-// The way forward, up to the gradients of the last layer's sums; returns the norm's 1/std. For all threads.
+// Runs the rule forward again, up to the gradients of the last layer's sums. Returns the norm's 1/std. All threads must
+// call it.
 template <class T>
 __device__ T recompute(const Population& p, const Rule& rule, const BackwardTask<T>& task,
-                       const T* __restrict__ parameters, const Layer& layer, const Place& at, bool fires,
-                       Column<T> rows) {
+                       const T* __restrict__ parameters, const LaneWeight& weight, Column<T> rows) {
+  const bool fires = weight.fires;
   T rstd = 1;
-  if (fires) perceive(p, rule, task.view, layer, at, rows);
+  if (fires) perceive(p, rule, task.view, weight, rows);
   __syncthreads();
   if (rule.norm) {
     const Column<T> standardised = rows.from(rule.widths[0]);
@@ -51,7 +52,7 @@ __device__ T recompute(const Population& p, const Rule& rule, const BackwardTask
   }
   const int last = rule.layers - 1;
   const T scale = static_cast<T>(rule.scale);
-  const T* const grad = task.shares.own + at.weight * p.channels;
+  const T* const grad = task.shares.own + weight.at.weight * p.channels;
   const Column<T> grads = rows.from(out_row(rule, last));
   if (fires)
     sum_layer(MlpLayer(rule, last), parameters, rows.from(in_row(rule, last)), [&](int channel, T sum) {
@@ -60,20 +61,24 @@ __device__ T recompute(const Population& p, const Rule& rule, const BackwardTask
   return rstd;
 }
 
-// The thread's part of the way from the gradients of a layer's sums to those of what it took: of the sums before it, or
-// of the features.
+// The thread's part of turning the gradients of a layer's sums into those of its inputs: of the sums of the layer
+// before it, or of the features.
 template <class T>
 __device__ void pull_back(const Rule& rule, int number, const T* __restrict__ parameters, Column<T> rows) {
   const MlpLayer layer(rule, number);
   const Column<T> grads = rows.from(out_row(rule, number));
   const Column<T> target = rows.from(number == 0 ? 0 : out_row(rule, number - 1));
-  multiply(
-      parameters + layer.weight, layer.inputs, 1, layer.outputs, layer.inputs, grads, [](int) { return T(0); },
-      [&](int unit, T sum) { target[unit] = number == 0 ? sum : sum * target[unit]; });
+  const Matrix<T> transposed{.data = parameters + layer.weight,
+                             .rows = layer.inputs,
+                             .row_stride = 1,
+                             .columns = layer.outputs,
+                             .column_stride = layer.inputs};
+  const auto store = [&](int unit, T sum) { target[unit] = number == 0 ? sum : sum * target[unit]; };
+  multiply(transposed, grads, [](int) { return T(0); }, store);
 }
 
-// partial += the sums over the chunk of grads[o] * in[i] and, for the bias, of grads[o]. A thread owns two by two pairs
-// (o, i); neighbours in a warp own neighbouring inputs.
+// partial += the sums over the chunk of grads[o] * in[i] and, for the bias, of grads[o]. A thread owns 2 x 2 pairs (o,
+// i); neighbouring threads own neighbouring inputs.
 template <class T>
 __device__ void add_layer_gradients(const MlpLayer& layer, const T* in, const T* grads, int count, T* partial) {
   const int wide = (layer.inputs + 1) / 2, high = (layer.outputs + 1) / 2;
@@ -120,7 +125,7 @@ __device__ void add_norm_gradients(int features, const T* rows, int count, T* pa
   }
 }
 
-// Through the norm: gradients of the normalised features become those of the features. For all threads.
+// Turns gradients of the normalised features into those of the features. All threads must call it.
 template <class T>
 __device__ void pull_back_norm(int features, bool fires, T rstd, const T* __restrict__ parameters, Column<T> rows) {
   T sum = 0, along = 0;
@@ -135,7 +140,7 @@ __device__ void pull_back_norm(int features, bool fires, T rstd, const T* __rest
     rows[i] = (rows[i] * parameters[i] - mean - rows[features + i] * slope) * rstd;
 }
 
-// The thread's part of the whole gradient of the weight's state after the epoch.
+// The thread's part of summing the shares into the gradient of the weight's state after the epoch.
 template <class T>
 __device__ void gather_shares(const Population& p, const BackwardTask<T>& task, const Place& at) {
   if (task.whole) return;
@@ -144,10 +149,12 @@ __device__ void gather_shares(const Population& p, const BackwardTask<T>& task, 
 }
 
 template <class T>
-__device__ void leave_shares(const Population& p, const Rule& rule, const BackwardTask<T>& task, const Layer& layer,
-                             const Place& at, Column<T> grads) {
+__device__ void write_shares(const Population& p, const Rule& rule, const BackwardTask<T>& task,
+                             const LaneWeight& weight, Column<T> grads) {
   const int channels = static_cast<int>(p.channels), signals = static_cast<int>(p.signals);
-  const T into_scale = neighbour_scale<T>(rule, layer.inputs), out_of_scale = neighbour_scale<T>(rule, layer.outputs);
+  const Place& at = weight.at;
+  const T into_scale = neighbour_scale<T>(rule, weight.layer.inputs);
+  const T out_of_scale = neighbour_scale<T>(rule, weight.layer.outputs);
   for (int c = part_of_thread(); c < channels; c += kParts) {
     const int64_t here = at.weight * channels + c;
     task.shares.own[here] += grads[c];
@@ -159,32 +166,31 @@ __device__ void leave_shares(const Population& p, const Rule& rule, const Backwa
     task.grad_signals[at.weight * signals + s] += grads[3 * channels + s];
 }
 
-// One chunk; for all threads. A weight that does not fire has zeros in all its rows and leaves empty shares.
+// The gradients of one chunk. All threads must call it. A weight that does not fire has zeros in all its rows, so its
+// shares are zero.
 template <class T>
 __device__ void backward_chunk(const Population& p, const Rule& rule, const BackwardTask<T>& task,
                                const T* __restrict__ parameters, const Chunk& chunk, T* shared, T* partial) {
-  const int lane = lane_of_thread();
-  const bool exists = lane < chunk.count;
-  const Place at = chunk.place(p, exists ? lane : 0);
-  const bool fires = exists && task.view.fires[at.weight];
-  const Column<T> rows{shared + lane, kStride};
-  if (exists) gather_shares(p, task, at);
-  for (int row = part_of_thread(); exists && !fires && row < row_count(rule); row += kParts) rows[row] = 0;
-  const T rstd = recompute(p, rule, task, parameters, chunk.layer, at, fires, rows);
+  const LaneWeight weight(p, chunk, task.view.fire_mask);
+  const Column<T> rows{shared + lane_of_thread(), kStride};
+  if (weight.exists) gather_shares(p, task, weight.at);
+  for (int row = part_of_thread(); weight.exists && !weight.fires && row < row_count(rule); row += kParts)
+    rows[row] = 0;
+  const T rstd = recompute(p, rule, task, parameters, weight, rows);
   for (int l = rule.layers - 1; l >= 0; --l) {
-    __syncthreads();  // the gradients of the layer's sums are there
+    __syncthreads();  // the gradients of the layer's sums are written
     add_layer_gradients(MlpLayer(rule, l), shared + in_row(rule, l) * kStride, shared + out_row(rule, l) * kStride,
                         chunk.count, partial);
-    if (l == 0) __syncthreads();  // the features have been read and make room for their gradients
-    if (fires) pull_back(rule, l, parameters, rows);
+    if (l == 0) __syncthreads();  // the features are read: their gradients may overwrite them
+    if (weight.fires) pull_back(rule, l, parameters, rows);
   }
   __syncthreads();
   if (rule.norm) {
     add_norm_gradients(rule.widths[0], shared, chunk.count, partial);
-    pull_back_norm(rule.widths[0], fires, rstd, parameters, rows);
+    pull_back_norm(rule.widths[0], weight.fires, rstd, parameters, rows);
     __syncthreads();
   }
-  if (exists) leave_shares(p, rule, task, chunk.layer, at, rows);
+  if (weight.exists) write_shares(p, rule, task, weight, rows);
 }
 
 template <class T>
@@ -196,7 +202,7 @@ __global__ void apply_rule_backward_kernel(Population p, const __grid_constant__
   for (int64_t number = blockIdx.x; number < layer_count(p) * chunks; number += gridDim.x) {
     const Chunk chunk(p, number, chunks);
     if (chunk.count == 0) continue;
-    __syncthreads();  // nobody reads the chunk before this one any more
+    __syncthreads();  // no thread still reads the previous chunk
     backward_chunk(p, rule, task, parameters, chunk, shared, partial);
   }
 }

@@ -1,4 +1,4 @@
-// The entry points: what is queued, epoch by epoch, and where it lies in the caller's memory.
+// The entry points: they queue the kernels, epoch by epoch, and lay out the caller's workspace.
 #include "core/cuda/sum_parts.h"
 #include "nca/cuda/api.h"
 #include "nca/cuda/layers.cuh"
@@ -6,11 +6,13 @@
 namespace zoo::nca::cuda {
 namespace {
 
-std::string check(const Population& p, const Rule& rule, int epochs) {
+std::string check(const Evolution<void>& evolution) {
+  const Population& p = evolution.population;
+  const Rule& rule = evolution.rule;
   const auto found = [](const char* what, int64_t value, const std::string& allowed) {
     return std::string(what) + " is " + std::to_string(value) + ", must be " + allowed;
   };
-  if (epochs < 1) return found("epochs", epochs, "at least 1");
+  if (evolution.epochs < 1) return found("epochs", evolution.epochs, "at least 1");
   if (rule.layers < 1 || rule.layers >= kMostWidths)
     return found("the rule's number of layers", rule.layers, "1 to " + std::to_string(kMostWidths - 1));
   if (rule.widths[0] != 3 * p.channels + p.signals)
@@ -20,7 +22,7 @@ std::string check(const Population& p, const Rule& rule, int epochs) {
   return {};
 }
 
-// A population's tensors by their numbers of elements.
+// Sizes of a population's tensors, in elements.
 struct Sizes {
   int64_t weights, states, rows, columns, sums;
 
@@ -33,9 +35,12 @@ struct Sizes {
 };
 
 template <class T>
-View<T> view_of(const Sizes& sizes, const Inputs& inputs, int epoch, const T* states, const Sums<T>& sums) {
-  return {states, sums, static_cast<const T*>(inputs.signals), inputs.fires + epoch * sizes.weights,
-          static_cast<const T*>(inputs.parameters)};
+View<T> view_of(const Evolution<T>& evolution, const Sizes& sizes, int epoch, const T* states, const Sums<T>& sums) {
+  return {.states = states,
+          .sums = sums,
+          .signals = evolution.signals,
+          .fire_mask = evolution.fire_mask + epoch * sizes.weights,
+          .parameters = evolution.parameters};
 }
 
 std::string failed(const char* what, cudaError_t status) {
@@ -54,34 +59,36 @@ std::string clear(T* at, int64_t count, void* stream) {
   return failed("clear", cudaMemsetAsync(at, 0, count * sizeof(T), static_cast<cudaStream_t>(stream)));
 }
 
-// Epochs work in place, on a copy of the states, which passes on what does not exist; in training from one kept state
-// to the next.
+// Copies the states, so that the padding keeps its values, and changes the copy in place; in training each epoch reads
+// one saved state and writes the next.
 template <class T>
-std::string run_forward(const Population& p, const Rule& rule, int epochs, const Inputs& inputs, const T* given, T* out,
-                        T* kept, T* workspace, void* stream) {
+std::string run_forward(const Evolution<T>& evolution, const ForwardArgs<T>& args, T* workspace, void* stream) {
+  const Population& p = evolution.population;
+  const int epochs = static_cast<int>(evolution.epochs);
   const Sizes sizes(p);
   const Sums<T> sums{workspace, workspace + sizes.rows};
-  std::string error = copy(given, out, sizes.states, stream);
-  if (error.empty() && kept) error = copy(given, kept, sizes.states, stream);
+  std::string error = copy(args.state, args.out, sizes.states, stream);
+  if (error.empty() && args.saved) error = copy(args.state, args.saved, sizes.states, stream);
   for (int epoch = 0; epoch < epochs && error.empty(); ++epoch) {
-    T* const states = kept ? kept + epoch * sizes.states : out;
-    T* const changed = kept && epoch + 1 < epochs ? states + sizes.states : out;
+    T* const states = args.saved ? args.saved + epoch * sizes.states : args.out;
+    T* const changed = args.saved && epoch + 1 < epochs ? states + sizes.states : args.out;
     const SumsTask<T> task{states, states, sums};
     error = sum_neighbours(p, &task, 1, stream);
-    if (error.empty()) error = apply_rule(p, rule, view_of(sizes, inputs, epoch, states, sums), changed, stream);
+    if (error.empty())
+      error = apply_rule(p, evolution.rule, view_of(evolution, sizes, epoch, states, sums), changed, stream);
   }
   return error;
 }
 
-// What backward puts into its workspace.
+// The layout of the workspace of a backward pass.
 template <class T>
-struct Workspace {
+struct BackwardSpace {
   Sums<T> sums;
   T *into, *out_of;
   Sums<T> share_sums;
   T* partial;
 
-  Workspace(const Sizes& s, T* at)
+  BackwardSpace(const Sizes& s, T* at)
       : sums{at, at + s.rows},
         into(sums.columns + s.columns),
         out_of(into + s.states),
@@ -90,29 +97,61 @@ struct Workspace {
 };
 
 template <class T>
-std::string run_backward(Dtype dtype, const Population& p, const Rule& rule, int epochs, const Inputs& inputs,
-                         const T* kept, const T* grad_out, const Grads& grads, T* workspace, void* stream) {
+std::string run_backward(Dtype dtype, const Evolution<T>& evolution, const BackwardArgs<T>& args, T* workspace,
+                         void* stream) {
+  const Population& p = evolution.population;
+  const Rule& rule = evolution.rule;
   const Sizes sizes(p);
-  const Workspace<T> w(sizes, workspace);
-  const int ctas = backward_ctas(p);
-  T* const grad_signals = static_cast<T*>(grads.signals);
-  const Shares<T> shares{static_cast<T*>(grads.states), w.into, w.out_of, w.share_sums};
-  const SumsTask<T> of_shares{w.out_of, w.into, w.share_sums};
-  std::string error = copy(grad_out, shares.own, sizes.states, stream);
-  if (error.empty()) error = clear(w.partial, ctas * rule.parameters(), stream);
-  if (error.empty() && grad_signals) error = clear(grad_signals, sizes.weights * p.signals, stream);
-  for (int epoch = epochs - 1; epoch >= 0 && error.empty(); --epoch) {
-    const bool whole = epoch == epochs - 1;
-    const T* const states = kept + epoch * sizes.states;
-    const SumsTask<T> tasks[] = {{states, states, w.sums}, of_shares};
+  const BackwardSpace<T> space(sizes, workspace);
+  const int ctas = backward_ctas(p), last = static_cast<int>(evolution.epochs) - 1;
+  const Shares<T> shares{args.grad_state, space.into, space.out_of, space.share_sums};
+  const SumsTask<T> of_shares{space.out_of, space.into, space.share_sums};
+  std::string error = copy(args.grad_out, shares.own, sizes.states, stream);
+  if (error.empty()) error = clear(space.partial, ctas * rule.parameters(), stream);
+  if (error.empty() && args.grad_signals) error = clear(args.grad_signals, sizes.weights * p.signals, stream);
+  for (int epoch = last; epoch >= 0 && error.empty(); --epoch) {
+    const bool whole = epoch == last;
+    const T* const states = args.saved + epoch * sizes.states;
+    const SumsTask<T> tasks[] = {{states, states, space.sums}, of_shares};
     error = sum_neighbours(p, tasks, whole ? 1 : 2, stream);
-    const BackwardTask<T> task{view_of(sizes, inputs, epoch, states, w.sums), shares, whole, grad_signals, w.partial};
+    const BackwardTask<T> task{.view = view_of(evolution, sizes, epoch, states, space.sums),
+                               .shares = shares,
+                               .whole = whole,
+                               .grad_signals = args.grad_signals,
+                               .partial = space.partial};
     if (error.empty()) error = apply_rule_backward(p, rule, task, stream);
   }
   if (error.empty()) error = sum_neighbours(p, &of_shares, 1, stream);
   if (error.empty()) error = spread_gradients(p, shares, stream);
   if (!error.empty()) return error;
-  return sum_parts(dtype, w.partial, ctas, 1, 0, 1, rule.parameters(), grads.parameters, stream);
+  const PartialSums partial{.data = space.partial, .parts = ctas, .planes = 1, .cells = rule.parameters()};
+  return sum_parts(dtype, partial, 0, 1, args.grad_parameters, stream);
+}
+
+template <class T>
+Evolution<T> typed(const Evolution<void>& evolution) {
+  return {.population = evolution.population,
+          .rule = evolution.rule,
+          .epochs = evolution.epochs,
+          .parameters = static_cast<const T*>(evolution.parameters),
+          .signals = static_cast<const T*>(evolution.signals),
+          .fire_mask = evolution.fire_mask};
+}
+
+template <class T>
+ForwardArgs<T> typed(const ForwardArgs<void>& args) {
+  return {.state = static_cast<const T*>(args.state),
+          .out = static_cast<T*>(args.out),
+          .saved = static_cast<T*>(args.saved)};
+}
+
+template <class T>
+BackwardArgs<T> typed(const BackwardArgs<void>& args) {
+  return {.saved = static_cast<const T*>(args.saved),
+          .grad_out = static_cast<const T*>(args.grad_out),
+          .grad_state = static_cast<T*>(args.grad_state),
+          .grad_signals = static_cast<T*>(args.grad_signals),
+          .grad_parameters = static_cast<T*>(args.grad_parameters)};
 }
 
 }  // namespace
@@ -127,23 +166,21 @@ size_t backward_workspace_bytes(Dtype dtype, const Population& p, const Rule& ru
          static_cast<size_t>(2 * (sizes.sums + sizes.states) + backward_ctas(p) * rule.parameters());
 }
 
-std::string forward(Dtype dtype, const Population& p, const Rule& rule, int epochs, const Inputs& inputs,
-                    const void* states, void* out, void* kept, void* workspace, void* stream) {
-  const std::string error = check(p, rule, epochs);
+std::string forward(Dtype dtype, const Evolution<void>& evolution, const ForwardArgs<void>& args, void* workspace,
+                    void* stream) {
+  const std::string error = check(evolution);
   if (!error.empty()) return error;
   return with_wide_type(dtype, "Meta-NCA", [&]<class T>(T) {
-    return run_forward(p, rule, epochs, inputs, static_cast<const T*>(states), static_cast<T*>(out),
-                       static_cast<T*>(kept), static_cast<T*>(workspace), stream);
+    return run_forward(typed<T>(evolution), typed<T>(args), static_cast<T*>(workspace), stream);
   });
 }
 
-std::string backward(Dtype dtype, const Population& p, const Rule& rule, int epochs, const Inputs& inputs,
-                     const void* kept, const void* grad_out, const Grads& grads, void* workspace, void* stream) {
-  const std::string error = check(p, rule, epochs);
+std::string backward(Dtype dtype, const Evolution<void>& evolution, const BackwardArgs<void>& args, void* workspace,
+                     void* stream) {
+  const std::string error = check(evolution);
   if (!error.empty()) return error;
   return with_wide_type(dtype, "Meta-NCA", [&]<class T>(T) {
-    return run_backward(dtype, p, rule, epochs, inputs, static_cast<const T*>(kept), static_cast<const T*>(grad_out),
-                        grads, static_cast<T*>(workspace), stream);
+    return run_backward(dtype, typed<T>(evolution), typed<T>(args), static_cast<T*>(workspace), stream);
   });
 }
 

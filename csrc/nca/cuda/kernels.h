@@ -1,4 +1,4 @@
-// The launchers of the Meta-NCA kernels, as cuda_evolve.cu composes them. T is float or double.
+// The launchers of the Meta-NCA kernels, which evolve.cu composes. T is float or double.
 #pragma once
 #include <string>
 
@@ -6,7 +6,8 @@
 
 namespace zoo::nca::cuda {
 
-// Over the weights that exist of a row, [networks, layers, rows, channels], and of a column, [.., columns, channels].
+// Sums over the weights (without the padding) of each row, [networks, layers, rows, channels], and of each column,
+// [networks, layers, columns, channels].
 template <class T>
 struct Sums {
   T* rows;
@@ -20,26 +21,26 @@ struct SumsTask {
   Sums<T> sums;
 };
 
-// One or two of them by one launch (cuda_sums.cu).
+// Runs one or two tasks in one launch (sums.cu).
 template <class T>
 std::string sum_neighbours(const Population& population, const SumsTask<T>* tasks, int count, void* stream);
 
-// What the rule reads in one epoch.
+// Tensors that the rule reads in one epoch.
 template <class T>
 struct View {
   const T* states;
   Sums<T> sums;  // of the states
   const T* signals;
-  const bool* fires;
+  const bool* fire_mask;  // of the epoch
   const T* parameters;
 };
 
-// The states after the epoch; `out` may be `view.states` (cuda_apply.cu).
+// Writes the states after the epoch to `out`, which may be `view.states` (apply.cu).
 template <class T>
 std::string apply_rule(const Population& population, const Rule& rule, const View<T>& view, T* out, void* stream);
 
-// Gradients of the states before an epoch in three parts: the weight's own, and what it has to pass to each other
-// weight of its column and of its row. The sums of those parts are known after the kernel that wrote them.
+// The gradients of the states before an epoch, in three shares: a weight's own, the one that it passes to every other
+// weight of its column, and the one for its row. Another kernel sums the shares of each column and row.
 template <class T>
 struct Shares {
   T* own;
@@ -52,18 +53,18 @@ template <class T>
 struct BackwardTask {
   View<T> view;
   Shares<T> shares;  // of the states after the epoch, overwritten by those of the states before it
-  bool whole;        // shares.own is the whole gradient of the states after the epoch, there are no other shares yet
+  bool whole;        // shares.own is the whole gradient of the states after the epoch: no other shares exist yet
   T* grad_signals;   // added to; or null
   T* partial;        // [backward_ctas, parameters] gradients of the parameters, added to
 };
 
-// (cuda_apply_backward.cu)
+// The gradients of one epoch (apply_backward.cu).
 int backward_ctas(const Population& population);
 template <class T>
 std::string apply_rule_backward(const Population& population, const Rule& rule, const BackwardTask<T>& task,
                                 void* stream);
 
-// shares.own becomes the whole gradient (cuda_spread.cu).
+// Adds all shares up into shares.own, which becomes the whole gradient (spread.cu).
 template <class T>
 std::string spread_gradients(const Population& population, const Shares<T>& shares, void* stream);
 

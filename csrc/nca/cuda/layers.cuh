@@ -1,4 +1,4 @@
-// Where the weights of a population lie, for all Meta-NCA kernels.
+// Positions of a population's weights in memory, and how CTAs share them out. For all Meta-NCA kernels.
 #pragma once
 #include "core/cuda/common.cuh"
 #include "core/math.h"
@@ -8,7 +8,7 @@ namespace zoo::nca::cuda {
 
 using namespace zoo::cuda;
 
-// Of the whole population, with the padding.
+// Counts over the whole population, with the padding.
 ZOO_HD int64_t layer_count(const Population& p) { return p.networks * p.layers; }
 ZOO_HD int64_t weight_count(const Population& p) { return layer_count(p) * p.rows * p.columns; }
 
@@ -24,7 +24,7 @@ struct Layer {
   }
 };
 
-// One weight: its number with the padding, and those of its row and column among all of the population.
+// Indices of one weight, of its row and of its column in the population, counting the padding.
 struct Place {
   int64_t weight, row, column;
 
@@ -34,9 +34,8 @@ struct Place {
         column(layer.number * p.columns + j) {}
 };
 
-// A CTA works on 32 weights at a time, one per lane, and all its warps on the same ones: they share out the units of
-// each of the rule's layers. So shared memory holds few weights' activations and still has many threads at work on
-// them.
+// A CTA works on 32 weights at a time, one per lane. All its warps work on the same weights and share out the units of
+// each layer of the rule, so that shared memory holds the activations of few weights and still feeds many threads.
 constexpr int kWeights = kWarp;
 constexpr int kParts = 4;
 constexpr int kThreads = kWeights * kParts;
@@ -44,8 +43,8 @@ constexpr int kThreads = kWeights * kParts;
 __device__ inline int lane_of_thread() { return static_cast<int>(threadIdx.x) % kWeights; }
 __device__ inline int part_of_thread() { return static_cast<int>(threadIdx.x) / kWeights; }
 
-// Weights that exist, consecutive ones of a layer; chunks behind a layer's last are empty. Padding costs next to
-// nothing.
+// Up to 32 consecutive weights of a layer, without the padding. Every layer has the same number of chunks, and those
+// past its last weight are empty: a CTA skips them at almost no cost.
 struct Chunk {
   Layer layer;
   int first, count;
@@ -61,7 +60,7 @@ struct Chunk {
 
 inline int64_t chunks_per_layer(const Population& p) { return ceil_div(p.rows * p.columns, kWeights); }
 
-// The gradient of a state, put together from the shares of its own weight and of all others in its column and row.
+// The gradient of a state: the sum of the shares of its own weight and of all others in its column and row.
 template <class T>
 __device__ T spread_gradient(const Population& p, const Shares<T>& shares, const Place& at, int channel) {
   const int64_t here = at.weight * p.channels + channel;

@@ -1,13 +1,13 @@
-// The rule as a CTA applies it to its weights. Activations lie in shared memory, a row per unit and in it a number per
-// weight, so that nothing is spilled whatever the widths and lanes read different banks; all lanes of a warp read the
-// same parameter at the same time. A function that has to be reached by all threads for its barriers says so.
+// The rule as a CTA applies it to its weights. Activations are in shared memory, [unit][weight]: nothing spills
+// whatever the widths are, and lanes read different banks. All lanes of a warp read the same parameter at the same
+// time. Functions with barriers say that all threads must call them.
 #pragma once
 #include "nca/activations.h"
 #include "nca/cuda/layers.cuh"
 
 namespace zoo::nca::cuda {
 
-// A weight's numbers in successive rows.
+// One weight's elements in successive rows of shared memory.
 template <class T>
 struct Column {
   T* first;
@@ -16,7 +16,7 @@ struct Column {
   __device__ Column from(int row) const { return {first + row * stride, stride}; }
 };
 
-// A layer of the MLP: where its parameters lie.
+// A layer of the MLP: its widths and the offsets of its parameters.
 struct MlpLayer {
   int inputs, outputs;
   int64_t weight, bias;
@@ -46,18 +46,34 @@ __device__ ValueAndSlope<T> change_with_slope(Change change, T x) {
   }
 }
 
-// What a neighbour's part is multiplied by, for one of `units` weights.
+// The factor of a sum over the neighbours of one of `units` weights.
 template <class T>
 __device__ T neighbour_scale(const Rule& rule, int units) {
   return rule.mean && units > 2 ? T(1) / static_cast<T>(units - 1) : T(1);
 }
 
-// The thread's part of the features: the weight's own state, those of its column and of its row, signals.
+// The weight that a lane works on.
+struct LaneWeight {
+  const Layer& layer;
+  Place at;
+  bool exists;  // the last chunk of a layer may have fewer weights than lanes
+  bool fires;
+
+  __device__ LaneWeight(const Population& p, const Chunk& chunk, const bool* fire_mask)
+      : layer(chunk.layer),
+        at(chunk.place(p, lane_of_thread() < chunk.count ? lane_of_thread() : 0)),
+        exists(lane_of_thread() < chunk.count),
+        fires(exists && fire_mask[at.weight]) {}
+};
+
+// The thread's part of the features: the weight's own state, those of its column and of its row, and signals.
 template <class T>
-__device__ void perceive(const Population& p, const Rule& rule, const View<T>& view, const Layer& layer,
-                         const Place& at, Column<T> features) {
+__device__ void perceive(const Population& p, const Rule& rule, const View<T>& view, const LaneWeight& weight,
+                         Column<T> features) {
   const int channels = static_cast<int>(p.channels), signals = static_cast<int>(p.signals);
-  const T into_scale = neighbour_scale<T>(rule, layer.inputs), out_of_scale = neighbour_scale<T>(rule, layer.outputs);
+  const Place& at = weight.at;
+  const T into_scale = neighbour_scale<T>(rule, weight.layer.inputs);
+  const T out_of_scale = neighbour_scale<T>(rule, weight.layer.outputs);
   for (int c = part_of_thread(); c < channels; c += kParts) {
     const T own = view.states[at.weight * channels + c];
     features[c] = own;
@@ -78,8 +94,8 @@ __device__ Stats<T> norm_stats(const Rule& rule, Column<T> features) {
   return {mean, T(1) / sqrt(squares / static_cast<T>(count) + static_cast<T>(rule.norm_eps))};
 }
 
-// Normalises the features, which must be there, and hands store(i, ..) the standardised ones before the norm's weight
-// and bias; returns 1/std. For all threads; only where `fires` is anything done.
+// Normalises the features and passes the standardised ones, before the norm's weight and bias, to store(i, value).
+// Returns 1/std. All threads must call it, after a barrier that follows perceive; those without `fires` change nothing.
 template <class T, class Store>
 __device__ T normalise(const Rule& rule, bool fires, const T* __restrict__ parameters, Column<T> features,
                        Store store) {
@@ -95,41 +111,51 @@ __device__ T normalise(const Rule& rule, bool fires, const T* __restrict__ param
   return stats.rstd;
 }
 
-// For the thread's part of the rows: store(row, start(row) + sum over k of matrix[row][k] * in[k]), the matrix having
-// the given strides. Several rows go together: an activation that was read serves them all.
+// A [rows, columns] view of a layer's weight; the strides may transpose it.
+template <class T>
+struct Matrix {
+  const T* data;
+  int rows, row_stride;
+  int columns, column_stride;
+};
+
+// For the thread's part of the rows: store(row, start(row) + sum over k of matrix[row][k] * in[k]). Works on several
+// rows together, so that they share each activation that is read.
 template <class T, class Start, class Store>
-__device__ void multiply(const T* __restrict__ matrix, int rows, int row_stride, int columns, int column_stride,
-                         Column<T> in, Start start, Store store) {
+__device__ void multiply(const Matrix<T>& matrix, Column<T> in, Start start, Store store) {
   constexpr int kRows = 4;
-  for (int first = part_of_thread() * kRows; first < rows; first += kParts * kRows) {
+  for (int first = part_of_thread() * kRows; first < matrix.rows; first += kParts * kRows) {
     T sums[kRows];
     const T* row[kRows];
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      const int number = min(first + r, rows - 1);  // beyond the last: the last again, not stored
+      const int number = min(first + r, matrix.rows - 1);  // past the last row: the last one again, not stored
       sums[r] = start(number);
-      row[r] = matrix + static_cast<int64_t>(number) * row_stride;
+      row[r] = matrix.data + static_cast<int64_t>(number) * matrix.row_stride;
     }
-    for (int k = 0; k < columns; ++k) {
+    for (int k = 0; k < matrix.columns; ++k) {
       const T x = in[k];
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) sums[r] += row[r][k * column_stride] * x;
+      for (int r = 0; r < kRows; ++r) sums[r] += row[r][k * matrix.column_stride] * x;
     }
 #pragma unroll
     for (int r = 0; r < kRows; ++r)
-      if (first + r < rows) store(first + r, sums[r]);
+      if (first + r < matrix.rows) store(first + r, sums[r]);
   }
 }
 
 // The thread's part of a layer's sums.
 template <class T, class Store>
 __device__ void sum_layer(const MlpLayer& layer, const T* __restrict__ parameters, Column<T> in, Store store) {
-  multiply(
-      parameters + layer.weight, layer.outputs, layer.inputs, layer.inputs, 1, in,
-      [&](int row) { return parameters[layer.bias + row]; }, store);
+  const Matrix<T> weight{.data = parameters + layer.weight,
+                         .rows = layer.outputs,
+                         .row_stride = layer.inputs,
+                         .columns = layer.inputs,
+                         .column_stride = 1};
+  multiply(weight, in, [&](int row) { return parameters[layer.bias + row]; }, store);
 }
 
-// An error line when the device does not have that much.
+// Returns an error line if the device has less shared memory.
 inline std::string check_shared(const Rule& rule, size_t bytes) {
   const size_t limit = shared_memory_limit();
   if (bytes <= limit) return {};

@@ -1,4 +1,4 @@
-// The shares of the gradients that the first epoch leaves, put together.
+// Adds up the shares of the gradients of the states before the first epoch.
 #include "nca/cuda/layers.cuh"
 
 namespace zoo::nca::cuda {

@@ -1,4 +1,5 @@
-// Sums over the weights that exist of every row and column: one thread per row or column and channel, in order.
+// Sums over the weights of every row and column, without the padding: one thread per channel of a row or column, in
+// order.
 #include "nca/cuda/layers.cuh"
 
 namespace zoo::nca::cuda {

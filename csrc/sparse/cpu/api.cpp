@@ -47,23 +47,22 @@ void check(const Pattern& p) {
 }  // namespace
 
 template <class T>
-void forward(const Pattern& p, const T* values, const T* x, int64_t batch, T* y, int threads) {
-  check(p);
+void forward(const Pattern& pattern, const ForwardArgs<T>& args, int threads) {
+  check(pattern);
   std::lock_guard<std::mutex> lock(call_mutex);
-  kernels<T>().forward(p, values, x, batch, y, workspace, clamp_threads(threads));
+  kernels<T>().forward(pattern, args, workspace, clamp_threads(threads));
 }
 
 template <class T>
-void backward(const Pattern& p, const T* values, const T* x, const T* grad_y, int64_t batch, T* grad_values, T* grad_x,
-              int threads) {
-  check(p);
+void backward(const Pattern& pattern, const BackwardArgs<T>& args, int threads) {
+  check(pattern);
   std::lock_guard<std::mutex> lock(call_mutex);
-  kernels<T>().backward(p, values, x, grad_y, batch, grad_values, grad_x, workspace, clamp_threads(threads));
+  kernels<T>().backward(pattern, args, workspace, clamp_threads(threads));
 }
 
-template void forward(const Pattern&, const float*, const float*, int64_t, float*, int);
-template void forward(const Pattern&, const double*, const double*, int64_t, double*, int);
-template void backward(const Pattern&, const float*, const float*, const float*, int64_t, float*, float*, int);
-template void backward(const Pattern&, const double*, const double*, const double*, int64_t, double*, double*, int);
+template void forward(const Pattern&, const ForwardArgs<float>&, int);
+template void forward(const Pattern&, const ForwardArgs<double>&, int);
+template void backward(const Pattern&, const BackwardArgs<float>&, int);
+template void backward(const Pattern&, const BackwardArgs<double>&, int);
 
 }  // namespace zoo::sparse

@@ -15,21 +15,20 @@ void with_width(int64_t batch, F f) {
 }
 
 template <class T>
-void run_forward(const Pattern& p, const T* values, const T* x, int64_t batch, T* y, Workspace& workspace,
-                 int threads) {
-  with_width<T>(batch, [&]<int NV>() { forward<T, NV>(p, values, x, batch, y, workspace, threads); });
+void run_forward(const Pattern& p, const ForwardArgs<T>& args, Workspace& workspace, int threads) {
+  with_width<T>(args.batch, [&]<int NV>() { forward<T, NV>(p, args, workspace, threads); });
 }
 
 template <class T>
-void run_backward(const Pattern& p, const T* values, const T* x, const T* grad_y, int64_t batch, T* grad_values,
-                  T* grad_x, Workspace& workspace, int threads) {
-  with_width<T>(
-      batch, [&]<int NV>() { backward<T, NV>(p, values, x, grad_y, batch, grad_values, grad_x, workspace, threads); });
+void run_backward(const Pattern& p, const BackwardArgs<T>& args, Workspace& workspace, int threads) {
+  with_width<T>(args.batch, [&]<int NV>() { backward<T, NV>(p, args, workspace, threads); });
 }
 
 }  // namespace
 
-const sparse::IsaKernels kSparseKernels = {{run_forward<float>, run_backward<float>},
-                                           {run_forward<double>, run_backward<double>}};
+const sparse::IsaKernels kSparseKernels = {
+    .of_float = {.forward = run_forward<float>, .backward = run_backward<float>},
+    .of_double = {.forward = run_forward<double>, .backward = run_backward<double>},
+};
 
 }  // namespace zoo::ZOO_ISA

@@ -1,60 +1,65 @@
-// The sparse kernels on one instruction set. Samples are SIMD lanes: a tile holds `lanes` samples of every unit, unit
-// by unit, so that an entry of the matrix is one broadcast and one aligned load, whatever its row and column.
+// The sparse kernels on one instruction set, with samples in the SIMD lanes: a tile holds kWidth samples of every unit
+// (row or column of the matrix), unit by unit. An entry of the matrix is then one broadcast and one aligned load,
+// whatever its row and column.
 #pragma once
 #include <algorithm>
 
 #include "core/simd.h"
 #include "core/thread_pool.h"
 #include "core/workspace.h"
+#include "sparse/args.h"
 #include "sparse/pattern.h"
 
 namespace zoo::ZOO_ISA {
 
+using sparse::BackwardArgs;
+using sparse::ForwardArgs;
+using sparse::Lines;
 using sparse::Pattern;
 
-// Samples that are moved together between rows and tiles: few enough streams for the cache's associativity.
+// Samples that are moved together between tensors and tiles: few enough streams for the cache's associativity.
 constexpr int kMoved = 8;
 
+// NV vectors of samples.
 template <class T, int NV>
 struct Tile {
   static constexpr int kWidth = NV * kLanes<T>;
 
-  // tile[u * kWidth + l] = x[l * units + u] for the n samples and the units with entries; 0 in lanes without a sample.
-  static void pack(const T* x, int64_t units, int64_t n, const int32_t* starts, T* tile) {
+  // tile[u * kWidth + l] = x[l * units + u] for n samples and the units with entries; 0 in lanes without a sample.
+  static void pack(Lines units, const T* x, int64_t n, T* tile) {
     for (int64_t first = 0; first < kWidth; first += std::min(kMoved, kWidth)) {
-      const T* const rows = x + first * units;
+      const T* const samples = x + first * units.count;
       const int64_t present = std::clamp<int64_t>(n - first, 0, kMoved);
-      for (int64_t u = 0; u < units; ++u) {
-        if (starts[u] == starts[u + 1]) continue;
+      for (int64_t u = 0; u < units.count; ++u) {
+        if (units.empty(u)) continue;
         T* const out = tile + u * kWidth + first;
         const int moved = std::min(kMoved, kWidth);
-        for (int i = 0; i < moved; ++i) out[i] = i < present ? rows[i * units + u] : T(0);
+        for (int i = 0; i < moved; ++i) out[i] = i < present ? samples[i * units.count + u] : T(0);
       }
     }
   }
 
-  // x[l * units + u] = tile[u * kWidth + l] for the n samples; 0 for units without entries.
-  static void unpack(const T* tile, int64_t units, int64_t n, const int32_t* starts, T* x) {
+  // x[l * units + u] = tile[u * kWidth + l] for n samples; 0 for units without entries.
+  static void unpack(Lines units, const T* tile, int64_t n, T* x) {
     for (int64_t first = 0; first < n; first += kMoved) {
-      T* const rows = x + first * units;
+      T* const samples = x + first * units.count;
       const int64_t present = std::min<int64_t>(n - first, kMoved);
-      for (int64_t u = 0; u < units; ++u) {
-        const bool empty = starts[u] == starts[u + 1];
-        for (int64_t i = 0; i < present; ++i) rows[i * units + u] = empty ? T(0) : tile[u * kWidth + first + i];
+      for (int64_t u = 0; u < units.count; ++u) {
+        const bool empty = units.empty(u);
+        for (int64_t i = 0; i < present; ++i)
+          samples[i * units.count + u] = empty ? T(0) : tile[u * kWidth + first + i];
       }
     }
   }
 
-  // out[u] = the sum over u's entries of value times in[index], for all units with entries. `order` says where an
-  // entry's value lies, null for in order.
-  static void multiply(int64_t units, const int32_t* starts, const int32_t* index, const int32_t* order,
-                       const T* values, const T* in, T* out) {
-    for (int64_t u = 0; u < units; ++u) {
-      if (starts[u] == starts[u + 1]) continue;
+  // out[u] = the sum over the entries of unit u of value times in[index], for all units with entries.
+  static void multiply(Lines units, const T* values, const T* in, T* out) {
+    for (int64_t u = 0; u < units.count; ++u) {
+      if (units.empty(u)) continue;
       Vec<T> sums[NV] = {};
-      for (int32_t e = starts[u]; e < starts[u + 1]; ++e) {
-        const Vec<T> value = splat(values[order ? order[e] : e]);
-        const T* const source = in + int64_t{index[e]} * kWidth;
+      for (int32_t e = units.starts[u]; e < units.starts[u + 1]; ++e) {
+        const Vec<T> value = splat(values[units.order ? units.order[e] : e]);
+        const T* const source = in + int64_t{units.index[e]} * kWidth;
         for (int v = 0; v < NV; ++v) sums[v] += value * load(source + v * kLanes<T>);
       }
       for (int v = 0; v < NV; ++v) store(out + u * kWidth + v * kLanes<T>, sums[v]);
@@ -87,22 +92,38 @@ struct Tile {
   }
 };
 
+// Scratch memory: per thread, one tile of columns, one of rows and, in a backward pass, partial sums.
+template <class T>
+struct Tiles {
+  T* columns;      // [threads, columns, width]
+  T* rows;         // [threads, rows, width]
+  T* value_grads;  // [threads, entries]
+};
+
+template <class T, int NV>
+Tiles<T> tiles_in(Workspace& workspace, const Pattern& p, int threads, bool backward) {
+  return workspace.lay_out([&](Arena& arena) {
+    return Tiles<T>{.columns = arena.take<T>(threads * p.columns * Tile<T, NV>::kWidth),
+                    .rows = arena.take<T>(threads * p.rows * Tile<T, NV>::kWidth),
+                    .value_grads = arena.take<T>(backward ? threads * p.entries : 0)};
+  });
+}
+
 // y [batch, rows] = x [batch, columns] W^T.
 template <class T, int NV>
-void forward(const Pattern& p, const T* values, const T* x, int64_t batch, T* y, Workspace& workspace, int threads) {
-  constexpr int kWidth = Tile<T, NV>::kWidth;
-  const int64_t tiles = (batch + kWidth - 1) / kWidth;
-  threads = static_cast<int>(std::min<int64_t>(threads, tiles));
-  T* const inputs = workspace.get<T>(0, threads * p.columns * kWidth);
-  T* const outputs = workspace.get<T>(1, threads * p.rows * kWidth);
+void forward(const Pattern& p, const ForwardArgs<T>& args, Workspace& workspace, int threads) {
+  using Tile = ZOO_ISA::Tile<T, NV>;
+  const int64_t batch = args.batch, count = (batch + Tile::kWidth - 1) / Tile::kWidth;
+  threads = static_cast<int>(std::min<int64_t>(threads, count));
+  const Tiles<T> tiles = tiles_in<T, NV>(workspace, p, threads, false);
   auto body = [&](const Team& team) {
-    T* const in = inputs + team.rank * p.columns * kWidth;
-    T* const out = outputs + team.rank * p.rows * kWidth;
-    for (int64_t tile = team.begin(tiles); tile < team.end(tiles); ++tile) {
-      const int64_t first = tile * kWidth, n = std::min<int64_t>(kWidth, batch - first);
-      Tile<T, NV>::pack(x + first * p.columns, p.columns, n, p.column_starts, in);
-      Tile<T, NV>::multiply(p.rows, p.row_starts, p.column_of, nullptr, values, in, out);
-      Tile<T, NV>::unpack(out, p.rows, n, p.row_starts, y + first * p.rows);
+    T* const in = tiles.columns + team.rank * p.columns * Tile::kWidth;
+    T* const out = tiles.rows + team.rank * p.rows * Tile::kWidth;
+    for (int64_t tile = team.begin(count); tile < team.end(count); ++tile) {
+      const int64_t first = tile * Tile::kWidth, n = std::min<int64_t>(Tile::kWidth, batch - first);
+      Tile::pack(p.by_column(), args.x + first * p.columns, n, in);
+      Tile::multiply(p.by_row(), args.values, in, out);
+      Tile::unpack(p.by_row(), out, n, args.y + first * p.rows);
     }
   };
   parallel(threads, body);
@@ -110,33 +131,30 @@ void forward(const Pattern& p, const T* values, const T* x, int64_t batch, T* y,
 
 // grad_values [entries] and, unless it is null, grad_x [batch, columns], from grad_y [batch, rows].
 template <class T, int NV>
-void backward(const Pattern& p, const T* values, const T* x, const T* grad_y, int64_t batch, T* grad_values, T* grad_x,
-              Workspace& workspace, int threads) {
-  constexpr int kWidth = Tile<T, NV>::kWidth;
-  const int64_t tiles = (batch + kWidth - 1) / kWidth;
-  threads = static_cast<int>(std::min<int64_t>(threads, tiles));
-  T* const inputs = workspace.get<T>(0, threads * p.columns * kWidth);
-  T* const outputs = workspace.get<T>(1, threads * p.rows * kWidth);
-  T* const parts = workspace.get<T>(2, threads * p.entries);
+void backward(const Pattern& p, const BackwardArgs<T>& args, Workspace& workspace, int threads) {
+  using Tile = ZOO_ISA::Tile<T, NV>;
+  const int64_t batch = args.batch, count = (batch + Tile::kWidth - 1) / Tile::kWidth;
+  threads = static_cast<int>(std::min<int64_t>(threads, count));
+  const Tiles<T> tiles = tiles_in<T, NV>(workspace, p, threads, true);
   auto body = [&](const Team& team) {
-    T* const in = inputs + team.rank * p.columns * kWidth;
-    T* const out = outputs + team.rank * p.rows * kWidth;
-    T* const part = parts + team.rank * p.entries;
+    T* const in = tiles.columns + team.rank * p.columns * Tile::kWidth;
+    T* const out = tiles.rows + team.rank * p.rows * Tile::kWidth;
+    T* const part = tiles.value_grads + team.rank * p.entries;
     std::fill(part, part + p.entries, T(0));
-    for (int64_t tile = team.begin(tiles); tile < team.end(tiles); ++tile) {
-      const int64_t first = tile * kWidth, n = std::min<int64_t>(kWidth, batch - first);
-      Tile<T, NV>::pack(grad_y + first * p.rows, p.rows, n, p.row_starts, out);
-      Tile<T, NV>::pack(x + first * p.columns, p.columns, n, p.column_starts, in);
-      Tile<T, NV>::add_value_grads(p, in, out, part);
-      if (!grad_x) continue;
-      Tile<T, NV>::multiply(p.columns, p.column_starts, p.row_of, p.order, values, out, in);
-      Tile<T, NV>::unpack(in, p.columns, n, p.column_starts, grad_x + first * p.columns);
+    for (int64_t tile = team.begin(count); tile < team.end(count); ++tile) {
+      const int64_t first = tile * Tile::kWidth, n = std::min<int64_t>(Tile::kWidth, batch - first);
+      Tile::pack(p.by_row(), args.grad_y + first * p.rows, n, out);
+      Tile::pack(p.by_column(), args.x + first * p.columns, n, in);
+      Tile::add_value_grads(p, in, out, part);
+      if (!args.grad_x) continue;
+      Tile::multiply(p.by_column(), args.values, out, in);
+      Tile::unpack(p.by_column(), in, n, args.grad_x + first * p.columns);
     }
     team.barrier();
     for (int64_t e = team.begin(p.entries); e < team.end(p.entries); ++e) {
       T sum = 0;
-      for (int rank = 0; rank < team.size; ++rank) sum += parts[rank * p.entries + e];
-      grad_values[e] = sum;
+      for (int rank = 0; rank < team.size; ++rank) sum += tiles.value_grads[rank * p.entries + e];
+      args.grad_values[e] = sum;
     }
   };
   parallel(threads, body);

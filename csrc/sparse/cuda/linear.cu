@@ -1,5 +1,5 @@
-// Samples are lanes, as on the CPU: x is transposed to one row of samples per unit, so that all reads are coalesced
-// whatever the structure, and an entry's value and index are broadcasts.
+// Samples in lanes, as on the CPU: x is transposed to one row of samples per unit (row or column of the matrix), so
+// that all reads are coalesced whatever the structure, and an entry's value and index are broadcasts.
 #include "core/cuda/common.cuh"
 #include "sparse/cuda/api.h"
 
@@ -28,15 +28,15 @@ __global__ void transpose_kernel(const T* in, T* out, int64_t rows, int64_t colu
   }
 }
 
-// out[u][b] = the sum over u's entries of value times in[index][b]; `order` says where an entry's value lies, null for
-// in order. One thread per sample, one CTA row per unit.
+// out[u][b] = the sum over the entries of line u of value times in[index][b]. One thread per sample, one CTA row per
+// line.
 template <class T>
-__global__ void multiply_kernel(const int32_t* starts, const int32_t* index, const int32_t* order, const T* values,
-                                const T* in, T* out, int64_t batch) {
-  const int32_t begin = starts[blockIdx.x], end = starts[blockIdx.x + 1];
+__global__ void multiply_kernel(Lines lines, const T* values, const T* in, T* out, int64_t batch) {
+  const int32_t begin = lines.starts[blockIdx.x], end = lines.starts[blockIdx.x + 1];
   for (int64_t b = int64_t{blockIdx.y} * blockDim.x + threadIdx.x; b < batch; b += int64_t{gridDim.y} * blockDim.x) {
     T sum = 0;
-    for (int32_t e = begin; e < end; ++e) sum += values[order ? order[e] : e] * in[int64_t{index[e]} * batch + b];
+    for (int32_t e = begin; e < end; ++e)
+      sum += values[lines.order ? lines.order[e] : e] * in[int64_t{lines.index[e]} * batch + b];
     out[int64_t{blockIdx.x} * batch + b] = sum;
   }
 }
@@ -64,39 +64,61 @@ std::string transpose(const T* in, T* out, int64_t rows, int64_t columns, void* 
 }
 
 template <class T>
-std::string multiply(int64_t units, const int32_t* starts, const int32_t* index, const int32_t* order, const T* values,
-                     const T* in, T* out, int64_t batch, void* stream) {
-  const dim3 grid(static_cast<unsigned>(units), static_cast<unsigned>(std::min(ceil_div(batch, kSamples), kMostCtas)));
-  return launch("multiply", multiply_kernel<T>, grid, kSamples, 0, stream, starts, index, order, values, in, out,
-                batch);
+std::string multiply(const Lines& lines, const T* values, const T* in, T* out, int64_t batch, void* stream) {
+  const dim3 grid(static_cast<unsigned>(lines.count),
+                  static_cast<unsigned>(std::min(ceil_div(batch, kSamples), kMostCtas)));
+  return launch("multiply", multiply_kernel<T>, grid, kSamples, 0, stream, lines, values, in, out, batch);
 }
 
+// The two sides of the matrix in the workspace, one row of samples per unit.
 template <class T>
-std::string run_forward(const Pattern& p, const T* values, const T* x, int64_t batch, T* y, T* workspace,
-                        void* stream) {
-  T* const inputs = workspace;
-  T* const outputs = inputs + p.columns * batch;
-  std::string error = transpose(x, inputs, batch, p.columns, stream);
-  if (error.empty())
-    error = multiply<T>(p.rows, p.row_starts, p.column_of, nullptr, values, inputs, outputs, batch, stream);
-  if (error.empty()) error = transpose<T>(outputs, y, p.rows, batch, stream);
+struct Sides {
+  T* columns;  // [columns, batch]
+  T* rows;     // [rows, batch]
+
+  Sides(const Pattern& p, int64_t batch, void* workspace)
+      : columns(static_cast<T*>(workspace)), rows(columns + p.columns * batch) {}
+};
+
+template <class T>
+std::string run_forward(const Pattern& p, const ForwardArgs<T>& args, void* workspace, void* stream) {
+  const Sides<T> sides(p, args.batch, workspace);
+  std::string error = transpose(args.x, sides.columns, args.batch, p.columns, stream);
+  if (error.empty()) error = multiply<T>(p.by_row(), args.values, sides.columns, sides.rows, args.batch, stream);
+  if (error.empty()) error = transpose<T>(sides.rows, args.y, p.rows, args.batch, stream);
   return error;
 }
 
 template <class T>
-std::string run_backward(const Pattern& p, const T* values, const T* x, const T* grad_y, int64_t batch, T* grad_values,
-                         T* grad_x, T* workspace, void* stream) {
-  T* const inputs = workspace;
-  T* const outputs = inputs + p.columns * batch;
-  std::string error = transpose(grad_y, outputs, batch, p.rows, stream);
-  if (error.empty()) error = transpose(x, inputs, batch, p.columns, stream);
+std::string run_backward(const Pattern& p, const BackwardArgs<T>& args, void* workspace, void* stream) {
+  const Sides<T> sides(p, args.batch, workspace);
+  std::string error = transpose(args.grad_y, sides.rows, args.batch, p.rows, stream);
+  if (error.empty()) error = transpose(args.x, sides.columns, args.batch, p.columns, stream);
   if (error.empty())
     error = launch("value_grads", value_grads_kernel<T>, dim3(static_cast<unsigned>(p.rows)), kWarps * kWarp, 0, stream,
-                   p.row_starts, p.column_of, inputs, outputs, grad_values, batch);
-  if (!grad_x || !error.empty()) return error;
-  error = multiply<T>(p.columns, p.column_starts, p.row_of, p.order, values, outputs, inputs, batch, stream);
-  if (error.empty()) error = transpose<T>(inputs, grad_x, p.columns, batch, stream);
+                   p.row_starts, p.column_of, sides.columns, sides.rows, args.grad_values, args.batch);
+  if (!args.grad_x || !error.empty()) return error;
+  error = multiply<T>(p.by_column(), args.values, sides.rows, sides.columns, args.batch, stream);
+  if (error.empty()) error = transpose<T>(sides.columns, args.grad_x, p.columns, args.batch, stream);
   return error;
+}
+
+template <class T>
+ForwardArgs<T> typed(const ForwardArgs<void>& args) {
+  return {.batch = args.batch,
+          .values = static_cast<const T*>(args.values),
+          .x = static_cast<const T*>(args.x),
+          .y = static_cast<T*>(args.y)};
+}
+
+template <class T>
+BackwardArgs<T> typed(const BackwardArgs<void>& args) {
+  return {.batch = args.batch,
+          .values = static_cast<const T*>(args.values),
+          .x = static_cast<const T*>(args.x),
+          .grad_y = static_cast<const T*>(args.grad_y),
+          .grad_values = static_cast<T*>(args.grad_values),
+          .grad_x = static_cast<T*>(args.grad_x)};
 }
 
 }  // namespace
@@ -105,21 +127,13 @@ size_t workspace_bytes(Dtype dtype, const Pattern& p, int64_t batch) {
   return zoo::cuda::element_bytes(dtype) * static_cast<size_t>((p.rows + p.columns) * batch);
 }
 
-std::string forward(Dtype dtype, const Pattern& p, const void* values, const void* x, int64_t batch, void* y,
-                    void* workspace, void* stream) {
-  return with_wide_type(dtype, "sparse", [&]<class T>(T) {
-    return run_forward(p, static_cast<const T*>(values), static_cast<const T*>(x), batch, static_cast<T*>(y),
-                       static_cast<T*>(workspace), stream);
-  });
+std::string forward(Dtype dtype, const Pattern& p, const ForwardArgs<void>& args, void* workspace, void* stream) {
+  return with_wide_type(dtype, "sparse", [&]<class T>(T) { return run_forward(p, typed<T>(args), workspace, stream); });
 }
 
-std::string backward(Dtype dtype, const Pattern& p, const void* values, const void* x, const void* grad_y,
-                     int64_t batch, void* grad_values, void* grad_x, void* workspace, void* stream) {
-  return with_wide_type(dtype, "sparse", [&]<class T>(T) {
-    return run_backward(p, static_cast<const T*>(values), static_cast<const T*>(x), static_cast<const T*>(grad_y),
-                        batch, static_cast<T*>(grad_values), static_cast<T*>(grad_x), static_cast<T*>(workspace),
-                        stream);
-  });
+std::string backward(Dtype dtype, const Pattern& p, const BackwardArgs<void>& args, void* workspace, void* stream) {
+  return with_wide_type(dtype, "sparse",
+                        [&]<class T>(T) { return run_backward(p, typed<T>(args), workspace, stream); });
 }
 
 }  // namespace zoo::sparse::cuda

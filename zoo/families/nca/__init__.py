@@ -13,16 +13,16 @@ FAMILY = Family(
     build="zoo.families.nca.model:MetaNca",
     learner="zoo.families.nca.learner:NcaLearner",
     distributed=False,
-    onnx_graph="zoo.families.nca.onnx:classifier_graph",
+    onnx_graph="zoo.families.nca.onnx:onnx_graph",
     extra_onnx="zoo.families.nca.onnx:rule_files",
     portrait="zoo.families.nca.figures:portrait",
     probe="zoo.families.nca.probe:probe",
     bench="zoo.families.nca.bench:bench",
-    about="""A small local rule network updates every weight of another network, the task network, from what is near
-that weight: its own state and those of the weights that share a unit with it. The rule is trained by backpropagation
-through the whole evolution; the task network never is: it grows from its start by the rule alone.
+    about="""A small local rule updates every weight of another network, the task network, from that weight's
+neighbourhood: its own state and the states of the weights that share a unit with it. Backpropagation through the whole
+evolution trains the rule. It never trains the task network, which grows from its start by the rule alone.
 
-The system is that of [nowittynamesleft/meta-nca](https://github.com/nowittynamesleft/meta-nca), written anew. It
+The system is that of [nowittynamesleft/meta-nca](https://github.com/nowittynamesleft/meta-nca); the code is our own. It
 builds on Growing Neural Cellular Automata (Mordvintsev et al., Distill 2020).
 """,
 )

@@ -1,4 +1,4 @@
-"""How fast evolutions are: the kernel, its reference, weight by weight, and the rule's matrix products alone."""
+"""Speed of evolutions: the kernel, its torch reference, the literal loop, and the rule's matrix products alone."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from zoo.data.task import Task
-from zoo.families.nca import reference as nca_reference
+from zoo.families.nca import reference
 from zoo.families.nca.config import MetaConfig, NcaConfig, RuleConfig
 from zoo.families.nca.model import MetaNca
-from zoo.families.nca.population import draw_fires
-from zoo.kernels import runtime as backend
+from zoo.families.nca.population import draw_fire_mask
+from zoo.kernels import runtime
 from zoo.kernels.nca.reference import evolve_reference
 
 _EPOCHS, _REPEATS = 20, 15
@@ -25,12 +25,12 @@ _MIXED = ((0, 2), (1, 2), (1, 10), (2, 5), (2, 10), (3, 5), (4, 2), (4, 10))
 
 
 def bench() -> list[dict[str, Any]]:
-    """CPU milliseconds, of all threads, per meta-epoch: forward and backward of one and the same evolution.
+    """Return rows of CPU milliseconds, summed over threads, for forward and backward of the same evolution.
 
-    The literal loop is the slow end. The fast one is what the matrix products of the rule's MLP take on their own,
-    for as many weights as change, forward and backward, into buffers that are there.
+    The literal loop is the slow end. The fast end is the matrix products of the rule's MLP alone: for as many weights
+    as change, forward and backward, into preallocated buffers.
     """
-    backend.keep_freed_memory()  # as training does; it serves every contender
+    runtime.keep_freed_memory()  # as training does; every contender benefits
     mixed = [(4, *[h] * n, 3) for n, h in _MIXED]
     return [
         _row("one layer, population 8", [(4, 3)] * 8, _SMALL),
@@ -46,20 +46,20 @@ def _row(what: str, architectures: Sequence[Sequence[int]], rule: RuleConfig, li
     config = NcaConfig(epochs=_EPOCHS, rule=rule, meta=meta)
     module = MetaNca(config, Task((architectures[0][0],), architectures[0][-1]))
     wiring, state = module.begin(architectures)
-    fires = draw_fires(wiring, config.fraction, _EPOCHS)
+    fire_mask = draw_fire_mask(wiring, config.fraction, _EPOCHS)
 
     def kernel() -> Tensor:
-        return module.rule.evolve(state, wiring, fires)
+        return module.rule.evolve(state, wiring, fire_mask)
 
-    def reference() -> Tensor:
+    def torch_reference() -> Tensor:
         rule = module.rule
-        return evolve_reference(state, None, fires, wiring.units, rule.flat_parameters(), rule.spec)
+        return evolve_reference(state, None, fire_mask, wiring.units, rule.flat_parameters(), rule.spec)
 
     def literal() -> Tensor:
-        return nca_reference.evolve(module.rule, state, wiring, fires, config.rule.pooling)
+        return reference.evolve(module.rule, state, wiring, fire_mask, config.rule.pooling)
 
-    products = _products(module, int(fires[0].sum()))
-    fast, torch_ops, least = _seconds([_both_ways(kernel), _both_ways(reference), products], _REPEATS)
+    products = _products(module, int(fire_mask[0].sum()))
+    fast, torch_ops, least = _seconds([_both_ways(kernel), _both_ways(torch_reference), products], _REPEATS)
     slow = _seconds([_both_ways(literal)], 1)[0] if literally else None
     return {
         "what": f"{what}, {_EPOCHS} epochs",
@@ -78,7 +78,7 @@ def _both_ways(run: Callable[[], Tensor]) -> Callable[[], None]:
 
 
 def _products(module: MetaNca, count: int) -> Callable[[], None]:
-    """The matrix products of the rule for ``count`` weights in each of the epochs, forward and backward."""
+    """Return a function that runs the rule's matrix products, forward and backward, for ``count`` weights per epoch."""
     widths = [module.rule.features, *(layer.out_features for layer in module.rule.linears)]
     values, grads = ([torch.randn(count, width) for width in widths] for _ in range(2))
     matrices = [(torch.randn(m, n), torch.empty(m, n)) for n, m in pairwise(widths)]
@@ -94,7 +94,7 @@ def _products(module: MetaNca, count: int) -> Callable[[], None]:
 
 
 def _seconds(runs: Sequence[Callable[[], None]], repeats: int) -> list[float]:
-    """CPU time of each one's fastest run, in turns, after a round that does not count when there are several."""
+    """Return the CPU time of the fastest run of each, taken in turns; the first of several rounds is a warm-up."""
     rounds = []
     for _ in range(repeats + (repeats > 1)):
         rounds.append([_timed(run) for run in runs])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from zoo.config.base import Section
 from zoo.config.options import Change, HiddenActivation, Pooling
 from zoo.families.base import FamilyConfig
 
@@ -14,17 +15,15 @@ Positions = Literal["none", "index", "units"]
 Senses = Literal["none", "activations", "teaching"]
 
 
-class TasksConfig(BaseModel):
+class TasksConfig(Section):
     """Bounds of the generated tasks; every task draws its own number of features and classes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     features: tuple[PositiveInt, PositiveInt] = (2, 12)
     classes: tuple[int, int] = (2, 6)
     examples: PositiveInt = 64
-    """What a network is shown."""
+    """Size of the support set, from which a network learns."""
     queries: PositiveInt = 64
-    """What it is judged by: other samples of the same task."""
+    """Size of the query set, on which the loss is taken: other samples of the same task."""
     spread: tuple[float, float] = Field(default=(0.5, 3.0))
     """Bounds of the distance between classes, in units of their own width."""
 
@@ -40,48 +39,45 @@ class TasksConfig(BaseModel):
         return self
 
 
-class RuleConfig(BaseModel):
-    """The local rule: a small MLP from what a weight perceives to the change of its state."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class RuleConfig(Section):
+    """The local rule: a small MLP from a weight's perceptions to the change of its state."""
 
     hidden: tuple[PositiveInt, ...] = (10, 10)
     activation: HiddenActivation = "silu"
     layer_norm: bool = False
     """Normalise every perception before the MLP."""
     change: Change = "tanh"
-    """What follows the MLP's last layer; the original's sigmoid lets weights only grow."""
+    """Activation after the MLP's last layer; the original's sigmoid lets weights only grow."""
     scale: float = Field(default=0.5, gt=0)
-    """Times this: with tanh or sigmoid the largest change of an epoch."""
+    """Factor of the change: with tanh or sigmoid, the largest change of an epoch."""
     pooling: Pooling = "mean"
-    """How the neighbours' states are put together."""
+    """Reduction over the neighbours' states."""
     senses: Senses = "none"
-    """What is perceived of the data: nothing, activations, or these and a teaching signal."""
+    """Signals perceived from the data: none, activations, or activations and a teaching signal."""
     positions: Positions = "index"
     """Hidden states start as binary codes: of the layer and the weight's index in it, of the layer and the two units
     that the weight connects, or of nothing."""
     memory: NonNegativeInt = 0
-    """Hidden states that start at zero."""
+    """Number of hidden states that start at zero."""
 
 
-class MetaConfig(BaseModel):
-    """How the rule is trained: each step evolves a population of task networks and judges what became of them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class MetaConfig(Section):
+    """Meta-training: each step evolves a population of task networks and takes the loss of the result."""
 
     population: PositiveInt = 8
+    """Task networks per training step."""
     layers: tuple[PositiveInt, ...] = (1,)
-    """One of these is drawn for each network."""
+    """Depths; each network draws one."""
     hidden: tuple[PositiveInt, ...] = (10,)
-    """And one of these for the width of its hidden layers."""
+    """Widths of the hidden layers; each network draws one."""
     grow_steps: NonNegativeInt = 0
     """Training steps over which the number of epochs grows from 1 to ``epochs``."""
     judgements: PositiveInt = 1
-    """At how many epochs the loss is taken: evenly over the second half, the last among them."""
+    """Number of epochs at which the loss is taken: evenly over the second half, the last included."""
     segments: PositiveInt = 1
-    """How often the same networks evolve on, with an optimizer step after each time."""
+    """Evolutions of the same networks in a row, with an optimizer step after each."""
     damage: float = Field(default=0.0, ge=0, lt=1)
-    """Up to which share of the weights is deleted between two segments, drawn for each network."""
+    """Largest share of the weights deleted between two segments; each network draws its own share."""
     alive: float = Field(default=0.0, ge=0)
     """Weight of a penalty on hidden units of the task networks that fall silent; narrow networks die without it."""
     tasks: TasksConfig | None = None
@@ -89,22 +85,25 @@ class MetaConfig(BaseModel):
 
 
 class NcaConfig(FamilyConfig):
+    """The rule, its meta-training, and the task network that is exported."""
+
     family: Literal["nca"] = "nca"
     layers: PositiveInt = 1
-    """Layers of weights of the task network that is exported."""
+    """Layers of weights of the exported task network."""
     hidden: PositiveInt = 10
     """Width of its hidden layers."""
     bias: bool = False
     """Task networks have one more input, always 1."""
     standardize: bool = False
-    """Inputs are centred and scaled by the statistics of the examples that a network is shown."""
+    """Centre and scale inputs by the statistics of a network's support set."""
     start: Start = "xavier"
+    """Initial weights of task networks."""
     epochs: PositiveInt = 20
-    """How often the rule is applied."""
+    """Applications of the rule in an evolution."""
     fraction: float = Field(default=0.8, gt=0, le=1)
-    """A weight's probability to change in an epoch."""
+    """Probability that a weight changes in an epoch."""
     seed: NonNegativeInt = 0
-    """Of the exported network's start and evolution."""
+    """Seed of the exported network's start and evolution."""
     rule: RuleConfig = RuleConfig()
     meta: MetaConfig = MetaConfig()
 

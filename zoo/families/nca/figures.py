@@ -1,4 +1,4 @@
-"""Pictures of evolutions: the weights over the epochs, as a GIF, and curves of what was measured."""
+"""Figures of a Meta-NCA: the weights over an evolution, as a GIF, and curves of measured accuracies."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from zoo.families.nca.model import Grown, MetaNca
+from zoo.families.nca.model import GrownNetwork, MetaNca
 from zoo.families.probing import Findings
 
 ANIMATION = "evolution.gif"
 ANIMATION_CAPTION = (
-    "The weights of the task network over the epochs of its evolution, from its random start; one panel per layer, "
-    "units of a layer along the rows, those of the next along the columns, blue below zero and red above."
+    "Weights of the task network over the epochs of its evolution, from its start. One panel per layer: rows are the "
+    "units of a layer, columns those of the next; blue is below zero, red above."
 )
 _FRAME_MS, _LAST_MS = 200, 1500
 
 
 def portrait(module: MetaNca, figures: Path) -> Findings:
-    """Draw the evolution of the exported network, for a rule that needs no data to evolve it; else draw nothing."""
+    """Draw the evolution of the exported network; a rule that needs data to evolve it draws nothing."""
     if module.config.rule.senses != "none":
         return Findings({}, "", {})
     animate(module.grow_one(None, None, module.architecture()), figures / ANIMATION)
-    text = "`zoo probe` measures and draws more; this is the evolution that the exported network comes from."
+    text = "The exported network comes from this evolution; `zoo probe` measures and draws more."
     return Findings({}, text, {ANIMATION: ANIMATION_CAPTION})
 
 
-def animate(grown: Grown, path: Path) -> None:
-    """Write the weights before the first epoch and after each as an animated GIF that repeats."""
+def animate(grown: GrownNetwork, path: Path) -> None:
+    """Write an endless animated GIF of the weights before the first epoch and after each."""
     largest = max(float(weight.abs().max()) for weights in grown.history for weight in weights)
     frames = [_frame(weights, epoch, max(largest, 1e-12)) for epoch, weights in enumerate(grown.history)]
     # One palette for all frames, so that a colour means the same weight throughout.
@@ -39,6 +39,23 @@ def animate(grown: Grown, path: Path) -> None:
     first, *rest = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     durations = [_FRAME_MS] * len(rest) + [_LAST_MS]
     first.save(path, save_all=True, append_images=rest, duration=durations, loop=0, optimize=True)
+
+
+def draw_curves(
+    x: Sequence[float], curves: Mapping[str, Sequence[float]], xlabel: str, marked: float | None = None
+) -> Figure:
+    """Plot accuracies against ``x``, one line each; a dotted line marks the value ``marked`` of ``x``."""
+    figure = Figure(figsize=(5.5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for label, values in curves.items():
+        axes.plot(x, values, marker="o", markersize=3, label=label)
+    if marked is not None:
+        axes.axvline(marked, color="grey", linewidth=0.8, linestyle=":")
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel("accuracy")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
 
 
 def _frame(weights: Sequence[Tensor], epoch: int, largest: float) -> Image.Image:
@@ -54,20 +71,3 @@ def _frame(weights: Sequence[Tensor], epoch: int, largest: float) -> Image.Image
     drawn = BytesIO()
     figure.savefig(drawn, format="png", dpi=100)
     return Image.open(drawn).convert("RGB")
-
-
-def draw_curves(
-    x: Sequence[float], curves: Mapping[str, Sequence[float]], xlabel: str, marked: float | None = None
-) -> Figure:
-    """Accuracies against ``x``, one line each; ``marked`` is a value of ``x`` to point out."""
-    figure = Figure(figsize=(5.5, 3.2), layout="constrained")
-    axes = figure.subplots()
-    for label, values in curves.items():
-        axes.plot(x, values, marker="o", markersize=3, label=label)
-    if marked is not None:
-        axes.axvline(marked, color="grey", linewidth=0.8, linestyle=":")
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel("accuracy")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    return figure

@@ -1,4 +1,4 @@
-"""The rule, which is trained, and the task network that it grew, which is kept beside it and answers."""
+"""The model: the rule, which is trained, and the task network that it grew, which classifies."""
 
 from __future__ import annotations
 
@@ -11,86 +11,35 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.data.task import Task
-from zoo.families.nca.config import NcaConfig, RuleConfig
-from zoo.families.nca.population import SIGNALS, Lesson, Wiring, draw_fires, position_codes, sense, start_weights, wire
-from zoo.families.nca.tasks import Examples, make_lesson, standardisation
-from zoo.kernels.nca import evolve
-from zoo.kernels.nca.reference import RuleSpec
+from zoo.families.nca.config import NcaConfig
+from zoo.families.nca.population import Wiring, draw_fire_mask, position_codes, start_weights, wire
+from zoo.families.nca.rule import Rule
+from zoo.families.nca.sensing import SupportSet, sense
+from zoo.families.nca.tasks import Examples, make_support_set, standardisation
 from zoo.utils.errors import BuildError
-
-SIGNAL_GAIN = 20.0
-
-
-class Rule(nn.Module):
-    """The local rule: an MLP from what a weight perceives, ``features`` numbers, to the change of its ``channels``."""
-
-    def __init__(self, config: RuleConfig, channels: int) -> None:
-        super().__init__()
-        self.config, self.channels = config, channels
-        self.features = 3 * channels + SIGNALS[config.senses]
-        widths = (self.features, *config.hidden, channels)
-        self.spec = RuleSpec(widths, config.activation, config.change, config.scale, config.pooling, config.layer_norm)
-        self.norm = nn.LayerNorm(self.features) if config.layer_norm else nn.Identity()
-        self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(widths))
-        if config.change == "tanh":  # the first evolutions should hardly move
-            with torch.no_grad():
-                self.linears[-1].weight.mul_(0.1)
-                self.linears[-1].bias.zero_()
-
-    @property
-    def linears(self) -> list[nn.Linear]:
-        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
-
-    def evolve(self, state: Tensor, wiring: Wiring, fires: Tensor, signals: Tensor | None = None) -> Tensor:
-        """As many epochs as there are ``fires [T, P, L, N, M]``: states ``[P, L, N, M, C]`` -> the same.
-
-        ``signals [P, L, N, M, SIGNALS]``, for a rule that senses, stay the same in all of them.
-        """
-        if signals is not None:
-            signals = self._compress(signals).to(state.dtype)
-        return evolve(state, signals, fires, wiring.units, self.flat_parameters(), self.spec)
-
-    def flat_parameters(self) -> Tensor:
-        """All parameters in the order that :class:`RuleSpec` says."""
-        return torch.cat([parameter.flatten() for parameter in self.parameters()])
-
-    def forward(self, perceptions: Tensor) -> Tensor:
-        """What ``evolve`` does to each weight, for the literal loop: ``[..., features]`` -> ``[..., channels]``."""
-        own = 3 * self.channels
-        x: Tensor = self.norm(torch.cat([perceptions[..., :own], self._compress(perceptions[..., own:])], -1))
-        for layer in self.layers[:-1]:
-            x = layer(x)
-            x = x.relu() if self.config.activation == "relu" else F.silu(x)
-        x = self.layers[-1](x)
-        if self.config.change != "linear":
-            x = x.tanh() if self.config.change == "tanh" else x.sigmoid()
-        return x * self.config.scale
-
-    def _compress(self, signals: Tensor) -> Tensor:
-        """Teaching signals fall by orders of magnitude as networks learn: in effect their logarithm is perceived."""
-        return (signals * SIGNAL_GAIN).asinh() / 2 if self.config.senses == "teaching" else signals
 
 
 @dataclass(frozen=True)
-class Grown:
-    """A task network that was evolved on its own."""
+class GrownNetwork:
+    """One task network after its evolution."""
 
     weights: list[Tensor]
     """Per layer ``[inputs, outputs]``."""
     shift: Tensor
     scale: Tensor
-    """``[features]``: inputs enter as ``(x - shift) / scale``."""
+    """``[features]`` each: the network reads ``(x - shift) / scale``."""
     history: list[list[Tensor]]
     """The weights before the first epoch and after each."""
 
 
 class MetaNca(nn.Module):
-    """A local rule and one task network that it grew: ``grow`` makes it, ``forward`` asks it."""
+    """A local rule and one task network: ``grow`` lets the rule grow it, ``forward`` runs it."""
 
     shift: Tensor
     scale: Tensor
 
     def __init__(self, config: NcaConfig, task: Task) -> None:
+        """Build the rule and an empty task network; raises BuildError for data that is no table."""
         super().__init__()
         if len(task.input_shape) != 1:
             raise BuildError(f"nca takes tables [features], the data has inputs of shape {list(task.input_shape)}")
@@ -110,7 +59,7 @@ class MetaNca(nn.Module):
             self.register_buffer(f"task_{number}", torch.zeros(shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Inputs ``[B, features]`` -> logits ``[B, classes]`` of the task network."""
+        """Map inputs ``[B, features]`` to logits ``[B, classes]`` with the task network."""
         x = (x - self.shift) / self.scale
         if self.config.bias:
             x = F.pad(x, (0, 1), value=1.0)
@@ -121,7 +70,7 @@ class MetaNca(nn.Module):
 
     @property
     def task_weights(self) -> list[Tensor]:
-        """Per layer ``[inputs, outputs]``."""
+        """Weights of the task network, per layer ``[inputs, outputs]``."""
         return [self.get_buffer(f"task_{number}") for number in range(self.config.layers)]
 
     def architecture(
@@ -131,7 +80,7 @@ class MetaNca(nn.Module):
         features: int | None = None,
         classes: int | None = None,
     ) -> tuple[int, ...]:
-        """Units per layer, inputs first; by default of the exported network."""
+        """Return units per layer, inputs first; the defaults are those of the exported network."""
         first = (features or self.task.input_shape[0]) + self.config.bias
         between = (hidden or self.config.hidden,) * ((layers or self.config.layers) - 1)
         return (first, *between, classes or self.task.num_classes)
@@ -139,19 +88,19 @@ class MetaNca(nn.Module):
     def begin(
         self, architectures: Sequence[Sequence[int]], generator: torch.Generator | None = None
     ) -> tuple[Wiring, Tensor]:
-        """A population before its first epoch: wiring, and states ``[P, L, N, M, C]``.
+        """Return a population before its first epoch: its wiring, and states ``[P, L, N, M, C]``.
 
-        Raises ValueError for an architecture that the rule's position codes cannot count.
+        Raises ValueError for an architecture beyond the range of the rule's position codes.
         """
         wiring = wire(architectures, self.shift.device)
         self._check_countable(architectures)
         weights = start_weights(wiring, self.config.start, generator)
-        return wiring, self.with_weights(weights, wiring, generator)
+        return wiring, self.initial_state(weights, wiring, generator)
 
-    def with_weights(self, weights: Tensor, wiring: Wiring, generator: torch.Generator | None = None) -> Tensor:
-        """States ``[P, L, N, M, C]`` of weights ``[P, L, N, M]`` that have not evolved yet.
+    def initial_state(self, weights: Tensor, wiring: Wiring, generator: torch.Generator | None = None) -> Tensor:
+        """Return states ``[P, L, N, M, C]`` of weights ``[P, L, N, M]`` that have not evolved yet.
 
-        With a teaching signal the last hidden state, which carries it back, starts at random like a weight.
+        With a teaching signal the last hidden state, which carries that signal back, starts at random like a weight.
         """
         codes = position_codes(wiring, self.config.rule.positions, self.layer_bits, self.number_bits)
         memory = weights.new_zeros(*weights.shape, self.config.rule.memory)
@@ -165,17 +114,20 @@ class MetaNca(nn.Module):
         state: Tensor,
         wiring: Wiring,
         epochs: int,
-        lesson: Lesson | None = None,
+        support: SupportSet | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Epochs of every network: states ``[P, L, N, M, C]`` -> the same. ``lesson`` is for rules that sense."""
-        senses, fires = self.config.rule.senses, draw_fires(wiring, self.config.fraction, epochs, generator)
+        """Evolve states ``[P, L, N, M, C]`` for some epochs and return the new ones.
+
+        A rule that senses needs a ``support`` set; without one it raises ValueError.
+        """
+        senses, fire_mask = self.config.rule.senses, draw_fire_mask(wiring, self.config.fraction, epochs, generator)
         if senses == "none":
-            return self.rule.evolve(state, wiring, fires)
-        if lesson is None:
-            raise ValueError(f"a rule that senses {senses} needs a lesson")
-        for fire in fires:  # what is perceived of the data changes with the weights
-            state = self.rule.evolve(state, wiring, fire[None], sense(state, wiring, lesson, senses))
+            return self.rule.evolve(state, wiring, fire_mask)
+        if support is None:
+            raise ValueError(f"support: found None, a rule that senses {senses} needs a support set")
+        for epoch in fire_mask:  # signals change with the weights
+            state = self.rule.evolve(state, wiring, epoch[None], sense(state, wiring, support, senses))
         return state
 
     def grow_one(
@@ -185,10 +137,10 @@ class MetaNca(nn.Module):
         architecture: Sequence[int],
         epochs: int | None = None,
         seed: int | None = None,
-    ) -> Grown:
-        """Evolve one network from its start; ``inputs [S, features]``, ``labels [S]`` are for rules that sense.
+    ) -> GrownNetwork:
+        """Evolve one network from its start; a rule that senses learns from ``inputs [S, features]``, ``labels [S]``.
 
-        Raises ValueError for an architecture that the rule cannot count.
+        Raises ValueError for an architecture beyond the range of the rule's position codes.
         """
         generator = torch.Generator().manual_seed(self.config.seed if seed is None else seed)
         features = architecture[0] - self.config.bias
@@ -197,23 +149,23 @@ class MetaNca(nn.Module):
             shift, scale = standardisation(inputs)
         with torch.no_grad():
             wiring, state = self.begin([architecture], generator)
-            lesson = None
+            support = None
             if self.config.rule.senses != "none" and inputs is not None and labels is not None:
-                lesson = make_lesson([Examples((inputs - shift) / scale, labels)], wiring, self.config.bias)
+                support = make_support_set([Examples((inputs - shift) / scale, labels)], wiring, self.config.bias)
             history = [_unpad(state, architecture)]
             for _ in range(self.config.epochs if epochs is None else epochs):
-                state = self.evolve(state, wiring, 1, lesson, generator)
+                state = self.evolve(state, wiring, 1, support, generator)
                 history.append(_unpad(state, architecture))
-        return Grown(history[-1], shift, scale, history)
+        return GrownNetwork(history[-1], shift, scale, history)
 
-    def grow(self, inputs: Tensor | None, labels: Tensor | None) -> Grown:
-        """Evolve the exported network from the config's seed, and keep it."""
+    def grow(self, inputs: Tensor | None, labels: Tensor | None) -> GrownNetwork:
+        """Evolve the exported network from the config's seed and store it in the module."""
         grown = self.grow_one(inputs, labels, self.architecture())
         with torch.no_grad():
             self.shift.copy_(grown.shift)
             self.scale.copy_(grown.scale)
-            for kept, weight in zip(self.task_weights, grown.weights, strict=True):
-                kept.copy_(weight)
+            for stored, weight in zip(self.task_weights, grown.weights, strict=True):
+                stored.copy_(weight)
         return grown
 
     def _check_countable(self, architectures: Sequence[Sequence[int]]) -> None:
@@ -223,13 +175,13 @@ class MetaNca(nn.Module):
             if len(units) - 1 > 2**self.layer_bits or largest > 2**self.number_bits:
                 what = "weights" if positions == "index" else "units"
                 raise ValueError(
-                    f"layers of {list(units)} units cannot be counted by this rule's position codes: it knows up to "
+                    f"architecture {list(units)}: exceeds this rule's position codes, which allow up to "
                     f"{2**self.layer_bits} layers of up to {2**self.number_bits} {what}"
                 )
 
 
 def _code_widths(config: NcaConfig, task: Task) -> tuple[int, int]:
-    """Bits for the number of a layer, and of a weight in it or of a unit, in the largest networks in play."""
+    """Return the bits that count the layers, and the weights of a layer or the units, of the largest networks."""
     layers = max(config.layers, *config.meta.layers)
     hidden = max(config.hidden, *config.meta.hidden) if layers > 1 else 0
     units = (task.input_shape[0] + config.bias, *[hidden] * (layers - 1), task.num_classes)
@@ -238,5 +190,5 @@ def _code_widths(config: NcaConfig, task: Task) -> tuple[int, int]:
 
 
 def _unpad(state: Tensor, units: Sequence[int]) -> list[Tensor]:
-    """The weights of a lone network, per layer ``[inputs, outputs]``."""
+    """Return the weights of a population of one network, per layer ``[inputs, outputs]``."""
     return [state[0, layer, :n, :m, 0].clone() for layer, (n, m) in enumerate(pairwise(units))]

@@ -1,4 +1,4 @@
-"""The grown task network as an ONNX classifier, and the rule as a second file that grows others."""
+"""ONNX files of a Meta-NCA: the grown task network as a classifier, and the rule, which grows other networks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.data.task import Task
-from zoo.families.nca.model import SIGNAL_GAIN, MetaNca, Rule
-from zoo.families.nca.population import SIGNALS, wire
+from zoo.families.nca.model import MetaNca
+from zoo.families.nca.population import wire
+from zoo.families.nca.rule import SIGNAL_GAIN, Rule
+from zoo.families.nca.sensing import SIGNALS
 from zoo.families.onnx_builder import GraphBuilder
 
 RULE_FILE = "rule.onnx"
 _TOLERANCE = 1e-4
 
 
-def classifier_graph(module: MetaNca, task: Task) -> onnx.ModelProto:
-    """The task network: matrices with ReLUs between."""
+def onnx_graph(module: MetaNca, task: Task) -> onnx.ModelProto:
+    """Return the task network: ``input [B, features]`` -> ``logits [B, classes]``, matrices with ReLUs between."""
     g = GraphBuilder()
     x = g.op("Div", g.op("Sub", "input", g.weight("shift", module.shift)), g.weight("scale", module.scale))
     if module.config.bias:
@@ -34,12 +36,12 @@ def classifier_graph(module: MetaNca, task: Task) -> onnx.ModelProto:
 
 
 def rule_files(module: MetaNca, task: Task) -> dict[str, onnx.ModelProto]:
-    """The rule, one epoch of one layer, checked against the module.
+    """Return ``rule.onnx``, which applies the rule to one layer for one epoch, checked against the module.
 
     ``weights [inputs, outputs]``, ``states [inputs, outputs, H]`` and ``mask [inputs, outputs]`` (1: the weight
     changes, 0: it does not) -> ``new_weights``, ``new_states``. A rule that senses also takes, over the examples,
     ``before [examples, inputs]`` and ``after [examples, outputs]``, the activations at either end (probabilities at
-    the output layer), and with a teaching signal ``errors [examples, outputs]``. Raises ValueError when file and
+    the output layer), and, with a teaching signal, ``errors [examples, outputs]``. Raises ValueError when file and
     module disagree.
     """
     g, config = GraphBuilder(), module.config.rule
@@ -63,6 +65,25 @@ def rule_files(module: MetaNca, task: Task) -> dict[str, onnx.ModelProto]:
     return {RULE_FILE: model}
 
 
+def one_layer(module: MetaNca, given: Mapping[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], ...]:
+    """Compute the outputs of ``rule.onnx`` with the module: new weights and states from the file's inputs."""
+    tensors = {name: torch.from_numpy(value) for name, value in given.items()}
+    state = torch.cat([tensors["weights"][..., None], tensors["states"]], -1)[None, None]
+    wiring = wire([tensors["weights"].shape])
+    signals = []
+    if "before" in tensors:
+        signals += [tensors["before"].mean(0)[:, None], tensors["after"].mean(0)[None]]
+    if "errors" in tensors:
+        product = tensors["before"].T @ tensors["errors"] / len(tensors["errors"])
+        signals += [tensors["errors"].mean(0)[None], product]
+    plane = tensors["weights"].shape
+    stacked = torch.stack([signal.expand(plane) for signal in signals], -1)[None, None] if signals else None
+    with torch.no_grad():
+        fire_mask = tensors["mask"][None, None, None] > 0
+        after = module.rule.evolve(state, wiring, fire_mask, stacked)[0, 0]
+    return after[..., 0].numpy(), after[..., 1:].numpy()
+
+
 def _inputs(module: MetaNca) -> dict[str, tuple[int | str, ...]]:
     plane = ("inputs", "outputs")
     shapes: dict[str, tuple[int | str, ...]] = {
@@ -76,7 +97,7 @@ def _inputs(module: MetaNca) -> dict[str, tuple[int | str, ...]]:
 
 
 def _neighbours(g: GraphBuilder, state: str, axis: int, pooling: str) -> str:
-    """What the others along an axis hold: the sum of all minus one's own."""
+    """Reduce the other weights' states along an axis: the sum of all minus the weight's own."""
     others = g.op("Sub", g.sum(state, (axis,)), state)
     if pooling == "sum":
         return others
@@ -85,7 +106,7 @@ def _neighbours(g: GraphBuilder, state: str, axis: int, pooling: str) -> str:
 
 
 def _signals(g: GraphBuilder, teaching: bool) -> str:
-    """``[inputs, outputs, signals]`` of the examples' activations and errors."""
+    """Return signals ``[inputs, outputs, signals]``, averaged over the examples."""
     before, after = g.mean("before", (0,)), g.mean("after", (0,))
     signals = [g.reshape(before, (-1, 1)), g.reshape(after, (1, -1))]
     if teaching:
@@ -132,23 +153,4 @@ def _check(model: onnx.ModelProto, module: MetaNca) -> None:
     for name, want, found in zip(("new_weights", "new_states"), expected, session.run(None, given), strict=True):
         gap = float(np.abs(found - want).max(initial=0))
         if not gap <= _TOLERANCE:
-            raise ValueError(f"{RULE_FILE} and torch are apart by {gap:g} in {name}, {_TOLERANCE:g} is allowed")
-
-
-def one_layer(module: MetaNca, given: Mapping[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], ...]:
-    """What the rule's file computes, by the module: new weights and states from its inputs."""
-    tensors = {name: torch.from_numpy(value) for name, value in given.items()}
-    state = torch.cat([tensors["weights"][..., None], tensors["states"]], -1)[None, None]
-    wiring = wire([tensors["weights"].shape])
-    signals = []
-    if "before" in tensors:
-        signals += [tensors["before"].mean(0)[:, None], tensors["after"].mean(0)[None]]
-    if "errors" in tensors:
-        product = tensors["before"].T @ tensors["errors"] / len(tensors["errors"])
-        signals += [tensors["errors"].mean(0)[None], product]
-    plane = tensors["weights"].shape
-    stacked = torch.stack([signal.expand(plane) for signal in signals], -1)[None, None] if signals else None
-    with torch.no_grad():
-        fires = tensors["mask"][None, None, None] > 0
-        after = module.rule.evolve(state, wiring, fires, stacked)[0, 0]
-    return after[..., 0].numpy(), after[..., 1:].numpy()
+            raise ValueError(f"{RULE_FILE}: {name} differs from torch by {gap:g}, allowed {_TOLERANCE:g}")

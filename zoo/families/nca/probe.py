@@ -1,33 +1,29 @@
-"""What is measured of a trained rule: from many starts and splits, after damage, at other depths, on other data."""
+"""`zoo probe` of a Meta-NCA: accuracy over starts, depths and splits, after damage and growth, and on unseen data."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.families.nca.baselines import ADAM_LR, ADAM_STEPS, make_mlp, train_by_adam, usual_learners
+from zoo.families.nca.baselines import ADAM_LR, ADAM_STEPS, make_mlp, measure_baselines
 from zoo.families.nca.figures import ANIMATION, ANIMATION_CAPTION, animate, draw_curves
-from zoo.families.nca.learner import delete_weights
 from zoo.families.nca.model import MetaNca
-from zoo.families.nca.population import Lesson, Wiring, read_logits, run_networks
-from zoo.families.nca.splits import measure_splits
-from zoo.families.nca.tasks import Examples, make_lesson, stack_inputs
-from zoo.families.nca.unseen import measure_unseen
+from zoo.families.nca.probe_splits import measure_splits
+from zoo.families.nca.probe_unseen import measure_unseen
+from zoo.families.nca.trial import STARTS, Trial
 from zoo.families.probing import Findings, ProbeContext
 from zoo.utils.figures import save_png
 
-STARTS = 30
 _MLPS = 10
 _DAMAGES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 _DAMAGE, _LONG = "damage.png", "epochs.png"
 
 
 def probe(context: ProbeContext) -> Findings:
-    """Figures, tables and numbers; of test samples, none of which had a part in a choice."""
+    """Measure on test samples, none of which influenced a choice, and draw figures."""
     module = context.module
     assert isinstance(module, MetaNca)
     with torch.no_grad():
@@ -46,57 +42,8 @@ def probe(context: ProbeContext) -> Findings:
     )
 
 
-class Trial:
-    """Thirty networks of one architecture, evolved from starts of their own and asked about the test part."""
-
-    def __init__(self, context: ProbeContext, module: MetaNca, architecture: Sequence[int]) -> None:
-        self.module = module
-        self.generator = torch.Generator().manual_seed(context.seed)
-        self.wiring, self.state = module.begin([architecture] * STARTS, self.generator)
-        (shown, self.labels), (asked, self.answers) = context.data.train.everything(), context.data.test.everything()
-        shown, asked = ((x - module.shift) / module.scale for x in (shown, asked))
-        self.shown = stack_inputs([shown] * STARTS, self.wiring, module.config.bias)
-        self.queries = stack_inputs([asked] * STARTS, self.wiring, module.config.bias)
-        self.lesson: Lesson | None = None
-        if module.config.rule.senses != "none":
-            self.lesson = make_lesson([Examples(shown, self.labels)] * STARTS, self.wiring, module.config.bias)
-
-    def evolve(self, epochs: int) -> list[float]:
-        """Mean accuracy after each epoch."""
-        means = []
-        for _ in range(epochs):
-            self.state = self.module.evolve(self.state, self.wiring, 1, self.lesson, self.generator)
-            means.append(float(self.accuracies().mean()))
-        return means
-
-    def delete(self, share: float) -> None:
-        deleted = torch.rand(self.wiring.mask.shape, generator=self.generator) < share
-        self.state = delete_weights(self.module, self.state, self.wiring, deleted)
-
-    def widen(self, wiring: Wiring) -> None:
-        """Go on in larger networks: new weights are at zero with fresh states, the others as they are."""
-        wide = self.module.with_weights(torch.zeros(wiring.mask.shape), wiring, self.generator)
-        new = wide.clone()
-        layers, n, m = self.state.shape[1:4]
-        kept = self.wiring.mask[..., None]
-        new[:, :layers, :n, :m] = torch.where(kept, self.state, wide[:, :layers, :n, :m])
-        self.state, self.wiring = new, wiring
-        missing = wiring.mask.shape[2] - self.queries.shape[2]
-        self.queries = torch.nn.functional.pad(self.queries, (0, missing))
-
-    def accuracies(self, weights: Tensor | None = None) -> Tensor:
-        """``[STARTS]``, of the networks as they are or with other weights ``[STARTS, L, N, M]``."""
-        weights = self.state[..., 0] if weights is None else weights
-        logits = read_logits(run_networks(weights, self.queries)[1], self.wiring)
-        return (logits.argmax(-1) == self.answers).float().mean(1)
-
-    def accuracies_by_adam(self) -> Tensor:
-        """``[STARTS]``: of the networks as they are, trained by backpropagation instead."""
-        return self.accuracies(train_by_adam(self.state[..., 0], self.wiring, self.shown, self.labels))
-
-
 def _depths(context: ProbeContext, module: MetaNca) -> Findings:
-    """Each architecture of the training, from thirty starts, by the rule and by Adam; and what usual learners reach."""
+    """Measure each architecture of the training from many starts, by the rule and by Adam, and the baselines."""
     meta, epochs = module.config.meta, module.config.epochs
     rows: list[dict[str, Any]] = []
     for layers in sorted({*meta.layers, module.config.layers}):
@@ -106,23 +53,23 @@ def _depths(context: ProbeContext, module: MetaNca) -> Findings:
             trial.evolve(epochs)
             found = {**_mean_std(trial.accuracies()), **{f"adam_{k}": v for k, v in _mean_std(adam).items()}}
             rows.append({"layers": layers, "hidden": hidden if layers > 1 else None, **found})
-    usual = usual_learners(context, STARTS)
+    usual = measure_baselines(context, STARTS)
     lines = [
         f"| {row['layers']} | {row['hidden'] or '-'} | {row['mean']:.2%} ± {row['std']:.2%} | "
         f"{row['adam_mean']:.2%} ± {row['adam_std']:.2%} |"
         for row in rows
     ]
     text = [
-        f"Test accuracy from {STARTS} random starts (mean and standard deviation) after {epochs} epochs of the rule, "
-        f"and after {ADAM_STEPS} steps of Adam at {ADAM_LR:g} on the same networks from the same starts, without rule; "
-        f"these {len(context.data.test)} samples had no part in either:",
+        f"Test accuracy from {STARTS} random starts (mean and standard deviation), after {epochs} epochs of the rule "
+        f"and, for the same networks from the same starts without the rule, after {ADAM_STEPS} steps of Adam at "
+        f"{ADAM_LR:g}. Neither has seen these {len(context.data.test)} samples:",
         "",
         "| layers | hidden units | by the rule | by Adam |",
         "|---|---|---|---|",
         *lines,
         "",
-        f"On the same samples logistic regression reaches {usual['logistic']['mean']:.2%}, {STARTS} MLPs of 10 units "
-        f"with biases by Adam {usual['mlp']['mean']:.2%} ± {usual['mlp']['std']:.2%}.",
+        f"On the same samples, logistic regression reaches {usual['logistic']['mean']:.2%}; {STARTS} MLPs of 10 units "
+        f"with biases, trained by Adam, reach {usual['mlp']['mean']:.2%} ± {usual['mlp']['std']:.2%}.",
     ]
     return Findings({"starts": rows, "usual": usual}, "\n".join(text), {})
 
@@ -132,7 +79,7 @@ def _mean_std(values: Tensor) -> dict[str, float]:
 
 
 def _damage(context: ProbeContext, module: MetaNca) -> Findings:
-    """Delete weights of evolved networks, let the rule run on."""
+    """Delete weights of evolved networks and let the rule continue."""
     epochs = module.config.epochs
     rows: list[dict[str, float]] = []
     mlp = _damaged_mlps(context)
@@ -147,8 +94,9 @@ def _damage(context: ProbeContext, module: MetaNca) -> Findings:
         rows.append({**row, "mlp": mlp[share]})
     lines = ["| " + " | ".join(f"{value:.2%}" for value in row.values()) + " |" for row in rows]
     text = [
-        f"Weights deleted after {epochs} epochs (weight and hidden states as at a zero start), then the rule runs on. "
-        f"Beside it the mean of {_MLPS} MLPs (10 hidden units, Adam) that lost the same share and stay as they are:",
+        f"Weights are deleted after {epochs} epochs (weight and hidden states as at a zero start), then the rule "
+        f"continues. For comparison, the mean of {_MLPS} MLPs (10 hidden units, Adam) that lost the same share and "
+        "cannot regrow:",
         "",
         f"| deleted | before | damaged | {max(1, epochs // 4)} epochs later | {epochs} epochs later | MLP |",
         "|---|---|---|---|---|---|",
@@ -156,13 +104,13 @@ def _damage(context: ProbeContext, module: MetaNca) -> Findings:
     ]
     curves = {name: [row[name] for row in rows] for name in ("before", "damaged", "after", "mlp")}
     save_png(draw_curves([100 * s for s in _DAMAGES], curves, "weights deleted (%)"), context.figures / _DAMAGE)
-    caption = "Test accuracy before and after weights are deleted and after regrowth, means; MLPs do not regrow."
+    caption = "Mean test accuracy before weights are deleted, right after, and after regrowth; MLPs do not regrow."
     return Findings({"damage": rows}, "\n".join(text), {_DAMAGE: caption})
 
 
 def _damaged_mlps(context: ProbeContext) -> dict[float, float]:
-    """Mean test accuracy of trained MLPs after a share of their weights was set to zero."""
-    (inputs, labels), (asked, answers) = context.data.train.everything(), context.data.test.everything()
+    """Return the mean test accuracy of trained MLPs after each share of their weights was set to zero."""
+    (inputs, labels), (queries, answers) = context.data.train.everything(), context.data.test.everything()
     noise = np.random.default_rng(context.seed)
     found: dict[float, list[float]] = {share: [] for share in _DAMAGES}
     for seed in range(_MLPS):
@@ -171,17 +119,17 @@ def _damaged_mlps(context: ProbeContext) -> dict[float, float]:
         trained = mlp.coefs_
         for share in _DAMAGES:
             mlp.coefs_ = [weight * (noise.random(weight.shape) >= share) for weight in trained]
-            found[share].append(float(scaled.score(asked.numpy(), answers.numpy())))
+            found[share].append(float(scaled.score(queries.numpy(), answers.numpy())))
     return {share: float(np.mean(values)) for share, values in found.items()}
 
 
 def _growth(context: ProbeContext, module: MetaNca) -> Findings:
-    """Go on beyond the epochs of the training; where there are hidden layers, add units half way."""
+    """Evolve beyond the training's epochs; in networks with hidden layers, also add units half way through."""
     epochs, config = module.config.epochs, module.config
     curve = Trial(context, module, module.architecture()).evolve(3 * epochs)
     curves = {"undisturbed": curve}
     text = [
-        f"Left to run on, these networks reach {curve[epochs - 1]:.2%} after {epochs} epochs (the training's), "
+        f"Left to run, these networks reach {curve[epochs - 1]:.2%} after {epochs} epochs (the training's), "
         f"{curve[2 * epochs - 1]:.2%} after {2 * epochs} and {curve[-1]:.2%} after {3 * epochs}."
     ]
     metrics: dict[str, Any] = {"accuracy_after_epochs": curve}
@@ -195,11 +143,11 @@ def _growth(context: ProbeContext, module: MetaNca) -> Findings:
         curves[f"{narrow} hidden units, {wide} from epoch {epochs // 2}"] = grown
         metrics["units_added"] = {"from": narrow, "to": wide, "epoch": epochs // 2, "accuracy_after_epochs": grown}
         text.append(
-            f"Grown with {narrow} hidden units a layer and given {wide - narrow} more after {epochs // 2} epochs they "
-            f"reach {grown[epochs - 1]:.2%} and {grown[2 * epochs - 1]:.2%}."
+            f"Grown with {narrow} hidden units per layer and given {wide - narrow} more after {epochs // 2} epochs, "
+            f"they reach {grown[epochs - 1]:.2%} and {grown[2 * epochs - 1]:.2%}."
         )
     save_png(draw_curves(list(range(1, 3 * epochs + 1)), curves, "epoch", marked=epochs), context.figures / _LONG)
-    caption = "Test accuracy over the epochs, mean of thirty starts; the dotted line is where training ends."
+    caption = "Mean test accuracy of thirty starts over the epochs; the dotted line marks the end of training."
     return Findings(metrics, " ".join(text), {_LONG: caption})
 
 
@@ -212,8 +160,8 @@ def _unseen(context: ProbeContext, module: MetaNca) -> Findings:
     ]
     epochs = module.config.epochs
     text = [
-        "On data that the meta-training never saw, from training examples alone, with labels permuted at random in "
-        f"each of the splits (a fifth held out; {epochs} passes for rule and SGD):",
+        "On data sets that meta-training never saw, learned from their training examples alone. In each split a fifth "
+        f"is held out and the labels are permuted at random; rule and SGD take {epochs} passes:",
         "",
         f"| data | layers | rule | std | rule, {2 * epochs} passes | 5-NN | logistic regression | SGD |",
         "|---|---|---|---|---|---|---|---|",

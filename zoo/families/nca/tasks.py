@@ -1,4 +1,4 @@
-"""Small classification tasks, generated: what a learning rule is meta-trained on, and lessons made of them."""
+"""Small generated classification tasks, on which a learning rule is meta-trained, and support sets built from tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.families.nca.config import TasksConfig
-from zoo.families.nca.population import Lesson, Wiring
+from zoo.families.nca.population import Wiring
+from zoo.families.nca.sensing import SupportSet
 
 
 @dataclass(frozen=True)
@@ -23,23 +24,23 @@ class Examples:
 
 @dataclass(frozen=True)
 class GeneratedTask:
-    """What is shown and what is asked, both standardised by what is shown."""
+    """Support and query examples of one task, both standardised by the support examples."""
 
-    shown: Examples
-    asked: Examples
+    support: Examples
+    query: Examples
     classes: int
 
     @property
     def features(self) -> int:
-        return self.shown.inputs.shape[1]
+        """Number of input features."""
+        return self.support.inputs.shape[1]
 
 
 def draw_task(config: TasksConfig, generator: torch.Generator | None = None) -> GeneratedTask:
-    """One task of Gaussian blobs in a random order of classes.
+    """Draw a task of Gaussian blobs with its classes in random order.
 
-    The classes' centres lie in a random subspace and differ in a random subset of the features; every class has a
-    width of its own, the noise is correlated between features to a random degree, and half of the tasks are
-    skewed by a sinh.
+    The classes' centres lie in a random subspace and differ in a random subset of the features; every class has its
+    own width, the noise is correlated between features to a random degree, and a sinh skews half of the tasks.
     """
     features, classes = (_integer(*bounds, generator) for bounds in (config.features, config.classes))
     spread, mix, useful = _uniform(*config.spread, generator), _uniform(0, 1, generator), _uniform(0.4, 1, generator)
@@ -57,28 +58,28 @@ def draw_task(config: TasksConfig, generator: torch.Generator | None = None) -> 
         inputs = (inputs / 2).sinh()
     shift, scale = standardisation(inputs[: config.examples])
     inputs = (inputs - shift) / scale
-    shown, asked = slice(None, config.examples), slice(config.examples, None)
-    return GeneratedTask(Examples(inputs[shown], labels[shown]), Examples(inputs[asked], labels[asked]), classes)
+    support, query = slice(None, config.examples), slice(config.examples, None)
+    return GeneratedTask(Examples(inputs[support], labels[support]), Examples(inputs[query], labels[query]), classes)
 
 
 def standardisation(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each feature of ``[S, features]``, the latter 1 for a constant feature."""
+    """Return mean and standard deviation of each feature of ``[S, features]``, the latter 1 for a constant feature."""
     spread = inputs.std(0, correction=0)
     return inputs.mean(0), torch.where(spread > 1e-6 * (1 + inputs.abs().amax(0)), spread, 1.0)
 
 
 def stack_inputs(inputs: Sequence[Tensor], wiring: Wiring, bias: bool) -> Tensor:
-    """One ``[S, features]`` per network -> ``[P, S, N]``; with ``bias`` a constant 1 follows the features."""
+    """Stack one ``[S, features]`` per network to ``[P, S, N]``; with ``bias`` a constant 1 follows the features."""
     width = wiring.mask.shape[2]
     rows = [F.pad(x, (0, 1), value=1.0) if bias else x for x in inputs]
     return torch.stack([F.pad(x, (0, width - x.shape[1])) for x in rows])
 
 
-def make_lesson(examples: Sequence[Examples], wiring: Wiring, bias: bool) -> Lesson:
-    """What each network is shown, with one-hot targets."""
+def make_support_set(examples: Sequence[Examples], wiring: Wiring, bias: bool) -> SupportSet:
+    """Build the support set of a population from the examples of each network, with one-hot targets."""
     inputs = stack_inputs([one.inputs for one in examples], wiring, bias)
     labels = torch.stack([one.labels for one in examples])
-    return Lesson(inputs, F.one_hot(labels, wiring.mask.shape[3]).to(inputs.dtype))
+    return SupportSet(inputs, F.one_hot(labels, wiring.mask.shape[3]).to(inputs.dtype))
 
 
 def _uniform(low: float, high: float, generator: torch.Generator | None) -> float:

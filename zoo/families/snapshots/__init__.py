@@ -17,9 +17,9 @@ FAMILY = Family(
     members="zoo.families.snapshots.model:members",
     bench="zoo.families.snapshots.bench:bench",
     about="""A multi-scale snapshots network starts with a ten-thousandth of the edges that its layers could have. While
-it learns, spikes of its gradient's variance earn credits; credits buy growth: edges from units that are much used to
-units that are little used, in a coarse, a medium and a fine phase. Snapshots of the way are kept, and together they
-answer as a weighted ensemble, or one after the other from coarse to fine until one is sure. The idea is that of
+it learns, spikes in the variance of its gradient earn credits, and credits buy growth: edges from heavily used units to
+little used ones, in a coarse, a medium and a fine phase. Snapshots saved during training answer together as a weighted
+ensemble, or as a cascade from coarse to fine that stops at the first confident answer. The idea is that of
 structure_net (Ethycs, 2025); the code is our own.
 """,
 )

@@ -1,4 +1,4 @@
-"""How the sparse linear layer compares with the dense form with zeros in it, density by density."""
+"""Speed of the sparse linear layer against a dense matrix with zeros, by density."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from zoo.kernels.sparse_linear.structure import Structure
 
 NETWORKS = ((784, 256, 128, 10), (4096, 4096, 4096))
 DENSITIES = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.4)
-_BATCH = 256
-_SECONDS = 0.4  # for each thing timed
-
 Layers = list[tuple[Tensor, Tensor, Structure]]
+"""Inputs, values and structure of each layer."""
+_BATCH = 256
+_SECONDS = 0.4
+"""Duration of each measurement."""
 
 
 def bench() -> list[dict[str, Any]]:
-    """Rows per network and density: milliseconds of the kernels on a batch of 256, and how often that goes into the
-    dense form's, forward alone and with backward."""
+    """Return a row per network and density: the kernel's milliseconds for a batch of 256, forward alone and with
+    backward, and the ratio of the dense form's time to the kernel's."""
     return [row(widths, density) for widths in NETWORKS for density in DENSITIES]
 
 
 def row(widths: tuple[int, ...], density: float, batch: int = _BATCH, seconds: float = _SECONDS) -> dict[str, Any]:
-    """One network at one density."""
+    """Measure one network at one density."""
     layers = random_layers(widths, density, batch)
     with torch.no_grad():
         forward, dense_forward = times(layers, False, seconds)
@@ -45,7 +46,7 @@ def row(widths: tuple[int, ...], density: float, batch: int = _BATCH, seconds: f
 
 
 def random_layers(widths: tuple[int, ...], density: float, batch: int) -> Layers:
-    """Inputs, values and structure of each layer."""
+    """Draw random layers of the given widths and density."""
     noise = torch.Generator().manual_seed(0)
     layers = []
     for inputs, outputs in pairwise(widths):
@@ -58,14 +59,14 @@ def random_layers(widths: tuple[int, ...], density: float, batch: int) -> Layers
 
 
 def times(layers: Layers, backward: bool, seconds: float) -> tuple[float, float]:
-    """Median seconds of all layers by the kernel and by the dense form, taken in turn."""
+    """Return the median seconds of all layers with the kernel and with the dense form, measured in turn."""
 
     def kernel(x: Tensor, values: Tensor, structure: Structure) -> Tensor:
         y: Tensor = torch.ops.zoo.sparse_linear(x, values, *structure.pattern)
         return y
 
     found: dict[Callable[..., Tensor], list[float]] = {kernel: [], sparse_linear_reference: []}
-    for _ in range(2):  # the first time warms up
+    for _ in range(2):  # the first round warms up
         for samples in found.values():
             samples.clear()
         end = time.perf_counter() + seconds

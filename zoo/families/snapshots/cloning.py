@@ -1,4 +1,4 @@
-"""Rule 5: an extremum is cloned into the adjacent layers."""
+"""Rule 5: cloning of an extremum into the adjacent layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.families.snapshots.draft import Draft
 
 
 def clone(draft: Draft, unit: int, config: CloningConfig) -> list[int]:
-    """Copy a hidden unit's forward edges to one unit of each adjacent hidden layer; the units that got any."""
+    """Copy a hidden unit's forward edges to one unit of each adjacent hidden layer; return the units that got any."""
     layout = draft.layout
     layer = int(layout.layer_of[unit])
     adjacent = {"none": [], "next": [layer + 1], "both": [layer + 1, layer - 1]}[config.layers]
@@ -23,7 +23,7 @@ def clone(draft: Draft, unit: int, config: CloningConfig) -> list[int]:
 
 
 def least_connected(draft: Draft, layer: int) -> int:
-    """The unit of a layer with the fewest edges: a dormant one where there is one; any of several."""
+    """Return the unit of a layer with the fewest edges, which is a dormant one if any; ties are broken at random."""
     units = draft.layout.layer(layer)
     degree = draft.connected[:, units].sum(0) + draft.connected[units].sum(1)
     choices = (degree == degree.min()).nonzero().flatten()
@@ -32,7 +32,10 @@ def least_connected(draft: Draft, layer: int) -> int:
 
 
 def copy_edges(draft: Draft, unit: int, copy: int, scale: float) -> int | None:
-    """Give ``copy`` the edges of ``unit`` that point forward for it too, at ``scale`` times their weight."""
+    """Give ``copy`` those edges of ``unit`` that also lead forward from or to ``copy``, with their weights scaled.
+
+    Returns ``copy``, or None if it got no edge.
+    """
     layer_of = draft.layout.layer_of
     inward = [(source, copy, draft.weights[source, unit]) for source in draft.inward(unit)]
     outward = [(copy, target, draft.weights[unit, target]) for target in draft.outward(unit)]

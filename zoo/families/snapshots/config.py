@@ -5,78 +5,75 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from zoo.config.base import Section
 from zoo.families.base import FamilyConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Width = Annotated[int, Field(ge=1, le=8192)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StartConfig(_Section):
-    """Rule 1: the edges that are there before any training."""
+class StartConfig(Section):
+    """Rule 1: the edges before any training."""
 
     density: float = Field(default=1e-4, gt=0, le=1)
-    """Of the possible edges between adjacent layers; at least one edge per layer."""
+    """Share of the possible edges between adjacent layers; at least one edge per layer."""
     connected: bool = True
     """Lay the edges on paths from the input to the classes, or anywhere (false)."""
 
 
-class TriggerConfig(_Section):
-    """Rule 2: a spike is a change of the variance of the gradient's norm."""
+class TriggerConfig(Section):
+    """Rule 2: a spike is a change in the variance of the gradient's norm."""
 
     every: Literal["epoch"] | PositiveInt = "epoch"
-    """A sample is the mean norm over an epoch, or over so many steps."""
+    """Period of a sample, which is the mean norm over an epoch or over this many steps."""
     window: int = Field(default=10, ge=2)
     """Samples on either side of the comparison."""
     change: float = Field(default=0.5, gt=0)
-    """The relative change above which it is a spike."""
+    """Relative change above which it is a spike."""
 
 
-class ExtremaConfig(_Section):
-    """Rule 3: which units are high, which are low."""
+class ExtremaConfig(Section):
+    """Rule 3: the thresholds for high and low units."""
 
     high: Share = 0.95
     low: Share = 0.05
     dead: Share = 0.9
     """A ReLU unit that is zero more often than this is low."""
     share: float = Field(default=0.05, ge=0, le=0.5)
-    """Where a threshold finds no unit of a layer, this share of its units at the top or bottom."""
+    """Share of a layer's units, at the top or bottom, to take when a threshold finds none."""
     at_least: float = Field(default=0, ge=0, le=0.5)
-    """This share at the top and bottom is taken in any case."""
+    """Share of a layer's units, at the top and bottom, to take in any case."""
     batches: PositiveInt = 4
-    """The last batches of an epoch, over which activity is measured."""
+    """Number of batches, the last of an epoch, over which activity is measured."""
     ends: Literal["extreme", "all"] = "extreme"
-    """The input and output layers: judged as the others, or (all) every input that varies is high, every class low."""
+    """Input and output layers: like the others, or (all) every input that varies is high and every class is low."""
 
 
-class RoutingConfig(_Section):
+class RoutingConfig(Section):
     """Rules 4, 9 and 11: edges from high to low units of layers ahead."""
 
     reach: PositiveInt = 3
-    """How many layers ahead a target may lie."""
+    """Largest number of layers from a source ahead to its target."""
     fan_out: tuple[PositiveInt, PositiveInt] = (3, 4)
-    """The fewest and the most edges from one high unit."""
+    """Fewest and most edges from one high unit."""
     incoming: PositiveInt = 5
-    """The most new edges into one low unit per growth event."""
+    """Most new edges into one low unit per growth event."""
     incoming_classes: PositiveInt | None = None
-    """The same for a class (null: as for the others); every hidden feature has to pass through these few units."""
+    """Most new edges into one class (null: as for the others); every hidden feature has to pass through these units."""
     scale: float = Field(default=0.1, gt=0)
-    """New weights are this times a standard normal number."""
+    """Standard deviation of new weights, which are normal."""
     reciprocal: Share = 0.2
-    """Probability of an edge back; it reads the previous sweep."""
+    """Probability of an edge back, which reads the previous sweep."""
     choice: Literal["random", "gradient"] = "random"
-    """Among the extrema: any, or those whose missing edge has the largest gradient."""
+    """Choice among the extrema: any, or the pairs whose missing edge has the largest gradient."""
     complete: bool = False
-    """Lay the edges that a new edge lacks to be on a path from an input to a class."""
+    """Also lay the edges that put a new edge on a path from an input to a class."""
     once: bool = False
-    """A high unit routes its edges at most once per growth event."""
+    """Let a high unit route its edges at most once per growth event."""
     scales: bool = False
-    """The first phase prefers long edges, the last one short ones."""
+    """Prefer long edges in the first phase and short ones in the last."""
 
     @model_validator(mode="after")
     def _check(self) -> RoutingConfig:
@@ -85,45 +82,48 @@ class RoutingConfig(_Section):
         return self
 
 
-class CloningConfig(_Section):
+class CloningConfig(Section):
     """Rule 5: an extremum's edges are copied to a unit of an adjacent layer."""
 
     layers: Literal["none", "next", "both"] = "both"
-    """Adjacent layers that get a clone: none, the next, or the one before as well."""
+    """Adjacent layers that get a clone: none, the next, or the next and the previous."""
     scale: float = Field(default=0.7, gt=0)
+    """Factor of the copied weights."""
 
 
-class EconomyConfig(_Section):
-    """Rule 6."""
+class EconomyConfig(Section):
+    """Rule 6: spikes earn credits, growth spends them."""
 
     reward: PositiveInt = 10
     """Credits per spike."""
     price: PositiveInt = 100
-    """Credits at which the network grows; all are spent."""
+    """Credits at which the network grows; growth spends all of them."""
 
 
-class PhaseConfig(_Section):
-    """Rules 7 and 11: a range of epochs, how much may grow in it, how many of its snapshots are kept."""
+class PhaseConfig(Section):
+    """Rules 7 and 11: a range of epochs with its own limits."""
 
     name: str = Field(pattern=r"[a-z]+")
     until: PositiveInt
     """The phase's last epoch."""
     structures: NonNegativeInt
+    """Most structures that may grow in the phase."""
     snapshots: PositiveInt
+    """Number of the phase's snapshots to retain, the last ones."""
 
 
-class StructureConfig(_Section):
-    """Rule 7: what the limits count."""
+class StructureConfig(Section):
+    """Rule 7: the unit in which the limits count."""
 
     unit: Literal["site", "connection"] = "site"
     size: PositiveInt = 1
-    """High units that make one site together."""
+    """High units that form one site."""
     rotate: Literal["layers", "units"] = "layers"
-    """Sites start in each source layer in turn, or by chance in proportion to the layers' high units."""
+    """Sites start in each source layer in turn, or at random in proportion to the layers' high units."""
 
 
-class EndConfig(_Section):
-    """Rule 12: epochs without extrema, and without a gain in validation accuracy, after which training ends."""
+class EndConfig(Section):
+    """Rule 12: epochs without extrema, or without a gain in validation accuracy, after which training ends."""
 
     no_extrema: PositiveInt = 50
     no_gain: PositiveInt = 30
@@ -138,13 +138,16 @@ _PHASES = (
 
 
 class SnapshotsConfig(FamilyConfig):
+    """The network, and the rules by which it grows."""
+
     family: Literal["snapshots"] = "snapshots"
     hidden: tuple[Width, ...] = Field(default=(256, 128), min_length=1, max_length=8)
+    """Units of the hidden layers."""
     activation: Literal["tanh", "sigmoid", "relu"] = "tanh"
     sweeps: int = Field(default=2, ge=1, le=8)
-    """How often the layers are computed when there are reciprocal edges, which read the sweep before."""
+    """Number of times that the layers are computed if edges lead back; those read the previous sweep."""
     max_density: float = Field(default=0.05, gt=0, le=1)
-    """The most edges there can ever be, of those possible between adjacent layers."""
+    """Most edges that can ever exist, as a share of those possible between adjacent layers."""
     start: StartConfig = StartConfig()
     trigger: TriggerConfig = TriggerConfig()
     extrema: ExtremaConfig = ExtremaConfig()
@@ -156,28 +159,32 @@ class SnapshotsConfig(FamilyConfig):
     stabilisation: NonNegativeInt = 10
     """Rule 10: epochs without growth after growth."""
     snapshot_gain: Share = 0.02
-    """Rule 8: validation accuracy above the last snapshot's that is worth a snapshot of its own."""
+    """Rule 8: gain in validation accuracy over the last snapshot that is worth another snapshot."""
     end: EndConfig = EndConfig()
     mixture_temperature: float = Field(default=1, ge=1)
-    """Rule 13: the fitted weights are taken to the power of 1 / this; 1: the likeliest mixture."""
+    """Rule 13: the fitted weights are raised to the power of 1 / this; 1: the likeliest mixture."""
     progressive: Literal["last", "mixture"] = "last"
-    """Rule 13: ask the last snapshot of each phase, each answering alone, or (mixture) also every snapshot that has a
-    weight, and answer with the mixture of those asked."""
+    """Rule 13: the cascade runs the last snapshot of each phase, each answering alone; or (mixture) also every snapshot
+    that has a weight, and answers with the mixture of those run so far."""
     progressive_loss: Share = 0.001
-    """Rule 13: validation accuracy that progressive answers may give up against the weighted ensemble."""
+    """Rule 13: validation accuracy that the cascade may lose against the weighted ensemble."""
 
     @model_validator(mode="after")
     def _check(self) -> SnapshotsConfig:
         for before, after in pairwise(self.phases):
             if after.until <= before.until:
-                raise ValueError(f"phases: {after.name} ends in epoch {after.until}, {before.name} in {before.until}")
+                raise ValueError(
+                    f"phases: {after.name} ends in epoch {after.until}, should end after {before.name} "
+                    f"(epoch {before.until})"
+                )
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
-            raise ValueError(f"phases {names} should have names of their own")
+            raise ValueError(f"phases: found names {names}, each should be unique")
         if self.phases[-1].until > 100_000:
             raise ValueError(f"phases: the last ends in epoch {self.phases[-1].until}, at most 100000 is allowed")
-        if sum(phase.snapshots for phase in self.phases) > 64:
-            raise ValueError("phases: at most 64 snapshots may be kept together")
+        count = sum(phase.snapshots for phase in self.phases)
+        if count > 64:
+            raise ValueError(f"phases: {count} snapshots in all, at most 64 are allowed")
         if self.routing.reciprocal and self.sweeps < 2:
             raise ValueError("sweeps 1 never reads reciprocal edges; set routing.reciprocal to 0 or sweeps to 2")
         if self.start.density > self.max_density:
@@ -186,5 +193,5 @@ class SnapshotsConfig(FamilyConfig):
 
     @property
     def max_events(self) -> int:
-        """How many growth events there can be at most, one per epoch or per stabilisation."""
+        """Largest possible number of growth events: one per epoch, or one per stabilisation."""
         return self.phases[-1].until // max(1, self.stabilisation) + 1

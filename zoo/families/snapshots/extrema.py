@@ -1,4 +1,4 @@
-"""Rule 3: how active each unit is, and which are high (saturated) or low (unused)."""
+"""Rule 3: activity of each unit, and the extrema: high (saturated) and low (unused) units."""
 
 from __future__ import annotations
 
@@ -11,48 +11,50 @@ from zoo.families.snapshots.config import ExtremaConfig
 from zoo.families.snapshots.layout import Layout
 
 _VARIES = 1e-3
+"""Standard deviation above which an input varies."""
 
 
 @dataclass(frozen=True)
 class Activity:
-    """What each unit did over some samples; tensors ``[units]`` on the CPU."""
+    """Statistics of each unit's activation over some samples; tensors ``[units]`` on the CPU."""
 
     mean: Tensor
     magnitude: Tensor
     """Mean of the absolute activation."""
     zero: Tensor
-    """Share of samples on which it was zero."""
+    """Share of samples on which the activation was zero."""
     std: Tensor
 
     @classmethod
     def of(cls, activations: Tensor) -> Activity:
-        """From the activations ``[samples, units]``."""
+        """Measure activations ``[samples, units]``."""
         a = activations.detach().cpu()
         return cls(a.mean(0), a.abs().mean(0), (a == 0).float().mean(0), a.std(0, correction=0))
 
 
 @dataclass(frozen=True)
 class Extrema:
-    """Which units are high and which are low, bool ``[units]``."""
+    """High and low units, bool ``[units]`` each."""
 
     high: Tensor
     low: Tensor
 
     @property
     def found(self) -> bool:
+        """True if the network has high units and low ones."""
         return bool(self.high.any()) and bool(self.low.any())
 
 
 def find_extrema(activity: Activity, layout: Layout, activation: str, config: ExtremaConfig) -> Extrema:
-    """High and low units of every layer; where a threshold finds none, the top or bottom share of the layer.
+    """Find the high and low units of every layer; where a threshold finds none, take the layer's top or bottom share.
 
-    The input's values are judged by their magnitude whatever the ``activation`` of the units is.
+    Inputs are ranked by magnitude, whatever the ``activation`` of the units.
     """
     high, low = (torch.zeros(layout.units, dtype=torch.bool) for _ in range(2))
     for number in range(len(layout.widths)):
         units = layout.layer(number)
         kind = "tanh" if number == 0 else activation
-        level, over, under = _judge(activity, units, kind, config)
+        level, over, under = _rank(activity, units, kind, config)
         high[units] = _choose(over, level, config)
         low[units] = _choose(under, -level, config)
     low[layout.layer(0)] = False
@@ -64,8 +66,8 @@ def find_extrema(activity: Activity, layout: Layout, activation: str, config: Ex
     return Extrema(high, low)
 
 
-def _judge(activity: Activity, units: slice, activation: str, config: ExtremaConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """The level a layer's units are ranked by, and which of them are over and under the thresholds."""
+def _rank(activity: Activity, units: slice, activation: str, config: ExtremaConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the level that ranks a layer's units, and bool masks of those above and below the thresholds."""
     if activation == "relu":
         level = activity.magnitude[units]
         return level, torch.zeros_like(level, dtype=torch.bool), activity.zero[units] > config.dead
@@ -75,12 +77,12 @@ def _judge(activity: Activity, units: slice, activation: str, config: ExtremaCon
 
 
 def _choose(beyond: Tensor, level: Tensor, config: ExtremaConfig) -> Tensor:
-    """The units beyond a threshold, or those at the top where there are none."""
+    """Return the units beyond a threshold, or the top share if there are none."""
     return (beyond if beyond.any() else _top(level, config.share)) | _top(level, config.at_least)
 
 
 def _top(level: Tensor, share: float) -> Tensor:
-    """The share of units with the highest level, at least one unless the share is 0; never all of them."""
+    """Return the share of units with the highest level: at least one unless the share is 0, never all of them."""
     chosen = torch.zeros_like(level, dtype=torch.bool)
     count = min(max(1, round(share * len(level))), len(level) - 1) if share else 0
     chosen[level.topk(count).indices] = True

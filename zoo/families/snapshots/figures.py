@@ -1,4 +1,4 @@
-"""The figures of the probe."""
+"""Figures of the probe."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from zoo.families.snapshots.schedule import phase_at
 
 CAPTIONS = {
     "growth.png": "Edges (left axis, logarithmic) and validation accuracy (right axis) over the epochs of training. "
-    "Dotted lines are growth events, triangles saved snapshots; the shades are the phases.",
-    "inputs.png": "How many edges each input got at the start and in each phase.",
-    "spent.png": "Test accuracy against the edges computed per sample: single snapshots, the weighted ensemble, "
-    "progressive answers at several thresholds (the star is the model's own), and networks of the same widths.",
+    "Dotted lines mark growth events, triangles mark saved snapshots, and shades mark the phases.",
+    "inputs.png": "Number of edges that each input got at the start and in each phase.",
+    "spent.png": "Test accuracy against the edges computed per sample, for single snapshots, the weighted ensemble, "
+    "progressive answers at several thresholds (the star marks the model's own), and networks of the same widths.",
 }
 _MARKS = {"dense": "s", "random_mask": "x", "magnitude_pruned": "^"}
 
 
 class Spent(Protocol):
-    """Something with a cost and an accuracy."""
+    """A point of the plot: edges per sample and accuracy in [0, 1]."""
 
     @property
     def edges(self) -> float: ...
@@ -32,7 +32,7 @@ class Spent(Protocol):
 
 
 def draw_growth(net: SnapshotNet, history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Edges and validation accuracy over the epochs, with events, snapshots and phases."""
+    """Plot edges and validation accuracy over the epochs, with growth events, snapshots and phases."""
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     axes = figure.subplots()
     start = 0
@@ -54,7 +54,7 @@ def draw_growth(net: SnapshotNet, history: Sequence[Mapping[str, Any]]) -> Figur
 
 
 def draw_inputs(net: SnapshotNet, shape: tuple[int, ...]) -> Figure:
-    """How many new edges start in each input, at the start and per phase; channels are added up."""
+    """Draw the number of new edges from each input as a map, at the start and per phase, summed over channels."""
     source, _, _ = net.laid()
     ends = [(-1, net.started)]
     ends += [(phase_at(net.config.phases, epoch + 1), edges) for epoch, _, edges in net.growth]
@@ -81,7 +81,7 @@ def draw_spent(
     own: Spent,
     others: Mapping[str, Sequence[Spent]],
 ) -> Figure:
-    """Accuracy against edges per sample."""
+    """Plot accuracy against edges per sample."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     along = sorted(curve, key=lambda point: point.edges)

@@ -1,4 +1,4 @@
-"""The loss's gradient by edges that are not there: which of them would help most."""
+"""Gradient of the loss with respect to missing edges, which shows those that would help most."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from zoo.families.snapshots.model import SnapshotNet
 
 
 def missing_gradient(net: SnapshotNet, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Gradient of the mean cross-entropy of ``inputs [B, *input_shape]`` by an edge of weight 0 between any two units.
+    """Return the gradient of the mean cross-entropy with respect to an edge of weight 0 between any two units.
 
-    ``[source, target]`` on the CPU, 0 where an edge would not lead forward. Edges that are there have theirs too.
+    ``inputs [B, *input_shape]``, ``labels [B]`` -> ``[source, target]`` on the CPU, 0 where an edge would not lead
+    forward. Existing edges have their gradient, too.
     """
-    # A bias per sample: its gradient is that of what each unit received, and an edge's is the product with its source.
+    # A bias per sample has the gradient of a unit's sum; an edge's gradient is its product with the source.
     bias = net.bias.detach().expand(len(inputs), -1).clone().requires_grad_()
     layers = net.run(inputs, net.wiring(int(net.edges)), net.weight.detach(), bias)
     (received,) = torch.autograd.grad(F.cross_entropy(layers[-1], labels), bias)

@@ -1,4 +1,4 @@
-"""One growth event: sites of routed edges, their reciprocals and clones, until the quota is grown."""
+"""A growth event: sites of routed edges with their reciprocals and clones, until the quota is reached."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.families.snapshots.routing import Router
 
 @dataclass(frozen=True)
 class Growth:
-    """What an event realised: its structures (rule 7) and where the next event's rotation goes on."""
+    """Result of an event: the number of new structures (rule 7) and the source layer at which the next event starts."""
 
     structures: int
     rotation: int
@@ -31,16 +31,17 @@ def grow(
     rotation: int = 0,
     longer: int = 0,
 ) -> Growth:
-    """Add up to ``quota`` structures to the draft, a site from each source layer in turn, starting at ``rotation``.
+    """Add up to ``quota`` structures to the draft: sites from each source layer in turn, starting at ``rotation``.
 
-    A site without a single new edge is not a structure. With ``unit: connection`` every edge is one.
+    ``scores [source, target]`` and ``longer`` are those of a :class:`Router`. A site without a single new edge does not
+    count as a structure. With ``unit: connection``, every edge is a structure.
     """
     connections = config.structure.unit == "connection"
     if connections:
         draft.room = min(draft.room, quota)
     router = Router(draft, extrema, config.routing, scores, longer)
     sites, used = 0, set[int]()
-    left = list(range(draft.layout.output))  # the source layers that had something to grow
+    left = list(range(draft.layout.output))  # source layers that can still grow
     while left and not draft.full and (connections or sites < quota):
         if config.structure.rotate == "layers":
             layer = min(left, key=lambda number: (number - rotation) % draft.layout.output)
@@ -57,9 +58,9 @@ def grow(
 
 
 def grow_site(router: Router, layer: int, config: SnapshotsConfig, used: set[int]) -> list[int]:
-    """One site: the routed edges of ``structure.size`` unused high units of a layer, and clones of the first of them.
+    """Lay one site: the routed edges of ``structure.size`` unused high units of a layer, and clones of the first.
 
-    The units whose edges were laid; none when nothing could be realised.
+    Returns the units whose edges were laid, an empty list if none could be.
     """
     units: list[int] = []
     for _ in range(config.structure.size):

@@ -1,4 +1,4 @@
-"""Training: the rules in the order in which an epoch applies them."""
+"""Training: the rules in the order in which each epoch applies them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from torch import Tensor, nn
 from zoo.families.base import FamilyConfig
 from zoo.families.learner import Learner, StepResult
 from zoo.families.snapshots.config import SnapshotsConfig
-from zoo.families.snapshots.deltas import Snapshot
 from zoo.families.snapshots.draft import Draft
 from zoo.families.snapshots.economy import Economy
 from zoo.families.snapshots.ensemble import fit_mixture, fit_threshold
 from zoo.families.snapshots.extrema import Activity, Extrema, find_extrema
+from zoo.families.snapshots.findings import training_findings
 from zoo.families.snapshots.gradient import missing_gradient
 from zoo.families.snapshots.growth import grow
 from zoo.families.snapshots.model import ACTIVATIONS, SnapshotNet
 from zoo.families.snapshots.routing import gradient_scores, length_preference, random_scores
-from zoo.families.snapshots.saving import keep, worth_saving
+from zoo.families.snapshots.saving import retain, worth_saving
 from zoo.families.snapshots.schedule import End, Limits, phase_at
-from zoo.families.snapshots.summary import describe
+from zoo.families.snapshots.store import Snapshot
 from zoo.families.snapshots.trigger import Trigger
 
 
 class SnapshotsLearner(Learner):
-    """Softmax classification by a network that grows. Growth, snapshots and the end are decided once per epoch,
-    after its validation: a snapshot is what was validated, before anything grows."""
+    """Softmax classification with a growing network.
+
+    Growth, snapshots and the end of training are decided once per epoch, after its validation. A snapshot is the
+    network that was validated, before it grows.
+    """
 
     module: SnapshotNet
     config: SnapshotsConfig
@@ -43,14 +46,15 @@ class SnapshotsLearner(Learner):
         self.limits = Limits(config)
         self.end = End(config.end)
         self.epoch = 0
-        self.judged = 0
-        """The last epoch whose end was judged."""
+        self.decided = 0
+        """Last epoch after which growth and snapshots were decided."""
         self.rotation = 0
+        """Source layer at which the next growth event starts."""
         self.recent: list[tuple[Tensor, Tensor]] = []
-        """The last batches, on which activity is measured."""
+        """Last batches of the epoch, on which activity is measured."""
 
     def training_step(self, inputs: Tensor, labels: Tensor) -> StepResult:
-        """See :class:`Learner`; keeps the batch for the judgement at the epoch's end."""
+        """See :class:`Learner`; also saves the batch, for the decisions at the end of the epoch."""
         self.recent = [*self.recent, (inputs, labels)][-self.config.extrema.batches :]
         result = super().training_step(inputs, labels)
         return StepResult(result.loss, {**result.logs, "edges": self.module.edges.float()})
@@ -66,11 +70,11 @@ class SnapshotsLearner(Learner):
             self.economy.earn()
 
     def on_validation(self, step: int, accuracy: float) -> None:
-        """Judge the epochs since the last judgement, if any has ended."""
-        passed = self.epoch - self.judged
+        """Decide on growth and snapshots, if an epoch has ended since the last decision."""
+        passed = self.epoch - self.decided
         if not passed:
             return
-        self.judged = self.epoch
+        self.decided = self.epoch
         activity = Activity.of(torch.cat([self._activations(inputs) for inputs, _ in self.recent]))
         extrema = find_extrema(activity, self.module.layout, self.config.activation, self.config.extrema)
         self.end.observe(passed, accuracy, extrema.found)
@@ -81,10 +85,11 @@ class SnapshotsLearner(Learner):
 
     @property
     def finished(self) -> bool:
+        """See :class:`Learner`."""
         return self.end.reached or self.epoch >= self.config.phases[-1].until
 
     def on_finish(self, validation: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Save the end and fit the ensemble of what was saved."""
+        """Save the final network and fit the ensemble of all snapshots."""
         net = self.module.eval()
         batches = list(validation)
         labels = torch.cat([targets for _, targets in batches]).cpu()
@@ -108,17 +113,43 @@ class SnapshotsLearner(Learner):
         net.set_ensemble(mixture, threshold)
 
     def findings(self) -> dict[str, Any]:
-        """The snapshots, the ensemble made of them and how the network grew, for the artifact."""
-        return describe(self.module)
+        """Return the snapshots, their ensemble and the growth events, for the artifact's metrics."""
+        return training_findings(self.module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`Learner`."""
+        return {
+            "samples": list(self.trigger.samples),
+            "norms": [self.trigger.total, self.trigger.count],
+            "credits": self.economy.credits,
+            "used": list(self.limits.used),
+            "last_growth": self.limits.last_growth,
+            "end": [self.end.best, self.end.since_gain, self.end.since_extrema],
+            "epochs": [self.epoch, self.decided],
+            "rotation": self.rotation,
+            "recent": [list(batch) for batch in self.recent],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`Learner`."""
+        self.trigger.samples = state["samples"]
+        self.trigger.total, self.trigger.count = state["norms"]
+        self.economy.credits = state["credits"]
+        self.limits.used, self.limits.last_growth = state["used"], state["last_growth"]
+        self.end.best, self.end.since_gain, self.end.since_extrema = state["end"]
+        self.epoch, self.decided = state["epochs"]
+        self.rotation = state["rotation"]
+        device = self.module.weight.device
+        self.recent = [(inputs.to(device), labels.to(device)) for inputs, labels in state["recent"]]
 
     def _activations(self, inputs: Tensor) -> Tensor:
-        """``[B, units]``, the output layer's through the activation like the others'."""
+        """Return activations ``[B, units]``; the output layer's sums pass through the activation like all others."""
         with torch.no_grad():
             layers = self.module.activations(inputs)
             return torch.cat([*layers[:-1], ACTIVATIONS[self.config.activation](layers[-1])], 1)
 
     def _grow(self, extrema: Extrema, activity: Activity, accuracy: float) -> bool:
-        """Grow if the credits, the limits and the extrema allow it; whether anything was realised."""
+        """Grow if credits, limits and extrema allow it; return True if edges were added."""
         net, quota = self.module, self.limits.quota(self.epoch)
         if not quota or not self.economy.affords_growth or not extrema.found:
             return False
@@ -150,32 +181,4 @@ class SnapshotsLearner(Learner):
         store = self.module.snapshots
         phase = phase_at(self.config.phases, self.epoch)
         new = self.module.freeze(self.epoch, phase, accuracy)
-        store.replace(keep([*(store[number] for number in range(len(store))), new], self.config))
-
-    # --- resume ---
-
-    def state_dict(self) -> dict[str, Any]:
-        """See :class:`Learner`."""
-        return {
-            "samples": list(self.trigger.samples),
-            "norms": [self.trigger.total, self.trigger.count],
-            "credits": self.economy.credits,
-            "used": list(self.limits.used),
-            "last_growth": self.limits.last_growth,
-            "end": [self.end.best, self.end.since_gain, self.end.since_extrema],
-            "epochs": [self.epoch, self.judged],
-            "rotation": self.rotation,
-            "recent": [list(batch) for batch in self.recent],
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See :class:`Learner`."""
-        self.trigger.samples = state["samples"]
-        self.trigger.total, self.trigger.count = state["norms"]
-        self.economy.credits = state["credits"]
-        self.limits.used, self.limits.last_growth = state["used"], state["last_growth"]
-        self.end.best, self.end.since_gain, self.end.since_extrema = state["end"]
-        self.epoch, self.judged = state["epochs"]
-        self.rotation = state["rotation"]
-        device = self.module.weight.device
-        self.recent = [(inputs.to(device), labels.to(device)) for inputs, labels in state["recent"]]
+        store.replace(retain([*(store[number] for number in range(len(store))), new], self.config))

@@ -1,7 +1,7 @@
-"""The network as ONNX: every snapshot an output of its own, ``logits`` the weighted ensemble of them.
+"""The network as an ONNX graph: an output per snapshot, and their weighted ensemble as ``logits``.
 
-The file holds indices and values of the edges; the matrices are made of them by operators on constants, which
-onnxruntime folds when it loads the file.
+The file holds indices and values of the edges. Operators on constants turn them into matrices; onnxruntime folds these
+operators when it loads the file.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ from torch import Tensor
 from sdk.artifact import ONNX_INPUT
 from zoo.data.task import Task
 from zoo.families.onnx_builder import GraphBuilder
-from zoo.families.snapshots.model import Incoming, Member, SnapshotNet, Wiring
+from zoo.families.snapshots.model import Member, SnapshotNet
+from zoo.families.snapshots.wiring import Incoming, Wiring
 
 _OPERATORS = {"tanh": "Tanh", "sigmoid": "Sigmoid", "relu": "Relu"}
 
 
 def onnx_graph(module: SnapshotNet | Member, task: Task) -> onnx.ModelProto:
-    """``input [B, *input_shape]`` -> ``logits`` and, for a network, ``snapshot_0``, ... ``[B, classes]`` each."""
+    """Return the graph ``input [B, *input_shape]`` -> ``logits [B, classes]``.
+
+    The graph of a whole network also has the outputs ``snapshot_0``, ``snapshot_1``, ..., each ``[B, classes]``.
+    """
     graph = GraphBuilder()
     if isinstance(module, Member):
         logits = _Network(graph, module.net, module.number).logits
@@ -30,7 +34,7 @@ def onnx_graph(module: SnapshotNet | Member, task: Task) -> onnx.ModelProto:
 
 
 def _mixture(graph: GraphBuilder, members: list[str], mixture: Tensor) -> str:
-    """The logarithm of the weighted mean of the members' probabilities."""
+    """Return the logarithm of the weighted mean of the members' probabilities."""
     shares = [
         graph.op("Add", graph.op("LogSoftmax", member, axis=-1), graph.scalar(float(weight.log())))
         for member, weight in zip(members, mixture, strict=False)
@@ -41,7 +45,7 @@ def _mixture(graph: GraphBuilder, members: list[str], mixture: Tensor) -> str:
 
 
 class _Network:
-    """The nodes of one snapshot, or of the network as it is now (None)."""
+    """The nodes of one snapshot, or of the current network (None)."""
 
     def __init__(self, graph: GraphBuilder, net: SnapshotNet, number: int | None) -> None:
         self.graph = graph
@@ -68,14 +72,14 @@ class _Network:
         return layers[-1]
 
     def _receive(self, incoming: Incoming, layers: list[str], received: str, number: int) -> str:
-        """What a layer receives over some edges, added to what it has."""
+        """Add the sums that a layer receives over some edges to ``received``."""
         sources = [layers[source] for source in incoming.sources]
         x = sources[0] if len(sources) == 1 else self.graph.op("Concat", *sources, axis=1)
         matrix = self._matrix(f"weight_{incoming.sources.start}_{number}", incoming)
         return self.graph.op("Gemm", x, matrix, received, transB=1)
 
     def _matrix(self, name: str, incoming: Incoming) -> str:
-        """The dense ``[units, sources]`` of sparse entries."""
+        """Return the dense matrix ``[units, sources]`` of the edges."""
         graph, structure = self.graph, incoming.structure
         values = graph.weight(f"{self.name}.{name}", self.weight[incoming.slots])
         size = structure.outputs * structure.inputs

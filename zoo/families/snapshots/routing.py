@@ -10,40 +10,42 @@ from zoo.families.snapshots.draft import Draft
 from zoo.families.snapshots.extrema import Extrema
 
 _TIE = 1e-9
-"""What decides between targets without a gradient, far below any gradient that matters."""
+"""Scale of the scores of targets without a gradient, far below any gradient that matters."""
 _SKEW = 16
+"""Exponent that makes a few of the dormant units stand out."""
 _PER_LAYER = 100.0
-"""How much a layer's distance weighs where lengths are preferred."""
+"""Factor of a score per layer of distance, if long or short edges are preferred."""
 
 
 def length_preference(phase: int, phases: int, config: RoutingConfig) -> int:
-    """Rule 11: 1 when long edges are preferred, -1 when short ones are, else 0."""
+    """Return 1 if long edges are preferred (rule 11), -1 if short ones are, else 0."""
     if not config.scales or phases < 2:
         return 0
     return 1 if phase == 0 else -1 if phase == phases - 1 else 0
 
 
 def random_scores(units: int) -> Tensor:
-    """Every pair ``[source, target]`` is as welcome as any other."""
+    """Return random scores ``[source, target]``, which prefer no pair."""
     return torch.rand(units, units)
 
 
 def gradient_scores(gradient: Tensor, spread: Tensor) -> Tensor:
-    """Pairs ``[source, target]`` by the size of the loss's gradient by their missing edge.
+    """Return scores ``[source, target]``: the magnitude of the loss's ``gradient`` for each missing edge.
 
-    A dormant unit has none yet: those are filled one after the other up to the load limit, from sources that vary
-    (``spread [units]``, the standard deviation of their activation), so that what is recruited has several inputs.
+    A dormant target has no gradient yet. Such targets are filled one after the other, up to the load limit, from
+    sources that vary (``spread [units]``, the standard deviation of their activation), so that a recruited unit gets
+    several inputs.
     """
     units = len(spread)
-    turn = torch.rand(units) ** _SKEW  # few stand out, so that one is filled before the next
+    turn = torch.rand(units) ** _SKEW  # a few stand out, so that one is filled before the next
     return gradient.abs() + _TIE * turn * spread[:, None] * torch.rand(units, units)
 
 
 class Router:
-    """Routes one growth event's edges."""
+    """Routes the edges of one growth event."""
 
     def __init__(self, draft: Draft, extrema: Extrema, config: RoutingConfig, scores: Tensor, longer: int = 0) -> None:
-        """``scores [source, target]`` say which edges are wanted first; ``longer`` is a :func:`length_preference`."""
+        """``scores [source, target]`` rank the edges, highest first; ``longer`` is a :func:`length_preference`."""
         self.draft = draft
         self.extrema = extrema
         self.config = config
@@ -51,13 +53,13 @@ class Router:
         self.longer = longer
 
     def route(self, layer: int, used: set[int]) -> int | None:
-        """Lay the edges of one high unit of ``layer`` that is not in ``used``; the unit, None when none could be."""
+        """Lay the edges of one high unit of ``layer`` outside ``used``; return the unit, None if no edge was laid."""
         sources, targets = self._sources(layer, used), self._targets(layer)
         if not len(sources) or not len(targets):
             return None
         low, high = self.config.fan_out
         count = min(int(torch.randint(low, high + 1, ())), len(targets))
-        best, choice = self._wanted(layer, sources, targets).topk(count, dim=1)
+        best, choice = self._preferences(layer, sources, targets).topk(count, dim=1)
         row = int(best.sum(1).argmax())
         chosen = targets[choice[row][best[row] > 0]].tolist()
         source = int(sources[row])
@@ -70,7 +72,7 @@ class Router:
         return torch.tensor([unit for unit in sources if unit not in used], dtype=torch.int64)
 
     def _targets(self, layer: int) -> Tensor:
-        """Low units up to ``reach`` layers ahead that may take another edge (rule 9)."""
+        """Return the low units up to ``reach`` layers ahead that may take another edge (rule 9)."""
         layout = self.draft.layout
         ahead = slice(layout.starts[layer + 1], layout.starts[min(layer + self.config.reach, layout.output) + 1])
         limit = torch.full((layout.units,), self.config.incoming)
@@ -78,14 +80,14 @@ class Router:
         takes_more = self.extrema.low & (self.draft.incoming < limit)
         return takes_more[ahead].nonzero().flatten() + ahead.start
 
-    def _wanted(self, layer: int, sources: Tensor, targets: Tensor) -> Tensor:
-        """How much each pair is wanted ``[sources, targets]``: 0 for edges that are there, else positive."""
+    def _preferences(self, layer: int, sources: Tensor, targets: Tensor) -> Tensor:
+        """Return preferences ``[sources, targets]``: 0 for existing edges, else positive."""
         distance = self.draft.layout.layer_of[targets] - layer
-        wanted = self.scores[sources][:, targets].clamp(min=1e-20) * _PER_LAYER ** (self.longer * distance.float())
-        return wanted.masked_fill(self.draft.connected[sources][:, targets], 0)
+        preferences = self.scores[sources][:, targets].clamp(min=1e-20) * _PER_LAYER ** (self.longer * distance.float())
+        return preferences.masked_fill(self.draft.connected[sources][:, targets], 0)
 
     def _lay(self, source: int, target: int) -> bool:
-        """One edge, by chance one back, and what it takes to make them part of a path."""
+        """Lay an edge, at random its reciprocal, and, with ``complete``, a path through it; False if refused."""
         if not self.draft.add(source, target, self._weight()):
             return False
         self.draft.incoming[target] += 1
@@ -96,18 +98,18 @@ class Router:
         return True
 
     def _complete(self, source: int, target: int) -> None:
-        """Join a target without an edge ahead to a unit that a class hears, a source without input to a high one.
+        """Join a target without forward edges to a unit that reaches a class, a source without inputs to a high input.
 
-        A dormant target has no gradient of its own ahead: it passes its source on to where that one's edge is wanted.
+        A dormant target has no gradient ahead, so its new edge leads to the unit that scores best for its source.
         """
         layout = self.draft.layout
         ahead = layout.starts[int(layout.layer_of[target]) + 1]
         if ahead < layout.units and not self.draft.connected[target, ahead:].any():
-            heard = self.draft.heard()[ahead:].nonzero().flatten() + ahead
-            if len(heard):
-                self.draft.add(target, int(heard[self.scores[source, heard].argmax()]), self._weight())
-        behind = layout.starts[int(layout.layer_of[source])]
-        if behind > 0 and not self.draft.connected[:behind, source].any():
+            useful = self.draft.reaches_output()[ahead:].nonzero().flatten() + ahead
+            if len(useful):
+                self.draft.add(target, int(useful[self.scores[source, useful].argmax()]), self._weight())
+        before = layout.starts[int(layout.layer_of[source])]
+        if before > 0 and not self.draft.connected[:before, source].any():
             inputs = self.extrema.high[: layout.inputs].nonzero().flatten()
             if len(inputs):
                 self.draft.add(int(inputs[self.scores[inputs, source].argmax()]), source, self._weight())

@@ -1,20 +1,20 @@
-"""Rule 8: when a snapshot is taken, and which are kept."""
+"""Rule 8: the moments at which a snapshot is saved, and the snapshots that are retained."""
 
 from __future__ import annotations
 
 from zoo.families.snapshots.config import SnapshotsConfig
-from zoo.families.snapshots.deltas import Snapshot
+from zoo.families.snapshots.store import Snapshot
 
 
 def worth_saving(config: SnapshotsConfig, epoch: int, accuracy: float, last: Snapshot | None, grows: bool) -> bool:
-    """Whether the network after ``epoch`` should be saved: it grows, it gained accuracy, or a phase ends."""
+    """Return True if the network after ``epoch`` should be saved: it grows, gained accuracy, or ends a phase."""
     gained = accuracy > (last.accuracy if last else 0.0) + config.snapshot_gain
     return grows or gained or any(epoch == phase.until for phase in config.phases)
 
 
-def keep(snapshots: list[Snapshot], config: SnapshotsConfig) -> list[Snapshot]:
-    """The last snapshots of each phase, as many as it keeps, oldest first."""
-    kept: list[Snapshot] = []
+def retain(snapshots: list[Snapshot], config: SnapshotsConfig) -> list[Snapshot]:
+    """Return the last snapshots of each phase, up to the phase's limit, oldest first."""
+    retained: list[Snapshot] = []
     for number, phase in enumerate(config.phases):
-        kept += [snapshot for snapshot in snapshots if snapshot.phase == number][-phase.snapshots :]
-    return kept
+        retained += [snapshot for snapshot in snapshots if snapshot.phase == number][-phase.snapshots :]
+    return retained

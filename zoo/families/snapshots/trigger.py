@@ -1,4 +1,4 @@
-"""Rule 2: growth is triggered by spikes of the variance of the gradient's norm."""
+"""Rule 2: the trigger of growth, which looks for spikes in the variance of the gradient's norm."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from zoo.families.snapshots.config import TriggerConfig
 
 @dataclass
 class Trigger:
-    """Collects gradient norms into samples and compares the last ``window`` of them with those before."""
+    """Averages gradient norms into samples and compares the last ``window`` samples with the ``window`` before."""
 
     config: TriggerConfig
     samples: list[float] = field(default_factory=list)
-    """The last two windows, the newest sample last."""
+    """Samples of the last two windows, the newest last."""
     total: float = 0.0
     count: int = 0
-    """Norms that the next sample will be the mean of: their sum and number."""
+    """Sum and number of the norms in the unfinished sample."""
 
     def observe(self, norm: float) -> bool:
-        """Take the norm of one step's gradient; whether it completed a sample and that is a spike."""
+        """Record the gradient norm of one step; return True if it completes a sample and that is a spike."""
         self.total += norm
         self.count += 1
         return self.count == self.config.every and self._sample()
 
     def end_epoch(self) -> bool:
-        """Complete the epoch's sample where samples are epochs; whether it is a spike."""
+        """Complete the epoch's sample, if samples are epochs; return True if it is a spike."""
         return self.config.every == "epoch" and self.count > 0 and self._sample()
 
     def _sample(self) -> bool:
@@ -40,6 +40,6 @@ class Trigger:
 
 
 def variance(values: list[float]) -> float:
-    """Population variance."""
+    """Return the population variance."""
     mean = sum(values) / len(values)
     return sum((value - mean) ** 2 for value in values) / len(values)

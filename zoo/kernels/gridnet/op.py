@@ -70,7 +70,7 @@ def _kernel_config(
         norm=norm_weight is not None,
         outer_residual=options.outer_residual,
         norm_eps=options.norm_eps,
-        segment=min(options.recompute, options.outer_steps),
+        recompute=min(options.recompute, options.outer_steps),
     )
 
 
@@ -82,7 +82,7 @@ def _new_saved(config: Any, x: Tensor, needed: bool) -> Tensor:
     elif on_cuda:
         size = kernels.cuda_saved_bytes(config, CUDA_DTYPES[x.dtype])
     else:
-        size = getattr(kernels, f"kept_size_{CPU_DTYPES[x.dtype]}")(config, torch.get_num_threads())
+        size = getattr(kernels, f"saved_size_{CPU_DTYPES[x.dtype]}")(config, torch.get_num_threads())
     return x.new_empty(size, dtype=torch.uint8 if on_cuda else x.dtype)
 
 

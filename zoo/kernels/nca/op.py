@@ -65,7 +65,7 @@ def _address(tensor: Tensor | None) -> int:
 
 
 def _new_saved(config: Any, state: Tensor, save: bool) -> Tensor:
-    return state.new_empty(runtime.compiled().nca_kept_size(config) if save else 0)
+    return state.new_empty(runtime.compiled().nca_saved_size(config) if save else 0)
 
 
 @custom_op("zoo::nca_evolve", mutates_args=(), device_types="cpu")
@@ -88,8 +88,8 @@ def _evolve(
     config = _config(state, fire_mask, widths, hidden, change, scale, pooling, norm, norm_eps)
     out, saved = torch.empty_like(state), _new_saved(config, state, save)
     forward = getattr(runtime.compiled(), f"nca_forward_{CPU_DTYPES[state.dtype]}")
-    given = [_address(t) for t in (units, parameters, signals, fire_mask)]
-    forward(config, given, _address(state), _address(out), _address(saved) if save else 0, torch.get_num_threads())
+    inputs = [_address(t) for t in (units, parameters, signals, fire_mask)]
+    forward(config, inputs, _address(state), _address(out), _address(saved) if save else 0, torch.get_num_threads())
     return out, saved
 
 
@@ -120,9 +120,9 @@ def _evolve_backward(
     config = _config(grad_out, fire_mask, widths, hidden, change, scale, pooling, norm, norm_eps)
     grads = _new_grads(signals, parameters, grad_out, need_signals)
     backward = getattr(runtime.compiled(), f"nca_backward_{CPU_DTYPES[grad_out.dtype]}")
-    given = [_address(t) for t in (units, parameters, signals, fire_mask)]
+    inputs = [_address(t) for t in (units, parameters, signals, fire_mask)]
     outputs = [_address(grads[0]), _address(grads[1]) if need_signals else 0, _address(grads[2])]
-    backward(config, given, _address(saved), _address(grad_out), outputs, torch.get_num_threads())
+    backward(config, inputs, _address(saved), _address(grad_out), outputs, torch.get_num_threads())
     return grads
 
 
@@ -149,11 +149,11 @@ def _(
     if not len(fire_mask):
         return out.copy_(state), saved
     dtype = CUDA_DTYPES[state.dtype]
-    given = [_address(t) for t in (units, parameters, signals, fire_mask)]
+    inputs = [_address(t) for t in (units, parameters, signals, fire_mask)]
     with torch.cuda.device(state.device):
         workspace = state.new_empty(kernels.cuda_nca_forward_workspace_bytes(config, dtype), dtype=torch.uint8)
         kernels.cuda_nca_forward(
-            config, dtype, given, _address(state), _address(out), _address(saved) if save else 0, _address(workspace),
+            config, dtype, inputs, _address(state), _address(out), _address(saved) if save else 0, _address(workspace),
             torch.cuda.current_stream().cuda_stream,
         )  # fmt: skip
     return out, saved
@@ -175,12 +175,12 @@ def _(
     if not len(fire_mask):
         return grads[0].copy_(grad_out), grads[1].zero_(), grads[2].zero_()
     dtype = CUDA_DTYPES[grad_out.dtype]
-    given = [_address(t) for t in (units, parameters, signals, fire_mask)]
+    inputs = [_address(t) for t in (units, parameters, signals, fire_mask)]
     outputs = [_address(grads[0]), _address(grads[1]) if need_signals else 0, _address(grads[2])]
     with torch.cuda.device(grad_out.device):
         workspace = grad_out.new_empty(kernels.cuda_nca_backward_workspace_bytes(config, dtype), dtype=torch.uint8)
         kernels.cuda_nca_backward(
-            config, dtype, given, _address(saved), _address(grad_out), outputs, _address(workspace),
+            config, dtype, inputs, _address(saved), _address(grad_out), outputs, _address(workspace),
             torch.cuda.current_stream().cuda_stream,
         )  # fmt: skip
     return grads

@@ -17,12 +17,12 @@ def test_ten_spikes_pay_for_growth() -> None:
     assert economy.affords_growth
 
 
-def test_growth_spends_everything() -> None:
+def test_growth_spends_all_credits() -> None:
     economy = Economy(EconomyConfig(), credits=170)
     economy.spend()
     assert economy.credits == 0
 
 
-def test_growth_that_is_not_afforded_cannot_be_paid() -> None:
-    with pytest.raises(ValueError, match="growth costs 100 credits, there are 90"):
+def test_growth_cannot_be_paid_with_too_few_credits() -> None:
+    with pytest.raises(ValueError, match="credits: found 90, growth costs 100"):
         Economy(EconomyConfig(), credits=90).spend()

@@ -14,7 +14,7 @@ HIDDEN = slice(4, 24)
 
 
 def extrema(hidden: Tensor, activation: str = "tanh", inputs: Tensor | None = None, **options: object) -> Extrema:
-    """Of activations ``[samples, 20]`` of the hidden layer; the other layers are in between."""
+    """Find the extrema for activations ``[samples, 20]`` of the hidden layer; other layers stay mid-range."""
     others = torch.full((len(hidden), 4), 0.5) if inputs is None else inputs
     activity = Activity.of(torch.cat([others, hidden, torch.full((len(hidden), 3), 0.5)], 1))
     return find_extrema(activity, LAYOUT, activation, ExtremaConfig(**options))
@@ -31,28 +31,28 @@ def test_a_tanh_unit_saturated_at_minus_one_is_high_not_low() -> None:
     assert (units(found.high), units(found.low)) == ([3, 7], [9])
 
 
-def test_a_tanh_unit_that_swings_between_its_ends_is_high_though_its_mean_is_zero() -> None:
+def test_a_tanh_unit_that_swings_between_its_ends_is_high_despite_a_zero_mean() -> None:
     hidden = torch.full((8, 20), 0.5)
     hidden[::2, 3], hidden[1::2, 3] = -0.99, 0.99
     found = extrema(hidden)
     assert (units(found.high), 3 in units(found.low)) == ([3], False)
 
 
-def test_a_sigmoid_is_judged_by_its_level() -> None:
+def test_sigmoid_units_are_ranked_by_their_level() -> None:
     hidden = torch.full((8, 20), 0.5)
     hidden[:, 3], hidden[:, 9] = 0.99, 0.01
     found = extrema(hidden, "sigmoid")
     assert (units(found.high), units(found.low)) == ([3], [9])
 
 
-def test_a_relu_that_is_zero_nine_times_in_ten_is_low() -> None:
+def test_a_relu_unit_is_low_if_it_is_zero_more_than_nine_times_in_ten() -> None:
     hidden = torch.full((20, 20), 0.5)
-    hidden[1:, 9] = 0  # once in twenty
-    hidden[2:, 8] = 0  # twice in twenty: exactly 90 %
+    hidden[1:, 9] = 0  # non-zero once in twenty
+    hidden[2:, 8] = 0  # non-zero twice in twenty: zero in exactly 90 %
     assert units(extrema(hidden, "relu").low) == [9]
 
 
-def test_where_a_threshold_finds_none_the_top_and_bottom_share_is_taken() -> None:
+def test_the_top_and_bottom_share_is_taken_if_a_threshold_finds_no_unit() -> None:
     hidden = torch.linspace(0.2, 0.8, 20).expand(8, 20)
     found = extrema(hidden, share=0.1)
     assert (units(found.high), units(found.low)) == ([18, 19], [0, 1])
@@ -60,14 +60,14 @@ def test_where_a_threshold_finds_none_the_top_and_bottom_share_is_taken() -> Non
     assert (units(found.high), units(found.low)) == ([], [])
 
 
-def test_high_and_low_fall_back_one_by_one() -> None:
+def test_high_and_low_fall_back_to_the_share_independently() -> None:
     hidden = torch.linspace(0.2, 0.99, 20).expand(8, 20)
     found = extrema(hidden)
     assert units(found.high) == [19]
     assert units(found.low) == [0]
 
 
-def test_the_input_is_only_a_source_and_the_output_only_a_target() -> None:
+def test_inputs_are_never_low_and_classes_never_high() -> None:
     found = extrema(torch.zeros(8, 20))
     assert not found.low[:4].any()
     assert found.high[:4].any()
@@ -83,5 +83,5 @@ def test_every_input_that_varies_can_be_high_and_every_class_low() -> None:
     assert found.low[24:].all()
 
 
-def test_a_network_without_extrema_says_so() -> None:
+def test_extrema_are_found_only_if_some_units_are_high_and_some_low() -> None:
     assert not Extrema(torch.zeros(3, dtype=torch.bool), torch.ones(3, dtype=torch.bool)).found

@@ -1,4 +1,4 @@
-"""A growth event as a whole: what is charged is what is there."""
+"""Growth events: only edges that were added count."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def event(draft: Draft, quota: int, rotation: int = 0, extrema: Extrema | None =
 
 
 def source_layers(draft: Draft) -> list[int]:
-    """The layers that forward edges start in, each named when it changes."""
+    """Return the source layers of forward edges in order, without repeats in a row."""
     source, target, _ = draft.new_edges()
     layers = LAYOUT.layer_of[source[source < target]].tolist()
     return [layer for i, layer in enumerate(layers) if i == 0 or layer != layers[i - 1]]
@@ -47,7 +47,7 @@ def test_sites_are_taken_from_the_source_layers_in_turn() -> None:
     assert source_layers(draft) == [1, 2, 0, 1, 2]
 
 
-def test_a_layer_without_extrema_is_passed_over() -> None:
+def test_layers_without_extrema_are_skipped() -> None:
     extrema = everything()
     extrema.high[LAYOUT.layer(1)] = False
     draft = draft_of()
@@ -55,8 +55,8 @@ def test_a_layer_without_extrema_is_passed_over() -> None:
     assert set(source_layers(draft)) == {0, 2}
 
 
-def test_growth_without_targets_is_not_charged() -> None:
-    """The original charged growth that never became an edge."""
+def test_growth_without_targets_counts_nothing() -> None:
+    """The original counted growth that never became an edge."""
     extrema = everything()
     extrema.low[:] = False
     draft = draft_of()
@@ -64,7 +64,7 @@ def test_growth_without_targets_is_not_charged() -> None:
     assert draft.grown == 0
 
 
-def test_growth_stops_when_every_edge_is_there() -> None:
+def test_growth_stops_when_every_edge_exists() -> None:
     draft = draft_of()
     grown = event(draft, quota=10**6, routing={"incoming": 1000, "reciprocal": 0})
     forward = sum(a * b for i, a in enumerate(LAYOUT.widths) for b in LAYOUT.widths[i + 1 :])
@@ -81,13 +81,13 @@ def test_a_site_has_as_many_high_units_as_its_size() -> None:
 
 
 @pytest.mark.parametrize("quota", [1, 7, 30])
-def test_with_connections_as_unit_an_event_grows_exactly_its_quota(quota: int) -> None:
+def test_an_event_that_counts_connections_grows_exactly_its_quota(quota: int) -> None:
     draft = draft_of()
     grown = event(draft, quota=quota, structure={"unit": "connection"})
     assert grown.structures == draft.grown == quota
 
 
-def test_the_room_bounds_an_event_whatever_its_quota() -> None:
+def test_the_room_limits_an_event_whatever_its_quota() -> None:
     for unit in ("site", "connection"):
         draft = draft_of(room=11)
         event(draft, quota=100, structure={"unit": unit})

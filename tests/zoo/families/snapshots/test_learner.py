@@ -1,4 +1,4 @@
-"""Training: the rules together."""
+"""Training: all rules together."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OPTIONS: dict[str, Any] = {
 
 
 class Training:
-    """Drives a learner as the loop does, on a task that a line through the first two inputs solves."""
+    """Drives a learner as the loop does, on a task that depends on the signs of the first two inputs."""
 
     def __init__(self, **options: Any) -> None:
         torch.manual_seed(0)
@@ -70,7 +70,7 @@ class Training:
         self.learner.on_finish(iter([self.batch(10**6 + i) for i in range(3)]))
 
 
-def test_it_grows_within_its_limits_and_learns() -> None:
+def test_the_network_grows_within_its_limits_and_learns() -> None:
     training = Training()
     start = int(training.net.edges)
     training.epochs(10)
@@ -85,7 +85,7 @@ def test_it_grows_within_its_limits_and_learns() -> None:
     assert training.measured() > 0.6
 
 
-def test_a_snapshot_at_growth_is_the_network_that_was_validated_before_anything_grew() -> None:
+def test_a_snapshot_at_growth_is_the_network_that_was_validated_before_it_grew() -> None:
     training = Training()
     for epoch in range(1, 11):
         training.epochs(1, steps=5)
@@ -97,7 +97,7 @@ def test_a_snapshot_at_growth_is_the_network_that_was_validated_before_anything_
             assert not last.values[last.edges : len(training.net.weight)].any()
 
 
-def test_growth_does_not_change_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growth_leaves_existing_edges_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     training = Training()
     net, lay = training.net, training.net.lay
 
@@ -112,8 +112,8 @@ def test_growth_does_not_change_what_is_there(monkeypatch: pytest.MonkeyPatch) -
     assert net.growth
 
 
-def test_nothing_is_charged_when_nothing_can_be_realised() -> None:
-    """The original paid for growth that did not happen."""
+def test_attempts_that_add_nothing_cost_nothing() -> None:
+    """The original paid for growth that did not take place."""
     training = Training(extrema={"share": 0.0, "high": 1.0, "low": 0.0})
     training.epochs(10)
     assert training.net.growth == []
@@ -127,7 +127,7 @@ def test_without_credits_nothing_grows() -> None:
     assert training.net.growth == []
 
 
-def test_snapshots_are_taken_at_gains_phase_ends_and_the_end() -> None:
+def test_snapshots_are_saved_at_gains_at_phase_ends_and_at_the_end() -> None:
     training = Training(economy={"price": 10**6})
     training.epochs(10, accuracy=lambda epoch: 0.5 if epoch < 3 else 0.53)
     store = training.net.snapshots
@@ -141,7 +141,7 @@ def test_the_edge_budget_is_never_exceeded() -> None:
     assert int(training.net.edges) == len(training.net.weight) == int(0.25 * training.net.layout.possible)
 
 
-def test_the_ensemble_is_fitted_at_the_end_and_answers_from_then_on() -> None:
+def test_the_ensemble_is_fitted_at_the_end_of_training() -> None:
     training = Training()
     training.epochs(7)
     training.finish()
@@ -168,7 +168,7 @@ def test_finishing_twice_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("stop", [1, 4, 6])
-def test_a_resumed_training_comes_out_as_if_it_had_never_stopped(stop: int) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(stop: int) -> None:
     straight, first = Training(), Training()
     straight.epochs(9)
     first.epochs(stop)
@@ -183,7 +183,7 @@ def test_a_resumed_training_comes_out_as_if_it_had_never_stopped(stop: int) -> N
     assert straight.learner.state_dict() == second.learner.state_dict()
 
 
-def test_a_validation_within_an_epoch_judges_nothing_and_the_batches_are_resumed() -> None:
+def test_a_validation_within_an_epoch_decides_nothing_and_saved_batches_are_restored() -> None:
     training = Training()
     training.learner.training_step(*training.batch(0))
     training.learner.on_validation(1, 0.9)

@@ -1,4 +1,4 @@
-"""The network: edges in slots, layers that skip, edges that lead back, and what a loaded file may say."""
+"""The network: edges in slots, edges that skip layers or lead back, and checks of a loaded state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def lay(net: SnapshotNet, *edges: tuple[int, int, float]) -> None:
 
 
 def dense(net: SnapshotNet) -> Tensor:
-    """All weights as ``[target, source]``."""
+    """Return all weights as ``[target, source]``."""
     source, target, weight = net.laid()
     matrix = torch.zeros(net.layout.units, net.layout.units)
     matrix[target, source] = weight
@@ -31,7 +31,7 @@ def dense(net: SnapshotNet) -> Tensor:
 
 
 def literal(net: SnapshotNet, x: Tensor) -> Tensor:
-    """The specification, unit by unit of a layer, sweep by sweep: forward edges read this sweep, others the last."""
+    """The specification, layer by layer and sweep by sweep: forward edges read this sweep, others the previous one."""
     weights, layout = dense(net), net.layout
     act = {"tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu}[net.config.activation]
     previous = torch.zeros(len(x), layout.units)
@@ -51,7 +51,7 @@ def literal(net: SnapshotNet, x: Tensor) -> Tensor:
 
 
 def full(build: Build, **options: Any) -> SnapshotNet:
-    """A network with a third of all edges that can be, those back included."""
+    """Return a network with a third of all allowed edges, including edges that lead back."""
     net = build(**{"hidden": (5, 4), "max_density": 1.0, "routing": {"reciprocal": 0.2}, **options})
     layer = net.layout.layer_of
     allowed = (layer[:, None] != layer) & (layer != 0)
@@ -65,7 +65,7 @@ def full(build: Build, **options: Any) -> SnapshotNet:
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu"])
 @pytest.mark.parametrize("sweeps", [2, 3])
-def test_it_computes_the_specification(build: Build, activation: str, sweeps: int) -> None:
+def test_the_network_computes_its_specification(build: Build, activation: str, sweeps: int) -> None:
     net = full(build, activation=activation, sweeps=sweeps)
     assert net.wiring(int(net.edges)).recurrent
     x = torch.randn(7, 1, 2, 3)
@@ -79,16 +79,16 @@ def test_without_edges_back_one_sweep_is_enough(build: Build) -> None:
     torch.testing.assert_close(net(x), literal(net, x), rtol=1e-4, atol=1e-5)
 
 
-def test_an_edge_may_skip_layers(build: Build) -> None:
+def test_an_edge_can_skip_layers(build: Build) -> None:
     net = build()
     with torch.no_grad():
         net.weight.zero_()
-    lay(net, (2, 16, 3.0))  # third input to the second class
+    lay(net, (2, 16, 3.0))  # from the third input to the second class
     x = torch.randn(4, 1, 2, 3)
     assert torch.equal(net(x)[:, 1], 3 * x.flatten(1)[:, 2])
 
 
-def test_the_start_is_the_smallest_network_that_reaches_a_class(build: Build) -> None:
+def test_the_initial_network_is_the_smallest_that_reaches_a_class(build: Build) -> None:
     net = build()
     assert int(net.edges) == 3
     x = torch.randn(50, 1, 2, 3)
@@ -104,7 +104,7 @@ def test_the_start_is_the_smallest_network_that_reaches_a_class(build: Build) ->
         lambda p: torch.optim.Adadelta(p, lr=1.0, weight_decay=0.1),
     ],
 )
-def test_no_optimizer_moves_a_weight_that_is_not_there_and_new_edges_start_with_fresh_moments(
+def test_no_optimizer_moves_an_empty_slot_and_new_edges_start_with_fresh_moments(
     build: Build, make: Callable[[Any], torch.optim.Optimizer]
 ) -> None:
     net = build()
@@ -141,7 +141,7 @@ def test_a_density_without_room_for_the_start_is_refused() -> None:
         SnapshotNet(SnapshotsConfig(hidden=(5, 4), max_density=0.02), Task((6,), 4))
 
 
-def test_edges_spent_count_every_sweep_that_reads_them(build: Build) -> None:
+def test_the_cost_counts_an_edge_once_per_sweep_that_reads_it(build: Build) -> None:
     net = build(sweeps=3)
     assert net.wiring(int(net.edges)).edges == 3
     lay(net, (12, 7, 1.0))  # leads back: read in the second and third sweep
@@ -162,7 +162,7 @@ def test_the_missing_gradient_is_that_of_an_edge_of_weight_zero(build: Build) ->
         assert gradient[pair] == pytest.approx(float(wanted[int(net.edges) - 1]), abs=1e-6)
 
 
-def test_snapshots_answer_as_the_network_did(build: Build) -> None:
+def test_snapshots_compute_the_same_as_the_network_did(build: Build) -> None:
     net = build().eval()
     x = torch.randn(5, 1, 2, 3)
     before = net(x)
@@ -179,7 +179,7 @@ def test_snapshots_answer_as_the_network_did(build: Build) -> None:
     assert torch.equal(net.train()(x), after)
 
 
-def test_a_copy_filled_with_another_networks_state_computes_the_same(build: Build) -> None:
+def test_a_network_with_anothers_state_computes_the_same(build: Build) -> None:
     net, other = full(build), build(routing={"reciprocal": 0.2})
     other(torch.randn(1, 1, 2, 3))
     other.load_state_dict(net.state_dict())
@@ -197,27 +197,30 @@ def _spoil(name: str, index: Any, value: float) -> Callable[[dict[str, Tensor]],
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_spoil("edges", (), 0), "edges is 0, 1 to 66 are possible"),
-        (_spoil("edges", (), 71), "edges is 71"),
-        (_spoil("edges", (), -1), "edges is -1"),
-        (_spoil("source", 0, -1), "source and target name units outside 0 to 18"),
-        (_spoil("source", 0, 19), "source and target name units outside 0 to 18"),
+        (_spoil("edges", (), 0), "edges: found 0, allowed 1 to 66"),
+        (_spoil("edges", (), 71), "edges: found 71"),
+        (_spoil("edges", (), -1), "edges: found -1"),
+        (_spoil("source", 0, -1), "source, target: found units outside 0 to 18"),
+        (_spoil("source", 0, 19), "source, target: found units outside 0 to 18"),
         (_spoil("target", 0, 2), "or edges into the input"),
-        (_spoil("target", 0, 2**31 - 1), "source and target name units outside"),
-        (_spoil("source", slice(0, 2), 1), "source and target hold an edge twice"),
-        (_spoil("snapshots.facts", (0, 0), 4), r"snapshots.facts: row 0 of 2 is \[4, 1, 0\], there are 3 edges"),
-        (_spoil("snapshots.facts", (0, 2), 9), "snapshots.facts: row 0"),
-        (_spoil("snapshots.facts", (0, 0), 0), "snapshots.facts: row 0"),
-        (_spoil("snapshots.facts", (5, 1), 3), "snapshots.facts: row 5"),
-        (_spoil("snapshots.sizes", 0, 84), "snapshots.sizes: delta 0 has 84 values, 0 to 79 are possible"),
+        (_spoil("target", 0, 2**31 - 1), "source, target: found units outside"),
+        (_spoil("source", slice(0, 2), 1), "source, target: found an edge twice"),
+        (
+            _spoil("snapshots.facts", (0, 0), 4),
+            r"snapshots.facts: found \[4, 1, 0\] in row 0 of 2, the network has 3 edges",
+        ),
+        (_spoil("snapshots.facts", (0, 2), 9), r"snapshots.facts: found .* in row 0"),
+        (_spoil("snapshots.facts", (0, 0), 0), r"snapshots.facts: found .* in row 0"),
+        (_spoil("snapshots.facts", (5, 1), 3), r"snapshots.facts: found .* in row 5"),
+        (_spoil("snapshots.sizes", 0, 84), "snapshots.sizes: delta 0 has 84 values, allowed 0 to 79"),
         (_spoil("snapshots.sizes", 0, -1), "snapshots.sizes: delta 0 has -1 values"),
-        (_spoil("snapshots.index", (0, 0), 83), "snapshots.index: delta 0 names values outside 0 to 78"),
-        (_spoil("snapshots.index", (0, 0), -1), "snapshots.index: delta 0 names values outside"),
-        (_spoil("mixture", 1, -0.5), "mixture has negative weights"),
-        (_spoil("mixture", 2, 0.5), "weights of snapshots that are not there"),
+        (_spoil("snapshots.index", (0, 0), 83), "snapshots.index: delta 0 refers to values outside 0 to 78"),
+        (_spoil("snapshots.index", (0, 0), -1), "snapshots.index: delta 0 refers to values outside"),
+        (_spoil("mixture", 1, -0.5), "mixture: found negative weights"),
+        (_spoil("mixture", 2, 0.5), "weights of snapshots that do not exist"),
     ],
 )
-def test_a_state_that_is_no_network_is_refused(
+def test_a_state_that_is_not_a_network_is_refused(
     build: Build, change: Callable[[dict[str, Tensor]], None], message: str
 ) -> None:
     net = build()

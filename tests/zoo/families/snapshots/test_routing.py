@@ -59,8 +59,8 @@ def test_edges_go_from_high_units_to_low_units_of_layers_ahead(layer: int) -> No
         assert LAYOUT.layer_of[target] > layer
 
 
-def test_the_router_reaches_every_layer_ahead_and_no_further_than_its_reach() -> None:
-    """Off by one, the original never reached the layer its reach ends in, nor the output."""
+def test_edges_reach_every_layer_ahead_within_the_reach() -> None:
+    """The original was off by one: it never reached the last layer within its reach, nor the output."""
     low = mask(6, 11, 15)
     for reach, targets in ((1, {6}), (2, {6, 11}), (3, {6, 11, 15}), (9, {6, 11, 15})):
         draft = draft_of()
@@ -68,7 +68,7 @@ def test_the_router_reaches_every_layer_ahead_and_no_further_than_its_reach() ->
         assert {target for _, target in new(draft)} == targets
 
 
-def test_the_output_is_a_target_of_the_layer_before_it() -> None:
+def test_the_layer_before_the_output_routes_to_the_output() -> None:
     draft = draft_of()
     router(draft, mask(11), mask(16), reach=1).route(2, set())
     assert new(draft) == [(11, 16)]
@@ -83,7 +83,7 @@ def test_fan_out_is_three_to_four() -> None:
     assert counts == {3, 4}
 
 
-def test_new_weights_are_a_tenth_of_a_normal_number() -> None:
+def test_new_weights_are_normal_with_a_standard_deviation_of_a_tenth() -> None:
     draft = draft_of()
     route = router(draft, mask(0, 1, 2, 3, 4, 5), mask(6, 7, 8, 9, 10), incoming=10, fan_out=(5, 5))
     for _ in range(6):
@@ -93,14 +93,14 @@ def test_new_weights_are_a_tenth_of_a_normal_number() -> None:
     assert weights.std().item() == pytest.approx(0.1, rel=0.4)
 
 
-def test_edges_that_are_there_keep_their_weight_and_are_not_charged() -> None:
+def test_existing_edges_keep_their_weight_and_do_not_count() -> None:
     draft = draft_of((0, 6), (0, 7))
     assert router(draft, mask(0), mask(6, 7)).route(0, set()) is None
     assert draft.grown == 0
     assert draft.weights == {(0, 6): 1.0, (0, 7): 1.0}
 
 
-def test_only_what_is_missing_of_a_fan_out_is_laid() -> None:
+def test_only_the_missing_edges_of_a_fan_out_are_laid() -> None:
     draft = draft_of((0, 6), (0, 7))
     router(draft, mask(0), mask(6, 7, 8)).route(0, set())
     assert new(draft) == [(0, 8)]
@@ -114,7 +114,7 @@ def test_a_low_unit_takes_at_most_five_new_edges_per_event() -> None:
     assert laid[5] is None
 
 
-def test_a_used_source_is_not_taken_again() -> None:
+def test_a_used_source_is_not_routed_again() -> None:
     draft = draft_of()
     route = router(draft, mask(0, 1), mask(6, 7, 8, 9, 10, 11, 12, 13))
     assert {route.route(0, set()), route.route(0, {0, 1})} <= {0, 1, None}
@@ -128,7 +128,7 @@ def test_the_room_is_never_exceeded() -> None:
     assert draft.full
 
 
-def test_reciprocal_edges_lead_back_with_their_probability_and_never_into_the_input() -> None:
+def test_reciprocal_edges_lead_back_but_never_into_the_input() -> None:
     draft = draft_of()
     route = router(draft, mask(0, 6), mask(11, 12, 13, 15), reciprocal=1.0)
     route.route(1, set())
@@ -145,7 +145,7 @@ def test_reciprocal_edges_can_be_switched_off() -> None:
     assert all(source < target for source, target in new(draft))
 
 
-def test_the_largest_missing_gradient_is_taken_first() -> None:
+def test_the_missing_edge_with_the_largest_gradient_is_laid_first() -> None:
     gradient = torch.zeros(LAYOUT.units, LAYOUT.units)
     gradient[2, 8], gradient[2, 15], gradient[3, 9] = -5.0, 1.0, 2.0
     draft = draft_of()
@@ -156,8 +156,8 @@ def test_the_largest_missing_gradient_is_taken_first() -> None:
     assert route.route(0, {2}) == 3
 
 
-def test_without_a_gradient_targets_are_filled_one_after_the_other() -> None:
-    """So that a recruited unit has several inputs, not many units one."""
+def test_targets_without_a_gradient_are_filled_one_after_the_other() -> None:
+    """A recruited unit should get several inputs, instead of many units getting one each."""
     scores = gradient_scores(torch.zeros(LAYOUT.units, LAYOUT.units), torch.ones(LAYOUT.units))
     favourite = scores.sum(0)[6:11].argmax() + 6
     draft = draft_of()
@@ -168,13 +168,13 @@ def test_without_a_gradient_targets_are_filled_one_after_the_other() -> None:
 
 
 @pytest.mark.parametrize(("longer", "target"), [(1, 15), (-1, 6)])
-def test_coarse_prefers_long_edges_and_fine_short_ones(longer: int, target: int) -> None:
+def test_the_length_preference_selects_long_or_short_edges(longer: int, target: int) -> None:
     draft = draft_of()
     router(draft, mask(0), mask(6, 11, 15), longer=longer, fan_out=(1, 1)).route(0, set())
     assert new(draft) == [(0, target)]
 
 
-def test_length_counts_in_the_first_and_last_phase_if_asked_for() -> None:
+def test_length_is_preferred_in_the_first_and_last_phase_if_enabled() -> None:
     on, off = RoutingConfig(scales=True), RoutingConfig()
     assert [length_preference(phase, 3, on) for phase in range(3)] == [1, 0, -1]
     assert [length_preference(phase, 3, off) for phase in range(3)] == [0, 0, 0]
@@ -182,24 +182,24 @@ def test_length_counts_in_the_first_and_last_phase_if_asked_for() -> None:
 
 
 def test_completed_edges_lie_on_a_path_from_a_high_input_to_a_class() -> None:
-    """The original connected units that no class ever heard."""
+    """The original connected units that never reached a class."""
     high, low = mask(1, 7), mask(8, 12, 13)
     for layer in (0, 1):
         draft = draft_of()
         router(draft, high, low, complete=True).route(layer, set())
         for source, target in new(draft):
-            assert draft.fed()[source]
-            assert draft.heard()[target]
+            assert draft.reached_by_input()[source]
+            assert draft.reaches_output()[target]
 
 
-def test_without_completion_a_routed_unit_may_stay_unheard() -> None:
+def test_without_completion_a_routed_unit_may_not_reach_the_output() -> None:
     draft = draft_of()
     router(draft, mask(1), mask(8)).route(0, set())
-    assert not draft.heard()[8]
+    assert not draft.reaches_output()[8]
 
 
-def test_recruited_units_pass_their_sources_on_to_where_those_edges_are_wanted() -> None:
-    """A dormant unit has no gradient ahead: asked for its own, all that were recruited joined the same one unit."""
+def test_recruited_units_lead_to_the_unit_that_scores_best_for_their_source() -> None:
+    """A dormant unit has no gradient ahead: by their own scores, all recruited units would join the same unit."""
     scores = torch.zeros(LAYOUT.units, LAYOUT.units)
     for source, target, wanted in ((1, 8, 16), (2, 9, 17)):
         scores[source, target], scores[source, wanted] = 1.0, 0.5

@@ -1,4 +1,4 @@
-"""Rule 8: when snapshots are taken and which are kept."""
+"""Rule 8: saving and retaining snapshots."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from zoo.families.snapshots.config import SnapshotsConfig
-from zoo.families.snapshots.deltas import Snapshot
-from zoo.families.snapshots.saving import keep, worth_saving
+from zoo.families.snapshots.saving import retain, worth_saving
+from zoo.families.snapshots.store import Snapshot
 
 CONFIG = SnapshotsConfig()
 
@@ -28,21 +28,21 @@ def snapshot(epoch: int, phase: int = 0, accuracy: float = 0.5) -> Snapshot:
         (51, 0.1, False, False),
     ],
 )
-def test_growth_two_points_of_accuracy_and_phase_ends_are_saved(
+def test_snapshots_are_saved_at_growth_at_a_gain_of_two_points_and_at_phase_ends(
     epoch: int, accuracy: float, grows: bool, worth: bool
 ) -> None:
     assert worth_saving(CONFIG, epoch, accuracy, snapshot(1), grows) is worth
 
 
-def test_the_first_gain_is_over_nothing() -> None:
+def test_the_first_gain_is_measured_from_zero() -> None:
     assert worth_saving(CONFIG, 1, 0.1, None, grows=False)
 
 
-def test_the_last_of_each_phase_are_kept_at_most_eight_in_all() -> None:
+def test_the_last_snapshots_of_each_phase_are_retained_at_most_eight_in_all() -> None:
     saved = [snapshot(epoch, phase) for phase in range(3) for epoch in range(10 * phase, 10 * phase + 5)]
-    assert [s.epoch for s in keep(saved, CONFIG)] == [3, 4, 12, 13, 14, 22, 23, 24]
+    assert [s.epoch for s in retain(saved, CONFIG)] == [3, 4, 12, 13, 14, 22, 23, 24]
 
 
-def test_few_snapshots_are_all_kept() -> None:
+def test_all_snapshots_are_retained_below_the_limits() -> None:
     saved = [snapshot(1), snapshot(2), snapshot(60, 1)]
-    assert keep(saved, CONFIG) == saved
+    assert retain(saved, CONFIG) == saved

@@ -1,4 +1,4 @@
-"""Rules 7, 10, 11 and 12: phases, limits, stabilisation, the end."""
+"""Rules 7, 10, 11 and 12: phases, limits, stabilisation and the end of training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.families.snapshots.schedule import End, Limits, phase_at
 CONFIG = SnapshotsConfig()
 
 
-def test_phases_are_the_epochs_to_50_to_100_and_after() -> None:
+def test_phases_end_with_epochs_50_and_100() -> None:
     assert [phase_at(CONFIG.phases, epoch) for epoch in (1, 50, 51, 100, 101, 150, 900)] == [0, 0, 1, 1, 2, 2, 2]
 
 
@@ -27,7 +27,7 @@ def test_a_phases_quota_is_spread_over_its_possible_events() -> None:
     assert limits.used == [10, 0, 0]
 
 
-def test_what_an_event_did_not_grow_is_left_for_the_next() -> None:
+def test_unused_quota_is_left_for_later_events() -> None:
     limits = Limits(CONFIG)
     limits.charge(1, 0)
     assert limits.quota(11) == 3
@@ -50,19 +50,19 @@ def test_nothing_grows_for_ten_epochs_after_growth() -> None:
     assert next(epoch for epoch in range(20, 40) if limits.quota(epoch)) == 30
 
 
-def test_nothing_grows_that_could_not_settle_before_the_end() -> None:
+def test_nothing_grows_too_late_to_settle_before_the_end() -> None:
     limits = Limits(CONFIG)
     assert limits.quota(140) > 0
     assert limits.quota(141) == 0
 
 
-def test_growth_after_a_phases_last_epoch_is_the_next_phases() -> None:
+def test_growth_after_a_phases_last_epoch_counts_for_the_next_phase() -> None:
     limits = Limits(CONFIG)
     limits.charge(50, 7)
     assert limits.used == [0, 7, 0]
 
 
-def test_without_stabilisation_every_epoch_may_grow() -> None:
+def test_without_stabilisation_growth_is_possible_after_every_epoch() -> None:
     limits = Limits(CONFIG.model_copy(update={"stabilisation": 0}))
     for epoch in range(1, 150):
         limits.charge(epoch, limits.quota(epoch))
@@ -72,13 +72,15 @@ def test_without_stabilisation_every_epoch_may_grow() -> None:
 @pytest.mark.parametrize(
     ("accuracies", "extrema", "epoch"),
     [
-        ([0.5] * 100, True, 31),  # the first is a gain
+        ([0.5] * 100, True, 31),  # the first epoch is a gain
         ([0.5 + 0.001 * i for i in range(100)], True, None),
-        ([0.5 + 0.0005 * i for i in range(100)], True, None),  # slow, but a tenth of a point in two epochs
+        ([0.5 + 0.0005 * i for i in range(100)], True, None),  # slow, but it gains a tenth of a point in two epochs
         ([0.5 + 0.01 * i for i in range(100)], False, 50),
     ],
 )
-def test_training_ends_without_gain_or_extrema(accuracies: list[float], extrema: bool, epoch: int | None) -> None:
+def test_training_ends_after_epochs_without_gain_or_without_extrema(
+    accuracies: list[float], extrema: bool, epoch: int | None
+) -> None:
     end, reached = End(EndConfig()), None
     for i, accuracy in enumerate(accuracies, 1):
         end.observe(1, accuracy, extrema)
@@ -86,7 +88,7 @@ def test_training_ends_without_gain_or_extrema(accuracies: list[float], extrema:
     assert reached == epoch
 
 
-def test_an_epoch_with_extrema_starts_the_count_again() -> None:
+def test_an_epoch_with_extrema_resets_the_count() -> None:
     end = End(EndConfig(no_gain=10**6))
     for extrema in [False] * 49 + [True] + [False] * 49:
         end.observe(1, 0.5, extrema)
@@ -102,11 +104,11 @@ def test_epochs_between_validations_count() -> None:
     assert end.reached
 
 
-def test_phases_that_cannot_be_are_refused() -> None:
+def test_inconsistent_phases_are_refused() -> None:
     def phase(name: str, until: int) -> PhaseConfig:
         return PhaseConfig(name=name, until=until, structures=1, snapshots=1)
 
-    with pytest.raises(ValueError, match="phases: fine ends in epoch 5, coarse in 5"):
+    with pytest.raises(ValueError, match=r"phases: fine ends in epoch 5, should end after coarse \(epoch 5\)"):
         SnapshotsConfig(phases=(phase("coarse", 5), phase("fine", 5)))
-    with pytest.raises(ValueError, match="should have names of their own"):
+    with pytest.raises(ValueError, match="each should be unique"):
         SnapshotsConfig(phases=(phase("coarse", 5), phase("coarse", 6)))

@@ -18,7 +18,7 @@ def per_layer(layout: Layout, target: torch.Tensor) -> list[int]:
 
 
 @pytest.mark.parametrize("connected", [True, False])
-def test_a_hundredth_of_a_percent_of_the_mnist_network_is_24_edges(connected: bool) -> None:
+def test_the_mnist_network_starts_with_24_edges(connected: bool) -> None:
     source, target = start_edges(MNIST, StartConfig(connected=connected))
     assert MNIST.possible == 234_752
     assert per_layer(MNIST, target) == [20, 3, 1]
@@ -31,20 +31,20 @@ def test_every_layer_has_at_least_one_edge(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_connected_edges_lie_on_paths_from_the_input_to_a_class(seed: int) -> None:
+def test_connected_edges_are_on_paths_from_the_input_to_a_class(seed: int) -> None:
     torch.manual_seed(seed)
     source, target = start_edges(MNIST, StartConfig())
     draft = Draft(MNIST, source, target, torch.zeros(len(source)), room=0)
-    assert draft.fed()[source].all()
-    assert draft.heard()[target].all()
+    assert draft.reached_by_input()[source].all()
+    assert draft.reaches_output()[target].all()
 
 
-def test_no_edge_is_laid_twice_even_when_all_are_there(layout: Layout) -> None:
+def test_no_edge_is_laid_twice_even_at_full_density(layout: Layout) -> None:
     source, target = start_edges(layout, StartConfig(density=1.0))
     assert len(set(zip(source.tolist(), target.tolist(), strict=True))) == len(source) == layout.possible
 
 
-def test_weights_are_scaled_by_the_active_fan_in_not_by_the_layers_width() -> None:
+def test_weights_are_scaled_by_the_active_fan_in_not_by_the_layer_width() -> None:
     target = torch.arange(2000).repeat_interleave(4)  # 2000 units with 4 edges each
     torch.manual_seed(0)
     assert start_weights(target, 2000, "tanh").std().item() == pytest.approx(0.5, rel=0.03)

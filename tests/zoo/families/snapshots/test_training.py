@@ -1,4 +1,4 @@
-"""The family in the one training loop."""
+"""The family in the training loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.training.loop import train
 from zoo.utils.errors import TrainingError, TrainingInterruptedError
 
 
-def test_a_resumed_run_comes_out_as_if_it_had_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = load_recipe("snapshots-digits", SHORT)
     straight = train(recipe, run_dir=tmp_path / "straight", device="cpu", progress=False)
     save, saved = zoo.training.loop.save_checkpoint, []
@@ -37,7 +37,7 @@ def test_a_resumed_run_comes_out_as_if_it_had_never_stopped(tmp_path: Path, monk
     assert straight.test == resumed.test
 
 
-def test_what_is_validated_and_tested_at_the_end_is_the_ensemble(tmp_path: Path) -> None:
+def test_the_final_validation_and_test_are_of_the_ensemble(tmp_path: Path) -> None:
     result = train(load_recipe("snapshots-digits", SHORT), run_dir=tmp_path, device="cpu", progress=False)
     net = result.module
     assert net.has_ensemble
@@ -48,7 +48,7 @@ def test_what_is_validated_and_tested_at_the_end_is_the_ensemble(tmp_path: Path)
     assert result.validation.correct == correct
 
 
-def test_a_running_average_is_refused(tmp_path: Path) -> None:
+def test_a_running_average_of_the_weights_is_refused(tmp_path: Path) -> None:
     recipe = load_recipe("snapshots-digits", [*SHORT, "train.ema=0.9"])
     with pytest.raises(
         TrainingError, match=r"train\.ema: a running average of the weights does not fit family snapshots"

@@ -1,4 +1,4 @@
-"""What an artifact says of its snapshots, ensemble and growth: plain JSON values."""
+"""Findings of a training for the artifact's metrics: snapshots, ensemble and growth as plain JSON values."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from zoo.families.snapshots.model import SnapshotNet
 
 
-def describe(net: SnapshotNet) -> dict[str, Any]:
-    """``snapshots`` (a list, oldest first), ``progressive_threshold`` and ``growth`` (a list of events)."""
+def training_findings(net: SnapshotNet) -> dict[str, Any]:
+    """Return ``snapshots`` (a list, oldest first), ``progressive_threshold`` and ``growth`` (a list of events)."""
     phases = net.config.phases
     saved = [net.snapshots[number] for number in range(len(net.snapshots))]
     return {

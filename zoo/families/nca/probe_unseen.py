@@ -1,4 +1,4 @@
-"""A learning rule on data sets that its meta-training never saw, beside usual learners."""
+"""A learning rule on data sets that its meta-training never saw, compared with common learners."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
 from zoo.families.nca.model import MetaNca
-from zoo.families.nca.population import read_logits, run_networks
-from zoo.families.nca.tasks import Examples, make_lesson, stack_inputs, standardisation
+from zoo.families.nca.networks import read_logits, run_networks
+from zoo.families.nca.tasks import Examples, make_support_set, stack_inputs, standardisation
 
 SPLITS = 30
 _DIGIT_FEATURES = 8
+_Split = tuple[Examples, Examples]
+"""Support and query examples."""
 
 
 def unseen_data() -> dict[str, tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Inputs and labels; of the digits the eight pixels that vary most."""
+    """Return inputs and labels by name; of the digits, the eight pixels that vary most."""
     found = {}
     for name, load in (("iris", load_iris), ("wine", load_wine), ("breast cancer", load_breast_cancer)):
         bunch = load()
@@ -34,7 +36,7 @@ def unseen_data() -> dict[str, tuple[NDArray[np.float32], NDArray[np.int64]]]:
 
 
 def measure_unseen(module: MetaNca, seed: int, splits: int = SPLITS) -> list[dict[str, Any]]:
-    """One row per data set and depth: mean test accuracies over splits with labels permuted anew in each."""
+    """Return one row per data set and depth: mean test accuracies over splits, each with permuted labels."""
     rows = []
     for name, (inputs, labels) in unseen_data().items():
         parts = [_split(inputs, labels, seed + number) for number in range(splits)]
@@ -55,39 +57,36 @@ def measure_unseen(module: MetaNca, seed: int, splits: int = SPLITS) -> list[dic
     return rows
 
 
-_Part = tuple[Examples, Examples]
-
-
-def _split(inputs: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> _Part:
-    """Training and test examples, standardised by the former, with the classes in a random order."""
+def _split(inputs: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> _Split:
+    """Return training and test examples, standardised by the former, with the classes in random order."""
     renamed = np.random.default_rng(seed).permutation(labels.max() + 1)[labels]
-    x, tested, y, answers = train_test_split(inputs, renamed, test_size=0.2, stratify=renamed, random_state=seed)
+    x, queries, y, answers = train_test_split(inputs, renamed, test_size=0.2, stratify=renamed, random_state=seed)
     shift, scale = standardisation(torch.from_numpy(x))
     return (
         Examples((torch.from_numpy(x) - shift) / scale, torch.from_numpy(y)),
-        Examples((torch.from_numpy(tested) - shift) / scale, torch.from_numpy(answers)),
+        Examples((torch.from_numpy(queries) - shift) / scale, torch.from_numpy(answers)),
     )
 
 
-def _evolve(module: MetaNca, parts: list[_Part], layers: int, seed: int) -> dict[int, torch.Tensor]:
-    """Accuracies ``[splits]`` after the training's epochs and after twice as many."""
+def _evolve(module: MetaNca, parts: list[_Split], layers: int, seed: int) -> dict[int, torch.Tensor]:
+    """Return accuracies ``[splits]`` after the training's number of epochs and after twice as many."""
     features, classes = parts[0][0].inputs.shape[1], int(parts[0][0].labels.max()) + 1
     architecture = module.architecture(layers, module.config.meta.hidden[-1], features, classes)
     generator = torch.Generator().manual_seed(seed)
     wiring, state = module.begin([architecture] * len(parts), generator)
-    lesson = make_lesson([shown for shown, _ in parts], wiring, module.config.bias)
-    queries = stack_inputs([asked.inputs for _, asked in parts], wiring, module.config.bias)
-    answers = torch.stack([asked.labels for _, asked in parts])
+    support = make_support_set([examples for examples, _ in parts], wiring, module.config.bias)
+    queries = stack_inputs([query.inputs for _, query in parts], wiring, module.config.bias)
+    answers = torch.stack([query.labels for _, query in parts])
     found = {}
     for epoch in (module.config.epochs, 2 * module.config.epochs):
-        state = module.evolve(state, wiring, module.config.epochs, lesson, generator)
+        state = module.evolve(state, wiring, module.config.epochs, support, generator)
         logits = read_logits(run_networks(state[..., 0], queries)[1], wiring)
         found[epoch] = (logits.argmax(-1) == answers).float().mean(1)
     return found
 
 
-def _others(parts: list[_Part], passes: int) -> dict[str, float]:
-    """Mean accuracies of nearest neighbours, logistic regression, and SGD on its loss with as many passes."""
+def _others(parts: list[_Split], passes: int) -> dict[str, float]:
+    """Return mean accuracies of nearest neighbours, of logistic regression, and of SGD on its loss for ``passes``."""
     learners: dict[str, Callable[[], Any]] = {
         "knn": lambda: KNeighborsClassifier(5),
         "logistic": lambda: LogisticRegression(max_iter=2000),
@@ -96,6 +95,6 @@ def _others(parts: list[_Part], passes: int) -> dict[str, float]:
     return {name: float(np.mean([_fit_and_score(make(), *part) for part in parts])) for name, make in learners.items()}
 
 
-def _fit_and_score(learner: Any, shown: Examples, asked: Examples) -> float:
-    learner.fit(shown.inputs.numpy(), shown.labels.numpy())
-    return float(learner.score(asked.inputs.numpy(), asked.labels.numpy()))
+def _fit_and_score(learner: Any, support: Examples, query: Examples) -> float:
+    learner.fit(support.inputs.numpy(), support.labels.numpy())
+    return float(learner.score(query.inputs.numpy(), query.labels.numpy()))

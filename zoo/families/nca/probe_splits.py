@@ -1,4 +1,4 @@
-"""Whether an encoding rule generalises whatever the split: one trained for each, beside usual learners."""
+"""Generalisation over data splits: a rule trained for each split, compared with the baselines."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from zoo.families.probing import Findings, ProbeContext
 from zoo.optim import make_optimizer, make_schedule
 
 SPLITS = 30
-_Samples = tuple[Tensor, Tensor]
+Samples = tuple[Tensor, Tensor]
+"""Inputs ``[S, features]`` and labels ``[S]``."""
 
 
 def measure_splits(context: ProbeContext, splits: int = SPLITS) -> Findings:
-    """Each split holds a fifth of all samples out; a rule trains anew on the rest, as the recipe says.
+    """Hold out a fifth of all samples per split and compare a rule trained on the rest with the baselines.
 
-    Raises ValueError when the context does not say how the model was trained.
+    The rule is trained as the recipe says. Raises ValueError for a context without the recipe's train section.
     """
     pools = [part.everything() for part in (context.data.train, context.data.validation, context.data.test)]
     inputs, labels = (torch.cat(parts) for parts in zip(*pools, strict=True))
     found: dict[str, list[float]] = {"rule": [], "logistic": [], "mlp": []}
     for number in range(splits):
-        (x, known), (asked, answers) = _split(inputs, labels, derive_seed(context.seed, number))
-        module = train_rule(context, (x, known), number)
-        found["rule"].append(_score(module(asked), answers))
+        (x, y), (queries, answers) = _split(inputs, labels, derive_seed(context.seed, number))
+        module = train_rule(context, (x, y), number)
+        found["rule"].append(_accuracy(module(queries), answers))
         for name, learner in (("logistic", make_logistic()), ("mlp", make_mlp(number))):
-            learner.fit(x.numpy(), known.numpy())
-            found[name].append(float(learner.score(asked.numpy(), answers.numpy())))
+            learner.fit(x.numpy(), y.numpy())
+            found[name].append(float(learner.score(queries.numpy(), answers.numpy())))
     metrics = {name: {"mean": float(np.mean(v)), "std": float(np.std(v, ddof=1))} for name, v in found.items()}
     names = {"rule": "network evolved by the rule", "logistic": "logistic regression", "mlp": "MLP of 10, Adam"}
     lines = [f"| {names[name]} | {value['mean']:.2%} | {value['std']:.2%} |" for name, value in metrics.items()]
     text = [
-        f"Over {splits} splits, for each of which a rule was trained anew on four fifths of the samples, as the recipe "
-        "says, and one network that it grew from a fresh start was asked about the other fifth:",
+        f"Over {splits} splits: for each, a rule was trained on four fifths of the samples as the recipe says, and one "
+        "network that it grew from a fresh start was tested on the other fifth:",
         "",
         "| | mean | std |",
         "|---|---|---|",
@@ -46,23 +47,16 @@ def measure_splits(context: ProbeContext, splits: int = SPLITS) -> Findings:
     return Findings({"splits": metrics}, "\n".join(text), {})
 
 
-def _split(inputs: Tensor, labels: Tensor, seed: int) -> tuple[_Samples, _Samples]:
-    """Four fifths and one, scaled as the recipe's data is: over the root mean square of the former."""
-    rest, held = hold_out(labels, 0.2, seed)
-    scale = inputs[rest].square().mean(0).sqrt()
-    return (inputs[rest] / scale, labels[rest]), (inputs[held] / scale, labels[held])
+def train_rule(context: ProbeContext, samples: Samples, seed: int) -> MetaNca:
+    """Train a rule as the recipe says, with all ``samples`` in every step, and grow its exported network.
 
-
-def train_rule(context: ProbeContext, samples: _Samples, seed: int) -> MetaNca:
-    """A rule trained on ``samples`` as the recipe says, all of them in every step.
-
-    ``seed`` is of its parameters, of all that its training draws, and of the network that it grew. Raises ValueError
-    when the context does not say how the model was trained.
+    ``seed`` determines the rule's parameters, all draws of its training, and the network that it grows. Raises
+    ValueError for a context without the recipe's train section.
     """
     train = context.train
     steps = train and (train.steps or train.epochs)
     if not train or not steps:
-        raise ValueError("a rule cannot be trained anew: the probe's context lacks the recipe's train section")
+        raise ValueError("context.train: found None; training a rule again needs the recipe's train section")
     config = context.config.model_copy(update={"seed": seed})
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(derive_seed(context.seed, 1, seed))
@@ -83,5 +77,12 @@ def train_rule(context: ProbeContext, samples: _Samples, seed: int) -> MetaNca:
     return module.eval()
 
 
-def _score(logits: Tensor, labels: Tensor) -> float:
+def _split(inputs: Tensor, labels: Tensor, seed: int) -> tuple[Samples, Samples]:
+    """Return four fifths and one fifth, both divided by the former's root mean square, as the recipe's data is."""
+    rest, held = hold_out(labels, 0.2, seed)
+    scale = inputs[rest].square().mean(0).sqrt()
+    return (inputs[rest] / scale, labels[rest]), (inputs[held] / scale, labels[held])
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> float:
     return float((logits.argmax(-1) == labels).float().mean())

@@ -1,13 +1,13 @@
-// LayerNorm over the whole grid, in lane layout: each lane is a sample with statistics of its own. Rows are folded in
-// one at a time while they are hot, every team member keeps partial results, and all members combine them in order.
-// Grids are stored as the steps leave them, and normalised when they are read.
+// LayerNorm over the whole grid with samples in lanes: every lane has statistics of its own. Rows are added one at a
+// time while they are in the cache; each team member has partial results, which every member combines in the same
+// order. Grids are stored as the steps write them and normalised when they are read.
 #pragma once
 #include "core/simd.h"
 #include "core/thread_pool.h"
 
 namespace zoo::ZOO_ISA {
 
-// Count, mean and sum of squared deviations per lane (merged after Chan et al.: no cancellation).
+// Count, mean and sum of squared deviations per lane, merged as in Chan et al. (1979), without cancellation.
 template <class T, int NV>
 struct Moments {
   static constexpr int L = kLanes<T>, W = NV * L;
@@ -27,8 +27,8 @@ struct Moments {
     store(squares + lane, load(squares + lane) + other_squares + delta * delta * (count * other_count / total));
   }
 
-  // What a row adds to one vector of lanes. Deviations are taken from a pivot near the row's mean: one pass, and no
-  // cancellation.
+  // A row's sums for one vector of lanes. Deviations are taken from a pivot near the row's mean, which needs one pass
+  // and avoids cancellation.
   struct Row {
     Vec<T> pivot, sum{}, squares{};
     ZOO_INLINE void add(Vec<T> x) {
@@ -42,7 +42,7 @@ struct Moments {
     merge(static_cast<T>(n), lane, row.pivot + offset, row.squares - row.sum * offset);
   }
 
-  // n entries, `stride` apart. The mean so far is a good pivot for the next row; the first row brings its own.
+  // Adds n entries, `stride` apart. The mean so far is a good pivot for the next row; the first row computes its own.
   void add_row(const T* row, int64_t n, int64_t stride = W) {
     for (int lane = 0; lane < W; lane += L) {
       Row sums{load(mean + lane)};
@@ -64,8 +64,7 @@ struct Moments {
   }
 };
 
-// What standardises each lane: z = x * inverse + shift, with inverse = 1 / sqrt(variance + eps), shift = -mean *
-// inverse.
+// Standardises each lane: z = x * inverse + shift, where inverse = 1 / sqrt(variance + eps), shift = -mean * inverse.
 template <class T, int NV>
 struct NormStats {
   static constexpr int W = NV * kLanes<T>, kSize = 2 * W;
@@ -74,6 +73,7 @@ struct NormStats {
 
   explicit NormStats(T* data) : inverse(data), shift(data + W) {}
 
+  // Computes them from `count` partial results.
   void set(const Moments<T, NV>* partials, int count, double eps) const {
     Moments<T, NV> all;
     all.clear();
@@ -91,7 +91,7 @@ struct NormStats {
   }
 };
 
-// A LayerNorm that is applied while a grid is read: statistics per lane, weight and bias per cell.
+// A LayerNorm applied while a grid is read: statistics per lane, weight and bias per cell.
 template <class T, int NV>
 struct Norm {
   NormStats<T, NV> stats;
@@ -101,10 +101,9 @@ struct Norm {
   ZOO_INLINE Vec<T> apply(const T* x, int lane, int64_t cell) const {
     return stats.standardised(x, lane) * weight[cell] + bias[cell];
   }
-  ZOO_INLINE Norm from(int64_t cell) const { return {stats, weight + cell, bias + cell}; }
 };
 
-// out = norm(x) for n cells from `cell`.
+// out = norm(x) for the n cells from `cell` on.
 template <class T, int NV>
 void norm_row(const Norm<T, NV>& norm, const T* x, int64_t cell, int64_t n, T* out) {
   constexpr int W = NV * kLanes<T>;
@@ -113,77 +112,91 @@ void norm_row(const Norm<T, NV>& norm, const T* x, int64_t cell, int64_t n, T* o
     for (int i = 0; i < W; i += kLanes<T>) store(out + k * W + i, norm.apply(x + k * W, i, cell + k));
 }
 
-// Sums over the cells of grad * weight and grad * weight * standardised x, per lane: what LayerNorm's backward needs.
+// The sums that LayerNorm's backward pass needs, per lane: over the cells, of grad * weight, and of grad * weight *
+// standardised x.
 template <class T, int NV>
 struct NormSums {
   static constexpr int W = NV * kLanes<T>;
   alignas(64) T plain[W];
-  alignas(64) T weighed[W];
+  alignas(64) T weighted[W];
 
   void clear() {
-    for (int i = 0; i < W; ++i) plain[i] = weighed[i] = 0;
+    for (int i = 0; i < W; ++i) plain[i] = weighted[i] = 0;
   }
   void add(const NormSums& other) {
     for (int i = 0; i < W; ++i) {
       plain[i] += other.plain[i];
-      weighed[i] += other.weighed[i];
+      weighted[i] += other.weighted[i];
     }
   }
 };
 
-// First half of the backward pass of a row x: folds it into `sums` and adds to the gradients of the norm's weight and
-// bias. grad is the gradient of norm(x).
+// Gradients of a LayerNorm's parameters, [cells].
+template <class T>
+struct NormGrads {
+  T* weight;
+  T* bias;
+};
+
+// n cells of a row from `cell` on: their values x and the gradient of norm(x).
+template <class T>
+struct NormRow {
+  const T* x;
+  T* grad;
+  int64_t cell, n;
+};
+
+// First half of a row's backward pass: adds to `sums` and to the gradients of the norm's weight and bias.
 template <class T, int NV>
-void norm_row_sums(const Norm<T, NV>& norm, const T* grad, const T* x, int64_t cell, int64_t n, NormSums<T, NV>& sums,
-                   T* grad_weight, T* grad_bias) {
+void add_norm_row_sums(const Norm<T, NV>& norm, const NormRow<T>& row, NormSums<T, NV>& sums, const NormGrads<T>& to) {
   constexpr int L = kLanes<T>, W = NV * L;
-  Vec<T> weight_sums[L], bias_sums[L], plain[NV], weighed[NV];
+  Vec<T> weight_sums[L], bias_sums[L], plain[NV], weighted[NV];
   for (int v = 0; v < NV; ++v) {
     plain[v] = load(sums.plain + v * L);
-    weighed[v] = load(sums.weighed + v * L);
+    weighted[v] = load(sums.weighted + v * L);
   }
-  for (int64_t first = 0; first < n; first += L) {
-    const int64_t count = n - first < L ? n - first : L;
+  for (int64_t first = 0; first < row.n; first += L) {
+    const int64_t count = row.n - first < L ? row.n - first : L;
     for (int64_t c = 0; c < count; ++c) {
       const int64_t k = first + c;
-      const Vec<T> weight = splat(norm.weight[cell + k]);
+      const Vec<T> weight = splat(norm.weight[row.cell + k]);
       Vec<T> weight_sum{}, bias_sum{};
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
         const int64_t at = k * W + v * L;
-        const Vec<T> g = load(grad + at), gz = g * norm.stats.standardised(x + k * W, v * L);
+        const Vec<T> g = load(row.grad + at), gz = g * norm.stats.standardised(row.x + k * W, v * L);
         weight_sum += gz;
         bias_sum += g;
         plain[v] += g * weight;
-        weighed[v] += gz * weight;
+        weighted[v] += gz * weight;
       }
       weight_sums[c] = weight_sum;
       bias_sums[c] = bias_sum;
     }
-    add_sums<T>(weight_sums, count, grad_weight + cell + first);
-    add_sums<T>(bias_sums, count, grad_bias + cell + first);
+    add_sums<T>(weight_sums, count, to.weight + row.cell + first);
+    add_sums<T>(bias_sums, count, to.bias + row.cell + first);
   }
   for (int v = 0; v < NV; ++v) {
     store(sums.plain + v * L, plain[v]);
-    store(sums.weighed + v * L, weighed[v]);
+    store(sums.weighted + v * L, weighted[v]);
   }
 }
 
-// Second half: grad becomes the gradient of x, inverse * (grad * weight - mean(...) - z * mean(...)), plus `add` when
-// given.
+// Second half: grad becomes the gradient of x, inverse * (grad * weight - mean(grad * weight) - z * mean(grad * weight
+// * z)) over `cells` cells, plus `added` unless that is null.
 template <class T, int NV>
-void norm_row_backward(const Norm<T, NV>& norm, const NormSums<T, NV>& sums, int64_t cells, const T* x, int64_t cell,
-                       const T* add, int64_t n, T* grad) {
+void norm_row_backward(const Norm<T, NV>& norm, const NormSums<T, NV>& sums, int64_t cells, const NormRow<T>& row,
+                       const T* added) {
   constexpr int W = NV * kLanes<T>;
-  const T each = T(1) / static_cast<T>(cells);
-  for (int64_t k = 0; k < n; ++k)
+  const T inverse_cells = T(1) / static_cast<T>(cells);
+  for (int64_t k = 0; k < row.n; ++k)
 #pragma GCC unroll 4
     for (int i = 0; i < W; i += kLanes<T>) {
       const int64_t at = k * W + i;
-      const Vec<T> z = norm.stats.standardised(x + k * W, i);
-      const Vec<T> means = (load(sums.plain + i) + z * load(sums.weighed + i)) * each;
-      const Vec<T> result = (load(grad + at) * norm.weight[cell + k] - means) * load(norm.stats.inverse + i);
-      store(grad + at, add ? result + load(add + at) : result);
+      const Vec<T> z = norm.stats.standardised(row.x + k * W, i);
+      const Vec<T> means = (load(sums.plain + i) + z * load(sums.weighted + i)) * inverse_cells;
+      const Vec<T> result = (load(row.grad + at) * norm.weight[row.cell + k] - means) * load(norm.stats.inverse + i);
+      store(row.grad + at, added ? result + load(added + at) : result);
     }
 }
 

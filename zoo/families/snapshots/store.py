@@ -1,6 +1,6 @@
-"""Rule 8's storage: a base snapshot and, for each later one, the values that differ from it.
+"""Rule 8: storage of snapshots as a base and, for each later one, the values that differ from the base.
 
-A snapshot is a flat vector of ``entries`` floats: the weights in the order the edges were laid, then the biases.
+A snapshot is a flat vector of ``entries`` floats: the weights in the order in which edges were laid, then the biases.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from torch import Tensor, nn
 
 
 class Snapshot(NamedTuple):
-    """A moment of the training."""
+    """The network at one moment of its training."""
 
     values: Tensor
     """float32 ``[entries]``."""
     edges: int
-    """The first so many edges were there."""
+    """Number of edges at that moment: the first ones laid."""
     epoch: int
     phase: int
     accuracy: float
-    """On validation data, in [0, 1]."""
+    """Validation accuracy in [0, 1]."""
 
 
 class SnapshotStore(nn.Module):
-    """Up to ``capacity`` snapshots as buffers of fixed size, oldest first; what is not used is zero."""
+    """Up to ``capacity`` snapshots in buffers of fixed size, oldest first; unused entries are zero."""
 
     base: Tensor
     index: Tensor
@@ -45,13 +45,13 @@ class SnapshotStore(nn.Module):
         self.register_buffer("accuracy", torch.zeros(capacity))
 
     def __len__(self) -> int:
-        """How many snapshots there are: those with edges."""
+        """Return the number of snapshots: the rows with edges."""
         return int((self.facts[:, 0] > 0).sum())
 
     def __getitem__(self, number: int) -> Snapshot:
-        """Reconstruct a snapshot, to the same bits as it was saved."""
+        """Reconstruct a snapshot bit for bit; raises IndexError for a number beyond the last."""
         if not 0 <= number < len(self):
-            raise IndexError(f"snapshot {number} of {len(self)}")
+            raise IndexError(f"snapshot {number} does not exist, the store holds {len(self)}")
         values = self.base.clone()
         if number > 0:
             size = int(self.sizes[number - 1])
@@ -60,9 +60,9 @@ class SnapshotStore(nn.Module):
         return Snapshot(values, edges, epoch, phase, float(self.accuracy[number]))
 
     def replace(self, snapshots: list[Snapshot]) -> None:
-        """Store these snapshots and no others; the first is the base."""
+        """Replace the contents by these snapshots; the first is the base. Raises ValueError for more than fit."""
         if len(snapshots) > self.capacity:
-            raise ValueError(f"{len(snapshots)} snapshots do not fit a store of {self.capacity}")
+            raise ValueError(f"snapshots: found {len(snapshots)}, the store holds at most {self.capacity}")
         for buffer in self.buffers():
             buffer.zero_()
         for number, snapshot in enumerate(snapshots):
@@ -77,23 +77,23 @@ class SnapshotStore(nn.Module):
             self.value[number - 1, : len(index)] = snapshot.values[index]
 
     def check(self, edges: int, phases: int) -> None:
-        """Raise ValueError unless the buffers hold snapshots of a network with so many edges and phases."""
+        """Raise ValueError unless the buffers hold snapshots of a network of ``edges`` edges and ``phases`` phases."""
         count, entries = len(self), len(self.base)
         facts = self.facts.tolist()
         for number, (laid, epoch, phase) in enumerate(facts):
             good = 1 <= laid <= edges and epoch >= 0 and 0 <= phase < phases
             if not (good if number < count else laid == epoch == phase == 0):
                 raise ValueError(
-                    f"snapshots.facts: row {number} of {count} is {facts[number]}, there are {edges} edges"
+                    f"snapshots.facts: found {facts[number]} in row {number} of {count}, the network has {edges} edges"
                 )
         for number, size in enumerate(self.sizes.tolist()):
             if not 0 <= size <= entries:
-                raise ValueError(f"snapshots.sizes: delta {number} has {size} values, 0 to {entries} are possible")
+                raise ValueError(f"snapshots.sizes: delta {number} has {size} values, allowed 0 to {entries}")
             used = self.index[number, :size]
             if bool(((used < 0) | (used >= entries)).any()):
-                raise ValueError(f"snapshots.index: delta {number} names values outside 0 to {entries - 1}")
+                raise ValueError(f"snapshots.index: delta {number} refers to values outside 0 to {entries - 1}")
 
 
 def differing(base: Tensor, values: Tensor) -> Tensor:
-    """Where two float32 vectors differ in any bit (so that -0 is not 0), int64 indices."""
+    """Return the int64 indices at which two float32 vectors differ in any bit, so that -0 differs from 0."""
     return (base.view(torch.int32) != values.view(torch.int32)).nonzero().flatten()

@@ -1,4 +1,4 @@
-"""Rule 8's storage: base and deltas."""
+"""Rule 8: storage as base and deltas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.families.snapshots.deltas import Snapshot, SnapshotStore, differing
+from zoo.families.snapshots.store import Snapshot, SnapshotStore, differing
 
 _FLOATS = st.one_of(st.floats(width=32, allow_nan=False), st.sampled_from([0.0, -0.0]))
 
@@ -24,7 +24,7 @@ def bits(values: torch.Tensor) -> list[bytes]:
 
 @settings(deadline=None)
 @given(st.lists(st.lists(_FLOATS, min_size=6, max_size=6), min_size=1, max_size=4))
-def test_reconstruction_is_bit_exact(rows: list[list[float]]) -> None:
+def test_snapshots_are_reconstructed_bit_for_bit(rows: list[list[float]]) -> None:
     store = SnapshotStore(4, 6)
     saved = [snapshot(row, edges=i + 1) for i, row in enumerate(rows)]
     store.replace(saved)
@@ -34,7 +34,7 @@ def test_reconstruction_is_bit_exact(rows: list[list[float]]) -> None:
         assert store[number][1:] == original[1:]
 
 
-def test_a_delta_holds_what_differs_from_the_base_and_nothing_else() -> None:
+def test_a_delta_holds_only_the_values_that_differ_from_the_base() -> None:
     store = SnapshotStore(3, 4)
     store.replace([snapshot([1, 2, 3, 4]), snapshot([1, 9, 3, 4]), snapshot([1, 2, 3, 4])])
     assert store.sizes.tolist() == [1, 0]
@@ -42,11 +42,11 @@ def test_a_delta_holds_what_differs_from_the_base_and_nothing_else() -> None:
     assert store.value[0].tolist() == [9, 0, 0, 0]
 
 
-def test_minus_zero_is_not_zero() -> None:
+def test_minus_zero_differs_from_zero() -> None:
     assert differing(torch.tensor([0.0, 1.0]), torch.tensor([-0.0, 1.0])).tolist() == [0]
 
 
-def test_replacing_forgets_what_was_there() -> None:
+def test_replacing_discards_the_old_snapshots() -> None:
     store = SnapshotStore(3, 2)
     store.replace([snapshot([1, 2]), snapshot([3, 4]), snapshot([5, 6])])
     store.replace([snapshot([7, 8])])
@@ -55,20 +55,20 @@ def test_replacing_forgets_what_was_there() -> None:
     assert not store.sizes.any()
 
 
-def test_more_than_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="3 snapshots do not fit a store of 2"):
+def test_more_snapshots_than_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="snapshots: found 3, the store holds at most 2"):
         SnapshotStore(2, 1).replace([snapshot([1])] * 3)
 
 
-def test_a_snapshot_that_is_not_there_is_refused() -> None:
+def test_a_snapshot_that_does_not_exist_is_refused() -> None:
     store = SnapshotStore(2, 1)
     store.replace([snapshot([1])])
     for number in (-1, 1):
-        with pytest.raises(IndexError, match=f"snapshot {number} of 1"):
+        with pytest.raises(IndexError, match=f"snapshot {number} does not exist, the store holds 1"):
             store[number]
 
 
-def test_a_store_of_one_works() -> None:
+def test_a_store_can_hold_a_single_snapshot() -> None:
     store = SnapshotStore(1, 2)
     store.replace([snapshot([1, 2])])
     assert store[0].values.tolist() == [1, 2]
