@@ -28,7 +28,7 @@ class Batch:
 
 
 def derive_seed(*parts: int) -> int:
-    """Return a 32-bit seed derived from a sequence of non-negative numbers; different sequences give independent seeds."""
+    """Derive a 32-bit seed from a sequence of non-negative numbers; different sequences give independent seeds."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 

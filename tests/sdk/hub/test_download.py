@@ -75,9 +75,8 @@ def test_a_plain_name_is_looked_up_in_the_default_namespace(repo: Repo, load: An
 
 def test_private_and_gated_models_load_with_a_token(hub: HubServer, repo: Repo, load: Any) -> None:
     repo.private = repo.gated = True
-    assert (
-        load(token=WRITER)["origin"] == f"{REPO}@{repo.main}"
-    )  # the server asserts that no other origin gets the token
+    # The server asserts that no other origin gets the token.
+    assert load(token=WRITER)["origin"] == f"{REPO}@{repo.main}"
 
 
 def test_offline_the_cache_is_used_and_a_miss_is_one_line(hub: HubServer, repo: Repo, load: Any, fails: Any) -> None:
