@@ -108,7 +108,7 @@ class SnapshotsModel(Model):
 
     ``mode`` selects the snapshots that answer: "weighted" (the default: the weighted ensemble), "progressive" (the
     cascade from coarse to fine, until the answer is confident), "final" (the last snapshot), the name of a phase such
-    as "coarse" (its last snapshot), or the number of a snapshot. Any other mode raises ValueError.
+    as "coarse" (its last snapshot), or the number of a snapshot. Any other mode raises InputError.
     """
 
     def __init__(self, config: ArtifactConfig, backend: str, runner: Any) -> None:
@@ -193,7 +193,7 @@ class SnapshotsModel(Model):
 
 
 def _read(metrics: dict[str, Any]) -> tuple[tuple[SnapshotInfo, ...], float]:
-    """Read the snapshots and the threshold that training recorded; raises ValueError naming the first problem."""
+    """Read the snapshots and the threshold that training recorded; raises InputError naming the first problem."""
     found = check_list(metrics.get("snapshots"), dict, "snapshots")
     threshold: float = check_type(metrics.get("progressive_threshold"), float, "progressive_threshold")
     infos = []
