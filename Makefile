@@ -1,4 +1,4 @@
-# Two commands do everything, set-up included, and may be repeated: `make demo` and `make test`.
+# `make demo` and `make test` set up everything they need and can be repeated.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -34,7 +34,7 @@ clean:
 
 $(INSTALLED): $(SOURCES)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-		{ echo "cellzoo needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Say PYTHON=... to make"; exit 1; }
+		{ echo "cellzoo needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). run make PYTHON=python3.x"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[train,dev]'
 	@touch $@

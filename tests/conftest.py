@@ -1,4 +1,4 @@
-"""For all tests: memory from ``torch.empty`` is NaN, so that an output nobody wrote shows."""
+"""In all tests, memory from ``torch.empty`` is NaN, so that outputs that were never written are noticed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @pytest.fixture(autouse=True)
 def _nan_for_uninitialised_memory() -> Iterator[None]:
-    # fill_uninitialized_memory works in deterministic mode only; warn_only lets ops without such a form run.
+    # fill_uninitialized_memory needs deterministic mode; warn_only allows ops without a deterministic form.
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = True
     yield

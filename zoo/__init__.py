@@ -1,1 +1,1 @@
-"""cellzoo's training side: recipes, families, kernels, the training loop, artifacts and the CLI."""
+"""The training side of cellzoo: recipes, families, kernels, the training loop, artifacts and the command line."""

@@ -6,6 +6,7 @@ from zoo.cli import cli
 
 
 def main() -> None:
+    """Run the ``zoo`` command on the arguments of this process."""
     cli(prog_name="zoo")
 
 

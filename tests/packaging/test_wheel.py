@@ -1,4 +1,4 @@
-"""The wheel as a user gets it: built from the working tree, installed without torch, used from elsewhere."""
+"""The wheel as a user gets it: built from the working tree, installed without torch, used from another folder."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def run(*command: object, cwd: Path, check: bool = True) -> subprocess.Completed
 
 
 @pytest.fixture(
-    scope="session", params=["kernels of these tests", pytest.param("compiled anew", marks=pytest.mark.slow)]
+    scope="session", params=["kernels of these tests", pytest.param("freshly compiled kernels", marks=pytest.mark.slow)]
 )
 def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of what git knows, so that nothing is left in the tree.
+    """Build the wheel from a copy of the files that git knows, so that the working tree stays clean.
 
-    Compiling takes minutes and gives what the tests run with already, so that is packed unless asked otherwise.
+    Compiling takes minutes and gives the module that the tests already run, so that module is packed by default.
     """
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout
@@ -62,7 +62,7 @@ def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The python of a new environment that holds the wheel with its base dependencies."""
+    """Install the wheel with its base dependencies into a new environment and return its python."""
     folder = tmp_path_factory.mktemp("venv")
     run(sys.executable, "-m", "venv", folder, cwd=folder)
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
@@ -70,7 +70,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def test_the_wheel_holds_what_the_training_side_reads(wheel: Path) -> None:
+def test_the_wheel_holds_the_files_that_zoo_and_sdk_read(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert f"sdk/{Path(_kernels.__file__).name}" in names
     assert {
@@ -86,10 +86,11 @@ def test_a_base_install_has_no_torch_and_predicts_from_any_folder(installed: Pat
     assert not Path(found[3]).is_relative_to(ROOT)
 
 
-def test_a_base_install_lists_and_predicts_and_says_which_extra_training_needs(installed: Path, tmp_path: Path) -> None:
+def test_a_base_install_lists_models_and_names_the_extra_for_training(installed: Path, tmp_path: Path) -> None:
     zoo = installed.parent / "zoo"
     assert "gridnet-mnist" in run(zoo, "list", cwd=tmp_path).stdout
     assert "outer_steps: 8" in run(zoo, "info", "gridnet-digits", cwd=tmp_path).stdout
+    assert "note torch: not installed; training needs it" in run(zoo, "doctor", "--offline", cwd=tmp_path).stdout
     for command in (("train", "gridnet-digits"), ("bench", "kernels"), ("eval", "gridnet-digits")):
         result = run(zoo, *command, cwd=tmp_path, check=False)
         assert (result.returncode, result.stdout) == (1, "")
@@ -97,14 +98,14 @@ def test_a_base_install_lists_and_predicts_and_says_which_extra_training_needs(i
         assert len(result.stderr.splitlines()) == 1
 
 
-def test_the_torch_backend_of_a_base_install_says_which_extra_to_install(installed: Path, tmp_path: Path) -> None:
+def test_the_torch_backend_of_a_base_install_names_the_extra(installed: Path, tmp_path: Path) -> None:
     code = PREDICT.format(options=", backend='torch'")
     result = run(installed, "-c", code, cwd=tmp_path, check=False)
     assert "pip install 'cellzoo[train]'" in result.stderr.splitlines()[-1]
 
 
-def test_with_torch_beside_it_the_wheel_runs_the_torch_backend(installed: Path, wheel: Path, tmp_path: Path) -> None:
-    """The wheel alone, with the packages of this environment visible behind it."""
+def test_the_wheel_runs_the_torch_backend_when_torch_is_installed(installed: Path, wheel: Path, tmp_path: Path) -> None:
+    """The environment holds the wheel, and sees the packages of this environment through a .pth file."""
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
     python = tmp_path / "venv" / installed.parent.name / installed.name
     purelib = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).stdout

@@ -1,1 +1,1 @@
-"""Trained models on disk: write, edit, evaluate, probe, describe, push and pull."""
+"""Trained models on disk: write, check, edit, evaluate, probe, describe, push and pull them."""

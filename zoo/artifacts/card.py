@@ -1,4 +1,4 @@
-"""The model card: an artifact's README.md, rendered from what is in its folder by one template for all families."""
+"""The model card: an artifact's README.md, rendered from the artifact's files by one template for all families."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOTES_BEGIN = "<!-- begin: notes, kept by `zoo card` -->"
 NOTES_END = "<!-- end: notes -->"
 _TEMPLATE = Path(__file__).with_name("card.md.j2")
 _PIPELINE_TAGS = {"image": "image-classification", "table": "tabular-classification"}
-# The Hub's ids of data sets that have another name there, and of the licences that it knows without a link.
+# Data sets that have another name on the Hub, and the licences that it knows by identifier.
 _HUB_DATASETS = {
     "mnist": "ylecun/mnist",
     "fashion_mnist": "zalando-datasets/fashion_mnist",
@@ -30,9 +30,9 @@ _HUB_LICENCES = {
 
 
 def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
-    """The card of the artifact in ``folder``, whose files ``config`` lists; ``notes`` as from :func:`read_notes`.
+    """Render the card of the artifact in ``folder``, whose files ``config`` lists, with notes from :func:`read_notes`.
 
-    The same files and notes give the same text.
+    The text is a function of the files and the notes alone.
     """
     findings = (folder / PROBE_FILE).read_text(encoding="utf-8").strip() if PROBE_FILE in config.files else ""
     card = ModelCard.from_template(
@@ -56,9 +56,9 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
 
 
 def read_notes(card: Path) -> str:
-    """What is written between the markers of a card, line breaks included; empty when there are none, or no card.
+    """Return the text between the two markers of a card, line breaks included; empty without markers or card.
 
-    Raises CardError when one of the markers is missing, doubled or out of place.
+    Raises CardError if a marker is missing, repeated or out of place.
     """
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     begins, ends = text.count(NOTES_BEGIN), text.count(NOTES_END)
@@ -66,14 +66,14 @@ def read_notes(card: Path) -> str:
         return ""
     if (begins, ends) != (1, 1) or text.index(NOTES_BEGIN) > text.index(NOTES_END):
         raise CardError(
-            f"{card}: found {begins} of the line {NOTES_BEGIN} and {ends} of {NOTES_END}; "
-            "hand-written notes lie between one of each, in this order"
+            f"{card}: found {begins} x {NOTES_BEGIN} and {ends} x {NOTES_END}, expected one of each in this order; "
+            "put hand-written notes between them"
         )
     return text.split(NOTES_BEGIN)[1].split(NOTES_END)[0]
 
 
 def _metadata(config: ArtifactConfig) -> ModelCardData:
-    """What the Hub indexes."""
+    """Return the metadata that the Hub indexes."""
     data, licence = config.provenance.get("data", {}).get("name"), config.licence.lower()
     dataset = _HUB_DATASETS.get(data, data)
     known = licence in _HUB_LICENCES
@@ -108,11 +108,11 @@ def _input(config: ArtifactConfig) -> str:
 
 def _prepared(config: ArtifactConfig) -> str:
     values = "pixels in [0, 1]" if config.input.kind == "image" else "features"
-    return f"{values} minus {list(config.input.mean)}, over {list(config.input.std)}"
+    return f"{values}, minus the mean {list(config.input.mean)}, divided by {list(config.input.std)}"
 
 
 def _results(metrics: dict[str, Any]) -> dict[str, str]:
-    """Rows of the table of results, without those that were not measured."""
+    """Return the rows of the table of results; results that were not measured have no row."""
     rows = {}
     if "test_accuracy" in metrics:
         low, high = metrics["test_interval_95"]
@@ -130,20 +130,23 @@ def _results(metrics: dict[str, Any]) -> dict[str, str]:
 
 
 def _training(config: ArtifactConfig) -> str:
-    """One paragraph: data, steps, seed, time, versions, and the command that does it again."""
+    """Describe the training in one paragraph: steps, seed, time, data, versions, and the command to repeat it."""
     made = config.provenance
     data, versions = made["data"], made["versions"]
-    parts = " and ".join(f"{data[part]:,} for {part}" for part in ("train", "validation") if part in data)
+    parts = " and ".join(
+        f"{data[part]:,} {name}" for part, name in (("train", "training"), ("validation", "validation")) if part in data
+    )
     seeds = f" --seeds {config.metrics['seeds']}" if config.metrics.get("seeds", 1) > 1 else ""
     return (
-        f"{made['steps']:,} steps with seed {made['seed']} in {made['wall_seconds']:,.0f} s, on {data['name']}"
-        f"{f' ({parts})' if parts else ''}, with torch {versions['torch']} on {made['platform']['machine']}, "
-        f"{made['date'][:10]}. `zoo train {config.name}.yaml{seeds}` does it again, with this recipe in that file:"
+        f"Trained for {made['steps']:,} steps with seed {made['seed']} on {data['name']}"
+        f"{f' ({parts} samples)' if parts else ''} in {made['wall_seconds']:,.0f} s, on {made['date'][:10]} with "
+        f"torch {versions['torch']} on {made['platform']['machine']}. To repeat it, save this recipe as "
+        f"`{config.name}.yaml` and run `zoo train {config.name}.yaml{seeds}`:"
     )
 
 
 def findings_text(findings: Findings) -> str:
-    """The text and below it each figure with its caption."""
+    """Return the findings as Markdown: the text, then each figure with its caption."""
     figures = [
         f"![{Path(file).stem}]({FIGURES_FOLDER}/{file})\n\n*{caption}*" for file, caption in findings.figures.items()
     ]

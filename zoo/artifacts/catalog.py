@@ -1,4 +1,4 @@
-"""The catalog: recipes beside trained models, and the facts about each."""
+"""The catalog: recipes and trained models by name, and the facts about each."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from zoo.recipe import load_recipe, recipe_names
 
 
 def list_rows(family: str | None = None) -> list[dict[str, Any]]:
-    """Return one row per recipe or bundled model: name, family, accuracy, parameters, size in bytes, backends.
+    """Return one row per recipe or bundled model: name, family, accuracy, parameters, size in bytes, backends, recipe.
 
-    Raises LoadError when no model is of the ``family``.
+    Raises LoadError if no model belongs to ``family``.
     """
     models = {info.name: info for info in sdk.list_models()}
     recipes = recipe_names()
@@ -37,15 +37,15 @@ def list_rows(family: str | None = None) -> list[dict[str, Any]]:
     chosen = [row for row in rows if family in (None, row["family"])]
     if not chosen and family is not None:
         families = sorted({row["family"] for row in rows})
-        raise LoadError(f"no model of family {family!r}; families: {', '.join(families)}")
+        raise LoadError(f"no model of family {family!r}; known families: {', '.join(families)}")
     return chosen
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Return the facts about a recipe (a name or a .yaml file) and the trained model of that name (or folder).
+    """Return the facts about a recipe (a name or a .yaml file) and about the trained model (a name or a folder).
 
-    ``model`` holds what config.json says, less the list of files, beside the backends and the origin; ``recipe`` the
-    recipe with all defaults. Either is missing where there is none. Raises LoadError when there is neither.
+    ``model`` holds config.json without its list of files, plus backends and origin; ``recipe`` holds the recipe with
+    all defaults. A key is absent if the name has no such part. Raises LoadError if it has neither.
     """
     facts: dict[str, Any] = {}
     is_file = name.endswith((".yaml", ".yml"))

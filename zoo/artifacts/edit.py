@@ -1,4 +1,4 @@
-"""A trained model's artifact, opened to be changed: whole or not at all, its card and seal made anew."""
+"""Change a trained model's artifact atomically: its card is rendered and its config.json sealed again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zoo.utils.files import replacing_folder
 
 @dataclass(frozen=True)
 class Stored:
-    """An artifact's verified files, its module as it is exported, and the recipe that made it."""
+    """A trained model read from disk: its verified files, its module as exported, and its recipe."""
 
     artifact: Artifact
     module: nn.Module
@@ -36,7 +36,7 @@ class Stored:
 
 
 def open_stored(name: str) -> Stored:
-    """Open a trained model by name or folder; all its files are verified but the card, which people may write in."""
+    """Open a trained model by name or folder; verify all its files except the card, which people may edit."""
     folder = Path(os.path.realpath(find_model(name)))
     artifact = read_artifact(folder, files=[path for path in read_config(folder).files if path != CARD_FILE])
     recipe = load_recipe(artifact.file(RECIPE_FILE))
@@ -45,9 +45,9 @@ def open_stored(name: str) -> Stored:
 
 @contextmanager
 def changing(stored: Stored, config: ArtifactConfig) -> Iterator[Path]:
-    """Yield a copy of the artifact's files to change; then it is completed with ``config`` and takes its place.
+    """Yield a copy of the artifact's files to change; on a clean exit, seal and install it with ``config``.
 
-    Notes in the card are kept. On any error the artifact is as it was. Raises ExportError, CardError.
+    Notes in the card stay. On any error the artifact is unchanged. Raises ExportError, CardError.
     """
     folder = check_writable(stored.artifact.folder, overwrite=True)
     notes = read_notes(folder / CARD_FILE)
@@ -63,7 +63,7 @@ def changing(stored: Stored, config: ArtifactConfig) -> Iterator[Path]:
 
 
 def render_card(name: str) -> Path:
-    """Render a trained model's card anew and return where it is. Raises ExportError, CardError."""
+    """Render a trained model's card again and return its path. Raises ExportError, CardError."""
     stored = open_stored(name)
     with changing(stored, stored.config):
         pass

@@ -1,4 +1,4 @@
-"""Measuring a trained model on its test data."""
+"""Evaluate a trained model on its test split."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoo.training.result import Evaluation
 
 
 def evaluate_model(model: sdk.Model, split: Split, batch_size: int) -> Evaluation:
-    """The same of a loaded model, through the SDK: raw inputs in, as a user would give them."""
+    """Evaluate a loaded model on a split through the SDK, on raw inputs as a user would pass them."""
     correct, loss = 0, 0.0
     for batch in evaluation_batches(len(split), batch_size):
         inputs, labels = split[batch]
@@ -32,7 +32,11 @@ def evaluate_model(model: sdk.Model, split: Split, batch_size: int) -> Evaluatio
 def evaluate_artifact(
     name: str, backend: str = "auto", device: str | None = None, data_dir: Path | None = None
 ) -> dict[str, Any]:
-    """Accuracy on the test data of the recipe stored with the model, through the SDK as a user calls it."""
+    """Evaluate a model on the test split of its stored recipe, and compare the counts with the recorded ones.
+
+    The result is JSON-compatible; ``reproduced`` is True if correct and total are those in config.json. Raises
+    LoadError, ArtifactError or DataError.
+    """
     model = sdk.load(name, backend=backend, device=device)
     recipe = load_recipe(open_artifact(model.origin, lambda config: [RECIPE_FILE]).file(RECIPE_FILE))
     test = load_data(recipe.data, data_dir).test

@@ -1,37 +1,22 @@
-"""From a finished training run to its artifact."""
+"""The artifact of a finished training run."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.artifacts.writer import write_artifact
 from zoo.training.result import SeedResult, TrainResult
 from zoo.utils.provenance import gather_provenance
 
-if TYPE_CHECKING:
-    from zoo.training.result import TrainResult
-
-
-def seed_metrics(results: Sequence[SeedResult]) -> dict[str, Any]:
-    """For config.json: how many seeds; of several, each one's test result, their mean and sample deviation."""
-    if len(results) < 2:
-        return {"seeds": 1}
-    accuracies = [result.accuracy for result in results]
-    return {
-        "seeds": len(results),
-        "seed_results": [
-            {"seed": one.seed, "accuracy": one.accuracy, "correct": one.correct, "total": one.total} for one in results
-        ],
-        "test_accuracy_mean": statistics.fmean(accuracies),
-        "test_accuracy_std": statistics.stdev(accuracies),
-    }
-
 
 def export_run(result: TrainResult, out: Path, overwrite: bool = False, seeds: Sequence[SeedResult] = ()) -> Path:
-    """Write the artifact of a finished training run; ``seeds``: the results of all seeds when there are several."""
+    """Write the artifact of a finished run to ``out`` and return the folder; ``seeds`` are the results of all seeds.
+
+    Raises ExportError and CardError as :func:`zoo.artifacts.writer.write_artifact` does.
+    """
     recipe, test = result.recipe, result.test
     recipe_yaml = recipe.to_yaml()
     metrics = {
@@ -66,3 +51,21 @@ def export_run(result: TrainResult, out: Path, overwrite: bool = False, seeds: S
         test=result.data.test,
         overwrite=overwrite,
     )
+
+
+def seed_metrics(results: Sequence[SeedResult]) -> dict[str, Any]:
+    """Return the seeds' part of the metrics: their number and, for several, each test result, mean and deviation.
+
+    The deviation is the sample standard deviation.
+    """
+    if len(results) < 2:
+        return {"seeds": 1}
+    accuracies = [result.accuracy for result in results]
+    return {
+        "seeds": len(results),
+        "seed_results": [
+            {"seed": one.seed, "accuracy": one.accuracy, "correct": one.correct, "total": one.total} for one in results
+        ],
+        "test_accuracy_mean": statistics.fmean(accuracies),
+        "test_accuracy_std": statistics.stdev(accuracies),
+    }

@@ -1,4 +1,4 @@
-"""From a trained module to a checked ONNX file: the family's graph, optional preprocessing, metadata."""
+"""Export a trained module to a checked ONNX file: the family's graph, metadata and optional preprocessing."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import sdk
 from sdk.artifact import ONNX_INPUT, ONNX_OUTPUT, ArtifactConfig
 from sdk.backends.onnx import onnx_metadata
 from sdk.inputs import InputSpec
+from zoo.artifacts.random_inputs import random_inputs
 from zoo.data.sampling import evaluation_batches
 from zoo.data.split import Split
 from zoo.data.task import Task
@@ -27,7 +28,7 @@ from zoo.families.registry import get_family, load_hook
 from zoo.utils.errors import ExportError
 
 PROBABILITIES = "probabilities"
-TOLERANCE = 1e-4
+TOLERANCE = 1e-4  # largest difference between ONNX and torch, in logits or probabilities
 _CHECKED_BATCHES = (1, 3, 64)
 
 
@@ -39,12 +40,12 @@ def write_onnx(
     preprocessing: bool = False,
     test: Split | None = None,
 ) -> Path:
-    """Write ``module`` (on the CPU, in eval mode) as one ONNX file, checked before it takes its place.
+    """Write ``module`` (on the CPU, in eval mode) as a single ONNX file, atomically and only if it passes its checks.
 
-    The file takes ``input``, prepared float32 ``[B, *shape]``, and gives ``logits [B, classes]``; with
-    ``preprocessing`` it takes raw inputs (``image``, uint8 ``[B, C, H, W]``, or ``features``, float32
-    ``[B, features]``) and gives ``probabilities [B, classes]``. Its properties say what the model is.
-    With ``test``, the labels of all its samples must be those of the module. Raises ExportError.
+    The graph maps ``input``, prepared float32 ``[B, *shape]``, to ``logits [B, classes]``. With ``preprocessing`` it
+    maps raw inputs (``image``, uint8 ``[B, C, H, W]``, or ``features``, float32 ``[B, features]``) to
+    ``probabilities [B, classes]``. The metadata properties describe the model. With ``test``, the labels of every
+    test sample must equal those of the module. Raises ExportError.
     """
     model = build_onnx(module, config, preprocessing)
     check_onnx(model, module, config.input, test)
@@ -63,7 +64,7 @@ def write_onnx(
 
 
 def write_extra_onnx(folder: Path, module: nn.Module, config: ArtifactConfig) -> None:
-    """Write what else of ``module`` its family has as ONNX files into a folder. Raises ExportError."""
+    """Write the additional ONNX files that the family offers for ``module`` into a folder. Raises ExportError."""
     family = get_family(config.family)
     if family.extra_onnx is None:
         return
@@ -80,7 +81,10 @@ def write_extra_onnx(folder: Path, module: nn.Module, config: ArtifactConfig) ->
 
 
 def build_onnx(module: nn.Module, config: ArtifactConfig, preprocessing: bool = False) -> onnx.ModelProto:
-    """The family's graph with all models' properties and, if asked for, the preprocessing; raises ExportError."""
+    """Return the family's graph with its metadata and, on request, preprocessing.
+
+    Raises ExportError if the family has no ONNX form.
+    """
     family = get_family(config.family)
     if family.onnx_graph is None:
         raise ExportError(f"family {family.name} has no ONNX form; leave onnx out of the formats")
@@ -94,12 +98,12 @@ def build_onnx(module: nn.Module, config: ArtifactConfig, preprocessing: bool = 
 
 
 def check_onnx(model: onnx.ModelProto, module: nn.Module, spec: InputSpec, test: Split | None = None) -> None:
-    """Raise ExportError unless the model is sound and agrees with the module on random and real inputs."""
+    """Raise ExportError unless the graph is valid and agrees with ``module`` on random inputs and on ``test``."""
     try:
         onnx.checker.check_model(model, full_check=True)
         onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"the ONNX graph is not sound: {' '.join(str(error).split())}") from error
+        raise ExportError(f"the ONNX graph is not valid: {' '.join(str(error).split())}") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -107,13 +111,13 @@ def check_onnx(model: onnx.ModelProto, module: nn.Module, spec: InputSpec, test:
         expected, found = _both(session, module, spec, raw)
         gap = float(np.abs(found - expected).max())
         if not gap <= TOLERANCE:
-            raise ExportError(f"ONNX and torch are apart by {gap:g} on a batch of {len(raw)}, {TOLERANCE:g} is allowed")
+            raise ExportError(f"ONNX and torch differ by {gap:g} on a batch of {len(raw)}, allowed {TOLERANCE:g}")
     if test is not None:
         _check_labels(session, module, test)
 
 
 def _wrap(graph: onnx.GraphProto, spec: InputSpec) -> None:
-    """Put the arithmetic of the input spec before the graph and a softmax behind it, in place."""
+    """Add the preprocessing of the input spec before the graph and a softmax after it, in place."""
     name, kind = ("image", TensorProto.UINT8) if spec.kind == "image" else ("features", TensorProto.FLOAT)
     shape = (1, -1) + (1,) * (len(spec.shape) - 1)
     constants = {
@@ -137,17 +141,8 @@ def _wrap(graph: onnx.GraphProto, spec: InputSpec) -> None:
     graph.output[0].CopyFrom(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["batch", classes]))
 
 
-def random_inputs(spec: InputSpec, count: int, seed: int = 0) -> NDArray[Any]:
-    """Raw inputs ``[count, *shape]`` of the kind the spec takes."""
-    noise = np.random.default_rng(seed)
-    if spec.kind == "image":
-        return noise.integers(0, 256, (count, *spec.shape), dtype=np.uint8)
-    values: NDArray[Any] = np.array(spec.mean) + np.array(spec.std) * noise.standard_normal((count, *spec.shape))
-    return values
-
-
 def _batches(spec: InputSpec, test: Split | None) -> Iterator[NDArray[Any]]:
-    """Raw inputs to compare on: random ones and, where there are any, real ones."""
+    """Yield raw inputs to compare on: random ones and, if ``test`` is given, real ones."""
     for size in _CHECKED_BATCHES:
         yield random_inputs(spec, size, seed=size)
         if test is not None:
@@ -157,7 +152,7 @@ def _batches(spec: InputSpec, test: Split | None) -> Iterator[NDArray[Any]]:
 def _both(
     session: onnxruntime.InferenceSession, module: nn.Module, spec: InputSpec, raw: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """What torch and ONNX make of raw inputs: logits, or probabilities if that is what the file gives."""
+    """Return the outputs of torch and ONNX on raw inputs: logits, or probabilities for a file with preprocessing."""
     name = session.get_inputs()[0].name
     preprocessing = name != ONNX_INPUT
     if preprocessing:
@@ -171,16 +166,17 @@ def _both(
 
 
 def _as_file_takes(raw: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
-    """Raw inputs in the one type that the preprocessing takes: images of floats in [0, 1] become uint8."""
+    """Return raw inputs in the type that the preprocessing takes: float images in [0, 1] become uint8."""
     if spec.kind == "table":
         return raw.astype(np.float32)
     return raw if raw.dtype == np.uint8 else np.round(raw * 255).astype(np.uint8)
 
 
 def _check_labels(session: onnxruntime.InferenceSession, module: nn.Module, test: Split) -> None:
+    """Raise ExportError for the first test sample whose label differs."""
     for batch in evaluation_batches(len(test), 256):
         expected, found = _both(session, module, test.spec, test[batch][0].numpy())
         differing = np.flatnonzero(expected.argmax(-1) != found.argmax(-1))
         if len(differing):
             sample = int(batch.indices[differing[0]])
-            raise ExportError(f"ONNX and torch give test sample {sample} another label")
+            raise ExportError(f"ONNX and torch predict different labels for test sample {sample}")

@@ -1,4 +1,4 @@
-"""What a family finds out about one of its trained models, stored with the model."""
+"""Run a family's probe on a trained model and store the findings in its artifact."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from zoo.utils.files import write_text
 
 
 def probe_model(name: str, data_dir: Path | None = None) -> tuple[Path, Findings]:
-    """Run the family's probe on a trained model and store what it finds in the artifact; the folder and the findings.
+    """Probe a trained model (a name or a folder) and store the findings; return its folder and the findings.
 
-    The numbers go to ``metrics["probe"]``, the text and the figures' captions to probe.md and the card, the figures
-    to ``figures/``, in place of what an earlier probe left. Raises ProbeError for a family without a probe,
-    DataError when the recipe's data is not at hand, ExportError when the artifact cannot be written.
+    The numbers go to ``metrics["probe"]``, the text and the captions to probe.md and the card, the figures to
+    ``figures/``; they replace those of an earlier probe. Raises ProbeError for a family without a probe, DataError if
+    the recipe's data is not available, and ExportError if the artifact cannot be written.
     """
     stored = open_stored(name)
     family = get_family(stored.config.family)
     if family.probe is None:
-        there = ", ".join(families_with("probe")) or "none"
-        raise ProbeError(f"{stored.config.name}: family {family.name} has no probe; families that have one: {there}")
+        probed = ", ".join(families_with("probe")) or "none"
+        raise ProbeError(f"{stored.config.name}: family {family.name} has no probe; families that have one: {probed}")
     folder = check_writable(stored.artifact.folder, overwrite=True)
     data = load_data(stored.recipe.data, data_dir)
     with TemporaryDirectory() as temporary:
@@ -61,7 +61,7 @@ def probe_model(name: str, data_dir: Path | None = None) -> tuple[Path, Findings
 
 
 def read_history(artifact: Artifact) -> list[dict[str, Any]]:
-    """The records of the training's rounds; none from an artifact that was made before they were stored."""
+    """Return the records of the training rounds; an artifact older than history.json gives none."""
     if HISTORY_FILE not in artifact.config.files:
         return []
     history: list[dict[str, Any]] = json.loads(artifact.file(HISTORY_FILE).read_bytes())
@@ -72,5 +72,5 @@ def _check_figures(family: Family, findings: Findings, folder: Path) -> None:
     drawn = {path.name for path in folder.iterdir()}
     if drawn != set(findings.figures):
         raise ProbeError(
-            f"the probe of {family.name} drew {sorted(drawn)} and has captions for {sorted(findings.figures)}"
+            f"the probe of {family.name} drew {sorted(drawn)}, but has captions for {sorted(findings.figures)}"
         )

@@ -1,4 +1,4 @@
-"""A model on the Hub -> the cache, or an artifact's folder."""
+"""Download a model from the Hub into the cache or into a folder."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from zoo.utils.files import replacing_folder
 
 
 def pull_artifact(name: str, backend: str = "auto", out: Path | None = None) -> Artifact:
-    """Download what a backend needs into the cache or, with ``out``, all files into that new folder.
+    """Download the files that a backend needs into the cache or, with ``out``, all files into that new folder.
 
-    The folder appears whole or not at all. Raises LoadError when ``name`` means no model on the Hub or ``out`` is
-    there, and as :func:`sdk.hub.download.fetch_artifact` does.
+    The folder is created atomically. Raises LoadError if ``name`` is not the name of a model on the Hub or if ``out``
+    exists, and the errors of :func:`sdk.hub.download.fetch_artifact`.
     """
     reference = resolve_model(name)
     if isinstance(reference, Path):
-        raise LoadError(f"{name!r} is here already, in {reference}; a model on the Hub is called 'user/name'")
+        raise LoadError(f"{name!r} is a local model, in {reference}; give a model on the Hub as 'user/name'")
     if out is None:
         return fetch_artifact(reference, lambda config: [backend_file(choose_backend(config, backend))])
     if out.exists():

@@ -1,4 +1,4 @@
-"""Another format of a model that is trained already: into its artifact, or as a file of its own."""
+"""Export a trained model again: to ONNX inside its artifact, or to a separate file."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from zoo.utils.files import write_text
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and why its labels were not compared on the test set (None: they were)."""
+    """A written file."""
 
     path: Path
     uncompared: str | None
+    """The reason why its labels were not compared with torch's on the test split; None if they were."""
 
 
 def export_file(
@@ -36,14 +37,14 @@ def export_file(
     data_dir: Path | None = None,
     member: str | None = None,
 ) -> Exported:
-    """Write a trained model (a name or an artifact's folder), or one ``member`` of it, as the ONNX file ``out``.
+    """Write a trained model (a name or an artifact's folder), or one ``member`` of an ensemble, as ONNX file ``out``.
 
-    Raises ExportError when ``out`` is there (without ``overwrite``) or the model cannot be exported.
+    Raises ExportError if ``out`` exists (without ``overwrite``) or if the model cannot be exported.
     """
     if out.is_dir() or (out.exists() and not overwrite):
         raise ExportError(f"{out} exists; give another file{'' if out.is_dir() else ' or ask to overwrite it'}")
     if not out.parent.is_dir():
-        raise ExportError(f"cannot write {out}: there is no folder {out.parent}")
+        raise ExportError(f"cannot write {out}: no folder {out.parent}")
     stored = open_stored(name)
     module = stored.module if member is None else _member(stored, member)
     test, uncompared = _test_part(stored.recipe, data_dir)
@@ -51,19 +52,10 @@ def export_file(
     return Exported(path, uncompared)
 
 
-def _member(stored: Stored, name: str) -> nn.Module:
-    members = get_family(stored.config.family).members
-    found: dict[str, nn.Module] = load_hook(members)(stored.module) if members else {}
-    if name not in found:
-        there = f"it has {', '.join(found)}" if found else "it has none"
-        raise ExportError(f"{stored.config.name} has no member {name!r}; {there}")
-    return found[name]
-
-
 def add_onnx(name: str, data_dir: Path | None = None) -> Exported:
-    """Add model.onnx to an artifact, or make it anew; its recipe and card say so. Whole or not at all.
+    """Add or regenerate model.onnx in an artifact, atomically; its recipe and its card then list the format.
 
-    Raises ExportError when the model cannot be exported or the folder cannot be written.
+    Raises ExportError if the model cannot be exported or the folder cannot be written.
     """
     stored = open_stored(name)
     folder, recipe = check_writable(stored.artifact.folder, overwrite=True), stored.recipe
@@ -79,8 +71,20 @@ def add_onnx(name: str, data_dir: Path | None = None) -> Exported:
     return Exported(folder / ONNX_FILE, uncompared)
 
 
+def _member(stored: Stored, name: str) -> nn.Module:
+    members = get_family(stored.config.family).members
+    found: dict[str, nn.Module] = load_hook(members)(stored.module) if members else {}
+    if name not in found:
+        existing = f"it has {', '.join(found)}" if found else "it has no members"
+        raise ExportError(f"{stored.config.name} has no member {name!r}; {existing}")
+    return found[name]
+
+
 def _test_part(recipe: Recipe, data_dir: Path | None) -> tuple[Split | None, str | None]:
-    """The recipe's test data, or why it is not at hand; raises DataError when it is not in a ``data_dir`` given."""
+    """Return the recipe's test split, or the reason why it is not available.
+
+    Raises DataError if ``data_dir`` is given and does not hold the data.
+    """
     try:
         return load_data(recipe.data, data_dir).test, None
     except DataError as error:

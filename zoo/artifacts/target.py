@@ -1,34 +1,25 @@
-"""The folder that an artifact is written to: free, writable, and holding nothing else."""
+"""The folder that an artifact is written to: it must be writable and hold no files of others."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sdk.artifact import (
-    CARD_FILE,
-    CONFIG_FILE,
-    read_config,
-)
+from sdk.artifact import CARD_FILE, CONFIG_FILE, read_config
 from sdk.errors import ArtifactError
 from zoo.artifacts.card import read_notes
 from zoo.utils.errors import ExportError
 from zoo.utils.files import check_creatable
 
-if TYPE_CHECKING:
-    pass
-
-
 _FREE_TO_REMOVE = {".DS_Store", "Thumbs.db"}
 
 
 def check_writable(out: Path, overwrite: bool) -> Path:
-    """The absolute path of ``out`` if an artifact can be written there; call it before hours of training.
+    """Return the absolute path of ``out`` if an artifact can be written there; call it before hours of training.
 
-    Raises ExportError when it exists (without ``overwrite``), when it holds anything but an artifact's own
-    files (with it: nothing else is ever removed), or when the file system refuses; CardError when the notes in
-    its card could not be kept.
+    Raises ExportError if ``out`` exists (without ``overwrite``), if it holds files that are not the artifact's (with
+    ``overwrite``: they are never removed), or if the file system refuses; CardError if the notes in its card cannot
+    be preserved.
     """
     out = Path(os.path.abspath(out))
     try:
@@ -40,9 +31,9 @@ def check_writable(out: Path, overwrite: bool) -> Path:
 
 
 def _check_free(out: Path, overwrite: bool) -> None:
-    """Raise ExportError when something is there that must not be replaced."""
+    """Raise ExportError if ``out`` holds something that must not be replaced."""
     if out.is_symlink():
-        raise ExportError(f"{out} is a symbolic link; give the folder it should lead to")
+        raise ExportError(f"{out} is a symbolic link; give the folder that it points to")
     if not out.exists():
         return
     if not out.is_dir():
@@ -55,8 +46,8 @@ def _check_free(out: Path, overwrite: bool) -> None:
     try:
         own = {CONFIG_FILE, *read_config(out).files}
     except ArtifactError as error:
-        raise ExportError(f"{error}; it is not overwritten, remove it yourself") from error
+        raise ExportError(f"{error}; it is not overwritten: remove it yourself") from error
     foreign = sorted(present - own - _FREE_TO_REMOVE)
     if foreign:
         raise ExportError(f"{out} holds files that are not the model's: {', '.join(foreign)}; move them away first")
-    read_notes(out / CARD_FILE)  # raises for notes that could not be kept
+    read_notes(out / CARD_FILE)  # raises CardError for notes that would be lost

@@ -1,4 +1,4 @@
-"""The torch backend: the family's own module, rebuilt from config.json and the weights."""
+"""The torch backend of the SDK: the family's own module, rebuilt from config.json and the weights."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from zoo.families.registry import get_family, load_hook
 
 
 class TorchBackend:
-    """Runs the module in eval mode; safe to call from several threads as long as nobody trains it."""
+    """Runs the module in eval mode; safe to call from several threads as long as no thread trains it."""
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
         self.module = module
         self.device = device
 
     def logits(self, x: FloatArray) -> NDArray[np.float32]:
-        """Prepared inputs ``[B, *shape]`` -> logits ``[B, classes]``."""
+        """Return the logits ``[B, classes]`` of prepared inputs ``[B, *shape]``."""
         return self._run(self.module, x)
 
     @property
     def outputs(self) -> list[str]:
-        """The names that :meth:`output` takes; for families whose module has them."""
+        """The names that :meth:`output` accepts, for families whose module has named outputs."""
         module: Any = self.module
         return list(module.outputs)
 
     def output(self, name: str, x: FloatArray) -> NDArray[np.float32]:
-        """What the module's ``output(name, x)`` gives, as safe; for families whose module has it."""
+        """Return the module's ``output(name, x)``, for families whose module has named outputs."""
         module: Any = self.module
         return self._run(lambda inputs: module.output(name, inputs), x)
 
@@ -54,8 +54,8 @@ class TorchBackend:
 def open_backend(artifact: Artifact, device: str | torch.device | None = None) -> TorchBackend:
     """Build the module and load its weights strictly.
 
-    Raises ArtifactError for an unknown family, a config the family refuses or weights that do not fit it, and
-    LoadError for a device that is not there.
+    Raises ArtifactError for an unknown family, a config that the family refuses or weights that do not fit, and
+    LoadError for a device that is not available.
     """
     target = _device(device)
     family, config = _family_config(artifact)
@@ -66,7 +66,7 @@ def open_backend(artifact: Artifact, device: str | torch.device | None = None) -
     arrays = read_weights(weights, {name: _spec(tensor) for name, tensor in module.state_dict().items()})
     try:
         module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=True)
-    except ValueError as error:  # a family checks what its tensors say
+    except ValueError as error:  # raised by a family that checks the values of its tensors
         raise ArtifactError(f"{weights}: {error}") from error
     return TorchBackend(module.eval().to(target), target)
 
@@ -105,20 +105,20 @@ def _build(artifact: Artifact, family: Family, config: FamilyConfig, task: Task)
         return module
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{artifact.folder}: config.json describes no such model: {reason}") from error
+        raise ArtifactError(f"{artifact.folder}: config.json: the model cannot be built: {reason}") from error
 
 
 class _Allowance(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Stops a module's construction when it allocates out of proportion to the weights file.
+    """Stops the construction of a module that allocates out of proportion to its weights file.
 
-    Sizes come from a stranger's config, so each is checked before the tensor exists. (Building on the meta
-    device would do too, but its first use imports for two seconds.)
+    The sizes come from an untrusted config, so each is checked before its tensor exists. (Building on the meta device
+    would also work, but its first use spends two seconds on imports.)
     """
 
     def __init__(self, weights_bytes: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.weights_bytes = weights_bytes
-        # Every tensor is made, scaled and copied a few times over; the constant lets small models be.
+        # Every tensor is created, scaled and copied a few times; the constant leaves room for small models.
         self.left = 16 * weights_bytes + 64 * 2**20
 
     def __torch_dispatch__(
@@ -133,11 +133,11 @@ class _Allowance(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _spend(self, count: int) -> None:
         self.left -= count
         if self.left < 0:
-            raise ValueError(f"it is far larger than its weights file of {self.weights_bytes} bytes")
+            raise ValueError(f"it is far larger than its weights file ({self.weights_bytes} bytes)")
 
 
 def _elements(argument: object) -> int:
-    """How many elements an argument of a torch operation asks for: a size, or the length of a range."""
+    """Return the number of elements that an argument of a torch operation requests: a size, or a range's length."""
     if isinstance(argument, (list, tuple)) and all(isinstance(n, int) for n in argument):
         return abs(math.prod(argument))
     return abs(argument) if isinstance(argument, int) else 0

@@ -1,4 +1,4 @@
-"""From a trained module to an artifact on disk, checked by loading it back."""
+"""Write a trained module as an artifact, and check it by loading it back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,16 +38,14 @@ from sdk.errors import CellzooError
 from sdk.inputs import InputSpec
 from sdk.loading import open_model
 from zoo.artifacts.card import card_text, findings_text, read_notes
-from zoo.artifacts.onnx import random_inputs, write_extra_onnx, write_onnx
+from zoo.artifacts.onnx import write_extra_onnx, write_onnx
+from zoo.artifacts.random_inputs import random_inputs
 from zoo.artifacts.target import check_writable
 from zoo.data.split import Split
 from zoo.families.base import FamilyConfig
 from zoo.families.registry import get_family, load_hook
 from zoo.utils.errors import ExportError
 from zoo.utils.files import replacing_folder, write_text
-
-if TYPE_CHECKING:
-    pass
 
 
 def write_artifact(
@@ -67,12 +65,12 @@ def write_artifact(
     test: Split | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write the artifact folder ``out`` whole or not at all, and return it.
+    """Write the artifact folder ``out`` atomically and return it.
 
-    Before it takes its place it is loaded through the SDK and must give bit-equal logits on a random batch;
-    with "onnx" among the ``formats``, so must model.onnx up to rounding, and on ``test`` the same labels.
-    ``overwrite`` replaces an older artifact, which stays until the new one is there; notes in its card are kept. A
-    tensor with two names (tied weights) is stored under both. Raises ExportError, and CardError for such notes.
+    Before the folder is installed, the SDK loads it and must give bit-equal logits on a random batch. With "onnx" in
+    ``formats``, model.onnx must agree up to rounding, and predict the same labels on ``test``. ``overwrite`` replaces
+    an older artifact, which stays until the new one is complete; the notes in its card are preserved. A tensor with
+    two names (tied weights) is stored under both. Raises ExportError, and CardError if the notes cannot be preserved.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}")
@@ -96,7 +94,7 @@ def write_artifact(
                 licence=licence,
                 files={},
             )
-            if "onnx" in formats:  # its properties name the weights' hash
+            if "onnx" in formats:  # sealed first, because the metadata of model.onnx holds the weights' hash
                 write_onnx(folder / ONNX_FILE, trained, seal(folder, config), test=test)
                 write_extra_onnx(folder, trained, config)
             _draw_portrait(folder, trained, config)
@@ -107,39 +105,15 @@ def write_artifact(
 
 
 def inference_copy(module: nn.Module) -> nn.Module:
-    """The module as the SDK will have it: on the CPU, in eval mode, its tensors in row-major order."""
+    """Return a copy of the module as the SDK loads it: on the CPU, in eval mode, with row-major tensors."""
     trained = copy.deepcopy(module).cpu().eval()
     for tensor in (*trained.parameters(), *trained.buffers()):
-        tensor.data = tensor.data.contiguous()  # another layout takes another matmul, with other rounding
+        tensor.data = tensor.data.contiguous()  # another layout selects another matmul, which rounds differently
     return trained
 
 
-def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
-    state = module.state_dict()
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and tensor.dtype != torch.float32:
-            raise ExportError(f"tensor {name} is {tensor.dtype}; weights are exported in float32")
-        if not tensor.isfinite().all():
-            raise ExportError(f"tensor {name} holds NaN or infinite values; the training went wrong")
-    return {name: tensor.detach().numpy() for name, tensor in state.items()}
-
-
-def _draw_portrait(folder: Path, trained: nn.Module, config: ArtifactConfig) -> None:
-    """The figures that the family makes of every fresh model, and their text, which a probe replaces."""
-    family = get_family(config.family)
-    if family.portrait is None:
-        return
-    figures = folder / FIGURES_FOLDER
-    figures.mkdir()
-    findings = load_hook(family.portrait)(trained, figures)
-    if findings.figures:
-        write_text(folder / PROBE_FILE, findings_text(findings))
-    else:
-        figures.rmdir()
-
-
 def complete(folder: Path, config: ArtifactConfig, module: nn.Module, notes: str) -> None:
-    """Give a folder that has all its other files the card and config.json, and check that the SDK loads it."""
+    """Add the card and config.json to a folder that holds all other files, and check that the SDK loads it."""
     config = seal(folder, config)
     write_text(folder / CARD_FILE, card_text(folder, config, notes))
     seal(folder, config)
@@ -147,7 +121,10 @@ def complete(folder: Path, config: ArtifactConfig, module: nn.Module, notes: str
 
 
 def seal(folder: Path, config: ArtifactConfig) -> ArtifactConfig:
-    """Write config.json, the config with the size and hash of every other file in the folder, and return it."""
+    """Write config.json with the size and hash of every other file in the folder, and return the sealed config.
+
+    Raises ExportError if the config holds anything but plain finite JSON values.
+    """
     files = {
         path.relative_to(folder).as_posix(): FileRecord(hash_file(path), path.stat().st_size)
         for path in sorted(folder.rglob("*"))
@@ -162,17 +139,8 @@ def seal(folder: Path, config: ArtifactConfig) -> ArtifactConfig:
     return sealed
 
 
-def _history_text(history: Sequence[dict[str, Any]]) -> str:
-    """A JSON list with one round per line; what is not finite, such as the loss of logits that overflow, is null."""
-    lines = [
-        json.dumps({key: value if math.isfinite(value) else None for key, value in record.items()})
-        for record in history
-    ]
-    return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
-
-
 def check_loads_back(folder: Path, trained: nn.Module) -> None:
-    """Raise ExportError unless the SDK reads the folder and computes what the trained module computes."""
+    """Raise ExportError unless the SDK loads the folder and reproduces the module's logits bit for bit."""
     try:
         artifact = read_artifact(folder)
         for backend in backends_of(artifact.config):
@@ -187,4 +155,38 @@ def check_loads_back(folder: Path, trained: nn.Module) -> None:
         expected = trained(torch.from_numpy(loaded.input_spec.prepare(raw)[0])).numpy()
     if not np.array_equal(found, expected):
         gap = float(np.abs(found - expected).max())
-        raise ExportError(f"the artifact computes other logits than the trained module, apart by {gap:g}")
+        raise ExportError(f"the artifact's logits differ from the trained module's by {gap:g}, allowed 0")
+
+
+def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
+    """Return the state as arrays; raises ExportError unless all floats are finite float32."""
+    state = module.state_dict()
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise ExportError(f"tensor {name} is {tensor.dtype}; weights are exported in float32")
+        if not tensor.isfinite().all():
+            raise ExportError(f"tensor {name} holds NaN or infinite values; lower the learning rate of the training")
+    return {name: tensor.detach().numpy() for name, tensor in state.items()}
+
+
+def _history_text(history: Sequence[dict[str, Any]]) -> str:
+    """Return a JSON list with one round per line; a number that is not finite, such as an overflowed loss, is null."""
+    lines = [
+        json.dumps({key: value if math.isfinite(value) else None for key, value in record.items()})
+        for record in history
+    ]
+    return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
+
+
+def _draw_portrait(folder: Path, trained: nn.Module, config: ArtifactConfig) -> None:
+    """Add the figures that the family draws of every new model, and their text; a probe replaces both."""
+    family = get_family(config.family)
+    if family.portrait is None:
+        return
+    figures = folder / FIGURES_FOLDER
+    figures.mkdir()
+    findings = load_hook(family.portrait)(trained, figures)
+    if findings.figures:
+        write_text(folder / PROBE_FILE, findings_text(findings))
+    else:
+        figures.rmdir()

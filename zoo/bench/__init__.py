@@ -1,4 +1,4 @@
-"""`zoo bench`: how fast the kernels, training and prediction are here, beside named baselines and the machine's limits.
+"""Benchmarks of kernels, training and prediction on this machine, next to named baselines and the machine's limits.
 
-Kept free of imports: cold_start.py measures a fresh process that must not have loaded anything on the way.
+This module imports nothing: cold_start.py times a fresh process, in which no other module may be loaded early.
 """

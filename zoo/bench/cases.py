@@ -1,4 +1,4 @@
-"""What is measured: one call of a gridnet kernel, its useful work and the memory it cannot do without."""
+"""The cases of the kernel benchmark: a call of a gridnet kernel, its useful operations, its least memory traffic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FLOAT = 4  # bytes
 
 @dataclass(frozen=True)
 class Case:
-    """A single step (``outer`` None) or an evolution with LayerNorm and shared parameters, in float32."""
+    """A single step (``outer`` is None) or an evolution with LayerNorm and shared parameters, in float32."""
 
     grid: tuple[int, int, int]
     batch: int
@@ -23,16 +23,17 @@ class Case:
     gated: bool = False
     normalize: bool = False
     training: bool = False
-    """Forward and backward, every gradient included, rather than forward alone."""
+    """True for forward and backward with every gradient, False for forward alone."""
 
     @property
     def name(self) -> str:
+        """The name of the case in reports, such as ``step, forward``."""
         what = "step" if self.outer is None else f"evolution of {self.outer}"
         return f"{what}, {'forward + backward' if self.training else 'forward'}"
 
     @property
     def setting(self) -> str:
-        """The sizes and options, for people."""
+        """The sizes and options as text."""
         parts = ["x".join(map(str, self.grid)), f"batch {self.batch}"]
         if self.inner > 1:
             parts.append(f"inner {self.inner} block {self.block}")
@@ -41,28 +42,29 @@ class Case:
 
     @property
     def cells(self) -> int:
+        """The number of cells in the grid."""
         return self.grid[0] * self.grid[1] * self.grid[2]
 
     def flops(self) -> int:
-        """Useful operations: a multiply and an add per weight, inner and outer step; three times that in training."""
+        """Return the useful operations: a multiply and an add per weight and step, times three in training."""
         steps = self.inner * (self.outer or 1)
         weights = NEIGHBOURS * (2 if self.gated else 1)
         return 2 * weights * self.cells * self.batch * steps * (3 if self.training else 1)
 
     def bytes(self) -> int:
-        """The least traffic with main memory: every tensor once, no state between steps but what backward needs.
+        """Return the least traffic with main memory in bytes: every tensor once, and the states saved for backward.
 
         Forward reads x and the parameters and writes the result. Training also writes and reads the states between
-        outer steps, reads parameters, x and the result's gradient and writes a gradient of each input.
+        outer steps, reads the parameters, x and the result's gradient, and writes the gradient of each input.
         """
         channels = 2 if self.gated else 1
         parameters = (NEIGHBOURS + 1) * channels + (not self.gated) + 2 * (self.outer is not None)
-        kept = (self.outer or 1) - 1
-        states, copies = (5 + 2 * kept, 3) if self.training else (2, 1)
+        saved = (self.outer or 1) - 1
+        states, copies = (5 + 2 * saved, 3) if self.training else (2, 1)
         return _FLOAT * self.cells * (states * self.batch + copies * parameters)
 
     def tensors(self) -> list[Tensor]:
-        """Fixed random arguments in the order of the kernels, x last; they want gradients in training."""
+        """Return fixed random arguments in the order of the kernels, x last; in training they require gradients."""
         generator = torch.Generator().manual_seed(0)
         sets = () if self.outer is None else (1,)
         channels = (2,) if self.gated else ()
@@ -78,19 +80,19 @@ class Case:
 
 
 def default_block(grid: tuple[int, int, int]) -> int:
-    """The largest block side up to 8 that divides the grid."""
+    """Return the largest block side up to 8 that divides the grid."""
     return next(side for side in range(8, 0, -1) if not any(axis % side for axis in grid))
 
 
 def standard_cases(grid: tuple[int, int, int], batch: int, outer: int) -> list[Case]:
-    """Step and evolution, forward and training."""
+    """Return step and evolution, each forward and in training."""
     step = Case(grid, batch, default_block(grid))
     cases = [step, replace(step, outer=outer)]
     return [replace(case, training=training) for case in cases for training in (False, True)]
 
 
 def sweep_cases(quick: bool) -> list[Case]:
-    """Evolutions of four steps in other shapes, batches and variants; the rest is held against the first two."""
+    """Return evolutions of four steps in other shapes, batch sizes and variants; the first two are the baseline."""
     side, batch, batches = (8, 4, (1, 8)) if quick else (32, 64, (1, 4, 16, 256))
     cube = (side, side, side)
     base = Case(cube, batch, default_block(cube), outer=4)

@@ -1,6 +1,6 @@
-"""``python -m zoo.bench.cold_start NAME BACKEND BATCH...``: one prediction from nothing, timed, as JSON on stdout.
+"""``python -m zoo.bench.cold_start NAME BACKEND BATCH...``: time one prediction in a fresh process, as JSON on stdout.
 
-Run in a fresh process by predict.py. Imports nothing but the standard library before the clock starts.
+prediction.py starts the process. Only the standard library is imported before the clock starts.
 """
 
 import sys
@@ -8,7 +8,7 @@ import time
 
 
 def main(name: str, backend: str, batches: list[int]) -> None:
-    """Seconds of import, load and first prediction, and the resident size after it and after each batch size."""
+    """Print the seconds of import, load and first prediction, and the peak memory after it and after each batch."""
     started = time.perf_counter()
     import sdk
 
@@ -18,7 +18,7 @@ def main(name: str, backend: str, batches: list[int]) -> None:
     shape = model.input_spec.shape
     import numpy as np
 
-    # Zeros: valid values of every kind of input.
+    # Zeros are valid values for every kind of input.
     model.predict(np.zeros((1, *shape), np.float32))
     predicted = time.perf_counter()
 

@@ -1,4 +1,4 @@
-"""Who is measured: the kernels on each instruction set, the reference, and shifts in torch, eager and compiled."""
+"""The contenders: the kernels on each instruction set, the reference, and shifts in torch, eager and compiled."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from torch import Tensor
 
 from zoo.bench.cases import Case
 from zoo.bench.shifts import Shifts
-from zoo.kernels import gridnet
-from zoo.kernels import runtime as backend
+from zoo.kernels import gridnet, runtime
 from zoo.kernels.gridnet import reference as gridnet_reference
 from zoo.utils.errors import BenchError
 
@@ -21,19 +20,19 @@ COMPILED = "compiled shifts"
 TOLERANCE = 1e-3  # largest difference allowed, relative to the largest value: float32 sums in another order
 
 Call = Callable[[], list[Tensor]]
-"""Runs a case once: the result and, in training, the gradient of every argument."""
+"""Runs a case once; returns the result and, in training, the gradient of every argument."""
 
 
 def ours(isa: str) -> str:
-    """The contender's name of the compiled kernels on an instruction set."""
+    """Return the name of the compiled kernels on an instruction set."""
     return f"ours {isa}"
 
 
 def choose_isas(wanted: Sequence[str]) -> list[str]:
-    """The instruction sets asked for (default: all that this machine can run). Raises BenchError for another."""
-    if backend.mode() != "compiled":
-        raise BenchError("ZOO_KERNELS=reference is set: the compiled kernels would not run; unset it to measure them")
-    usable: list[str] = backend.compiled().usable_isas()
+    """Return the wanted instruction sets (default: all usable ones); raises BenchError for an unusable one."""
+    if runtime.mode() != "compiled":
+        raise BenchError("ZOO_KERNELS=reference is set, so the compiled kernels cannot run; unset it to measure them")
+    usable: list[str] = runtime.compiled().usable_isas()
     for isa in wanted:
         if isa not in usable:
             raise BenchError(f"instruction set {isa!r} cannot be used here; usable: {', '.join(usable)}")
@@ -41,18 +40,18 @@ def choose_isas(wanted: Sequence[str]) -> list[str]:
 
 
 def make_calls(case: Case, names: Sequence[str]) -> tuple[dict[str, Call], dict[str, str]]:
-    """A call for each contender, and for those that cannot run here the reason.
+    """Return a call for each contender that can run here, and the reason for each that cannot.
 
-    Raises BenchError unless all compute the same, the last of ``names`` being who is right.
+    Raises BenchError unless all calls agree with that of the last contender in ``names``.
     """
     tensors = case.tensors()
-    torch.compiler.reset()  # graphs of other cases would count towards the limit of recompilations
+    torch.compiler.reset()  # or graphs of other cases count towards the recompilation limit
     calls = {name: _bind(case, _module(name), tensors) for name in names}
     skipped = {}
     if COMPILED in calls:
         try:
             calls[COMPILED]()
-        except RuntimeError as error:  # of dynamo, inductor or the C++ compiler
+        except RuntimeError as error:  # from dynamo, inductor or the C++ compiler
             skipped[COMPILED] = f"torch.compile failed: {str(error).strip().splitlines()[0]}"
             del calls[COMPILED]
     check_same(case, calls)
@@ -60,22 +59,22 @@ def make_calls(case: Case, names: Sequence[str]) -> tuple[dict[str, Call], dict[
 
 
 def make_call(case: Case, name: str) -> Call:
-    """One contender's call of a case that nothing is held against."""
+    """Return one contender's call, without comparing its values."""
     return _bind(case, _module(name), case.tensors())
 
 
 def check_same(case: Case, calls: dict[str, Call]) -> None:
-    """Raise BenchError naming the first contender whose values differ from the last one's."""
+    """Raise BenchError for the first contender whose values differ from those of the last contender."""
     *others, right = calls
     expected = calls[right]()
     for name in others:
         for index, (found, value) in enumerate(zip(calls[name](), expected, strict=True)):
             gap = float((found - value).abs().max() / value.abs().max())
-            if not gap <= TOLERANCE:  # NaN included
+            if not gap <= TOLERANCE:  # also true for NaN
                 what = "result" if index == 0 else f"gradient of argument {index - 1}"
                 raise BenchError(
-                    f"{case.name} at {case.setting}: the {what} of {name} is off by {gap:.2g} from that of {right} "
-                    f"(of the largest value; allowed {TOLERANCE:g}), so timing it would mean nothing"
+                    f"{case.name} at {case.setting}: the {what} of {name} differs from that of {right} by {gap:.2g} "
+                    f"of its largest value, allowed {TOLERANCE:g}; timing it would be meaningless"
                 )
 
 
@@ -86,11 +85,12 @@ class _Kernels:
         self.isa = isa
 
     def __getattr__(self, name: str) -> Any:
-        backend.compiled().set_isa(self.isa)
+        runtime.compiled().set_isa(self.isa)
         return getattr(gridnet, name)
 
 
 def _module(name: str) -> Any:
+    """Return an object with the four functions of ``zoo.kernels.gridnet``, as the contender computes them."""
     if name == REFERENCE:
         return gridnet_reference
     if name in (EAGER, COMPILED):
@@ -99,6 +99,7 @@ def _module(name: str) -> Any:
 
 
 def _bind(case: Case, module: Any, tensors: list[Tensor]) -> Call:
+    """Return a call of the case on fixed arguments, with a fixed gradient of the result in training."""
     grad_out = torch.randn(tensors[-1].shape, generator=torch.Generator().manual_seed(1))
 
     def call() -> list[Tensor]:
@@ -112,7 +113,7 @@ def _bind(case: Case, module: Any, tensors: list[Tensor]) -> Call:
 
 
 def _forward(case: Case, module: Any, tensors: list[Tensor]) -> Tensor:
-    """The case's function of a module that has the four of ``zoo.kernels.gridnet``."""
+    """Call the case's function in a module that has the four functions of ``zoo.kernels.gridnet``."""
     kind = "gridnet_step" if case.outer is None else "gridnet_evolve"
     options: list[Any] = [] if case.outer is None else [case.outer]
     options += [case.inner, case.block]

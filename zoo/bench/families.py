@@ -1,29 +1,26 @@
-"""`zoo bench family`: the benchmark that a family brings."""
+"""``zoo bench family``: run the benchmark that a family provides."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from zoo.bench.machine import Watch, machine_facts
-from zoo.bench.report import Report, Table
+from zoo.bench.report import Report, Say, Table
 from zoo.families.registry import families_with, get_family, load_hook
 from zoo.utils.errors import BenchError
 
-Say = Callable[[str], None]
-
 
 def bench_family(name: str, threads: int | None = None, say: Say = lambda line: None) -> Report:
-    """Run a family's benchmark; ``threads`` (default: torch's) are as before afterwards.
+    """Run a family's benchmark on ``threads`` threads (default: torch's number, which is restored afterwards).
 
-    Raises ValueError for an unknown family and BenchError for one without a benchmark.
+    Raises FamilyError for an unknown family and BenchError for one without a benchmark.
     """
     family = get_family(name)
     if family.bench is None:
-        there = ", ".join(families_with("bench")) or "none"
-        raise BenchError(f"family {name} has no benchmark; families that have one: {there}")
+        benched = ", ".join(families_with("bench")) or "none"
+        raise BenchError(f"family {name} has no benchmark; families that have one: {benched}")
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads or before)
@@ -33,7 +30,7 @@ def bench_family(name: str, threads: int | None = None, say: Say = lambda line: 
     finally:
         torch.set_num_threads(before)
     if not any(isinstance(value, float) for row in rows for value in row.values()):
-        raise BenchError(f"the benchmark of family {name} measured nothing")
+        raise BenchError(f"the benchmark of family {name} measured nothing: its rows hold no float")
     return Report(
         kind="family",
         subject=name,
@@ -45,7 +42,7 @@ def bench_family(name: str, threads: int | None = None, say: Say = lambda line: 
 
 
 def tables(report: Report) -> list[Table]:
-    """The report for people."""
+    """Return the report as tables to print."""
     rows = [{key: _show(value) for key, value in row.items()} for row in report.results["results"]]
     return [Table(f"Family {report.subject}", rows)]
 

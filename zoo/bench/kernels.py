@@ -1,8 +1,8 @@
-"""`zoo bench kernels`: gridnet's kernels beside their baselines and the machine's limits, in useful GFLOP/s."""
+"""``zoo bench kernels``: gridnet's kernels next to their baselines and the machine's limits, in useful GFLOP/s."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,12 +12,10 @@ from zoo.bench.cases import Case, standard_cases, sweep_cases
 from zoo.bench.contenders import COMPILED, EAGER, REFERENCE, Call, choose_isas, make_call, make_calls, ours
 from zoo.bench.limits import Limits
 from zoo.bench.machine import Watch, machine_facts
-from zoo.bench.report import Report, Table
-from zoo.kernels import runtime as backend
+from zoo.bench.report import Report, Say, Table
+from zoo.kernels import runtime
 from zoo.utils.stats import Spread
 from zoo.utils.timing import interleave
-
-Say = Callable[[str], None]
 
 FIRST = "ours, first setting"
 
@@ -33,15 +31,15 @@ def bench_kernels(
     sweep: bool = False,
     say: Say = lambda line: None,
 ) -> Report:
-    """Measure step and evolution, forward and training (None: 32x32x32, batch 64, 12 steps; tiny if ``quick``).
+    """Measure step and evolution, forward and training, on a grid of 32x32x32, batch 64, 12 outer steps by default.
 
-    ``quick`` takes few samples, leaves torch.compile out and gives figures that only show that everything runs.
-    ``sweep`` adds other shapes and variants. ``threads`` and the instruction set are as before afterwards. Raises
-    BenchError for an unusable instruction set and for contenders that do not compute the same.
+    ``quick`` uses tiny shapes and few samples and skips torch.compile; it only shows that everything runs. ``sweep``
+    adds other shapes and variants. The number of threads and the instruction set are restored afterwards. Raises
+    BenchError for an unusable instruction set and for contenders that disagree.
     """
     chosen = choose_isas(isas)
-    kernels, threads_before, isa_before = backend.compiled(), torch.get_num_threads(), backend.compiled().current_isa()
-    backend.keep_freed_memory()  # as training does; it serves every contender
+    kernels, threads_before, isa_before = runtime.compiled(), torch.get_num_threads(), runtime.compiled().current_isa()
+    runtime.keep_freed_memory()  # as training does; all contenders benefit
     cases = standard_cases(grid or ((8, 8, 8) if quick else (32, 32, 32)), batch or (4 if quick else 64),
                            outer or (2 if quick else 12))  # fmt: skip
     try:
@@ -56,7 +54,7 @@ def bench_kernels(
         torch.set_num_threads(threads_before)
         kernels.set_isa(isa_before)
     if quick:
-        skipped[COMPILED] = "--quick leaves torch.compile out, which takes minutes"
+        skipped[COMPILED] = "--quick skips torch.compile, which takes minutes"
     peaks, bandwidth = limits.peaks(), limits.bandwidth()
     for table in (rows, swept):
         _relate(table, max(peak.median for peak in peaks.values()), bandwidth.median)
@@ -89,7 +87,7 @@ def _measure(
 
 
 def _sweep(name: str, limits: Limits, quick: bool, say: Say) -> list[dict[str, Any]]:
-    """Every case, sampled in turn with the first of its mode: the machine's speed changes from minute to minute."""
+    """Measure every case in turn with the first case of its mode, because the machine's speed varies by the minute."""
     rows = []
     firsts: dict[bool, Case] = {}
     for case in sweep_cases(quick):
@@ -97,10 +95,10 @@ def _sweep(name: str, limits: Limits, quick: bool, say: Say) -> list[dict[str, A
         first = firsts.setdefault(case.training, case)
         calls, _ = make_calls(case, [name, EAGER])
         timings = _time({**calls, FIRST: make_call(first, name)}, limits, quick)
-        beside = _row(first, FIRST, timings.pop(FIRST))
+        baseline = _row(first, FIRST, timings.pop(FIRST))
         for contender, seconds in timings.items():
             row = _row(case, contender, seconds)
-            rows.append({**row, "first_gflops": beside["gflops"], "of_first": row["gflops"] / beside["gflops"]})
+            rows.append({**row, "first_gflops": baseline["gflops"], "of_first": row["gflops"] / baseline["gflops"]})
     return rows
 
 
@@ -133,7 +131,7 @@ def _row(case: Case, contender: str, seconds: Spread) -> dict[str, Any]:
 
 
 def _relate(rows: list[dict[str, Any]], peak: float, bandwidth: float) -> None:
-    """Add to every row what it is worth: against the baselines on the same case, the peak and the roofline."""
+    """Add to every row its ratios to the baselines on the same case, to the peak and to the roofline."""
     rates = {(row["case"], row["setting"], row["contender"]): row["gflops"] for row in rows}
     for row in rows:
         rate, roofline = row["gflops"], min(peak, bandwidth * row["flops"] / row["bytes"])
@@ -146,7 +144,7 @@ def _relate(rows: list[dict[str, Any]], peak: float, bandwidth: float) -> None:
 
 
 def tables(report: Report) -> list[Table]:
-    """The report for people."""
+    """Return the report as tables to print."""
     limits = [
         {"limit": f"multiply-adds from registers, {isa}", "measured": _spread(peak, "GFLOP/s")}
         for isa, peak in report.facts["peak_gflops"].items()
@@ -165,7 +163,7 @@ def tables(report: Report) -> list[Table]:
 
 
 def _sweep_lines(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Ours alone; the last column holds its rate against that of the first setting, sampled in turn with it."""
+    """Return the lines of our kernels; the last column is the rate relative to the first setting, sampled in turn."""
     lines = []
     for row in rows:
         if row["contender"] != EAGER:

@@ -1,4 +1,4 @@
-"""What the machine can do at best, measured beside the contenders: multiply-adds and memory bandwidth."""
+"""The limits of the machine, measured between the contenders: multiply-adds and memory bandwidth."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Sequence
 
 import torch
 
-from zoo.kernels import runtime as backend
+from zoo.kernels import runtime
 from zoo.utils.stats import Spread
 
 
 class Limits:
-    """Samples of the peak of each instruction set and of the bandwidth, taken whenever :meth:`sample` is called."""
+    """Samples of the peak of each instruction set and of the bandwidth; :meth:`sample` takes one of each."""
 
     def __init__(self, isas: Sequence[str], quick: bool) -> None:
         self._rounds = 100_000 if quick else 10_000_000
-        # Three arrays, together several times any last-level cache (small ones, and no true bandwidth, if quick).
+        # Three arrays, together several times the size of any last-level cache; quick uses small ones that fit.
         self._arrays = [torch.ones((2 if quick else 192) * 2**18) for _ in range(3)]
         self._flops: dict[str, list[float]] = {isa: [] for isa in isas}
         self._bytes: list[float] = []
 
     def sample(self) -> None:
-        """One sample of each limit, with torch's number of threads; the instruction set stays what it was."""
-        kernels, threads = backend.compiled(), torch.get_num_threads()
+        """Take one sample of each limit with torch's number of threads; restore the instruction set."""
+        kernels, threads = runtime.compiled(), torch.get_num_threads()
         before = kernels.current_isa()
         for isa, rates in self._flops.items():
             kernels.set_isa(isa)
@@ -37,9 +37,9 @@ class Limits:
         self._bytes.append(3 * out.nbytes / (time.perf_counter() - started) / 1e9)
 
     def peaks(self) -> dict[str, Spread]:
-        """GFLOP/s of float32 multiply-adds from registers, by instruction set."""
+        """Return the GFLOP/s of float32 multiply-adds from registers, by instruction set."""
         return {isa: Spread.of(rates) for isa, rates in self._flops.items()}
 
     def bandwidth(self) -> Spread:
-        """GB/s of ``out = a + 3 b``, counted as two arrays read and one written."""
+        """Return the GB/s of ``out = a + 3 b``, counted as two arrays read and one written."""
         return Spread.of(self._bytes)

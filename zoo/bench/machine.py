@@ -1,4 +1,4 @@
-"""What a measurement was made on. No names of hosts or users."""
+"""The machine of a measurement, without names of hosts or users, and the load from other processes."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 
 import torch
 
-from zoo.kernels import runtime as backend
+from zoo.kernels import runtime
 from zoo.utils.provenance import now, versions
 
 
 def machine_facts() -> dict[str, Any]:
-    """Processor, threads, instruction sets and versions."""
+    """Return processor, threads, memory, system, instruction sets, versions and date."""
     return {
         "processor": _processor(),
         "processors": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": f"{platform.system()} {platform.machine()}",
-        "instruction_sets": backend.compiled().usable_isas(),
-        "instruction_set": backend.compiled().current_isa(),
+        "instruction_sets": runtime.compiled().usable_isas(),
+        "instruction_set": runtime.compiled().current_isa(),
         "versions": versions(),
         "date": now(),
     }
 
 
 def facts_line(facts: dict[str, Any]) -> str:
-    """The facts in one line, for people."""
+    """Return the facts as one line of text."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     return (
         f"{facts['processor']}, {facts['threads']} threads on {facts['processors']} processors, "
@@ -39,13 +39,13 @@ def facts_line(facts: dict[str, Any]) -> str:
 
 
 class Watch:
-    """How much other processes compute while a benchmark runs."""
+    """Measures how much other processes compute while a benchmark runs."""
 
     def __init__(self) -> None:
         self._since = (time.perf_counter(), _busy_seconds(), sum(os.times()[:4]))
 
     def others(self) -> float | None:
-        """Processors in use by others, on average since the start; None where the system does not say."""
+        """Return the processors used by others, on average since the start; None if the system does not report it."""
         started, busy, own = self._since
         now = _busy_seconds()
         if now is None or busy is None:
@@ -55,15 +55,15 @@ class Watch:
 
 
 def busy_warning(machine: dict[str, Any]) -> str | None:
-    """A line to show when other work was running meanwhile."""
+    """Return a warning if other processes were busy during the measurement, else None."""
     others = machine["other_processes"]
     if others is None or others < 0.1:
         return None
-    return f"other processes used {others} processors meanwhile, so the figures are lower than they could be"
+    return f"other processes used {others} processors during the measurement, so the rates are lower than possible"
 
 
 def _busy_seconds() -> float | None:
-    """Processor seconds of the whole machine that were not idle, what a hypervisor took away included."""
+    """Return the processor seconds of the whole machine that were not idle, including those stolen by a hypervisor."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return None

@@ -1,4 +1,4 @@
-"""How much memory this process has needed. Standard library only: it runs inside processes that are measured."""
+"""Peak memory of this process. Imports the standard library only, because it runs inside measured processes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def peak_memory() -> int:
-    """Largest resident size of this process so far, in bytes.
+    """Return the largest resident size of this process so far, in bytes.
 
-    Linux's ru_maxrss starts at the parent's size, hence VmHWM there.
+    On Linux this is VmHWM, because ru_maxrss starts at the parent's size.
     """
     status = Path("/proc/self/status")
     if status.exists():

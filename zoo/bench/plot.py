@@ -1,4 +1,4 @@
-"""The figure of each benchmark."""
+"""The figure of each kind of benchmark."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from zoo.bench.report import Report
+from zoo.bench.report import PHASES, Report
 
 _WIDTH = 9.0  # inches
 
@@ -46,7 +46,7 @@ def _draw_train(report: Report) -> Figure:
     figure = Figure(figsize=(_WIDTH, 1.2 + 0.8 * len(rows)), layout="constrained")
     axes = figure.subplots()
     left = [0.0] * len(rows)
-    for phase in ("data", "forward", "backward", "optimizer"):
+    for phase in PHASES:
         share = [100 * row[f"{phase}_seconds"] / row["step_seconds"] for row in rows]
         axes.barh([_rate(row) for row in rows], share, left=left, label=phase)
         left = [a + b for a, b in zip(left, share, strict=True)]
@@ -74,7 +74,7 @@ def _draw_predict(report: Report) -> Figure:
 
 
 def _draw_family(report: Report) -> Figure:
-    """A panel of bars for each column of numbers; the columns of text name the bars."""
+    """Draw a panel of bars for each column of numbers; the columns of text name the bars."""
     rows = report.results["results"]
     columns = [key for key in rows[0] if any(isinstance(row[key], float) for row in rows)]
     names = [", ".join(str(value) for value in row.values() if isinstance(value, str)) for row in rows]

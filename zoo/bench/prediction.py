@@ -1,4 +1,4 @@
-"""`zoo bench predict`: latency and throughput of a trained model through the SDK, its memory and its cold start."""
+"""``zoo bench predict``: latency and throughput of a trained model through the SDK, its memory and its cold start."""
 
 from __future__ import annotations
 
@@ -7,37 +7,34 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 import sdk
 from sdk.backends import backends_of
-from sdk.inputs import FloatArray
 from sdk.model import Model
 from sdk.resolve import find_model
+from zoo.artifacts.random_inputs import random_inputs
 from zoo.bench.contenders import EAGER, TOLERANCE
+from zoo.bench.eager_gridnet import EagerGridnet
 from zoo.bench.machine import Watch, machine_facts
-from zoo.bench.report import Report, Table
-from zoo.bench.shifts import Shifts
+from zoo.bench.report import Report, Say, Table
 from zoo.families.gridnet.model import Gridnet
 from zoo.utils.errors import BenchError
 from zoo.utils.timing import settle
-
-Say = Callable[[str], None]
 
 
 def bench_predict(
     name: str, batches: Sequence[int] = (1, 64), quick: bool = False, say: Say = lambda line: None
 ) -> Report:
-    """Measure every backend of a model and, for a gridnet, the same weights run as eager shifts in torch.
+    """Measure every backend of a model and, for a gridnet, the same weights as eager shifts in torch.
 
-    Inputs are random, as arrays; preparing them is part of the latency. Raises LoadError for an unknown model and
-    BenchError when the contenders' logits differ.
+    The inputs are random arrays; their preparation is part of the latency. Raises LoadError for an unknown model and
+    BenchError if the logits of the contenders differ.
     """
     folder = str(find_model(name).absolute())
     first = sdk.load(folder)
@@ -45,12 +42,12 @@ def bench_predict(
     contenders = {backend: sdk.load(folder, backend=backend) for backend in backends}
     if "torch" in contenders and isinstance(contenders["torch"].module, Gridnet):
         module = contenders["torch"].module
-        contenders[EAGER] = Model(first.config, EAGER, _EagerShifts(module))
+        contenders[EAGER] = Model(first.config, EAGER, EagerGridnet(module))
     facts, watch = machine_facts(), Watch()
     rows = []
     for batch in batches:
         say(f"batch {batch}")
-        rows += _measure(contenders, _random_inputs(first, batch), 1 if quick else 10)
+        rows += _measure(contenders, random_inputs(first.input_spec, batch), 1 if quick else 10)
     say("cold starts")
     cold = [_cold_start(folder, backend, batches, 1 if quick else 5) for backend in backends]
     for row in rows:
@@ -68,42 +65,11 @@ def bench_predict(
     )
 
 
-class _EagerShifts:
-    """A gridnet's weights with its evolution as whole-grid shifts in eager torch."""
-
-    def __init__(self, module: Gridnet) -> None:
-        self.module = module
-        self.shifts = Shifts()
-
-    def logits(self, x: FloatArray) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            m = self.module
-            logits: NDArray[np.float32] = m.read(self._evolve(m.embed(torch.from_numpy(x)))).numpy()
-        return logits
-
-    def _evolve(self, grid: torch.Tensor) -> torch.Tensor:
-        m, c = self.module, self.module.config
-        if c.gated:
-            return self.shifts.gated_gridnet_evolve(
-                m.weight, m.bias, m.norm.weight, m.norm.bias, grid, c.outer_steps, c.inner_steps, c.block,
-                c.activation, m.norm.eps, c.outer_residual,
-            )  # fmt: skip
-        return self.shifts.gridnet_evolve(
-            m.weight, m.bias, m.residual_scale, m.norm.weight, m.norm.bias, grid, c.outer_steps, c.inner_steps,
-            c.block, c.eps, c.normalize, c.activation, m.norm.eps, c.outer_residual,
-        )  # fmt: skip
-
-
-def _random_inputs(model: Model, batch: int) -> NDArray[Any]:
-    """Raw inputs ``[batch, *shape]`` of the kind the model takes."""
-    noise, spec = np.random.default_rng(0), model.input_spec
-    if spec.kind == "image":
-        return noise.integers(0, 256, (batch, *spec.shape), dtype=np.uint8)
-    return np.array(spec.mean) + np.array(spec.std) * noise.standard_normal((batch, *spec.shape))
-
-
 def _measure(contenders: dict[str, Model], inputs: NDArray[Any], budget: float) -> list[dict[str, Any]]:
-    """Latencies, call by call in turn, for ``budget`` seconds per contender, rests included (10 to 300 calls)."""
+    """Measure latencies, one call of each in turn, for ``budget`` seconds per contender including rests.
+
+    Every contender makes 10 to 300 calls.
+    """
     batch = len(inputs)
     _check_same(contenders, inputs)
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -112,13 +78,13 @@ def _measure(contenders: dict[str, Model], inputs: NDArray[Any], budget: float) 
         for name, model in contenders.items():
             if len(seconds[name]) < 10 or spent[name] < budget:
                 call = partial(model.predict, inputs, batch_size=batch)
-                begun = time.perf_counter()
+                turn_started = time.perf_counter()
                 settle(call, seconds[name][-1] if seconds[name] else 0.0)
                 started = time.perf_counter()
                 call()
                 ended = time.perf_counter()
                 seconds[name].append(ended - started)
-                spent[name] += ended - begun
+                spent[name] += ended - turn_started
     eager = statistics.median(seconds[EAGER]) if EAGER in seconds else None
     return [_row(name, batch, samples, eager) for name, samples in seconds.items()]
 
@@ -141,15 +107,15 @@ def _row(name: str, batch: int, samples: list[float], eager: float | None) -> di
 
 def _check_same(contenders: dict[str, Model], inputs: NDArray[Any]) -> None:
     logits = {name: model.logits(inputs, batch_size=len(inputs)) for name, model in contenders.items()}
-    right, expected = next(iter(logits.items()))
+    first, expected = next(iter(logits.items()))
     for name, found in logits.items():
         gap = float(np.abs(found - expected).max() / np.abs(expected).max())
         if not gap <= TOLERANCE:
-            raise BenchError(f"the logits of {name} are off by {gap:.2g} from those of {right} (allowed {TOLERANCE:g})")
+            raise BenchError(f"the logits of {name} differ from those of {first} by {gap:.2g}, allowed {TOLERANCE:g}")
 
 
 def _cold_start(folder: str, backend: str, batches: Sequence[int], repeats: int) -> dict[str, Any]:
-    """Medians over fresh processes, each of which imports the SDK, loads the model and predicts."""
+    """Return medians over fresh processes, each of which imports the SDK, loads the model and predicts."""
     command = [sys.executable, "-m", "zoo.bench.cold_start", folder, backend, *map(str, batches)]
     runs = [
         json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(repeats)
@@ -171,7 +137,7 @@ def _cold_start(folder: str, backend: str, batches: Sequence[int], repeats: int)
 
 
 def _interpreter_seconds(repeats: int) -> float:
-    """An empty Python process: what comes on top of a cold start's seconds."""
+    """Return the time of an empty Python process, which is not part of the seconds of a cold start."""
     seconds = []
     for _ in range(repeats):
         started = time.perf_counter()
@@ -181,7 +147,7 @@ def _interpreter_seconds(repeats: int) -> float:
 
 
 def tables(report: Report) -> list[Table]:
-    """The report for people."""
+    """Return the report as tables to print."""
     latencies = [
         {
             "contender": row["contender"],
@@ -207,5 +173,5 @@ def tables(report: Report) -> list[Table]:
         }
         for row in report.results["cold_start"]
     ]
-    empty = f"an empty Python process takes {report.facts['interpreter_seconds']:.2f} s more"
+    empty = f"an empty Python process takes another {report.facts['interpreter_seconds']:.2f} s"
     return [Table(f"Latency of {report.subject}", latencies), Table(f"Cold start ({empty})", starts)]

@@ -1,7 +1,7 @@
-"""gridnet as a user of torch would write it: whole-grid multiply-adds with shifted copies, 27 per step.
+"""gridnet in plain torch: 27 multiply-adds of the whole grid with shifted copies per step.
 
-The baseline of the benchmarks, eager or under torch.compile. :class:`Shifts` has the four functions of
-``zoo.kernels.gridnet`` with the same arguments (all but ``recompute``).
+This is the baseline of the benchmarks, eager or under torch.compile. :class:`Shifts` has the four functions of
+``zoo.kernels.gridnet`` with the same arguments, except ``recompute``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _OFFSETS = [(i // 9, i // 3 % 3, i % 3) for i in range(27)]
 
 
 class Shifts:
-    """The shifted form; ``compiled`` puts one outer step with its LayerNorm under torch.compile."""
+    """The four functions as shifts; ``compiled`` runs one outer step with its LayerNorm under torch.compile."""
 
     def __init__(self, compiled: bool = False) -> None:
         self._outer: Callable[..., Tensor] = (
@@ -31,7 +31,7 @@ class Shifts:
         self, weight: Tensor, bias: Tensor, residual_scale: Tensor, x: Tensor,
         inner_steps: int, block: int, eps: float, normalize: bool, activation: str,
     ) -> Tensor:  # fmt: skip
-        """As ``zoo.kernels.gridnet.gridnet_step``."""
+        """Compute :func:`zoo.kernels.gridnet.gridnet_step`."""
         mask = self._mask(x, block, inner_steps > 1 or normalize)
         return self._outer([weight], [bias], residual_scale, None, None, x, mask, inner_steps, block,
                            eps if normalize else None, activation, 0.0, False)  # fmt: skip
@@ -39,7 +39,7 @@ class Shifts:
     def gated_gridnet_step(
         self, weight: Tensor, bias: Tensor, x: Tensor, inner_steps: int, block: int, activation: str
     ) -> Tensor:
-        """As ``zoo.kernels.gridnet.gated_gridnet_step``."""
+        """Compute :func:`zoo.kernels.gridnet.gated_gridnet_step`."""
         mask = self._mask(x, block, inner_steps > 1)
         return self._outer(list(weight.unbind(1)), list(bias.unbind(0)), None, None, None, x, mask, inner_steps,
                            block, None, activation, 0.0, False)  # fmt: skip
@@ -49,7 +49,7 @@ class Shifts:
         outer_steps: int, inner_steps: int, block: int, eps: float, normalize: bool, activation: str,
         norm_eps: float, outer_residual: bool,
     ) -> Tensor:  # fmt: skip
-        """As ``zoo.kernels.gridnet.gridnet_evolve``."""
+        """Compute :func:`zoo.kernels.gridnet.gridnet_evolve`."""
         mask = self._mask(x, block, inner_steps > 1 or normalize)
         for t in range(outer_steps):
             s = t if len(weight) > 1 else 0
@@ -61,7 +61,7 @@ class Shifts:
         self, weight: Tensor, bias: Tensor, norm_weight: Tensor, norm_bias: Tensor, x: Tensor,
         outer_steps: int, inner_steps: int, block: int, activation: str, norm_eps: float, outer_residual: bool,
     ) -> Tensor:  # fmt: skip
-        """As ``zoo.kernels.gridnet.gated_gridnet_evolve``."""
+        """Compute :func:`zoo.kernels.gridnet.gated_gridnet_evolve`."""
         mask = self._mask(x, block, inner_steps > 1)
         for t in range(outer_steps):
             s = t if len(weight) > 1 else 0
@@ -70,7 +70,7 @@ class Shifts:
         return x
 
     def _mask(self, x: Tensor, block: int, blocks_matter: bool) -> Tensor | None:
-        """``[27, M, N, K]``: 1 where a cell's neighbour is in its own block; None where blocks change nothing."""
+        """Return ``[27, M, N, K]``, 1 for a neighbour in the cell's own block; None if blocks make no difference."""
         if not blocks_matter:
             return None
         key = ((x.shape[1], x.shape[2], x.shape[3]), block, x.dtype)
@@ -94,7 +94,7 @@ def _outer_step(
     norm_eps: float,
     outer_residual: bool,
 ) -> Tensor:
-    """One outer step. ``weights`` and ``biases`` are one each, or value and gate; ``eps`` None: no normalisation."""
+    """Run one outer step. ``weights`` and ``biases`` hold one entry, or value and gate; ``eps`` None skips the norm."""
 
     def norm(h: Tensor) -> Tensor:
         return h if norm_weight is None else F.layer_norm(h, list(norm_weight.shape), norm_weight, norm_bias, norm_eps)
@@ -107,7 +107,7 @@ def _outer_step(
         )
     else:
         inside = [w * mask for w in weights]
-        # The neighbours in other blocks stay as they were at the start.
+        # Neighbours in other blocks have their values from the start of the outer step.
         stale = [_weighted_sum(w - own, start) for w, own in zip(weights, inside, strict=True)]
         for _ in range(inner_steps):
             sums = [old + _weighted_sum(own, h) for old, own in zip(stale, inside, strict=True)]
@@ -119,7 +119,7 @@ def _outer_step(
 
 
 def _weighted_sum(weight: Tensor, x: Tensor) -> Tensor:
-    """weight ``[27, M, N, K]``, x ``[B, M, N, K]`` -> ``[B, M, N, K]``, with zeros outside the grid."""
+    """Sum weight ``[27, M, N, K]`` times the neighbours in x ``[B, M, N, K]``, with zeros outside the grid."""
     m, n, k = x.shape[1:]
     padded = F.pad(x, (1, 1, 1, 1, 1, 1))
     total = weight[0] * padded[:, :m, :n, :k]
@@ -137,7 +137,7 @@ def _update(h: Tensor, pre: list[Tensor], residual_scale: Tensor | None, activat
 
 
 def _block_statistics(start: Tensor, h: Tensor, block: int) -> tuple[Tensor, Tensor]:
-    """Mean and population std of every block with its shell, ``[B, M, N, K]``: the shell is as at the start."""
+    """Return mean and population std of each block with its shell, ``[B, M, N, K]``; the shell has its start values."""
     moments = []
     for before, now in ((start, h), (start * start, h * h)):
         padded = F.pad(before, (1, 1, 1, 1, 1, 1))
@@ -153,10 +153,12 @@ def _block_statistics(start: Tensor, h: Tensor, block: int) -> tuple[Tensor, Ten
 
 
 def _block_sums(x: Tensor, size: int, stride: int) -> Tensor:
+    """Sum windows of ``size`` cells a side, ``stride`` cells apart."""
     return F.avg_pool3d(x[:, None], size, stride)[:, 0] * size**3
 
 
 def _same_block(grid: tuple[int, int, int], block: int) -> Tensor:
+    """Return bool ``[27, M, N, K]``: True for a neighbour in the cell's own block."""
     rows = []
     for axis in grid:
         place = torch.arange(axis)

@@ -1,4 +1,4 @@
-"""`zoo bench train`: samples per second of a recipe's own training step, and where the time goes."""
+"""``zoo bench train``: samples per second of a recipe's own training step, and the time of each phase."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from zoo.bench.machine import Watch, machine_facts
-from zoo.bench.report import Report, Table
+from zoo.bench.report import PHASES, Report, Say, Table
 from zoo.recipe import load_recipe
 from zoo.utils.errors import BenchError
-
-PHASES = ("data", "forward", "backward", "optimizer")
-Say = Callable[[str], None]
 
 
 def bench_train(
@@ -32,8 +29,8 @@ def bench_train(
 ) -> Report:
     """Measure training steps on the CPU with the compiled kernels and, if ``reference_steps``, with the reference.
 
-    Each in a fresh process with torch's number of threads here, after two untimed steps (one of the reference).
-    Raises RecipeError, and BenchError with what kept the run from starting.
+    Each runs in a fresh process with this process's number of torch threads, after two untimed steps (one for the
+    reference). Raises RecipeError, and BenchError with the reason if training cannot start.
     """
     loaded = load_recipe(recipe, overrides)
     plan = [("kernels", "compiled", steps, 2), ("reference", "reference", reference_steps, 1)]
@@ -73,7 +70,7 @@ def _run(request: dict[str, Any], mode: str) -> dict[str, Any]:
 
 
 def tables(report: Report) -> list[Table]:
-    """The report for people."""
+    """Return the report as tables to print."""
     rows = [
         {
             "contender": row["contender"],

@@ -1,7 +1,8 @@
-"""``python -m zoo.bench.training_worker REQUEST``: the training loop's own steps, timed, in a process of their own.
+"""``python -m zoo.bench.training_worker REQUEST``: time the training loop's own steps in a separate process.
 
-REQUEST is JSON with recipe, overrides, steps, warmup, threads and data_dir; so is what comes out, ``{"error": ...}``
-for what the user can mend. Time goes to the phase whose function is running; what is left is the optimizer's.
+REQUEST is JSON with recipe, overrides, steps, warmup, threads and data_dir. The answer on stdout is JSON too, and
+``{"error": ...}`` for an error that the user can fix. Time counts towards the phase whose function is running; the
+rest of a step counts as optimizer.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ class Clock:
         self.seconds: dict[str, float] = {}
 
     def reset(self) -> None:
+        """Set all phases to zero seconds."""
         self.seconds = {"data": 0.0, "forward": 0.0, "backward": 0.0}
 
     def timed(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, with its time added to the phase."""
+        """Return the function, wrapped so that its time is added to the phase."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             started = time.perf_counter()
@@ -49,20 +51,20 @@ class Clock:
         return call
 
     def stream(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """The batches, with the time to get each added to data."""
+        """Yield the batches; the wait for each is added to the phase ``data``."""
         advance = self.timed("data", lambda: next(batches, None))
         while (batch := advance()) is not None:
             yield batch
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:
-    """Medians over the timed steps, in seconds, and the process' largest resident size."""
+    """Return medians over the timed steps, in seconds, and the process's peak memory in bytes."""
     torch.set_num_threads(request["threads"])
     steps, warmup = request["steps"], request["warmup"]
     length = ["train.epochs=null", f"train.steps={steps + warmup}"]
     recipe = load_recipe(request["recipe"], [*request["overrides"], *length])
     with tempfile.TemporaryDirectory() as folder:
-        run = setup(recipe, Path(folder) / "run", request["data_dir"], "cpu", False, False, False)
+        run = setup(recipe, Path(folder) / "run", data_dir=request["data_dir"], device="cpu")
         try:
             phases = _timed_steps(run, steps, warmup)
         finally:

@@ -1,6 +1,7 @@
-"""The ``zoo`` command: its group, and how errors become exit codes.
+"""The ``zoo`` command: the group of all commands, and the translation of errors to exit codes.
 
-Commands import what they run when they run, so that ``zoo list`` and ``zoo --help`` load neither torch nor onnx.
+Commands import their implementation only when they run, so that ``zoo list`` and ``zoo --help`` load neither torch nor
+onnx.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from zoo.cli.sharing import pull, push
 from zoo.cli.train import train
 from zoo.utils.errors import TrainingInterruptedError
 
-# A user can cause these and fix them: one line each. Anything else is a bug, and says so.
+# Errors that a user can cause and fix, printed on one line. Any other exception is reported as a bug.
 USER_ERRORS = (sdk.CellzooError, OSError)
-# Packages of the training side, by the names they are imported by.
-TRAINING_PACKAGES = ("torch", "torchvision", "accelerate", "sklearn", "onnx", "onnxscript", "matplotlib", "jinja2")
+# Import names of the packages that the extra `train` installs.
+TRAINING_PACKAGES = (
+    "torch", "torchvision", "accelerate", "sklearn", "onnx", "onnxscript", "matplotlib", "jinja2", "tensorboard",
+)  # fmt: skip
 
 
 class _Commands(click.Group):
-    """Turns errors into one line on stderr and an exit code; ``--debug`` shows the traceback."""
+    """A group that turns errors into one line on stderr and an exit code; ``--debug`` shows tracebacks instead."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _usage_on_one_line():
@@ -39,7 +42,7 @@ class _Commands(click.Group):
         try:
             with _usage_on_one_line():
                 return super().invoke(ctx)
-        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):  # click ends quietly
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):  # click handles these
             raise
         except Exception as error:
             if ctx.params.get("debug"):
@@ -48,7 +51,7 @@ class _Commands(click.Group):
 
 
 def _explain(error: Exception, command: str | None) -> tuple[str, int]:
-    """The message and the exit code for an error of a command."""
+    """Return the message and the exit code for an error of a command."""
     if isinstance(error, TrainingInterruptedError):
         return str(error), 130
     if isinstance(error, USER_ERRORS):
@@ -58,11 +61,12 @@ def _explain(error: Exception, command: str | None) -> tuple[str, int]:
             f"zoo {command} needs the training side, which is not installed (no {error.name}); "
             "run: pip install 'cellzoo[train]'"
         ), 1
-    return f"unexpected {type(error).__name__}: {error} (a bug: zoo --debug shows where)", 70
+    return f"unexpected {type(error).__name__}: {error} (this is a bug; zoo --debug shows the traceback)", 70
 
 
 @contextmanager
 def _usage_on_one_line() -> Iterator[None]:
+    """Exit on a usage error with one line instead of click's several."""
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:

@@ -1,4 +1,4 @@
-"""The commands about artifacts that exist: parses, calls, prints."""
+"""``zoo export``, ``zoo probe`` and ``zoo card``: commands on existing artifacts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import click
 from zoo.cli.options import AS_JSON, DATA_DIR, print_json
 
 
-@click.command()
+@click.command(short_help="Export a model to ONNX.")
 @click.argument("model")
-@click.option("--format", "form", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="What to write.")
-@click.option("--preprocessing", is_flag=True, help="Raw inputs in, probabilities out (with --out).")
-@click.option("--out", type=click.Path(path_type=Path), help="A file of its own (default: into the artifact).")
-@click.option("--overwrite", is_flag=True, help="Replace the file of --out if it is there.")
-@click.option("--member", metavar="NAME", help="One network of an ensemble alone, such as coarse (with --out).")
+@click.option("--format", "form", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="File format.")
+@click.option("--preprocessing", is_flag=True, help="Take raw inputs and give probabilities (with --out).")
+@click.option("--out", type=click.Path(path_type=Path), help="Write a separate file (default: into the artifact).")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file at --out.")
+@click.option("--member", metavar="NAME", help="Export one network of an ensemble, such as coarse (with --out).")
 @DATA_DIR
 def export(
     model: str,
@@ -26,28 +26,28 @@ def export(
     member: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Write MODEL (a name or an artifact's folder) as ONNX, checked against torch, into its artifact or to a file."""
+    """Export MODEL (a name or an artifact's folder) to ONNX, checked against torch, into its artifact or to a file."""
     from zoo.artifacts.reexport import add_onnx, export_file
 
     if out is None and preprocessing:
-        raise click.UsageError("an artifact's file takes prepared inputs; give --out FILE for --preprocessing")
+        raise click.UsageError("the artifact's model.onnx takes prepared inputs; give --out FILE for --preprocessing")
     if out is None and member is not None:
-        raise click.UsageError("an artifact's file holds the whole model; give --out FILE for --member")
+        raise click.UsageError("the artifact's model.onnx holds the whole model; give --out FILE for --member")
     if out is None:
         exported = add_onnx(model, data_dir)
     else:
         exported = export_file(model, out, preprocessing, overwrite, data_dir, member)
     if exported.uncompared:
-        click.echo(f"zoo: note: not compared with torch on the test set: {exported.uncompared}", err=True)
+        click.echo(f"zoo: note: not compared with torch on the test split: {exported.uncompared}", err=True)
     click.echo(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
 
 
-@click.command()
+@click.command(short_help="Run a family's probe on a model.")
 @click.argument("model")
 @DATA_DIR
 @AS_JSON
 def probe(model: str, data_dir: Path | None, as_json: bool) -> None:
-    """Look inside MODEL (a name or an artifact's folder) as its family does; figures and findings go to its card."""
+    """Run the family's probe on MODEL (a name or an artifact's folder) and add figures and findings to its card."""
     from zoo.artifacts.probe import probe_model
 
     folder, findings = probe_model(model, data_dir)
@@ -59,10 +59,10 @@ def probe(model: str, data_dir: Path | None, as_json: bool) -> None:
         click.echo(f"written: {folder / path}")
 
 
-@click.command()
+@click.command(short_help="Render a model's card again.")
 @click.argument("model")
 def card(model: str) -> None:
-    """Render the model card of MODEL (a name or an artifact's folder) anew; notes between its markers stay."""
+    """Render the model card of MODEL (a name or an artifact's folder) again; notes between its markers stay."""
     from zoo.artifacts.edit import render_card
 
     click.echo(f"card: {render_card(model)}")

@@ -1,4 +1,4 @@
-"""`zoo bench`: parses, calls zoo.bench, prints and writes."""
+"""``zoo bench``: run a benchmark, print its tables and write its report."""
 
 from __future__ import annotations
 
@@ -18,28 +18,33 @@ if TYPE_CHECKING:
 
 
 def _say(line: str) -> None:
+    """Show progress on stderr."""
     click.echo(f"measuring {line}", err=True)
 
 
 def _whole_numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """``1,64`` -> (1, 64)."""
+    """Parse ``1,64`` to (1, 64)."""
     if value is None:
         return None
     parts = value.split(",")
     if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise click.BadParameter(f"{value!r} should be positive whole numbers with commas between")
+        raise click.BadParameter(f"found {value!r}, expected positive whole numbers separated by commas")
     return tuple(int(part) for part in parts)
 
 
 def _grid(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Parse ``32,32,8`` to (32, 32, 8)."""
     sizes = _whole_numbers(context, parameter, value)
     if sizes is not None and len(sizes) != 3:
-        raise click.BadParameter(f"{value!r} should be three sizes M,N,K")
+        raise click.BadParameter(f"found {value!r}, expected three sizes M,N,K")
     return sizes
 
 
 def _measures(kind: str, subject: str | None = None) -> Callable[..., Any]:
-    """Adds the options that all benchmarks share around a function that measures: ``(...) -> (report, tables)``."""
+    """Wrap a function ``(...) -> (report, tables)`` with the options and the output that all benchmarks share.
+
+    ``subject`` is the name of the argument that completes the report's title.
+    """
 
     def decorate(measure: Callable[..., tuple[Report, list[Table]]]) -> Callable[..., None]:
         @click.option(
@@ -51,12 +56,13 @@ def _measures(kind: str, subject: str | None = None) -> Callable[..., Any]:
             "--write-docs",
             "docs",
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
-            help="Also put the tables into their block of this document.",
+            help="Also write the tables into their block of this document.",
         )
         @AS_JSON
         @wraps(measure)
         def command(*, out: Path | None, docs: Path | None, as_json: bool, **options: Any) -> None:
-            from zoo.bench.report import check_docs, check_folder
+            from zoo.bench.docs import check_docs
+            from zoo.bench.report import check_folder
 
             folder = out or Path("runs") / f"bench-{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
             check_folder(folder)
@@ -72,9 +78,10 @@ def _measures(kind: str, subject: str | None = None) -> Callable[..., Any]:
 
 
 def _publish(report: Report, tables: list[Table], folder: Path, docs: Path | None, as_json: bool) -> None:
+    from zoo.bench.docs import write_docs
     from zoo.bench.machine import busy_warning, facts_line
     from zoo.bench.plot import draw
-    from zoo.bench.report import save, write_docs
+    from zoo.bench.report import save
 
     save(report, folder, draw)
     if docs is not None:
@@ -92,54 +99,56 @@ def _publish(report: Report, tables: list[Table], folder: Path, docs: Path | Non
     click.echo(f"\nwritten: {folder}")
 
 
-_QUICK = click.option("--quick", is_flag=True, help="Seconds instead of minutes; the figures mean nothing.")
+_QUICK = click.option("--quick", is_flag=True, help="Take seconds instead of minutes; the figures are meaningless.")
 _THREADS = click.option("--threads", type=click.IntRange(1, 256), help="Threads (default: torch's).")
 
 
-@click.group()
+@click.group(short_help="Measure speed and memory on this machine.")
 def bench() -> None:
-    """Measure speed and memory here, beside named baselines and the machine's own limits."""
+    """Measure speed and memory on this machine, next to named baselines and the machine's limits."""
 
 
-@bench.command()
+@bench.command(short_help="Measure gridnet's kernels.")
 @_THREADS
 @click.option("--grid", callback=_grid, metavar="M,N,K", help="Grid (default: 32,32,32).")
 @click.option("--batch", type=click.IntRange(min=1), help="Samples per call (default: 64).")
 @click.option("--outer", type=click.IntRange(min=1), help="Outer steps of the evolution (default: 12).")
-@click.option("--isa", "isas", multiple=True, help="Only this instruction set (repeatable; default: all usable).")
-@click.option("--sweep", is_flag=True, help="Also other shapes, batches and variants.")
+@click.option(
+    "--isa", "isas", multiple=True, help="Measure only this instruction set (repeatable; default: all usable)."
+)
+@click.option("--sweep", is_flag=True, help="Also measure other shapes, batch sizes and variants.")
 @_QUICK
 @_measures("kernels")
 def kernels(**options: Any) -> tuple[Report, list[Table]]:
-    """Measure gridnet's kernels: useful GFLOP/s, ratios to the baselines, percent of peak and roofline."""
+    """Measure gridnet's kernels: useful GFLOP/s, ratios to baselines, percent of peak and of the roofline."""
     from zoo.bench.kernels import bench_kernels, tables
 
     report = bench_kernels(**options, say=_say)
     return report, tables(report)
 
 
-@bench.command()
+@bench.command(short_help="Measure training steps of a recipe.")
 @click.argument("recipe")
 @OVERRIDES
-@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Timed steps.")
+@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Number of timed steps.")
 @click.option(
     "--reference-steps",
     type=click.IntRange(min=0),
     default=2,
     show_default=True,
-    help="Timed steps with ZOO_KERNELS=reference; 0 leaves it out.",
+    help="Number of timed steps with ZOO_KERNELS=reference; 0 skips them.",
 )
 @DATA_DIR
 @_measures("train", subject="recipe")
 def train(recipe: str, **options: Any) -> tuple[Report, list[Table]]:
-    """Measure training steps of RECIPE: samples per second, where the time goes, peak memory."""
+    """Measure training steps of RECIPE: samples per second, time per phase, peak memory."""
     from zoo.bench.training import bench_train, tables
 
     report = bench_train(recipe, **options, say=_say)
     return report, tables(report)
 
 
-@bench.command()
+@bench.command(short_help="Measure a model through the SDK.")
 @click.argument("model")
 @click.option(
     "--batch",
@@ -160,12 +169,12 @@ def predict(model: str, **options: Any) -> tuple[Report, list[Table]]:
     return report, tables(report)
 
 
-@bench.command()
+@bench.command(short_help="Run a family's own benchmark.")
 @click.argument("name")
 @_THREADS
 @_measures("family", subject="name")
 def family(name: str, **options: Any) -> tuple[Report, list[Table]]:
-    """Measure what family NAME has a benchmark for, as ratios against a baseline that it names."""
+    """Run the benchmark of family NAME: times, and ratios to a baseline."""
     from zoo.bench.families import bench_family, tables
 
     report = bench_family(name, **options, say=_say)

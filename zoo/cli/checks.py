@@ -1,4 +1,7 @@
-"""What this install can do: one check per line, each with what to do when something is missing."""
+"""Checks of this install, one line each, with a remedy for everything that is missing.
+
+Runs in a base install too: a check that needs a package of the training side says that it was skipped.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +10,23 @@ import os
 import platform
 import shutil
 import urllib.request
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-import torch
 from huggingface_hub import constants
 
 import sdk
 from zoo.data.location import data_folder
-from zoo.data.mnist import has_mnist
-from zoo.kernels import runtime as backend
+from zoo.kernels import runtime
 
-_PACKAGES = (
-    "torch",
-    "torchvision",
-    "accelerate",
-    "safetensors",
-    "huggingface-hub",
-    "onnx",
-    "onnxruntime",
-)
+_BASE_PACKAGES = ("safetensors", "huggingface-hub", "onnxruntime")
+_TRAINING_PACKAGES = ("torch", "torchvision", "accelerate", "onnx")
+_INSTALL_TRAINING = "pip install 'cellzoo[train]'"
 
 
 class Check(NamedTuple):
+    """One finding: ``ok``, a ``note`` that needs no action, or ``bad``, which makes ``zoo doctor`` fail."""
+
     what: str
     status: Literal["ok", "note", "bad"]
     found: str
@@ -36,9 +34,25 @@ class Check(NamedTuple):
 
 
 def examine(offline: bool = False) -> list[Check]:
-    """All checks; ``offline`` leaves out the one that asks the Hub."""
-    checks = [_platform(), *_versions(), _kernels(), _cuda(), _threads(), _data()]
+    """Run all checks; ``offline`` leaves out the request to the Hub."""
+    checks = [
+        _platform(),
+        *_versions(),
+        _kernels(),
+        _with_training_packages("CUDA kernels", _cuda),
+        _with_training_packages("threads", _threads),
+        _with_training_packages("data folder", _data),
+    ]
     return checks if offline else [*checks, _hub()]
+
+
+def _with_training_packages(what: str, check: Callable[[], Check]) -> Check:
+    """Run a check, or report that it was skipped because a training package is missing or cannot be loaded."""
+    try:
+        return check()
+    except (ImportError, OSError) as error:
+        reason = f"{error.name} is not installed" if isinstance(error, ModuleNotFoundError) else str(error)
+        return Check(what, "note", f"not checked: {reason}", _INSTALL_TRAINING)
 
 
 def _platform() -> Check:
@@ -48,29 +62,34 @@ def _platform() -> Check:
 
 def _versions() -> list[Check]:
     checks = [Check("cellzoo", "ok", sdk.__version__)]
-    for package in _PACKAGES:
+    for package in (*_BASE_PACKAGES, *_TRAINING_PACKAGES):
         try:
             checks.append(Check(package, "ok", importlib.metadata.version(package)))
         except importlib.metadata.PackageNotFoundError:
-            checks.append(Check(package, "bad", "not installed", "pip install 'cellzoo[train]'"))
+            if package in _BASE_PACKAGES:
+                checks.append(Check(package, "bad", "not installed", "pip install cellzoo"))
+            else:
+                checks.append(Check(package, "note", "not installed; training needs it", _INSTALL_TRAINING))
     return checks
 
 
 def _kernels() -> Check:
-    if backend.mode() == "reference":
+    if runtime.mode() == "reference":
         return Check("kernels", "note", "ZOO_KERNELS=reference: the slow reference runs", "unset ZOO_KERNELS")
     try:
-        kernels = backend.compiled()
+        kernels = runtime.compiled()
     except (ImportError, ValueError) as error:
         return Check("kernels", "bad", str(error), "reinstall with a C++20 compiler (g++ or clang++) on the PATH")
     usable = ", ".join(kernels.usable_isas())
-    return Check("kernels", "ok", f"compiled, running {kernels.current_isa()} (this machine can: {usable})")
+    return Check("kernels", "ok", f"compiled, running {kernels.current_isa()} (usable here: {usable})")
 
 
 def _cuda() -> Check:
+    import torch
+
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     try:
-        built = backend.compiled().cuda_built
+        built = runtime.compiled().cuda_built
     except (ImportError, ValueError):
         built = False
     if built and device:
@@ -83,21 +102,25 @@ def _cuda() -> Check:
     remedy = (
         "reinstall with ZOO_CUDA=ON" if nvcc else "install the CUDA toolkit (nvcc), then reinstall with ZOO_CUDA=ON"
     )
-    return Check("CUDA kernels", "bad", f"not built, though there is a {device}", remedy)
+    return Check("CUDA kernels", "bad", f"not built, but the device {device} is available", remedy)
 
 
 def _threads() -> Check:
+    import torch
+
     threads, processors = torch.get_num_threads(), os.cpu_count() or 1
     if threads > processors:
-        return Check("threads", "note", f"{threads} on {processors} processors", "set OMP_NUM_THREADS lower")
-    return Check("threads", "ok", f"{threads} (OMP_NUM_THREADS changes it)")
+        return Check("threads", "note", f"{threads} on {processors} processors", "lower OMP_NUM_THREADS")
+    return Check("threads", "ok", f"{threads} (change it with OMP_NUM_THREADS)")
 
 
 def _data() -> Check:
+    from zoo.data.mnist import has_mnist
+
     folder = data_folder()
     if has_mnist(folder):
         return Check("data folder", "ok", f"{folder}, with MNIST")
-    remedy = "training downloads MNIST to it; ZOO_DATA or --data-dir names a folder that has it already"
+    remedy = "training downloads MNIST; to use an existing copy, set ZOO_DATA or pass --data-dir"
     return Check("data folder", "note", f"{folder}, without MNIST", remedy)
 
 
@@ -105,11 +128,11 @@ def _hub() -> Check:
     if constants.HF_HUB_OFFLINE:
         return Check("Hub", "note", "HF_HUB_OFFLINE is set: cached models only", "unset HF_HUB_OFFLINE")
     try:
-        # One bare request: the Hub client would retry for half a minute.
+        # A plain request, because the Hub client would retry for half a minute.
         with urllib.request.urlopen(constants.ENDPOINT, timeout=5):
             pass
     except OSError as error:
         reason = getattr(error, "reason", error)
-        remedy = "bundled models work without it; check the network or HF_ENDPOINT"
+        remedy = "bundled models work offline; check the network or HF_ENDPOINT"
         return Check("Hub", "note", f"{constants.ENDPOINT} cannot be reached ({reason})", remedy)
     return Check("Hub", "ok", f"{constants.ENDPOINT} answers")

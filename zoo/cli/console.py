@@ -1,4 +1,4 @@
-"""Printing for people: tables and consoles."""
+"""Output for people: consoles, tables and lists of facts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rich.table import Table
 
 
 def progress_console() -> Console:
-    """A console on stdout that never folds lines when the output is piped."""
+    """Return a console on stdout that never wraps lines when the output is piped."""
     return Console() if sys.stdout.isatty() else Console(width=200, soft_wrap=True)
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
-    """Rows as a table; the columns are the first row's keys, None is shown as a dash."""
+    """Print rows as a table; the keys of the first row are the columns, and None becomes a dash."""
     if not rows:
-        print("nothing to show")
+        print("no rows")
         return
     table = Table(box=None, pad_edge=False)
     for key in rows[0]:
@@ -30,6 +30,7 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _show(key: str, value: Any) -> str:
+    """Format a value by the name of its column."""
     if value is None:
         return "-"
     if key == "accuracy":

@@ -11,11 +11,11 @@ from zoo.cli.console import progress_console
 from zoo.cli.options import AS_JSON, print_json
 
 
-@click.command()
-@click.option("--offline", is_flag=True, help="Do not try to reach the Hub.")
+@click.command(short_help="Check this install.")
+@click.option("--offline", is_flag=True, help="Skip the request to the Hub.")
 @AS_JSON
 def doctor(offline: bool, as_json: bool) -> None:
-    """Say what this install can do, and what to do about what is missing."""
+    """Check this install: packages, kernels, GPU, data and the Hub, with a remedy for each problem."""
     from zoo.cli.checks import examine
 
     checks = examine(offline)

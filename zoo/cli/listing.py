@@ -10,11 +10,11 @@ from zoo.cli.console import print_facts, print_table
 from zoo.cli.options import AS_JSON, print_json
 
 
-@click.command("list")
-@click.option("--family", help="Only models of this family.")
+@click.command("list", short_help="List recipes and trained models.")
+@click.option("--family", help="List only models of this family.")
 @AS_JSON
 def list_command(family: str | None, as_json: bool) -> None:
-    """List the recipes and the trained models, with measured accuracy, parameters and size."""
+    """List recipes and trained models with their accuracy, parameters and size."""
     from zoo.artifacts.catalog import list_rows
 
     rows = list_rows(family)
@@ -24,11 +24,11 @@ def list_command(family: str | None, as_json: bool) -> None:
         print_table(rows)
 
 
-@click.command()
+@click.command(short_help="Show a recipe and its trained model.")
 @click.argument("name")
 @AS_JSON
 def info(name: str, as_json: bool) -> None:
-    """Show the recipe and the trained model called NAME, a recipe file or an artifact's folder."""
+    """Show the recipe and the trained model NAME (or a recipe file, or an artifact's folder)."""
     from zoo.artifacts.catalog import describe
     from zoo.recipe import to_yaml
 
@@ -47,7 +47,7 @@ def info(name: str, as_json: bool) -> None:
 
 
 def _model_facts(model: dict[str, Any]) -> dict[str, str]:
-    """The lines about a trained model, by what each is about; numbers that a probe added are in its card."""
+    """Return the facts to print about a trained model; a probe's numbers are left to the card."""
     metrics, made = model["metrics"], model["provenance"]
     shape = " x ".join(map(str, model["input"]["shape"]))
     facts = {"family": model["family"]}

@@ -1,4 +1,4 @@
-"""What the commands have in common: options, and how they print JSON."""
+"""Options that several commands share, and printing of JSON."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 DATA_DIR = click.option(
     "--data-dir",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder that holds the data sets (default: $ZOO_DATA, else the user's cache).",
+    help="Folder of the data sets (default: $ZOO_DATA, else the user's cache).",
 )
 OVERRIDES = click.option(
     "-o",
@@ -20,9 +20,9 @@ OVERRIDES = click.option(
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a recipe key, such as train.epochs=5 (repeatable).",
+    help="Override a recipe key, such as train.epochs=5 (repeatable).",
 )
-BACKEND = click.option("--backend", default="auto", show_default=True, help="What runs the model.")
+BACKEND = click.option("--backend", default="auto", show_default=True, help="Backend that runs the model.")
 
 
 def print_json(value: Any) -> None:

@@ -11,14 +11,14 @@ import sdk
 from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, print_json
 
 
-@click.command("eval")
+@click.command("eval", short_help="Evaluate a model on its test split.")
 @click.argument("model")
 @BACKEND
 @click.option("--device", help="For the torch backend: cpu, cuda or mps (default: cpu).")
 @DATA_DIR
 @AS_JSON
 def eval_command(model: str, backend: str, device: str | None, data_dir: Path | None, as_json: bool) -> None:
-    """Measure MODEL (a name or an artifact's folder) on its test data, beside the recorded accuracy."""
+    """Evaluate MODEL (a name or an artifact's folder) on its test split and compare with the recorded accuracy."""
     from zoo.artifacts.evaluate import evaluate_artifact
 
     measured = evaluate_artifact(model, backend, device, data_dir)
@@ -34,14 +34,14 @@ def eval_command(model: str, backend: str, device: str | None, data_dir: Path | 
         sys.exit(1)
 
 
-@click.command()
+@click.command(short_help="Predict the labels of images.")
 @click.argument("model")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="How many labels to show.")
+@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Number of labels to show.")
 @BACKEND
 @AS_JSON
 def predict(model: str, inputs: tuple[str, ...], top: int, backend: str, as_json: bool) -> None:
-    """Label INPUT files (images) with MODEL (a name or an artifact's folder)."""
+    """Predict the labels of INPUT files (images) with MODEL (a name or an artifact's folder)."""
     loaded = sdk.load(model, backend=backend)
     probabilities = loaded.predict_proba(list(inputs))
     best = {

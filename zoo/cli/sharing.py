@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="Upload a model to the Hub.")
 @click.argument("name")
-@click.option("--repo-id", required=True, metavar="USER/NAME", help="The repo on the Hub; made if it is not there.")
-@click.option("--private", is_flag=True, help="Make the new repo private.")
-@click.option("--revision", default="main", show_default=True, help="Branch to push to; made if it is not there.")
+@click.option("--repo-id", required=True, metavar="USER/NAME", help="The repo on the Hub; created if missing.")
+@click.option("--private", is_flag=True, help="Create the repo as private.")
+@click.option("--revision", default="main", show_default=True, help="Branch to push to; created if missing.")
 @click.option("--create-pr", is_flag=True, help="Open a pull request instead of changing the branch.")
-@click.option("--message", help="The commit's message.")
-@click.option("--dry-run", is_flag=True, help="Check everything and say what would be done; write nothing.")
+@click.option("--message", help="Commit message.")
+@click.option("--dry-run", is_flag=True, help="Check everything and report the push; write nothing.")
 def push(
     name: str, repo_id: str, private: bool, revision: str, create_pr: bool, message: str | None, dry_run: bool
 ) -> None:
@@ -30,12 +30,12 @@ def push(
         click.echo(line)
 
 
-@click.command()
+@click.command(short_help="Download a model from the Hub.")
 @click.argument("model", metavar="USER/NAME[@REVISION]")
-@click.option("--backend", default="auto", show_default=True, help="The backend whose files are wanted.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write all files to this new folder.")
+@click.option("--backend", default="auto", show_default=True, help="Download the files of this backend.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write all files to this new folder instead.")
 def pull(model: str, backend: str, out: Path | None) -> None:
-    """Download a model from the Hub into the cache, verify it, and say which commit it is."""
+    """Download a model from the Hub into the cache, verify it and show its commit."""
     from zoo.artifacts.pull import pull_artifact
 
     pulled = pull_artifact(model, backend, out)

@@ -15,33 +15,33 @@ if TYPE_CHECKING:
     from zoo.training.result import SeedResult, TrainResult
 
 
-@click.command()
+@click.command(short_help="Train a recipe and write its artifact.")
 @click.argument("recipe")
 @OVERRIDES
-@click.option("--device", help="cpu, cuda or mps (default: the best there is).")
+@click.option("--device", help="cpu, cuda or mps (default: the best available).")
 @DATA_DIR
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the artifact (default: exports/NAME).")
-@click.option("--overwrite", is_flag=True, help="Replace an artifact that is already there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing artifact.")
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Train so many times, with the recipe's seed and those after it; the first becomes the artifact.",
+    help="Number of seeds to train, from the recipe's seed on; the first becomes the artifact.",
 )
 @click.option(
     "--run-dir",
     type=click.Path(path_type=Path),
-    help="Folder of logs and checkpoints, of several seeds seed-N in it (default: runs/NAME-TIME).",
+    help="Folder of logs and checkpoints, with a subfolder per seed for several (default: runs/NAME-TIME).",
 )
 @click.option(
     "--resume",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="RUN_DIR",
-    help="Go on from the checkpoints of an earlier run; finished seeds are not trained again.",
+    help="Continue from the checkpoints of an earlier run; finished seeds are not trained again.",
 )
-@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs to the run's folder.")
-@click.option("--quiet", is_flag=True, help="No progress display.")
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs to the run folder.")
+@click.option("--quiet", is_flag=True, help="Hide the progress bar.")
 def train(
     recipe: str,
     overrides: tuple[str, ...],
@@ -55,7 +55,7 @@ def train(
     tensorboard: bool,
     quiet: bool,
 ) -> None:
-    """Train RECIPE (a shipped name or a .yaml file), test it once and write the artifact."""
+    """Train RECIPE (a shipped name or a .yaml file), test the model once and write its artifact."""
     from accelerate import PartialState
 
     from zoo.artifacts.from_run import export_run
@@ -64,7 +64,7 @@ def train(
     from zoo.training.multi_seed import train_seeds
 
     if resume and run_dir:
-        raise click.UsageError("--resume names the run's folder already; leave --run-dir out")
+        raise click.UsageError("--resume already names the run folder; leave out --run-dir")
     loaded = load_recipe(recipe, overrides)
     target = check_writable(out or Path("exports") / loaded.name, overwrite)
     folder = resume or run_dir or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -88,7 +88,7 @@ def train(
 
 
 def _seed_lines(results: Sequence[SeedResult]) -> list[str]:
-    """For people: each of several seeds' test result and their mean."""
+    """Return a line for each of several seeds and one for their mean."""
     if len(results) < 2:
         return []
     from zoo.artifacts.from_run import seed_metrics
@@ -102,7 +102,7 @@ def _seed_lines(results: Sequence[SeedResult]) -> list[str]:
 
 
 def _summary_line(result: TrainResult) -> str:
-    """For people: the run whose model becomes the artifact."""
+    """Return the line about the run whose model becomes the artifact."""
     low, high = result.test.interval
     return (
         f"{result.recipe.name}: test accuracy {result.test.accuracy:.2%} ({result.test.correct}/{result.test.total}, "

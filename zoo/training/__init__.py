@@ -1,1 +1,1 @@
-"""One training loop for all families: rounds, checkpoints, metrics, several seeds. It knows no family by name."""
+"""The training loop for every family, with checkpoints, a metrics log and several seeds. It knows no family by name."""

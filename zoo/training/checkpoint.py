@@ -1,6 +1,6 @@
-"""The state of an interrupted run in one safetensors file: tensors, and all else as JSON in its header.
+"""A run's state in one safetensors file: tensors as tensors, everything else as JSON in the header.
 
-One file, so that replacing it is atomic; a checkpoint is either the old one or the new one.
+A single file can be replaced atomically: a reader finds either the old checkpoint or the new one.
 """
 
 from __future__ import annotations
@@ -18,41 +18,47 @@ from torch import Tensor
 from zoo.utils.errors import CheckpointError
 
 FORMAT = 1
-FILE = "checkpoint.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
 
 
 def save_checkpoint(run_dir: Path, state: dict[str, Any]) -> None:
-    """Replace the last checkpoint by this one: nested dicts and lists of tensors and plain values.
+    """Replace the run's checkpoint with ``state``: nested dicts, lists and tuples of tensors and plain values.
 
-    Raises CheckpointError, and leaves the last one, when it cannot be written.
+    Raises CheckpointError if the file cannot be written (the previous checkpoint stays), and TypeError for a value
+    of any other type.
     """
     tensors: dict[str, Tensor] = {}
     tree = _encode(state, tensors)
-    partial = run_dir / f".{FILE}.partial"
+    partial = run_dir / f".{CHECKPOINT_FILE}.partial"
     try:
         save_file(tensors, partial, metadata={"format": str(FORMAT), "state": json.dumps(tree)})
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
-        os.replace(partial, run_dir / FILE)
+        os.replace(partial, run_dir / CHECKPOINT_FILE)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
-        raise CheckpointError(f"cannot write {run_dir / FILE}: {error}; the last one is kept") from None
+        raise CheckpointError(
+            f"cannot write {run_dir / CHECKPOINT_FILE}: {error}; the previous checkpoint stays"
+        ) from None
 
 
 def load_checkpoint(run_dir: Path) -> dict[str, Any]:
-    """The state as it was saved, tensors on the CPU. Raises CheckpointError."""
-    path = run_dir / FILE
+    """Return the saved state, with tensors on the CPU.
+
+    Raises CheckpointError if the file is missing, damaged or of another format.
+    """
+    path = run_dir / CHECKPOINT_FILE
     if not path.is_file():
         raise CheckpointError(f"no checkpoint in {run_dir}: nothing to resume")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is not a dict
     except (OSError, SafetensorError) as error:
         raise _damaged(path, error) from None
     found = metadata.get("format")
     if found != str(FORMAT):
-        raise CheckpointError(f"{path}: checkpoint format {found}, this version reads format {FORMAT}")
+        raise CheckpointError(f"{path}: found checkpoint format {found}, this version reads format {FORMAT}")
     try:
         state: dict[str, Any] = _decode(json.loads(metadata["state"]), tensors)
     except (KeyError, TypeError, ValueError) as error:
@@ -60,18 +66,14 @@ def load_checkpoint(run_dir: Path) -> dict[str, Any]:
     return state
 
 
-def _damaged(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path} is damaged ({error}); delete it to start anew")
-
-
 def _encode(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """A JSON tree of ``value``; tensors are moved out and replaced by their names.
+    """Return ``value`` as a JSON tree; tensors move to ``tensors`` and leave their names behind.
 
-    Dicts become lists of pairs, because optimizers number their parameters and JSON keys are strings.
+    Dicts become lists of pairs: optimizers use integers as keys, and JSON keys are strings.
     """
     if isinstance(value, Tensor):
         name = str(len(tensors))
-        # A copy: safetensors refuses tensors that share memory.
+        # Copied, because safetensors refuses tensors that share memory.
         tensors[name] = value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         return {"tensor": name}
     if isinstance(value, dict):
@@ -82,7 +84,7 @@ def _encode(value: Any, tensors: dict[str, Tensor]) -> Any:
         return [_encode(item, tensors) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"a checkpoint holds tensors and plain values only, found {type(value).__name__}")
+    raise TypeError(f"checkpoint: found {type(value).__name__}, expected tensors and plain values only")
 
 
 def _decode(tree: Any, tensors: dict[str, Tensor]) -> Any:
@@ -96,3 +98,7 @@ def _decode(tree: Any, tensors: dict[str, Tensor]) -> Any:
     if kind == "tuple":
         return tuple(_decode(item, tensors) for item in content)
     return {key: _decode(item, tensors) for key, item in content}
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged ({error}); delete it to start again")

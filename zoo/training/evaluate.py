@@ -1,4 +1,4 @@
-"""How good a module is on one part of the data."""
+"""Accuracy and loss of a module on a split."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from zoo.data.split import Split
 def evaluate(
     module: nn.Module, split: Split, batch_size: int, device: torch.device, rank: int = 0, world: int = 1
 ) -> tuple[int, int, float]:
-    """(correct, total, mean cross-entropy) of ``module(x) -> logits`` over a part, in evaluation mode.
+    """Evaluate ``module(x) -> logits`` on a split, in eval mode; return (correct, total, mean cross-entropy).
 
-    Process ``rank`` of ``world`` looks at its share only.
+    Process ``rank`` of ``world`` evaluates its share of the batches only.
     """
     correct, total, loss = 0, 0, 0.0
     was_training = module.training

@@ -1,8 +1,7 @@
-"""The one training loop: fit with validations and checkpoints, then one test.
+"""The training loop: fit in rounds, each with a validation and a checkpoint, then test once.
 
-It knows no family by name and owns optimizer, schedule, device, precision, progress and checkpoints.
-Accelerate places and distributes: the same function works alone and under ``torchrun`` or
-``accelerate launch``.
+The loop knows no family by name; it owns optimizer, schedule, device, precision, progress and checkpoints. Accelerate
+handles placement and distribution: the same function runs alone and under ``torchrun`` or ``accelerate launch``.
 """
 
 from __future__ import annotations
@@ -40,13 +39,21 @@ def train(
     tensorboard: bool = False,
     progress: bool = True,
 ) -> TrainResult:
-    """Train a recipe's model; checkpoints, ``recipe.yaml`` and ``metrics.jsonl`` go to ``run_dir``.
+    """Train a recipe's model; write checkpoints, ``recipe.yaml`` and ``metrics.jsonl`` to ``run_dir``.
 
-    ``device`` is cpu, cuda or mps (None: the best there is). ``resume`` continues from the checkpoint in
-    ``run_dir``; on the CPU the weights come out as if the run had never stopped. Raises TrainingError,
-    DataError or CheckpointError, each with one line.
+    ``device`` is cpu, cuda or mps (None: the best available). ``resume`` continues from the checkpoint in ``run_dir``;
+    on the CPU the final weights are those of an uninterrupted run, bit for bit. Raises TrainingError, DataError or
+    CheckpointError with a message of one line, and TrainingInterruptedError on Ctrl-C.
     """
-    run = setup(recipe, Path(run_dir), data_dir, device, resume, tensorboard, progress)
+    run = setup(
+        recipe,
+        Path(run_dir),
+        data_dir=data_dir,
+        device=device,
+        resume=resume,
+        tensorboard=tensorboard,
+        progress=progress,
+    )
     try:
         run.log.start(run.step)
         run.learner.on_start(run.optimizer)
@@ -54,15 +61,15 @@ def train(
         return finish(run)
     except KeyboardInterrupt:
         saved = run.history[-1]["step"] if run.history else 0
-        kept = f"--resume goes on from step {saved}" if saved else "there is no checkpoint yet"
+        advice = f"--resume continues from step {saved}" if saved else "no checkpoint yet"
         where = f"interrupted at step {run.step} of {run.total_steps}"
-        raise TrainingInterruptedError(f"{where}; {kept} in {run.run_dir}") from None
+        raise TrainingInterruptedError(f"{where}; {advice} in {run.run_dir}") from None
     finally:
         run.log.close()
 
 
 def fit(run: Run) -> None:
-    """Train in rounds up to the last step; each round ends with a validation and a checkpoint."""
+    """Train in rounds until the last step; each round ends with a validation and a checkpoint."""
     settings = run.recipe.train
     processes, rank = run.accelerator.num_processes, run.accelerator.process_index
     batches = training_batches(
@@ -76,9 +83,9 @@ def fit(run: Run) -> None:
 
 
 def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
-    """Train up to step ``end``, validate, save."""
+    """Train until step ``end``, validate, and save a checkpoint."""
     started = time.perf_counter()
-    # What else a learner draws depends on the round alone, so that a resumed run draws the same.
+    # Seeded per round, so that a learner draws the same numbers in a resumed run.
     set_seed(derive_seed(run.recipe.train.seed, 2, run.step), device_specific=True)
     means = train_steps(run, stream, end)
     run.learner.before_validation(run.step)
@@ -103,7 +110,7 @@ def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
 
 
 def train_steps(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> dict[str, float]:
-    """Steps up to ``end``; the means of loss and logs over them."""
+    """Train until step ``end``; return the means of the loss and of the learner's logs over these steps."""
     settings = run.recipe.train
     sums: dict[str, Tensor] = {}
     first = run.step
@@ -123,7 +130,7 @@ def train_steps(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> 
 
 
 def _step(run: Run, inputs: Tensor, labels: Tensor) -> tuple[StepResult, dict[str, float]]:
-    """All that the learner wants from one batch; the last result and its numbers."""
+    """Take every optimizer step that the learner asks for on one batch; return the last result and its numbers."""
     lr = run.lr
     for result in run.learner.training_steps(inputs, labels):
         numbers = {"lr": lr, **_update(run, result)}
@@ -139,7 +146,7 @@ def _step(run: Run, inputs: Tensor, labels: Tensor) -> tuple[StepResult, dict[st
 
 
 def _update(run: Run, result: StepResult) -> dict[str, float]:
-    """One optimizer step; refuses to take it on a loss or gradient that is not finite."""
+    """Take one optimizer step; raise TrainingError before it if the loss or the gradient is not finite."""
     settings, accelerator = run.recipe.train, run.accelerator
     loss = float(result.loss.detach())
     if not math.isfinite(loss):
@@ -159,16 +166,16 @@ def _update(run: Run, result: StepResult) -> dict[str, float]:
 
 def _not_finite(run: Run, what: str) -> TrainingError:
     saved = run.history[-1]["step"] if run.history else None
-    kept = f"the checkpoint of step {saved} is kept" if saved else "there is no checkpoint yet"
+    rescue = f"the checkpoint of step {saved} stays" if saved else "no checkpoint exists yet"
     return TrainingError(
         f"stopped in step {run.step + 1} (epoch {run.step // run.steps_per_epoch + 1}): {what}, the last "
-        f"finite loss was {run.last_loss:.4g}, lr {run.lr:.3g}; the weights were not changed and {kept}; try "
+        f"finite loss was {run.last_loss:.4g}, lr {run.lr:.3g}; the weights were not changed and {rescue}; try "
         "a lower train.optimizer.lr, a train.clip_norm, a longer train.schedule.warmup or precision fp32"
     )
 
 
 def finish(run: Run) -> TrainResult:
-    """Let the learner choose what it chooses on validation data, then use the test part, once."""
+    """Let the learner make its final choices on the validation split, then evaluate the test split once."""
     batches = evaluation_batches(len(run.data.validation), run.recipe.train.eval_batch_size)
     with closing(run.data.validation.stream(batches, run.accelerator.device)) as stream:
         run.learner.on_finish(stream)
@@ -194,7 +201,7 @@ def finish(run: Run) -> TrainResult:
 
 
 def _tested_module(run: Run) -> nn.Module:
-    """The weights that count: the running average, or a copy of the current ones."""
+    """Return the module to evaluate: the running average of the weights, or a copy of the current ones."""
     if isinstance(run.tested, AveragedModel):
         averaged: nn.Module = run.tested.module
         return averaged
@@ -203,7 +210,7 @@ def _tested_module(run: Run) -> nn.Module:
 
 
 def _evaluate(run: Run, split: Split) -> Evaluation:
-    """Over all processes together, in float32 whatever the precision of training."""
+    """Evaluate a split over all processes, in float32 whatever the training precision."""
     accelerator = run.accelerator
     correct, total, loss = evaluate(
         _tested_module(run),

@@ -1,4 +1,4 @@
-"""What a run tells the world: ``metrics.jsonl``, TensorBoard when asked, and live progress."""
+"""The log of a run: ``metrics.jsonl``, TensorBoard on request, and a live progress bar."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-FILE = "metrics.jsonl"
+METRICS_FILE = "metrics.jsonl"
 
 
 class RunLog:
     """Writes one JSON object per line; ``kind`` is ``step``, ``round`` (with validation) or ``test``.
 
-    A silent log (of any process but the first) writes and shows nothing.
+    A ``silent`` log, as in every process but the first, writes nothing and shows nothing.
     """
 
     def __init__(self, run_dir: Path, total: int, *, silent: bool, progress: bool, tensorboard: bool) -> None:
         self.silent = silent
-        self.path = run_dir / FILE
+        self.path = run_dir / METRICS_FILE
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -36,7 +36,7 @@ class RunLog:
         self._since = (0, time.perf_counter())
 
     def start(self, step: int) -> None:
-        """Begin at a step; lines of an earlier attempt beyond it are dropped."""
+        """Start at ``step`` and drop the lines that an earlier attempt wrote beyond it."""
         if self.silent:
             return
         lines = self.path.read_text().splitlines() if step else []
@@ -46,10 +46,11 @@ class RunLog:
         self.bar.start()
 
     def advance(self, step: int) -> None:
+        """Move the progress bar to ``step``."""
         self.bar.update(self.task, completed=step)
 
     def step(self, step: int, batch_size: int, record: dict[str, float]) -> None:
-        """Log a training step, with the samples per second since the last one that was logged."""
+        """Log a training step and the samples per second since the previous logged step."""
         last, since = self._since
         now = time.perf_counter()
         self._since = (step, now)
@@ -58,16 +59,17 @@ class RunLog:
         self.bar.update(self.task, numbers=f"{_format(record)} {rate:.0f} samples/s")
 
     def round(self, record: dict[str, Any]) -> None:
-        """Log a round of training and its validation, as a line that stays in the terminal."""
+        """Log a round of training with its validation, and print a line that stays in the terminal."""
         self._write({"kind": "round", **record})
         self._print(
             f"step {record['step']} (epoch {record['epoch']:g}): train loss {record['train_loss']:.4f}, "
             f"validation loss {record['validation_loss']:.4f}, accuracy {record['validation_accuracy']:.2%}, "
             f"{record['seconds']:.0f} s"
         )
-        self._since = (record["step"], time.perf_counter())  # validation is not training time
+        self._since = (record["step"], time.perf_counter())  # leave validation out of the training rate
 
     def test(self, record: dict[str, Any]) -> None:
+        """Log the result on the test split, and print it."""
         self._write({"kind": "test", **record})
         low, high = record["interval"]
         self._print(
@@ -76,6 +78,7 @@ class RunLog:
         )
 
     def close(self) -> None:
+        """Stop the progress bar and close TensorBoard's file."""
         self.bar.stop()
         if self.board is not None:
             self.board.close()
@@ -96,14 +99,14 @@ class RunLog:
 
 
 def read_test(run_dir: Path) -> dict[str, Any] | None:
-    """The test record of a finished run: step, accuracy, correct, total, loss, interval; None of any other."""
-    path = run_dir / FILE
+    """Return a finished run's test record (step, accuracy, correct, total, loss, interval); None if it has none."""
+    path = run_dir / METRICS_FILE
     lines = path.read_text().splitlines() if path.is_file() else []
     return next((record for record in map(_parse, lines) if record["kind"] == "test"), None)
 
 
 def _summary_writer(folder: Path) -> Any:
-    from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
+    from torch.utils.tensorboard import SummaryWriter  # the import takes seconds
 
     return SummaryWriter(str(folder))
 
@@ -116,7 +119,7 @@ def _is_until(line: str, step: int) -> bool:
 def _parse(line: str) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(line)
-    except json.JSONDecodeError:  # the last line of a run that was killed
+    except json.JSONDecodeError:  # a killed run may leave half a line
         return {"kind": "cut"}
     return record
 

@@ -1,4 +1,4 @@
-"""One recipe trained with several seeds, each in a run folder of its own; the first of them becomes the artifact."""
+"""Training one recipe with several seeds, each in its own run folder; the first seed's model becomes the artifact."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from zoo.recipe import Recipe
-from zoo.training.checkpoint import FILE as CHECKPOINT_FILE
-from zoo.training.checkpoint import load_checkpoint
+from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
 from zoo.training.loop import train
 from zoo.training.metrics_log import read_test
 from zoo.training.result import SeedResult, TrainResult
-from zoo.training.setup import check_claimable, check_same_recipe
+from zoo.training.run_folder import check_claimable, check_same_recipe
 from zoo.utils.errors import TrainingError, TrainingInterruptedError
 
 
 def train_seeds(
     recipe: Recipe, seeds: int = 1, *, run_dir: Path, resume: bool = False, **options: Any
 ) -> tuple[TrainResult, list[SeedResult]]:
-    """Train with the recipe's seed ``s`` and the ``seeds - 1`` that follow it: the result of ``s``, and all in brief.
+    """Train with the recipe's seed ``s`` and the ``seeds - 1`` that follow; return the result of ``s`` and all counts.
 
-    One seed uses ``run_dir`` itself, several use ``run_dir/seed-N``. ``resume`` takes finished runs as they are,
-    goes on with those that have a checkpoint and starts the others; ``run_dir`` may then also be the run of ``s``
-    alone, to which seeds are added. ``options`` are those of :func:`zoo.training.loop.train`. Raises what that
-    raises, and TrainingError before any training when one of the folders cannot be used.
+    A single seed uses ``run_dir`` itself, several use ``run_dir/seed-N``. ``resume`` keeps finished runs, continues
+    those that have a checkpoint and starts the others; ``run_dir`` may then also be a run of ``s`` alone, to which
+    seeds are added. ``options`` are those of :func:`zoo.training.loop.train`. Raises the errors of that function, and
+    TrainingError before any training if one of the folders cannot be used.
     """
     first, *others = [_with_seed(recipe, recipe.train.seed + i) for i in range(seeds)]
     grown = resume and (run_dir / CHECKPOINT_FILE).is_file()
@@ -35,18 +34,18 @@ def train_seeds(
 
     def run(one: Recipe) -> TrainResult:
         folder = folders[one.train.seed]
-        going_on = resume and (folder / CHECKPOINT_FILE).is_file()
+        continues = resume and (folder / CHECKPOINT_FILE).is_file()
         try:
-            return train(one, run_dir=folder, resume=going_on, **options)
+            return train(one, run_dir=folder, resume=continues, **options)
         except TrainingInterruptedError as error:
             if seeds == 1:
                 raise
-            raise TrainingInterruptedError(f"{error}; go on with --seeds {seeds} --resume {run_dir}") from None
+            raise TrainingInterruptedError(f"{error}; continue with --seeds {seeds} --resume {run_dir}") from None
 
-    result = run(first)  # a finished one is loaded and tested again: its weights are wanted
-    results = [_brief(result)]
+    result = run(first)  # a finished run is loaded and tested again, for its weights
+    results = [_seed_result(result)]
     for one in others:
-        results.append(finished[one.train.seed] or _brief(run(one)))
+        results.append(finished[one.train.seed] or _seed_result(run(one)))
     return result, results
 
 
@@ -54,12 +53,12 @@ def _with_seed(recipe: Recipe, seed: int) -> Recipe:
     return recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
 
 
-def _brief(result: TrainResult) -> SeedResult:
+def _seed_result(result: TrainResult) -> SeedResult:
     return SeedResult(result.recipe.train.seed, result.test.correct, result.test.total)
 
 
 def _finished(recipe: Recipe, folder: Path, resume: bool) -> SeedResult | None:
-    """The test result that is in a seed's folder, if any; raises TrainingError when the folder cannot be used."""
+    """Return the test counts in a finished seed's folder, else None; raise TrainingError if the folder is unusable."""
     if not resume:
         check_claimable(folder)
         return None

@@ -1,42 +1,44 @@
-"""The result of a training run."""
+"""Results of training. Nothing here imports torch, so that artifacts and commands can use them without the loop."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from zoo.data.split import Data
-from zoo.recipe import Recipe
 from zoo.utils.stats import wilson_interval
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from zoo.data.split import Data
+    from zoo.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished run."""
+    """A finished run: its model, its data and its accuracy."""
 
     recipe: Recipe
     module: nn.Module
-    """What was tested (the weights' average if the recipe asks for one), on the CPU, in evaluation mode."""
+    """The tested module (the average of the weights if the recipe sets ``train.ema``), on the CPU, in eval mode."""
     data: Data
     validation: Evaluation
     test: Evaluation
     steps: int
     epochs: float
     seconds: float
-    """Of training, validations included, over all attempts of a resumed run."""
+    """Training and validation time, over all attempts of a resumed run."""
     history: list[dict[str, Any]]
-    """One record per round: step, epoch, lr, train and validation loss and accuracy, seconds."""
+    """One record per round: step, epoch, lr, training and validation loss and accuracy, seconds."""
     findings: dict[str, Any]
-    """What the learner found, for the artifact's metrics."""
+    """The learner's findings, which go into the artifact's metrics."""
     run_dir: Path
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Counts over a part of the data set."""
+    """Counts and loss over one split."""
 
     correct: int
     total: int
@@ -45,16 +47,18 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
+        """The share of correct samples, in [0, 1]."""
         return self.correct / self.total
 
     @property
     def interval(self) -> tuple[float, float]:
+        """The 95 % Wilson interval of the accuracy."""
         return wilson_interval(self.correct, self.total)
 
 
 @dataclass(frozen=True)
 class SeedResult:
-    """How one seed's model did on the test data."""
+    """Test counts of the model of one seed."""
 
     seed: int
     correct: int
@@ -62,4 +66,5 @@ class SeedResult:
 
     @property
     def accuracy(self) -> float:
+        """The share of correct test samples, in [0, 1]."""
         return self.correct / self.total

@@ -1,4 +1,4 @@
-"""One training run: its state, and how that is saved and restored."""
+"""The state of one training run, and its round trip through a checkpoint."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from zoo.training.metrics_log import RunLog
 
 @dataclass
 class Run:
-    """Everything a run holds while it lasts."""
+    """Everything that a run holds while it trains."""
 
     recipe: Recipe
     data: Data
     accelerator: Accelerator
     module: nn.Module
-    """As prepared by Accelerate: wrapped for precision and distribution."""
+    """Prepared by Accelerate: wrapped for precision and distribution."""
     tested: AveragedModel | nn.Module
-    """The running average, or a plain copy that is filled for each evaluation."""
+    """The running average of the weights, or a plain copy that is filled for each evaluation."""
     learner: Learner
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler
@@ -39,6 +39,7 @@ class Run:
     steps_per_epoch: int
     step: int = 0
     seconds: float = 0.0
+    """Training and validation time over all attempts."""
     last_loss: float = math.nan
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -50,10 +51,12 @@ class Run:
 
     @property
     def lr(self) -> float:
+        """The current learning rate of the first parameter group."""
         return float(self.optimizer.param_groups[0]["lr"])
 
 
 def run_state(run: Run) -> dict[str, Any]:
+    """Return what a checkpoint holds: tensors and plain values."""
     scaler = run.accelerator.scaler
     return {
         "recipe": run.recipe.to_dict(),
@@ -70,7 +73,8 @@ def run_state(run: Run) -> dict[str, Any]:
     }
 
 
-def _restore(run: Run, state: dict[str, Any]) -> None:
+def restore_run(run: Run, state: dict[str, Any]) -> None:
+    """Continue ``run`` from the state that :func:`run_state` returned."""
     run.plain.load_state_dict(state["module"])
     if isinstance(run.tested, AveragedModel):
         run.tested.load_state_dict(state["average"])
@@ -80,5 +84,5 @@ def _restore(run: Run, state: dict[str, Any]) -> None:
         run.accelerator.scaler.load_state_dict(state["scaler"])
     run.learner.load_state_dict(state["learner"])
     run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]
-    run.total_steps = state["total_steps"]  # fewer than the recipe's once the learner has finished
+    run.total_steps = state["total_steps"]  # fewer than the recipe's if the learner finished early
     run.last_loss = run.history[-1]["train_loss"]

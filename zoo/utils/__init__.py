@@ -1,1 +1,1 @@
-"""Small tools below every other package: errors, files, statistics, timing, provenance, figures."""
+"""Small tools that every other package may use: errors, files, statistics, timing, provenance, figures."""

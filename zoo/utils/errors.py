@@ -1,7 +1,7 @@
 """Errors that zoo raises on purpose. Each message says what was found, what is allowed and how to fix it.
 
-All derive from :class:`sdk.errors.CellzooError`, which is no ValueError: the command line prints these in one line, and
-reports anything else as a bug.
+All derive from :class:`sdk.errors.CellzooError`, which is not a ValueError: the command line prints these errors on one
+line and reports any other exception as a bug.
 """
 
 from __future__ import annotations
@@ -10,52 +10,52 @@ from sdk.errors import CellzooError
 
 
 class SettingError(CellzooError, ValueError):
-    """An environment variable with a value that is not allowed."""
+    """An environment variable has a value that is not allowed."""
 
 
 class KernelsError(CellzooError, ImportError):
-    """Compiled kernels that were not built or cannot be loaded."""
+    """The compiled kernels were not built or cannot be loaded."""
 
 
 class FamilyError(CellzooError, ValueError):
-    """A family that does not exist."""
+    """No family has this name."""
 
 
 class BuildError(CellzooError, ValueError):
-    """A model config that does not fit the shape or the classes of the data."""
+    """A model config does not fit the shape or the classes of the data."""
 
 
 class RecipeError(CellzooError):
-    """A recipe that cannot be found, read or used; one line per problem."""
+    """A recipe cannot be found, read or used; the message has one line per problem."""
 
 
 class DataError(CellzooError):
-    """A data set that is missing, damaged or not what the recipe says."""
+    """A data set is missing, damaged or not what the recipe says."""
 
 
 class TrainingError(CellzooError):
-    """Training that cannot start or continue; says where, why and what to try."""
+    """Training cannot start or continue; the message says where, why and what to try."""
 
 
 class TrainingInterruptedError(TrainingError):
-    """Training stopped by the user; the message says how to resume it."""
+    """The user stopped the training; the message says how to resume it."""
 
 
 class CheckpointError(CellzooError):
-    """A checkpoint that is missing, damaged, or not of this run."""
+    """A checkpoint is missing, damaged or cannot be written."""
 
 
 class ExportError(CellzooError):
-    """An artifact or file that cannot be written, or that does not compute what it was made from."""
+    """An artifact or file cannot be written, or does not reproduce the outputs of its module."""
 
 
 class CardError(CellzooError):
-    """A model card whose hand-written notes cannot be separated from the rest."""
+    """The hand-written notes of a model card cannot be separated from the rest."""
 
 
 class ProbeError(CellzooError):
-    """A model that cannot be probed."""
+    """A model cannot be probed."""
 
 
 class BenchError(CellzooError):
-    """A benchmark that cannot run, or contenders that do not compute the same."""
+    """A benchmark cannot run, or its contenders disagree."""

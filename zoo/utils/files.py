@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all."""
+"""Atomic replacement of files and folders."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 @contextmanager
 def replacing_folder(out: Path) -> Iterator[Path]:
-    """Yield an empty sibling of ``out`` to fill; on a clean exit it takes the place of ``out``.
+    """Yield an empty folder beside ``out`` to fill; on a clean exit it replaces ``out`` atomically.
 
-    On any exception the sibling is removed and ``out`` is as it was. Everything is on disk before the rename.
-    Raises OSError when the file system refuses.
+    On any exception the new folder is removed and ``out`` is unchanged. All files are synced to disk before the
+    rename. Raises OSError if the file system refuses.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = _sibling(out, "tmp")
@@ -34,11 +30,16 @@ def replacing_folder(out: Path) -> Iterator[Path]:
 
 
 def check_creatable(folder: Path) -> None:
-    """Raise OSError unless ``folder`` could be made now, by making and removing one where it would stand."""
+    """Raise OSError unless ``folder`` can be created; tries by creating and removing a folder in its place."""
     ancestor = next(parent for parent in folder.parents if parent.exists())
     probe = _sibling(ancestor / folder.name, "probe")
     probe.mkdir()
     probe.rmdir()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, with line breaks unchanged on every system."""
+    path.write_bytes(text.encode())
 
 
 def _sibling(path: Path, suffix: str) -> Path:
@@ -70,14 +71,10 @@ def _sync_tree(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    if os.name == "nt":  # Windows opens no folders and syncs no read-only handles; its renames are journalled
+    if os.name == "nt":  # Windows cannot open folders or sync read-only handles; its renames are journalled
         return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def write_text(path: Path, text: str) -> None:
-    path.write_bytes(text.encode())

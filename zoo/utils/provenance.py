@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, and what made a model."""
+"""Provenance of results: versions, and the recipe, data and machine behind a model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import sdk
 
 
 def versions() -> dict[str, str]:
-    """Of what a result can depend on."""
+    """Return the versions of the packages that a result can depend on."""
     return {
         "cellzoo": sdk.__version__,
         "python": platform.python_version(),
@@ -25,14 +25,14 @@ def versions() -> dict[str, str]:
 
 
 def now() -> str:
-    """The time in UTC, to the second."""
+    """Return the time in UTC, to the second, in ISO format."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def gather_provenance(
     recipe_yaml: str, seed: int, steps: int, wall_seconds: float, data: dict[str, Any]
 ) -> dict[str, Any]:
-    """What made a model, for config.json: recipe hash, data, seed, steps, seconds, versions, processor."""
+    """Return a model's provenance for config.json: recipe hash, data, seed, steps, seconds, versions, platform."""
     return {
         "recipe_sha256": hashlib.sha256(recipe_yaml.encode()).hexdigest(),
         "data": data,

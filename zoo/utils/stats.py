@@ -1,4 +1,4 @@
-"""Summaries of samples and proportions."""
+"""Summaries of samples, and confidence intervals of proportions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of some samples, with the smallest and the largest."""
+    """The median, the smallest and the largest of some samples."""
 
     median: float
     low: float
@@ -20,11 +20,12 @@ class Spread:
 
     @classmethod
     def of(cls, samples: Sequence[float]) -> Spread:
+        """Summarise one or more samples."""
         return cls(statistics.median(samples), min(samples), max(samples), len(samples))
 
 
 def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson 1927)."""
+    """Return Wilson's score interval (low, high) of the proportion ``correct / total`` (Wilson 1927)."""
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = correct / total
     centre = share + z**2 / (2 * total)

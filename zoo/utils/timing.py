@@ -1,4 +1,4 @@
-"""Timing calls against each other on a machine that is not always equally fast."""
+"""Timing calls against each other on a machine whose speed varies."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Callable, Mapping
 
 from zoo.utils.stats import Spread
 
-_SHORT = 0.02  # seconds: shorter calls are repeated within a sample
+_SHORT = 0.02  # seconds; shorter calls are repeated within a sample
 _REST = 0.05  # seconds
-_LEAST = 3  # samples of a contender that is out of budget
+_LEAST = 3  # samples of a contender that exceeds its budget
 
 
 def interleave(calls: Mapping[str, Callable[[], object]], rounds: int, budget: float) -> dict[str, Spread]:
-    """Seconds per call of each, sampled in turn (A B C A B C ...), so that a slow minute falls on all alike.
+    """Time each call and return its seconds per call, sampled in turn (A B C A B C ...).
 
-    Every call runs once untimed first, a short one after a rest before every sample, too, and it is repeated within the
-    sample. One that has used up ``budget`` seconds is left out of further rounds, after three samples at the least.
+    A slow minute of the machine therefore affects all contenders alike. Every call first runs once untimed. A short
+    call is repeated within a sample, and :func:`settle` precedes the sample. A contender that has spent ``budget``
+    seconds takes no part in further rounds, but has at least three samples.
     """
     first = {name: max(_sample(call, 1), 1e-7) for name, call in calls.items()}
     repeats = {name: max(1, math.ceil(_SHORT / seconds)) for name, seconds in first.items()}
@@ -31,10 +32,10 @@ def interleave(calls: Mapping[str, Callable[[], object]], rounds: int, budget: f
 
 
 def settle(call: Callable[[], object], seconds: float) -> None:
-    """Rest, and make a call that took so many ``seconds`` once untimed, unless that is long enough not to matter.
+    """Rest, then run ``call`` once untimed; skip both if the call takes long enough (``seconds``) not to need them.
 
-    The threads of OpenMP and of onnxruntime spin on for tens of milliseconds after their work, in wait for more:
-    without a rest whoever comes next shares the processors with those of the contender before.
+    The threads of OpenMP and onnxruntime keep spinning for tens of milliseconds after their work. Without a rest, the
+    next contender would share the processors with them.
     """
     if seconds < 4 * _REST:
         time.sleep(_REST)

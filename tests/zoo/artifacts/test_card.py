@@ -41,7 +41,7 @@ SEEDS = {
 
 
 def artifact(folder: Path, data: str = "mnist", **changes: Any) -> Path:
-    """A small untrained gridnet's artifact."""
+    """Write the artifact of a small untrained gridnet."""
     config = GridnetConfig(grid=(8, 8, 2), block=2, outer_steps=2)
     given: dict[str, Any] = {
         "input_spec": SPEC,
@@ -66,7 +66,7 @@ def write_notes(folder: Path, notes: str) -> None:
     )
 
 
-def test_the_hub_reads_what_the_model_is_and_how_well_it_does(tmp_path: Path) -> None:
+def test_the_hub_metadata_holds_task_data_set_and_accuracy(tmp_path: Path) -> None:
     data = ModelCard.load(artifact(tmp_path, formats=("safetensors", "onnx")) / "README.md").data
     assert (data.library_name, data.license, data.pipeline_tag) == ("cellzoo", "mit", "image-classification")
     assert data.tags == ["cellzoo", "gridnet", "onnx"]
@@ -76,19 +76,19 @@ def test_the_hub_reads_what_the_model_is_and_how_well_it_does(tmp_path: Path) ->
     assert result.metric_value == 0.25
 
 
-def test_what_was_not_measured_is_not_claimed(tmp_path: Path) -> None:
+def test_the_card_claims_no_unmeasured_result(tmp_path: Path) -> None:
     folder = artifact(tmp_path, metrics={})
     assert ModelCard.load(folder / "README.md").data.eval_results is None
     assert "Nothing was measured" in card(folder)
     assert "interval" not in card(folder).split("## Limits")[0]
 
 
-def test_a_licence_that_the_hub_does_not_know_is_given_by_its_name(tmp_path: Path) -> None:
+def test_a_licence_unknown_to_the_hub_is_given_by_name(tmp_path: Path) -> None:
     data = ModelCard.load(artifact(tmp_path, licence="LicenseRef-Ours") / "README.md").data
     assert (data.license, data.license_name) == ("other", "LicenseRef-Ours")
 
 
-def test_the_card_says_what_it_is_what_was_measured_and_how_it_was_made(tmp_path: Path) -> None:
+def test_the_card_describes_the_model_its_results_and_its_training(tmp_path: Path) -> None:
     folder = artifact(tmp_path, data="digits")
     text = card(folder)
     for part in (
@@ -98,10 +98,10 @@ def test_the_card_says_what_it_is_what_was_measured_and_how_it_was_made(tmp_path
         "3 classes: zero, one, two",
         "| test accuracy | **25.00%** (90 of 360) |",
         "| 95 % confidence interval (Wilson) | 20.81% to 29.73% |",
-        "One seed was trained",
+        "Only one seed was trained",
         'sdk.load("tiny")',
         ".module  # the torch.nn.Module",
-        "7 steps with seed 0 in 1 s, on digits",
+        "Trained for 7 steps with seed 0 on digits in 1 s, on ",
         f"```yaml\n{RECIPE.strip()}\n```",
         f"| [model.safetensors](model.safetensors) | {(folder / 'model.safetensors').stat().st_size:,} |",
         "## Licence\n\nMIT",
@@ -110,20 +110,18 @@ def test_the_card_says_what_it_is_what_was_measured_and_how_it_was_made(tmp_path
     assert "onnxruntime" not in text
 
 
-def test_every_seed_is_in_the_card(tmp_path: Path) -> None:
+def test_the_card_lists_every_seed(tmp_path: Path) -> None:
     text = card(artifact(tmp_path, metrics={**METRICS, **SEEDS}))
     assert "| 0 | 25.00% (90 of 360) |\n| 1 | 50.00% (180 of 360) |" in text
     assert "| mean test accuracy of 2 seeds | 37.50% |" in text
     assert "| sample standard deviation of the seeds | 17.68% |" in text
     assert "--seeds 2" in text
-    assert "One seed was trained" not in text
+    assert "Only one seed was trained" not in text
 
 
-def test_rendering_twice_gives_the_same_bytes_and_needs_no_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rendering_again_gives_the_same_bytes_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise AssertionError("the card asked the network")
+        raise AssertionError("rendering a card used the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     folder = artifact(tmp_path)
@@ -134,7 +132,7 @@ def test_rendering_twice_gives_the_same_bytes_and_needs_no_network(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_notes_between_the_markers_stay_and_the_seal_is_made_anew(tmp_path: Path) -> None:
+def test_notes_between_the_markers_stay_and_the_card_is_sealed_again(tmp_path: Path) -> None:
     folder, notes = artifact(tmp_path), "\n## My notes\n\nUse {{ with }} <!-- care -->, 100 µm.\n\n"
     write_notes(folder, notes)
     (folder / "README.md").write_text(card(folder).replace("Every input", "No input"))
@@ -142,9 +140,9 @@ def test_notes_between_the_markers_stay_and_the_seal_is_made_anew(tmp_path: Path
     assert NOTES_BEGIN + notes + NOTES_END in card(folder)
     assert "No input" not in card(folder)
     read_artifact(folder)
-    kept = card(folder)
+    rendered = card(folder)
     assert render(folder).exit_code == 0
-    assert card(folder) == kept
+    assert card(folder) == rendered
 
 
 def test_notes_survive_a_new_training_and_a_new_format(tmp_path: Path) -> None:
@@ -165,7 +163,7 @@ def test_notes_survive_a_new_training_and_a_new_format(tmp_path: Path) -> None:
     ],
     ids=["no end", "no begin", "two ends", "swapped"],
 )
-def test_markers_out_of_place_are_one_clear_line_and_nothing_is_lost(tmp_path: Path, damage: Any) -> None:
+def test_misplaced_markers_fail_with_one_clear_line_and_nothing_is_lost(tmp_path: Path, damage: Any) -> None:
     folder = artifact(tmp_path)
     write_notes(folder, "\nmine\n")
     (folder / "README.md").write_text(damage(card(folder)))
@@ -173,13 +171,13 @@ def test_markers_out_of_place_are_one_clear_line_and_nothing_is_lost(tmp_path: P
     result = render(folder)
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
-    assert "hand-written notes lie between one of each" in result.stderr
+    assert "expected one of each in this order; put hand-written notes between them" in result.stderr
     with pytest.raises(CardError, match="hand-written notes"):
         artifact(tmp_path, overwrite=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_damaged_model_gets_no_new_seal(tmp_path: Path) -> None:
+def test_a_damaged_model_is_not_sealed_again(tmp_path: Path) -> None:
     folder = artifact(tmp_path)
     (folder / "recipe.yaml").write_text(RECIPE.replace("seed: 0", "seed: 1"))
     result = render(folder)
@@ -188,7 +186,7 @@ def test_a_damaged_model_gets_no_new_seal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(bundled_models()))
-def test_every_export_has_the_card_that_would_be_rendered_now(name: str) -> None:
+def test_every_shipped_card_is_up_to_date_with_the_template(name: str) -> None:
     folder = bundled_models()[name]
     config = read_artifact(folder).config
     assert card(folder) == card_text(folder, config, read_notes(folder / "README.md"))

@@ -32,7 +32,7 @@ def run(*arguments: str) -> Result:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A trained model's folder."""
+    """Train a small gridnet and return its folder."""
     overrides = [part for override in SMALL for part in ("-o", override)]
     out = tmp_path / "model"
     run("train", "gridnet-digits", *overrides, "--quiet", "--out", str(out), "--run-dir", str(tmp_path / "run"))
@@ -41,7 +41,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def probing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Gives gridnet a probe of the test's own."""
+    """Replace gridnet's probe."""
 
     def use(probe: Callable[[ProbeContext], Findings] | None) -> None:
         family = zoo.families.gridnet.FAMILY
@@ -57,7 +57,7 @@ def draw(context: ProbeContext, *names: str) -> None:
         matplotlib.image.imsave(context.figures / name, np.zeros((4, 4)))
 
 
-def test_findings_and_figures_become_part_of_the_model_and_its_card(model: Path, probing: Callable[..., None]) -> None:
+def test_findings_and_figures_go_into_the_artifact_and_its_card(model: Path, probing: Callable[..., None]) -> None:
     def probe(context: ProbeContext) -> Findings:
         draw(context, "a.png")
         return Findings({"depth": context.history[-1]["step"]}, "It is **deep**.", {"a.png": "How deep it is"})
@@ -77,7 +77,7 @@ def test_findings_and_figures_become_part_of_the_model_and_its_card(model: Path,
     sdk.load(model, backend="torch")
 
 
-def test_the_probe_is_given_the_trained_module_its_data_and_its_history(
+def test_the_probe_receives_the_trained_module_its_data_and_its_history(
     model: Path, probing: Callable[..., None]
 ) -> None:
     seen: list[ProbeContext] = []
@@ -97,7 +97,7 @@ def test_the_probe_is_given_the_trained_module_its_data_and_its_history(
     assert [record["step"] for record in context.history] == [2, 4]
 
 
-def test_a_second_probe_takes_the_place_of_the_first(model: Path, probing: Callable[..., None]) -> None:
+def test_a_second_probe_replaces_the_first(model: Path, probing: Callable[..., None]) -> None:
     def probe(name: str) -> Callable[[ProbeContext], Findings]:
         def drawn(context: ProbeContext) -> Findings:
             draw(context, name)
@@ -115,7 +115,7 @@ def test_a_second_probe_takes_the_place_of_the_first(model: Path, probing: Calla
     assert "a.png" not in (model / "README.md").read_text()
 
 
-def test_a_model_without_history_is_probed_with_none(model: Path, probing: Callable[..., None]) -> None:
+def test_a_model_without_history_is_probed_with_an_empty_history(model: Path, probing: Callable[..., None]) -> None:
     (model / "history.json").unlink()
     config = json.loads((model / "config.json").read_text())
     del config["files"]["history.json"]
@@ -124,7 +124,7 @@ def test_a_model_without_history_is_probed_with_none(model: Path, probing: Calla
     assert json.loads(run("probe", str(model), "--json").output) == {"rounds": 0}
 
 
-def test_a_family_without_a_probe_is_one_clear_line(model: Path, probing: Callable[..., None]) -> None:
+def test_a_family_without_a_probe_fails_with_one_clear_line(model: Path, probing: Callable[..., None]) -> None:
     probing(None)
     result = run("probe", str(model))
     assert result.exit_code == 1
@@ -132,7 +132,7 @@ def test_a_family_without_a_probe_is_one_clear_line(model: Path, probing: Callab
     assert "family gridnet has no probe; families that have one: " in line
 
 
-def test_a_figure_needs_a_caption_and_a_caption_a_figure(model: Path, probing: Callable[..., None]) -> None:
+def test_figures_and_captions_must_match(model: Path, probing: Callable[..., None]) -> None:
     def probe(context: ProbeContext) -> Findings:
         draw(context, "a.png")
         return Findings({}, "text", {"b.png": "another"})
@@ -141,12 +141,12 @@ def test_a_figure_needs_a_caption_and_a_caption_a_figure(model: Path, probing: C
     before = files_of(model)
     result = run("probe", str(model))
     assert result.exit_code == 1
-    assert "drew ['a.png'] and has captions for ['b.png']" in result.stderr
+    assert "drew ['a.png'], but has captions for ['b.png']" in result.stderr
     assert files_of(model) == before
 
 
 @pytest.mark.parametrize("metrics", [{"loss": float("nan")}, {"array": np.zeros(2)}], ids=["nan", "array"])
-def test_numbers_that_are_no_json_leave_the_model_as_it_was(
+def test_metrics_that_are_not_json_leave_the_artifact_unchanged(
     model: Path, probing: Callable[..., None], metrics: dict[str, object]
 ) -> None:
     probing(lambda context: Findings(metrics, "text", {}))

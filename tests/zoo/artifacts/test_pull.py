@@ -38,7 +38,7 @@ def test_pull_writes_the_whole_artifact_to_a_folder(client: HubClient, repo: Rep
 
 
 def test_pull_accepts_only_models_on_the_hub(client: HubClient, hub: HubServer, tiny: Path) -> None:
-    assert "is here already" in client.zoo("pull", tiny)["err"]
+    assert "is a local model" in client.zoo("pull", tiny)["err"]
     assert "no model named 'gone'" in client.zoo("pull", "gone")["err"]
     assert hub.log == []
 

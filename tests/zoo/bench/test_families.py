@@ -22,12 +22,12 @@ ROWS = [
 
 @pytest.fixture
 def benching(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
-    """Gives gridnet a benchmark of the test's own."""
+    """Replace gridnet's benchmark."""
 
     def use(bench: Any) -> None:
         family = zoo.families.gridnet.FAMILY
         monkeypatch.setattr(zoo.families.gridnet, "FAMILY", replace(family, bench=bench and f"{__name__}:BENCH"))
-        monkeypatch.setitem(globals(), "BENCH", bench)  # the hook names it
+        monkeypatch.setitem(globals(), "BENCH", bench)  # found by the hook
 
     return use
 
@@ -36,7 +36,7 @@ def run(*arguments: str) -> Any:
     return CliRunner().invoke(cli, ["bench", "family", "gridnet", *arguments])
 
 
-def test_the_rows_are_shown_and_written_as_of_any_benchmark(tmp_path: Path, benching: Callable[[Any], None]) -> None:
+def test_the_rows_are_shown_and_written_like_any_report(tmp_path: Path, benching: Callable[[Any], None]) -> None:
     threads: list[int] = []
 
     def bench() -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ def test_the_rows_are_shown_and_written_as_of_any_benchmark(tmp_path: Path, benc
     assert "| baseline | 1 | - |" in document.read_text()
 
 
-def test_a_family_without_a_benchmark_is_one_clear_line(tmp_path: Path, benching: Callable[[Any], None]) -> None:
+def test_a_family_without_a_benchmark_is_refused(tmp_path: Path, benching: Callable[[Any], None]) -> None:
     benching(None)
     result = run("--out", str(tmp_path / "out"))
     assert result.exit_code == 1

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from zoo.training.checkpoint import FILE, load_checkpoint, save_checkpoint
+from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
 from zoo.utils.errors import CheckpointError
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -27,13 +27,13 @@ trees = st.dictionaries(
 
 @given(trees)
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_plain_values_come_back_as_they_were(tmp_path: Path, state: dict[str, Any]) -> None:
+def test_plain_values_survive_a_round_trip(tmp_path: Path, state: dict[str, Any]) -> None:
     save_checkpoint(tmp_path, state)
     assert load_checkpoint(tmp_path) == state
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool])
-def test_tensors_come_back_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -> None:
+def test_tensors_survive_a_round_trip_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -> None:
     tensor = (torch.randn(3, 4) * 10).to(dtype)
     save_checkpoint(tmp_path, {"a": [tensor, {"b": tensor[1]}], "step": torch.tensor(7.0)})
     state = load_checkpoint(tmp_path)
@@ -43,15 +43,15 @@ def test_tensors_come_back_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -> No
     assert state["step"].shape == ()
 
 
-def test_tensors_that_share_memory_or_are_transposed_can_be_saved(tmp_path: Path) -> None:
+def test_shared_and_transposed_tensors_can_be_saved(tmp_path: Path) -> None:
     tensor = torch.arange(6.0).view(2, 3)
-    save_checkpoint(tmp_path, {"tied": tensor, "same": tensor, "turned": tensor.T})
+    save_checkpoint(tmp_path, {"tied": tensor, "same": tensor, "transposed": tensor.T})
     state = load_checkpoint(tmp_path)
     assert torch.equal(state["same"], tensor)
-    assert torch.equal(state["turned"], tensor.T)
+    assert torch.equal(state["transposed"], tensor.T)
 
 
-def test_an_optimizers_state_goes_through_a_checkpoint(tmp_path: Path) -> None:
+def test_an_optimizer_state_survives_a_round_trip(tmp_path: Path) -> None:
     parameter = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.AdamW([parameter])
     parameter.sum().backward()
@@ -62,14 +62,14 @@ def test_an_optimizers_state_goes_through_a_checkpoint(tmp_path: Path) -> None:
     assert str(restored.state_dict()) == str(optimizer.state_dict())
 
 
-def test_only_one_file_is_written(tmp_path: Path) -> None:
+def test_a_checkpoint_is_a_single_file(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, {"step": 1})
     save_checkpoint(tmp_path, {"step": 2})
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
     assert load_checkpoint(tmp_path) == {"step": 2}
 
 
-def test_a_failed_write_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_checkpoint(tmp_path, {"step": 1})
 
     def fail(tensors: object, path: Path, metadata: object) -> None:
@@ -80,32 +80,32 @@ def test_a_failed_write_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: 
     with pytest.raises(CheckpointError, match="no space"):
         save_checkpoint(tmp_path, {"step": 2})
     assert load_checkpoint(tmp_path) == {"step": 1}
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
 
 
 def test_objects_are_refused_rather_than_pickled(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"plain values only, found \w*Path"):
+    with pytest.raises(TypeError, match=r"found \w*Path, expected tensors and plain values only"):
         save_checkpoint(tmp_path, {"path": tmp_path})
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_missing_checkpoint_fails_with_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no checkpoint in .*: nothing to resume"):
         load_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])
-def test_a_truncated_checkpoint_is_called_damaged(tmp_path: Path, keep: int) -> None:
+def test_a_truncated_checkpoint_is_reported_as_damaged(tmp_path: Path, keep: int) -> None:
     save_checkpoint(tmp_path, {"weights": torch.ones(100)})
-    path = tmp_path / FILE
+    path = tmp_path / CHECKPOINT_FILE
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(CheckpointError, match="is damaged"):
         load_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("state", ["{", '{"dict": 3}', '{"dict": [["a", {"tensor": "9"}]]}', "{}"])
-def test_a_state_that_makes_no_sense_is_called_damaged(tmp_path: Path, state: str) -> None:
-    save_file({}, tmp_path / FILE, metadata={"format": "1", "state": state})
+def test_an_undecodable_state_is_reported_as_damaged(tmp_path: Path, state: str) -> None:
+    save_file({}, tmp_path / CHECKPOINT_FILE, metadata={"format": "1", "state": state})
     with pytest.raises(CheckpointError, match="is damaged"):
         load_checkpoint(tmp_path)
 
@@ -113,6 +113,6 @@ def test_a_state_that_makes_no_sense_is_called_damaged(tmp_path: Path, state: st
 @pytest.mark.parametrize("found", [None, "2"])
 def test_another_format_is_refused(tmp_path: Path, found: str | None) -> None:
     header = json.dumps({"__metadata__": {"format": found}} if found else {}).encode()
-    (tmp_path / FILE).write_bytes(struct.pack("<Q", len(header)) + header)
-    with pytest.raises(CheckpointError, match=f"checkpoint format {found}, this version reads format 1"):
+    (tmp_path / CHECKPOINT_FILE).write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(CheckpointError, match=f"found checkpoint format {found}, this version reads format 1"):
         load_checkpoint(tmp_path)

@@ -42,7 +42,7 @@ def zoo_train(*arguments: str) -> Any:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The seeds that were given to the training loop, in order."""
+    """The seeds that the training loop was called with, in order."""
     seeds: list[int] = []
 
     def watched(recipe: Recipe, **options: Any) -> TrainResult:
@@ -53,14 +53,14 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seeds
 
 
-def test_one_seed_trains_in_the_run_folder_itself(tmp_path: Path) -> None:
+def test_a_single_seed_trains_in_the_run_folder_itself(tmp_path: Path) -> None:
     result, results = fit(tmp_path / "run", 1)
     assert (tmp_path / "run" / "checkpoint.safetensors").is_file()
     assert results == [SeedResult(0, result.test.correct, result.test.total)]
     assert seed_metrics(results) == {"seeds": 1}
 
 
-def test_each_of_several_seeds_is_the_run_it_would_be_alone(tmp_path: Path) -> None:
+def test_each_of_several_seeds_trains_as_it_would_alone(tmp_path: Path) -> None:
     result, results = fit(tmp_path / "all", 2, "train.seed=5")
     assert result.recipe.train.seed == 5
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["seed-5", "seed-6"]
@@ -69,7 +69,7 @@ def test_each_of_several_seeds_is_the_run_it_would_be_alone(tmp_path: Path) -> N
         assert found == SeedResult(seed, alone.test.correct, alone.test.total)
 
 
-def test_the_artifact_is_the_first_seeds_and_holds_the_results_of_all(tmp_path: Path) -> None:
+def test_the_artifact_holds_the_first_seeds_model_and_the_results_of_all(tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = zoo_train("--seeds", "3", "--out", str(out), "--run-dir", str(tmp_path / "run"))
     assert done.exit_code == 0, done.output
@@ -97,7 +97,7 @@ def test_the_artifact_holds_the_history_of_its_own_run(tmp_path: Path) -> None:
     assert "history.json" in json.loads((out / "config.json").read_text())["files"]
 
 
-def test_runs_that_were_made_one_by_one_are_put_together_without_training(tmp_path: Path, trained: list[int]) -> None:
+def test_finished_runs_of_single_seeds_are_combined_without_training(tmp_path: Path, trained: list[int]) -> None:
     for seed in (0, 1):
         fit(tmp_path / f"seed-{seed}", 1, f"train.seed={seed}")
     trained.clear()
@@ -108,7 +108,7 @@ def test_runs_that_were_made_one_by_one_are_put_together_without_training(tmp_pa
     assert fresh.steps == 4
 
 
-def test_resuming_finishes_what_was_interrupted_and_starts_what_was_not(
+def test_resuming_finishes_interrupted_seeds_and_starts_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, expected = fit(tmp_path / "whole", 3)
@@ -120,13 +120,13 @@ def test_resuming_finishes_what_was_interrupted_and_starts_what_was_not(
 
     with monkeypatch.context() as patch:
         patch.setattr(zoo.training.multi_seed, "train", interrupted)
-        with pytest.raises(TrainingInterruptedError, match=r"go on with --seeds 3 --resume .*parts"):
+        with pytest.raises(TrainingInterruptedError, match=r"continue with --seeds 3 --resume .*parts"):
             fit(tmp_path / "parts", 3)
     _, results = fit(tmp_path / "parts", 3, resume=True)
     assert results == expected
 
 
-def test_seeds_are_added_to_the_run_of_one(tmp_path: Path, trained: list[int]) -> None:
+def test_seeds_can_be_added_to_a_run_of_one_seed(tmp_path: Path, trained: list[int]) -> None:
     fit(tmp_path / "run", 1)
     _, results = fit(tmp_path / "run", 2, resume=True)
     assert [one.seed for one in results] == [0, 1]
@@ -135,13 +135,13 @@ def test_seeds_are_added_to_the_run_of_one(tmp_path: Path, trained: list[int]) -
     assert trained == [0, 0, 1, 0, 2]
 
 
-def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
+def test_resuming_needs_a_run(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="nothing to resume"):
         fit(tmp_path, 3, resume=True)
     assert not any(tmp_path.iterdir())
 
 
-def test_a_folder_with_another_recipes_run_is_refused_before_any_training(tmp_path: Path, trained: list[int]) -> None:
+def test_a_run_of_another_recipe_is_refused_before_any_training(tmp_path: Path, trained: list[int]) -> None:
     fit(tmp_path / "seed-0", 1)
     fit(tmp_path / "seed-1", 1, "train.seed=1", "train.optimizer.lr=0.5")
     trained.clear()

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import sdk
+from tests.support.bench import read, run
+from zoo.bench.contenders import EAGER
+
+
+@pytest.mark.usefixtures("brisk")
+def test_bench_predict_measures_every_backend_the_baseline_and_the_cold_start(tmp_path: Path) -> None:
+    result = run("predict", "gridnet-digits", "--quick", "--batch", "1,5", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    report = read(tmp_path / "out")
+    backends = list(sdk.list_models(family="gridnet")[0].backends)
+    rows, cold = report["results"]["results"], report["results"]["cold_start"]
+    assert [(row["contender"], row["batch"]) for row in rows] == [
+        (name, batch) for batch in (1, 5) for name in (*backends, EAGER)
+    ]
+    for row in rows:
+        assert 0 < row["min_seconds"] <= row["p50_seconds"] <= row["p90_seconds"] <= row["p99_seconds"]
+        assert row["p99_seconds"] <= row["max_seconds"]
+        assert row["samples_per_second"] > 0
+        assert row["calls"] >= 10
+        assert (row["peak_bytes"] is None) == (row["contender"] == EAGER)
+    assert [start["backend"] for start in cold] == backends
+    parts = ("import_seconds", "load_seconds", "first_predict_seconds")
+    for start in cold:
+        assert sum(start[part] for part in parts) == pytest.approx(start["total_seconds"])
+        assert start["peak_bytes"] > 20e6
+    assert "Cold start" in result.output

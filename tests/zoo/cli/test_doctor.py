@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo.cli.checks
+from tests.support.command import run
+
+
+def test_doctor_reports_kernels_data_and_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)  # the state after a failed download
+    result = run("doctor", "--offline")
+    assert result.exit_code == 0, result.output
+    for word in ("kernels: compiled, running", "CUDA kernels", "threads", f"{tmp_path}, without MNIST"):
+        assert word in result.output
+    monkeypatch.setenv("ZOO_KERNELS", "reference")
+    checks = {check["what"]: check for check in json.loads(run("doctor", "--offline", "--json").output)}
+    assert checks["kernels"]["status"] == "note"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(zoo.cli.checks.constants, "HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE is set" in run("doctor").output
+
+
+def test_doctor_fails_when_the_kernels_are_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ImportError("the compiled kernels cannot be loaded")
+
+    monkeypatch.setattr("zoo.kernels.runtime.compiled", broken)
+    result = run("doctor", "--offline")
+    assert result.exit_code == 1
+    assert "reinstall with a C++20 compiler" in result.output
+
+
+def test_doctor_fails_for_a_missing_base_package_but_not_for_a_training_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    versions = importlib.metadata.version
+    missing = {"torch"}
+
+    def version(package: str) -> str:
+        if package in missing:
+            raise importlib.metadata.PackageNotFoundError(package)
+        return versions(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    result = run("doctor", "--offline")
+    assert result.exit_code == 0, result.output
+    assert "note torch: not installed; training needs it" in result.output
+    missing.add("onnxruntime")
+    result = run("doctor", "--offline")
+    assert result.exit_code == 1
+    assert "bad  onnxruntime: not installed" in result.output
+
+
+def test_doctor_works_without_the_training_packages() -> None:
+    code = (
+        "import sys\nfor name in ('torch', 'torchvision', 'accelerate', 'sklearn', 'onnx', 'matplotlib'):\n"
+        "    sys.modules[name] = None\n"
+        "from zoo.cli import cli\ncli(['doctor', '--offline'], prog_name='zoo')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "ok   kernels: compiled, running" in result.stdout
+    for check in ("CUDA kernels", "threads", "data folder"):
+        assert f"note {check}: not checked: torch is not installed" in result.stdout
+    assert "-> pip install 'cellzoo[train]'" in result.stdout
