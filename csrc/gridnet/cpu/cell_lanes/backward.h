@@ -37,10 +37,11 @@ struct PlanePreGrads {
 template <class T>
 void add_weight_gradients(const PlaneScratch<T>& own, const PlanePreGrads<T>& pre, int64_t samples, int64_t z) {
   constexpr int64_t kBlock = 16;  // samples whose rows fit the L1 cache
+  const int64_t stride = pre.stride;
   for (int64_t first = 0; first < samples; first += kBlock)
     for (int64_t p = 0; p < own.plane; p += kChunk<T>)
       for (int64_t i = 0; i < own.channels; ++i)
-        add_tap_gradients(own.neighbours(own.x, first, z, p), pre.channels[i] + first * pre.stride + p, pre.stride,
+        add_tap_gradients(own.neighbours(own.x, first, z, p), pre.channels[i] + first * stride + p, stride,
                           samples - first < kBlock ? samples - first : kBlock, own.grads.taps(z, i) + p * kNeighbours);
 }
 
@@ -133,12 +134,13 @@ struct PlaneBackward {
     if (!own.all && !saved_sums.data) own.parameters.fill(in, z);
     with_activation(own.step.activation, [&]<Activation A>() {
       const auto before = [](int64_t, int64_t) {};  // the planes are in the ring
-      own.each_span(samples, z, saved_sums, before, [&](const PlaneSpan<T>& span) { backward_span<A>(span, z, mine); });
+      own.each_span(samples, z, saved_sums, before,
+                    [&](const PlaneSpan<T>& span) ZOO_INLINE_LAMBDA { backward_span<A>(span, z, mine); });
     });
   }
 
   template <Activation A>
-  void backward_span(const PlaneSpan<T>& span, int64_t z, bool mine) const {
+  ZOO_INLINE void backward_span(const PlaneSpan<T>& span, int64_t z, bool mine) const {
     constexpr int P = kPack<T>;
     const int64_t s = span.sample, at = span.at, cell = z * plane + at;
     const T *values = span.values, *gates = span.gates;

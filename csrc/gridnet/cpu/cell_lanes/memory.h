@@ -64,11 +64,11 @@ struct PlaneMemory {
 
   const Shape shape = config.step.shape;
   const PlaneScratch<T> plan{config, backward};
+  const typename PlaneScratch<T>::Bytes bytes = plan.bytes();
   const int64_t tile = plan.tile, grid_size = tile * shape.cells();
   std::atomic<int64_t> taken[kMaxThreads + 1] = {};  // planes taken by every pair of members, in even and odd tiles
 
   struct Buffers {
-    size_t own_bytes;        // scratch memory of one thread
     char* own;               // [thread]
     char* shared;            // the part of the scratch memory that all threads share
     T* grids;                // forward: before and after a step; backward: see GradGrids, then those of an interval
@@ -80,14 +80,11 @@ struct PlaneMemory {
   const Buffers buffers = workspace.lay_out([&](Arena& arena) { return take_buffers(arena); });
 
   Buffers take_buffers(Arena& arena) const {
-    Arena own, shared;
-    PlaneScratch<T>(plan).take(own, shared);
     const int64_t grids = backward ? kGradGrids + config.recompute : 2;
     // Planes are read to the end of their last chunk.
     const int64_t pre = backward && plan.group > 1 ? plan.group * plan.channels * grid_size + kChunk<T> : 0;
-    return {.own_bytes = own.used(),
-            .own = arena.take<char>(threads * static_cast<int64_t>(own.used())),
-            .shared = arena.take<char>(static_cast<int64_t>(shared.used())),
+    return {.own = arena.take<char>(threads * static_cast<int64_t>(bytes.own)),
+            .shared = arena.take<char>(static_cast<int64_t>(bytes.shared)),
             .grids = arena.take<T>(grids * grid_size),
             .pre = arena.take<T>(pre),
             .sums = arena.take<PlaneSums<T>>(2 * shape.m * tile),
@@ -97,7 +94,7 @@ struct PlaneMemory {
 
   PlaneScratch<T> scratch(const Team& team) const {
     PlaneScratch<T> scratch(plan);
-    Arena own(buffers.own + team.rank * buffers.own_bytes), shared(buffers.shared);
+    Arena own(buffers.own + team.rank * bytes.own), shared(buffers.shared);
     scratch.take(own, shared);
     scratch.clear();
     return scratch;

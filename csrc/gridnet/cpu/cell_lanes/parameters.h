@@ -35,17 +35,17 @@ struct PlaneLayout {
     int64_t begin, end, ahead;
   };
   void fill_tap(int i, const TapSource& tap, T* taps) const {
+    const auto [from, begin, end, ahead] = tap;
     each_chunk(i, taps, [&](int64_t p, int64_t, T* to) {
       if (i + 1 < kNeighbours)
-        for (int64_t line = 0; line < kChunk<T>; line += 64 / sizeof(T))
-          __builtin_prefetch(tap.from + p + tap.ahead + line);
-      if (tap.begin <= p && tap.end - p >= kChunk<T>) {
-        std::memcpy(to, tap.from + p, kChunk<T> * sizeof(T));  // a known size: two moves, not a call
+        for (int64_t line = 0; line < kChunk<T>; line += 64 / sizeof(T)) __builtin_prefetch(from + p + ahead + line);
+      if (begin <= p && end - p >= kChunk<T>) {
+        std::memcpy(to, from + p, kChunk<T> * sizeof(T));  // a known size: two moves, not a call
         return;
       }
-      const int64_t first = tap.begin > p ? tap.begin - p : 0, last = tap.end - p < kChunk<T> ? tap.end - p : kChunk<T>;
+      const int64_t first = begin > p ? begin - p : 0, last = end - p < kChunk<T> ? end - p : kChunk<T>;
       std::memset(to, 0, kChunk<T> * sizeof(T));
-      if (first < last) std::memcpy(to + first, tap.from + p + first, (last - first) * sizeof(T));
+      if (first < last) std::memcpy(to + first, from + p + first, (last - first) * sizeof(T));
     });
     clear_edges(i, taps);
   }

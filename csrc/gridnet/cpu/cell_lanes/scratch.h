@@ -75,6 +75,16 @@ struct PlaneScratch {
     pre[0].data = own.take<T>(pre[0].size(tile));
     pre[1].data = step.gated ? own.take<T>(pre[1].size(tile)) : pre[0].data;
   }
+  // What take() takes of each, in bytes.
+  struct Bytes {
+    size_t own, shared;
+  };
+  Bytes bytes() const {
+    PlaneScratch scratch(*this);
+    Arena own, shared;
+    scratch.take(own, shared);
+    return {own.used(), shared.used()};
+  }
   // Zeroes the rings, margins included.
   void clear() const {
     x.clear(ring_samples);
@@ -102,7 +112,7 @@ struct PlaneScratch {
   }
 
   // The neighbours of plane z in one of the rings, at position p.
-  PlaneNeighbours<T> neighbours(const PlaneRing<T>& ring, int64_t sample, int64_t z, int64_t p) const {
+  ZOO_INLINE PlaneNeighbours<T> neighbours(const PlaneRing<T>& ring, int64_t sample, int64_t z, int64_t p) const {
     return {{ring.plane(sample, z - 1) + p, ring.plane(sample, z) + p, ring.plane(sample, z + 1) + p},
             ring.sample_size(),
             shape.k};

@@ -46,10 +46,11 @@ struct PlaneNeighbours {
 template <class T, int S>
 ZOO_INLINE void sum_plane_neighbours(const PlaneNeighbours<T>& in, const T* taps, Vec<T> (&acc)[S][kVectors]) {
   constexpr int V = kVectors, L = kLanes<T>;
+  const int64_t sample = in.sample, row = in.row;
   constexpr int kSums = S * V < 8 ? 3 : 1;  // enough independent sums that no addition waits for the one before it
   Vec<T> sums[kSums][S][V] = {};
   for (int q = 0; q < 9; ++q, taps += 3 * kChunk<T>) {
-    const T* from = pinned(in.planes[q / 3] + (q % 3 - 1) * in.row);
+    const T* from = pinned(in.planes[q / 3] + (q % 3 - 1) * row);
     Vec<T> w[3][V];
 #pragma GCC unroll 3
     for (int dx = 0; dx < 3; ++dx)
@@ -60,7 +61,7 @@ ZOO_INLINE void sum_plane_neighbours(const PlaneNeighbours<T>& in, const T* taps
       }
 #pragma GCC unroll 8
     for (int s = 0; s < S; ++s) {
-      const RowTaps<T, V> x(from + s * in.sample);
+      const RowTaps<T, V> x(from + s * sample);
 #pragma GCC unroll 3
       for (int dx = 0; dx < 3; ++dx)
 #pragma GCC unroll 4
@@ -100,6 +101,7 @@ template <class T>
 ZOO_INLINE void add_tap_gradients(const PlaneNeighbours<T>& in, const T* g, int64_t g_sample, int64_t samples,
                                   T* taps) {
   constexpr int V = ZOO_VECTOR_BYTES == 64 ? kVectors : 1, L = kLanes<T>;
+  const int64_t x_sample = in.sample, row = in.row;
   for (int at = 0; at < kVectors; at += V)
     for (int dz = 0; dz < 3; ++dz) {
       Vec<T> acc[9][V];
@@ -109,13 +111,13 @@ ZOO_INLINE void add_tap_gradients(const PlaneNeighbours<T>& in, const T* g, int6
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) acc[i][v] = load(sums + i * kChunk<T> + v * L);
       const T *x = in.planes[dz] + at * L, *of = g + at * L;
-      for (int64_t s = 0; s < samples; ++s, x += in.sample, of += g_sample) {
+      for (int64_t s = 0; s < samples; ++s, x += x_sample, of += g_sample) {
         Vec<T> gs[V];
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) gs[v] = in_register<T>(load_unaligned(of + v * L));
 #pragma GCC unroll 3
         for (int dy = 0; dy < 3; ++dy) {
-          const RowTaps<T, V> near(x + (dy - 1) * in.row);
+          const RowTaps<T, V> near(x + (dy - 1) * row);
 #pragma GCC unroll 3
           for (int dx = 0; dx < 3; ++dx)
 #pragma GCC unroll 4
