@@ -54,7 +54,7 @@ class _Rule(ctypes.Structure):
 
 @dataclass(frozen=True)
 class _Call:
-    """What ``zoo.kernels.nca.evolve`` takes, but for the states."""
+    """The arguments of ``zoo.kernels.nca.evolve`` other than the states."""
 
     signals: Tensor | None
     fire_mask: Tensor

@@ -1,4 +1,4 @@
-"""What nvcc says about the CUDA kernels: registers, spills and occupancy. Prints the table of docs/kernels/cuda.md:
+"""nvcc's report on the CUDA kernels: registers, spills and occupancy. Prints the table of docs/kernels/cuda.md:
 
 python -m tests.support.nvcc_report
 """
