@@ -71,7 +71,7 @@ struct PlaneMemory {
   struct Buffers {
     char* own;               // [thread]
     char* shared;            // the part of the scratch memory that all threads share
-    T* grids;                // forward: before and after a step; backward: see GradGrids, then those of an interval
+    T* grids;                // forward: before and after a step; backward: see kGradGrids
     T* pre;                  // gradients of the sums of a group of steps
     PlaneSums<T>* sums;      // [2][plane][sample], of grids with even and odd numbers
     Standard<T>* standards;  // [thread][sample]
