@@ -26,7 +26,7 @@ struct Tile {
   static constexpr int kWidth = NV * kLanes<T>;
 
   // tile[u * kWidth + l] = x[l * units + u] for n samples and the units with entries; 0 in lanes without a sample.
-  static void pack(const Lines& units, const T* x, int64_t n, T* tile) {
+  static void pack(Lines units, const T* x, int64_t n, T* tile) {
     for (int64_t first = 0; first < kWidth; first += std::min(kMoved, kWidth)) {
       const T* const samples = x + first * units.count;
       const int64_t present = std::clamp<int64_t>(n - first, 0, kMoved);
@@ -40,7 +40,7 @@ struct Tile {
   }
 
   // x[l * units + u] = tile[u * kWidth + l] for n samples; 0 for units without entries.
-  static void unpack(const Lines& units, const T* tile, int64_t n, T* x) {
+  static void unpack(Lines units, const T* tile, int64_t n, T* x) {
     for (int64_t first = 0; first < n; first += kMoved) {
       T* const samples = x + first * units.count;
       const int64_t present = std::min<int64_t>(n - first, kMoved);
@@ -53,7 +53,7 @@ struct Tile {
   }
 
   // out[u] = the sum over the entries of unit u of value times in[index], for all units with entries.
-  static void multiply(const Lines& units, const T* values, const T* in, T* out) {
+  static void multiply(Lines units, const T* values, const T* in, T* out) {
     for (int64_t u = 0; u < units.count; ++u) {
       if (units.empty(u)) continue;
       Vec<T> sums[NV] = {};
