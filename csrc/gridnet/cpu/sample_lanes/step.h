@@ -62,7 +62,7 @@ template <class R, class T, int NV>
 concept BackwardRows = requires(const R& rows, int64_t r, const T* z) {
   // Fills the rows [first, end) of `in`. A step calls it before it reads them, and again if it needs them again.
   rows.prepare(r, r);
-  // Tells how the gradient of row r of the step's output arrives; z is row r of `in`.
+  // Returns how the gradient of row r of the step's output arrives; z is row r of `in`.
   { rows.incoming(r, z) } -> std::same_as<IncomingRow<T, NV>>;
   // Does at once what incoming(r) describes: `grad` becomes the gradient of row r of the step's output.
   rows.apply_incoming(r);
