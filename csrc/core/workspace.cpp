@@ -28,32 +28,19 @@ void prefer_huge_pages(void* data, size_t bytes) {
 #endif
 }
 
-namespace {
-
-// Grows [data, data + bytes) to hold `wanted` bytes.
-void grow(void*& data, size_t& bytes, size_t wanted) {
-  if (wanted <= bytes) return;
-  std::free(data);
-  data = nullptr;
-  bytes = 0;
-  const size_t align = wanted >= kHugePage ? kHugePage : Arena::kAlignment;
-  const size_t rounded = (wanted + align - 1) / align * align;
-  data = std::aligned_alloc(align, rounded);
-  if (!data) throw std::bad_alloc();
-  prefer_huge_pages(data, rounded);
-  bytes = rounded;
-}
-
-}  // namespace
-
 void* Workspace::reserve(size_t bytes) {
-  grow(memory_.data, memory_.bytes, bytes + Arena::kAlignment);  // never 0
-  return memory_.data;
-}
-
-void* Workspace::bytes(int slot, size_t count) {
-  grow(buffers_[slot].data, buffers_[slot].bytes, count + 64);
-  return buffers_[slot].data;
+  bytes += Arena::kAlignment;  // never 0
+  if (bytes <= size_) return memory_;
+  std::free(memory_);
+  memory_ = nullptr;
+  size_ = 0;
+  const size_t align = bytes >= kHugePage ? kHugePage : Arena::kAlignment;
+  const size_t rounded = (bytes + align - 1) / align * align;
+  memory_ = std::aligned_alloc(align, rounded);
+  if (!memory_) throw std::bad_alloc();
+  prefer_huge_pages(memory_, rounded);
+  size_ = rounded;
+  return memory_;
 }
 
 }  // namespace zoo

@@ -59,25 +59,12 @@ class Workspace {
     return make(arena);
   }
 
-  // To be replaced by lay_out.
-  static constexpr int kSlots = 19;
-  void* bytes(int slot, size_t count);
-  template <class T>
-  __attribute__((always_inline)) T* get(int slot, size_t n) {
-    return static_cast<T*>(bytes(slot, n * sizeof(T)));
-  }
-
  private:
-  struct Buffer {
-    void* data = nullptr;
-    size_t bytes = 0;
-  };
-
   // At least `bytes` bytes, aligned to Arena::kAlignment, or to a huge page if there are many. Throws std::bad_alloc.
   void* reserve(size_t bytes);
 
-  Buffer memory_;
-  Buffer buffers_[kSlots];
+  void* memory_ = nullptr;
+  size_t size_ = 0;  // bytes
 };
 
 }  // namespace zoo

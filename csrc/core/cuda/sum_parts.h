@@ -18,10 +18,4 @@ struct PartialSums {
 // out[plane, cell] = the sum over parts of partial[part, first_plane + plane, cell], in order, for `count` planes.
 std::string sum_parts(Dtype dtype, const PartialSums& partial, int first_plane, int count, void* out, void* stream);
 
-// To be replaced by the one above.
-inline std::string sum_parts(Dtype dtype, const void* partial, int parts, int planes, int first_plane, int count,
-                             int64_t cells, void* out, void* stream) {
-  return sum_parts(dtype, PartialSums{partial, parts, planes, cells}, first_plane, count, out, stream);
-}
-
 }  // namespace zoo::cuda

@@ -1,4 +1,4 @@
-// Where an evolution keeps its grids: layouts of the caller's memory on which forward and backward agree.
+// Where an evolution stores its grids: layouts of the caller's memory on which forward and backward agree.
 //
 // Grid s is the grid before outer step s, as it is stored; grid outer_steps is the one after the last step. Without
 // outer_residual, grid s + 1 = step(norm(grid s)), where step 0 reads grid 0, the input, as it is, and the output is

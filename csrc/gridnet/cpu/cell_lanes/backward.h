@@ -134,13 +134,12 @@ struct PlaneBackward {
     if (!own.all && !saved_sums.data) own.parameters.fill(in, z);
     with_activation(own.step.activation, [&]<Activation A>() {
       const auto before = [](int64_t, int64_t) {};  // the planes are in the ring
-      own.each_span(samples, z, saved_sums, before,
-                    [&](const PlaneSpan<T>& span) ZOO_INLINE_LAMBDA { backward_span<A>(span, z, mine); });
+      own.each_span(samples, z, saved_sums, before, [&](const PlaneSpan<T>& span) { backward_span<A>(span, z, mine); });
     });
   }
 
   template <Activation A>
-  ZOO_INLINE void backward_span(const PlaneSpan<T>& span, int64_t z, bool mine) const {
+  void backward_span(const PlaneSpan<T>& span, int64_t z, bool mine) const {
     constexpr int P = kPack<T>;
     const int64_t s = span.sample, at = span.at, cell = z * plane + at;
     const T *values = span.values, *gates = span.gates;

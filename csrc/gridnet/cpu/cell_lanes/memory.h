@@ -71,7 +71,7 @@ struct PlaneMemory {
   struct Buffers {
     char* own;               // [thread]
     char* shared;            // the part of the scratch memory that all threads share
-    T* grids;                // forward: before and after a step; backward: see GradGrids, then those of an interval
+    T* grids;                // forward: before and after a step; backward: see kGradGrids
     T* pre;                  // gradients of the sums of a group of steps
     PlaneSums<T>* sums;      // [2][plane][sample], of grids with even and odd numbers
     Standard<T>* standards;  // [thread][sample]
@@ -119,8 +119,8 @@ struct PlaneMemory {
   Standard<T>* standards(const Team& team) const { return buffers.standards + team.rank * tile; }
   NormMeans<T>* means(const Team& team) const { return buffers.means + team.rank * tile; }
 
-  // How a member takes its planes in step s. In an evolution it keeps its own, which are in its cache; those of a
-  // single step are shared in pairs.
+  // How a member takes its planes in step s. In an evolution it always takes its own, which are in its cache; those of
+  // a single step are shared in pairs.
   PlaneWalk walk(const Team& team, int s, int64_t first_sample) {
     if (config.outer_steps > 1 || team.size == 1) return PlaneWalk::alone(team, shape.m, s);
     std::atomic<int64_t>* of_pair = taken + team.rank / 2 * 2;

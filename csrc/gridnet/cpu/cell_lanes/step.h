@@ -38,12 +38,11 @@ struct PlaneStep {
     // The next plane of a few samples is read just before their sums need it; update_span prefetches it for the samples
     // after them.
     const auto read = [&](int64_t first, int64_t n) { own.read(in, x.from(first), first, n, next); };
-    own.each_span(samples, z, {}, read,
-                  [&](const PlaneSpan<T>& span) ZOO_INLINE_LAMBDA { update_span<A>(span, z, next); });
+    own.each_span(samples, z, {}, read, [&](const PlaneSpan<T>& span) { update_span<A>(span, z, next); });
   }
 
   template <Activation A>
-  ZOO_INLINE void update_span(const PlaneSpan<T>& span, int64_t z, int64_t next) const {
+  void update_span(const PlaneSpan<T>& span, int64_t z, int64_t next) const {
     constexpr int P = kPack<T>;
     const bool gated = own.step.gated, residual = own.config.outer_residual;
     const int64_t sample = span.sample, at = span.at, gate_offset = plane;

@@ -62,7 +62,7 @@ template <class R, class T, int NV>
 concept BackwardRows = requires(const R& rows, int64_t r, const T* z) {
   // Fills the rows [first, end) of `in`. A step calls it before it reads them, and again if it needs them again.
   rows.prepare(r, r);
-  // Tells how the gradient of row r of the step's output arrives; z is row r of `in`.
+  // Returns how the gradient of row r of the step's output arrives; z is row r of `in`.
   { rows.incoming(r, z) } -> std::same_as<IncomingRow<T, NV>>;
   // Does at once what incoming(r) describes: `grad` becomes the gradient of row r of the step's output.
   rows.apply_incoming(r);
@@ -90,9 +90,8 @@ struct IgnoreRows {
 //   kFolds           forward reads Parameters::folded where the grid is read through a LayerNorm, and fold() fills it
 //   weight_size      numbers in Parameters::weight, and in folded; transposed_size those in transposed
 //   shared_size      numbers of scratch memory for a team; own_size those for each of its members
-//   held_rows        rows that a grid must hold at a time if backward() reads it in passes of which the last is
-//   `passes`
-//                    passes after the one that writes it; 0 for all rows
+//   held_rows        rows that a grid must hold at a time if backward() reads each row at most `passes` passes after it
+//                    writes the row; 0 for all rows
 //   pack             packs this member's part of torch's weight [27, channel, m, n, k]
 //   pack_transposed  packs this member's part of the transposed weights, from torch's or from the packed ones
 //
@@ -100,8 +99,7 @@ struct IgnoreRows {
 // forward and backward together:
 //
 //   forward   writes this member's part of `out`, adds it to `moments`, and calls finish_row(row, first cell, count)
-//   for
-//             each row or part of a row that it wrote. The caller waits for the other members.
+//             for each row or part of a row that it wrote. The caller waits for the other members.
 //   backward  adds to the gradients of the parameters and calls the BackwardRows. It ends with a barrier.
 template <class S>
 concept Step =
