@@ -38,7 +38,7 @@ int main() {
   c.step.inner_steps = static_cast<int>(read<int64_t>());
   c.step.gated = read<int64_t>();
   c.step.normalize = read<int64_t>();
-  c.step.activation = static_cast<Activation>(read<int64_t>());
+  c.step.activation = static_cast<zoo::Activation>(read<int64_t>());
   c.outer_steps = static_cast<int>(read<int64_t>());
   c.separate = read<int64_t>();
   c.norm = read<int64_t>();

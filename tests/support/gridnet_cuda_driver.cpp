@@ -23,7 +23,7 @@ struct Case {
             .gated = gated,
             .normalize = normalize,
             .eps = 1e-3,
-            .activation = Activation::silu};
+            .activation = zoo::Activation::silu};
   }
 };
 

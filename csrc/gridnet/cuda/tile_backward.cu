@@ -1,7 +1,6 @@
 // Gradients of one step where blocks do not matter, in two passes without atomics.
 //   parameters: recomputes the step, writes the gradient of every pre-activation, and sums the gradients of the
-//   parameters
-//               in registers over the CTA's part of the batch;
+//               parameters in registers over the CTA's part of the batch;
 //   input:      gathers, at every cell, the gradient that comes from its neighbours: a stencil with mirrored weights.
 #include "gridnet/cuda/tiles.cuh"
 

@@ -90,8 +90,8 @@ struct IgnoreRows {
 //   kFolds           forward reads Parameters::folded where the grid is read through a LayerNorm, and fold() fills it
 //   weight_size      numbers in Parameters::weight, and in folded; transposed_size those in transposed
 //   shared_size      numbers of scratch memory for a team; own_size those for each of its members
-//   held_rows        rows that a grid must hold at a time if backward() reads each row at most `passes` passes after it
-//                    writes the row; 0 for all rows
+//   held_rows        rows that a grid must hold at a time if the last pass of backward() that reads it is `passes`
+//                    passes after the one that writes it; 0 for all rows
 //   pack             packs this member's part of torch's weight [27, channel, m, n, k]
 //   pack_transposed  packs this member's part of the transposed weights, from torch's or from the packed ones
 //
