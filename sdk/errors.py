@@ -41,3 +41,7 @@ class ShadowedModelWarning(CellzooWarning):
 
 class OfflineWarning(CellzooWarning):
     """The Hub cannot be reached, and a copy of the model in the cache is loaded, which may be out of date."""
+
+
+class DamagedModelWarning(CellzooWarning):
+    """A damaged model of the user's own, which is left out of a list."""

@@ -54,3 +54,27 @@ def test_a_damaged_bundled_model_is_an_error_that_names_it(
         folder.mkdir()
     with pytest.raises(ArtifactError, match="tiny: "):
         sdk.list_models()
+
+
+def test_own_models_are_listed_with_bundled_ones_by_the_name_of_their_folder(
+    exports: Path, make_artifact: Callable[..., Path], own_models_folder: Path
+) -> None:
+    make_artifact("tiny", exports)
+    shutil.copytree(exports / "tiny", own_models_folder / "second-try")
+    make_artifact("tiny", own_models_folder)
+    found = [(info.name, info.where, info.path) for info in sdk.list_models()]
+    assert found == [
+        ("second-try", "own", own_models_folder / "second-try"),
+        ("tiny", "own", own_models_folder / "tiny"),
+        ("tiny", "bundled", exports / "tiny"),
+    ]
+    assert sdk.load("second-try").origin == str(own_models_folder / "second-try")
+
+
+def test_a_damaged_own_model_is_left_out_with_a_warning_that_names_it(
+    exports: Path, make_artifact: Callable[..., Path], own_models_folder: Path
+) -> None:
+    make_artifact("sound", own_models_folder)
+    (make_artifact("broken", own_models_folder) / "model.safetensors").unlink()
+    with pytest.warns(sdk.DamagedModelWarning, match=r"left out: .*broken: model\.safetensors is missing"):
+        assert [info.name for info in sdk.list_models()] == ["sound"]
