@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
+
+Say = Callable[[str], None]
+"""Shows one line of progress."""
 
 
 class Progress(Protocol):
@@ -13,4 +17,8 @@ class Progress(Protocol):
 
 
 def no_progress(what: str, done: int = 0, total: int = 0) -> None:
+    """Show nothing."""
+
+
+def say_nothing(line: str) -> None:
     """Show nothing."""

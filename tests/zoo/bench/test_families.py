@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 import zoo.families.gridnet.model
 from zoo.cli import cli
+from zoo.utils.progress import Say
 
 ROWS = [
     {"what": "ours", "seconds": 0.5, "times baseline": 2.0},
@@ -39,7 +40,7 @@ def run(*arguments: str) -> Any:
 def test_the_rows_are_shown_and_written_like_any_report(tmp_path: Path, benching: Callable[[Any], None]) -> None:
     threads: list[int] = []
 
-    def bench() -> list[dict[str, Any]]:
+    def bench(quick: bool, say: Say) -> list[dict[str, Any]]:
         threads.append(torch.get_num_threads())
         return ROWS
 
@@ -65,11 +66,11 @@ def test_a_family_without_a_benchmark_is_refused(tmp_path: Path, benching: Calla
     assert "family gridnet has no benchmark; families that have one: " in result.stderr
     assert not (tmp_path / "out").exists()
     unknown = CliRunner().invoke(cli, ["bench", "family", "gridnett"])
-    assert "unknown family 'gridnett'; known families: " in unknown.stderr
+    assert "unknown family 'gridnett' (did you mean gridnet?); known families: " in unknown.stderr
 
 
 def test_a_benchmark_that_measures_nothing_is_refused(tmp_path: Path, benching: Callable[[Any], None]) -> None:
-    benching(lambda: [{"what": "ours"}])
+    benching(lambda quick, say: [{"what": "ours"}])
     result = run("--out", str(tmp_path / "out"))
     assert result.exit_code == 1
     assert "measured nothing" in result.stderr
