@@ -22,9 +22,8 @@ from sdk.artifact import (
     ArtifactConfig,
     read_artifact,
 )
-from sdk.backends import backends_of
+from sdk.backends import backends_of, open_backend
 from sdk.errors import CellzooError
-from sdk.loading import open_model
 from zoo.artifacts.card import card_text
 from zoo.artifacts.check import check_card
 from zoo.artifacts.onnx import build_onnx
@@ -57,16 +56,11 @@ def check_exportable(recipe: Recipe, data: Data, module: nn.Module, out: Path, o
     portrait = get_family(recipe.model.family).portrait
     if portrait is not None:
         load_hook(portrait)
+    _check_text(recipe, data)
     with TemporaryDirectory(prefix="zoo-") as temporary:
         folder = Path(temporary)
         try:
             _rehearse(folder, recipe, data, inference_copy(module))
-        except UnicodeEncodeError as error:
-            found = error.object[error.start : error.end]
-            raise ExportError(
-                f"the artifact cannot be written: {error.object!r} holds {found!r}, which is not Unicode text; "
-                "rename the class folder or file"
-            ) from None
         except CellzooError as error:
             reason = str(error).replace(f"{folder}: ", "")
             raise ExportError(f"the artifact could not be written after training: {reason}") from error
@@ -99,7 +93,14 @@ def _rehearse(folder: Path, recipe: Recipe, data: Data, module: nn.Module) -> No
     check_card(folder)
     artifact = read_artifact(folder)
     for backend in backends_of(artifact.config):
-        open_model(artifact, backend)
+        open_backend(artifact, backend)  # without the family's model, which may need what only training finds
+
+
+def _check_text(recipe: Recipe, data: Data) -> None:
+    """Raise ExportError for text that a file cannot hold, such as a label from a folder's name in another encoding."""
+    for what, text in (("the licence", recipe.export.licence), *(("the label", label) for label in data.labels)):
+        if any(0xD800 <= ord(character) < 0xE000 for character in text):
+            raise ExportError(f"{what} {text!r} is not Unicode text and cannot be stored; rename it")
 
 
 def _check_runs(model: onnx.ModelProto, config: ArtifactConfig) -> None:

@@ -46,7 +46,7 @@ def _files_of(text: str) -> list[str]:
         if not images:
             raise InputError(f"{text}: no images in this folder; give files, or a folder that holds some")
         return images
-    if not glob.has_magic(text) or os.path.exists(text):
+    if not glob.has_magic(text) or "://" in text or text.startswith("data:") or os.path.exists(text):
         return [text]
     matches = sorted(path for path in glob.glob(text, recursive=True) if os.path.isfile(path))
     if not matches:

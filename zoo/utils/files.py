@@ -36,14 +36,16 @@ def check_creatable(folder: Path) -> None:
     """Raise OSError unless ``folder`` can be created and filled; tries with a folder beside it, which is removed."""
     missing = [parent for parent in folder.parents if not parent.exists()]
     probe = _sibling(folder, "probe")
+    inside = probe / "subfolder"
     try:
-        (probe / "subfolder").mkdir(parents=True)
-        (probe / "subfolder" / _LONG_NAME).touch()
+        inside.mkdir(parents=True)
+        (inside / _LONG_NAME).touch()
     finally:
-        shutil.rmtree(probe, ignore_errors=True)
-        for parent in missing:
+        with suppress(OSError):
+            (inside / _LONG_NAME).unlink(missing_ok=True)
+        for created in (inside, probe, *missing):
             with suppress(OSError):  # it was not created, or another process has filled it
-                parent.rmdir()
+                created.rmdir()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -28,8 +28,8 @@ _TOPOLOGIES: dict[str, Topology] = {
 def bench(quick: bool = False, say: Say = say_nothing, rounds: int = 7, budget: float = 20.0) -> list[dict[str, Any]]:
     """Time training per sample: sequences of 4 steps, 3 with input, an AdamW step after each time step.
 
-    ``budget`` limits the seconds per contender; ``quick`` takes one round. The baseline is the
-    literal version, one sample at a time.
+    ``budget`` limits the seconds per contender; ``quick`` takes one round. The baseline is the literal
+    version, one sample at a time.
     """
     calls: dict[str, Callable[[], object]] = {}
     facts: dict[str, tuple[str, str, int, int]] = {}

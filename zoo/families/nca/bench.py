@@ -30,8 +30,8 @@ def bench(quick: bool = False, say: Say = say_nothing) -> list[dict[str, Any]]:
     """Return rows of CPU milliseconds, summed over threads, for forward and backward of the same evolution.
 
     The literal loop is the slow end. The fast end is the matrix products of the rule's MLP alone: for as many weights
-    as change, forward and backward, into preallocated buffers. ``quick`` times two epochs
-    once, and the literal loop of the smallest network only.
+    as change, forward and backward, into preallocated buffers. ``quick`` times two epochs once,
+    and the literal loop of the smallest network only.
     """
     runtime.keep_freed_memory()  # as training does; every contender benefits
     mixed = [(4, *[h] * n, 3) for n, h in _MIXED]
