@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,6 @@ from tests.support.paths import ROOT
 COMMANDS = [
     ["eval", "bundled:gridnet-digits"],
     ["export", "bundled:gridnet-digits", "--out", "OUT/model.onnx"],
-    ["probe", "OUT/model"],
     ["card", "OUT/model"],
 ]
 
@@ -45,9 +45,7 @@ def on_a_terminal(*arguments: str) -> tuple[str, str]:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A copy of a bundled model, which a probe may change."""
-    import shutil
-
+    """A copy of a bundled model, which a command may change."""
     return Path(shutil.copytree(ROOT / "exports" / "normnet-digits", tmp_path / "model"))
 
 
