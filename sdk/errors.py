@@ -1,4 +1,4 @@
-"""The SDK's errors. Each message is one line that says what was found, what is allowed and how to fix it."""
+"""The SDK's errors and warnings. Each message is one line that says what was found, what is allowed and how to fix it."""
 
 from __future__ import annotations
 
@@ -25,3 +25,19 @@ class HubError(LoadError):
 
 class HubUnreachableError(HubError):
     """A Hub that cannot be reached or has a temporary problem."""
+
+
+class CellzooWarning(UserWarning):
+    """Base of every warning that cellzoo gives. ``zoo`` prints it as ``zoo: note: ...``."""
+
+
+class InvertedInputWarning(CellzooWarning):
+    """Images of the opposite polarity (such as dark strokes on a light background) that were inverted."""
+
+
+class ShadowedModelWarning(CellzooWarning):
+    """A name that means more than one model; the message says which was loaded."""
+
+
+class OfflineWarning(CellzooWarning):
+    """The Hub cannot be reached, and a copy of the model in the cache is loaded, which may be out of date."""
