@@ -1,4 +1,4 @@
-"""The SDK's errors and warnings. Each message is one line that says what was found, what is allowed and how to fix it."""
+"""The SDK's errors and warnings. Each message is one line: what was found, what is allowed and how to fix it."""
 
 from __future__ import annotations
 
