@@ -129,9 +129,7 @@ class Inverter:
 
 def inverted(raw: NDArray[Any]) -> NDArray[Any]:
     """Return the negative of raw images: 255 - x for uint8, 1 - x for floats, not x for bool."""
-    negative: NDArray[Any]
-    if raw.dtype == np.uint8:
-        negative = np.uint8(255) - raw
-    else:
-        negative = ~raw if raw.dtype == np.bool_ else 1 - raw
+    if raw.dtype == np.bool_:
+        return ~raw
+    negative: NDArray[Any] = (np.uint8(255) if raw.dtype == np.uint8 else 1) - raw
     return negative

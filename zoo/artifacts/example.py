@@ -59,12 +59,12 @@ def measure_appearance(training: Split) -> dict[str, Any]:
     """Return what the training images look like, as :mod:`sdk.appearance` defines it.
 
     Brightness is in [0, 1]: ``border`` and ``centre`` (the middle half of height and width) are means over images,
-    ``mean``, ``percentile_5`` and ``percentile_95`` are those of all pixels. ``light_on_dark`` and ``dark_on_light`` are the shares of
-    images, ``polarity`` is that of at least 95 % of them, or None.
+    ``mean``, ``percentile_5`` and ``percentile_95`` are those of all pixels. ``light_on_dark`` and ``dark_on_light``
+    are the shares of images, ``polarity`` is that of at least 95 % of them, or None.
     """
     count = len(training)
     chosen = torch.linspace(0, count - 1, min(count, SAMPLES)).long()
-    images = torch.cat([training[Batch(part)][0] for part in chosen.split(256)]).numpy()
+    images = torch.cat([training[Batch(part)][0] for part in torch.split(chosen, 256)]).numpy()
     grey, signs = brightness(images), image_polarities(images)
     height, width = grey.shape[1:]
     centre = grey[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
@@ -90,6 +90,5 @@ def _rounded(value: Any) -> float:
 
 def _displayable(images: NDArray[Any]) -> NDArray[np.float32]:
     """Return images ``[B, H, W, 3]``, or ``[B, H, W]`` unless they have three channels, in [0, 1]."""
-    values = images.astype(np.float32) / (255 if images.dtype == np.uint8 else 1)
-    shown: NDArray[np.float32] = np.moveaxis(values, 1, -1) if values.shape[1] == 3 else values.mean(1)
-    return shown
+    values = images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
+    return np.moveaxis(values, 1, -1) if values.shape[1] == 3 else brightness(images)
