@@ -101,7 +101,7 @@ def test_a_url_that_gives_no_image_is_refused(server: str, path: str, message: s
 
 
 def test_a_server_that_does_not_answer_is_named() -> None:
-    with pytest.raises(InputError, match="cannot download 'http://127.0.0.1:9/x.png': .*refused"):
+    with pytest.raises(InputError, match=r"cannot download 'http://127\.0\.0\.1:9/x\.png': .*refused"):
         SPEC.prepare("http://127.0.0.1:9/x.png")
     with pytest.raises(InputError, match="cannot download 'http://'"):
         SPEC.prepare("http://")

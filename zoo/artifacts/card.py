@@ -117,7 +117,8 @@ def _expects(config: ArtifactConfig) -> str | None:
     if polarity is None:
         return None
     found = config.provenance["data"]["appearance"]
-    centred = abs(found["centre"] - found["border"]) >= _CENTRED * abs(found["mean"] - found["border"])
+    border, centre, mean = (found.get(key, 0.0) for key in ("border", "centre", "mean"))
+    centred = centre != border and abs(centre - border) >= _CENTRED * abs(mean - border)
     return f"{describe_polarity(polarity)}{', centred' if centred else ''}"
 
 
