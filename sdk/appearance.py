@@ -1,4 +1,4 @@
-"""How a model's images look, and the inversion of images that look the opposite way.
+"""The polarity of images, and the inversion of images of the opposite polarity.
 
 Brightness is the mean of the channels, in [0, 1]. The border is the outermost ring of pixels, and its brightness the
 median of that ring, so that strokes which touch it do not matter. An image is *light on dark* if its bright parts (the

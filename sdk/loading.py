@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a pickled model holds: where it is, how it was opened, and the hash of the file that it runs."""
+    """The content of a pickled model: its origin, its backend with options, and the hash of the file that it runs."""
 
     origin: str
     backend: str

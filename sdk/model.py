@@ -71,7 +71,7 @@ class Model:
 
     @property
     def polarity(self) -> str | None:
-        """How the training images look: "light on dark", "dark on light", or None if neither is typical of them."""
+        """Look of the training images: "light on dark", "dark on light", or None if neither is typical of them."""
         return polarity_of(self.config.provenance)
 
     @property

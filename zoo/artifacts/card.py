@@ -17,7 +17,7 @@ NOTES_BEGIN = "<!-- begin: notes, kept by `zoo card` -->"
 NOTES_END = "<!-- end: notes -->"
 _TEMPLATE = Path(__file__).with_name("card.md.j2")
 _CENTRED = 1.25
-"""How much farther from the border's brightness the middle of centred images is than the mean of all pixels."""
+"""Images are centred if their middle differs from the border this many times as much as the mean of all pixels."""
 _PIPELINE_TAGS = {"image": "image-classification", "table": "tabular-classification"}
 # Data sets that have another name on the Hub, and the licences that it knows by identifier.
 _HUB_DATASETS = {
