@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.errors import InputError
+from sdk.errors import InputError, InvertedInputWarning
 from sdk.validation import describe
 
 LIGHT_ON_DARK, DARK_ON_LIGHT = "light on dark", "dark on light"
@@ -106,15 +106,17 @@ class Inverter:
         chosen: NDArray[Any] = np.where(opposite[:, None, None, None], inverted(raw), raw)
         return chosen
 
-    def note(self, name: str) -> str | None:
+    def warning(self, name: str) -> InvertedInputWarning | None:
         """Return the warning about images that were inverted because of their polarity, if any."""
         if not self.recognised or self.polarity is None:
             return None
         found = _WORDS[DARK_ON_LIGHT if self.polarity == LIGHT_ON_DARK else LIGHT_ON_DARK]
-        return (
+        warning = InvertedInputWarning(
             f"inverted {self.recognised} of {self.seen} images: they show {found}, and {name} was trained on "
             f"{_WORDS[self.polarity]}; invert=False uses images as they are"
         )
+        warning.inverted, warning.seen = self.recognised, self.seen
+        return warning
 
     def _opposite(self, raw: NDArray[Any]) -> NDArray[np.bool_]:
         """Return True for each image whose polarity is the opposite of the model's."""

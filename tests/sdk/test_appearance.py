@@ -76,7 +76,10 @@ def test_an_inverter_changes_only_images_of_the_opposite_polarity() -> None:
     found = inverter(images)
     np.testing.assert_array_equal(found, np.concatenate([images[:1], 1 - images[1:2], images[2:3], 1 - images[3:]]))
     assert (inverter.seen, inverter.recognised) == (4, 2)
-    assert inverter.note("net") == (
+    warning = inverter.warning("net")
+    assert warning is not None
+    assert (warning.inverted, warning.seen) == (2, 4)
+    assert str(warning) == (
         "inverted 2 of 4 images: they show dark strokes on a light background, and net was trained on light strokes "
         "on a dark background; invert=False uses images as they are"
     )
@@ -86,15 +89,15 @@ def test_a_model_of_dark_strokes_inverts_light_ones() -> None:
     inverter = Inverter("image", DARK_ON_LIGHT, "auto")
     np.testing.assert_array_equal(inverter(strokes(0, 1)), strokes(1, 0))
     assert inverter(strokes(1, 0)).tolist() == strokes(1, 0).tolist()
-    assert "they show light strokes on a dark background" in str(inverter.note("net"))
+    assert "they show light strokes on a dark background" in str(inverter.warning("net"))
 
 
-def test_invert_true_inverts_all_and_false_none_without_a_note() -> None:
+def test_invert_true_inverts_all_and_false_none_without_a_warning() -> None:
     for polarity in (LIGHT_ON_DARK, None):
         for invert, expected in ((True, 1 - strokes(1, 0)), (False, strokes(1, 0))):
             inverter = Inverter("image", polarity, invert)
             np.testing.assert_array_equal(inverter(strokes(1, 0)), expected)
-            assert inverter.note("net") is None
+            assert inverter.warning("net") is None
 
 
 def test_auto_does_nothing_for_a_model_without_polarity() -> None:
