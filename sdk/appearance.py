@@ -48,15 +48,21 @@ def image_polarities(images: NDArray[Any]) -> NDArray[np.int8]:
 
 def brightness(images: NDArray[Any]) -> NDArray[np.float32]:
     """Return the mean of the channels ``[B, H, W]``, in [0, 1], of images as in :func:`image_polarities`."""
-    grey: NDArray[np.float32] = images.mean(1, dtype=np.float32)
+    grey: NDArray[np.float32]
+    grey = images[:, 0].astype(np.float32) if images.shape[1] == 1 else images.mean(1, dtype=np.float32)
     return grey / np.float32(255) if images.dtype == np.uint8 else grey
 
 
 def border_brightness(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the median brightness of the outermost ring of pixels, ``[B]``, of grey images ``[B, H, W]``."""
-    ring = np.concatenate([grey[:, 0], grey[:, -1], grey[:, 1:-1, 0], grey[:, 1:-1, -1]], axis=1)
-    median: NDArray[np.float32] = np.median(ring, axis=1)
+    median: NDArray[np.float32] = np.median(_ring(grey), axis=-1)
     return median
+
+
+def _ring(images: NDArray[Any]) -> NDArray[Any]:
+    """Return the outermost pixels ``[..., R]`` of images ``[..., H, W]``."""
+    sides = [images[..., 1:-1, 0], images[..., 1:-1, -1]]
+    return np.concatenate([images[..., 0, :], images[..., -1, :], *sides], axis=-1)
 
 
 def polarity_of(provenance: Mapping[str, Any]) -> str | None:
@@ -122,10 +128,13 @@ class Inverter:
         """Return True for each image whose polarity is the opposite of the model's."""
         sign = _SIGNS[str(self.polarity)]
         found = np.zeros(len(raw), np.bool_)
-        # An image of the opposite polarity has a border at least one contrast away from the model's background.
-        border = border_brightness(brightness(raw))
-        candidates = np.flatnonzero(border >= _CONTRAST if sign > 0 else border <= 1 - _CONTRAST)
-        found[candidates] = image_polarities(raw[candidates]) == -sign
+        # In an image of the opposite polarity, at least half the border is a contrast away from the model's background.
+        # Few images pass this test, which takes a tenth of the time of the percentiles.
+        ring = brightness(_ring(raw)[:, :, None])[:, 0]
+        away = ring >= _CONTRAST if sign > 0 else ring <= 1 - _CONTRAST
+        candidates = np.flatnonzero(2 * np.count_nonzero(away, axis=1) >= ring.shape[1])
+        if len(candidates):
+            found[candidates] = image_polarities(raw[candidates]) == -sign
         return found
 
 
