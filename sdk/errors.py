@@ -54,6 +54,10 @@ class OfflineWarning(CellzooWarning):
     """The Hub cannot be reached, and a copy of the model in the cache is loaded, which may be out of date."""
 
 
+class DamagedModelWarning(CellzooWarning):
+    """A damaged model of the user's own, which is left out of a list."""
+
+
 def give_warning(warning: CellzooWarning) -> None:
     """Give a warning at the line outside sdk that called it, however deep in sdk the reason was found."""
     level, frame = 2, sys._getframe(1)

@@ -70,4 +70,32 @@ def test_one_model_prints_as_one_line_and_an_empty_list_in_words() -> None:
     info = next(info for info in sdk.list_models() if info.name == "gridnet-digits")
     assert repr(info).startswith("<ModelInfo: gridnet-digits, gridnet, 98.61%, 137,098 parameters, ")
     assert repr(sdk.list_models(family="none")) == "no models"
-    assert repr(catalog.ModelInfo("a", "b", 1, {}, 0, Path(), ())) == "<ModelInfo: a, b, -, 1 parameters, 0.00 MB, >"
+    bare = catalog.ModelInfo("a", "b", 1, {}, 0, Path(), ("onnx",))
+    assert repr(bare) == "<ModelInfo: a, b, -, 1 parameters, 0.00 MB, onnx, bundled>"
+        repr(catalog.ModelInfo("a", "b", 1, {}, 0, Path(), ()))
+        == "<ModelInfo: a, b, -, 1 parameters, 0.00 MB, , bundled>"
+    )
+
+
+def test_own_models_are_listed_with_bundled_ones_by_the_name_of_their_folder(
+    exports: Path, make_artifact: Callable[..., Path], own_models_folder: Path
+) -> None:
+    make_artifact("tiny", exports)
+    shutil.copytree(exports / "tiny", own_models_folder / "second-try")
+    make_artifact("tiny", own_models_folder)
+    found = [(info.name, info.where, info.path) for info in sdk.list_models()]
+    assert found == [
+        ("second-try", "own", own_models_folder / "second-try"),
+        ("tiny", "own", own_models_folder / "tiny"),
+        ("tiny", "bundled", exports / "tiny"),
+    ]
+    assert sdk.load("second-try").origin == str(own_models_folder / "second-try")
+
+
+def test_a_damaged_own_model_is_left_out_with_a_warning_that_names_it(
+    exports: Path, make_artifact: Callable[..., Path], own_models_folder: Path
+) -> None:
+    make_artifact("sound", own_models_folder)
+    (make_artifact("broken", own_models_folder) / "model.safetensors").unlink()
+    with pytest.warns(sdk.DamagedModelWarning, match=r"left out: .*broken: model\.safetensors is missing"):
+        assert [info.name for info in sdk.list_models()] == ["sound"]
