@@ -72,9 +72,6 @@ def test_one_model_prints_as_one_line_and_an_empty_list_in_words() -> None:
     assert repr(sdk.list_models(family="none")) == "no models"
     bare = catalog.ModelInfo("a", "b", 1, {}, 0, Path(), ("onnx",))
     assert repr(bare) == "<ModelInfo: a, b, -, 1 parameters, 0.00 MB, onnx, bundled>"
-        repr(catalog.ModelInfo("a", "b", 1, {}, 0, Path(), ()))
-        == "<ModelInfo: a, b, -, 1 parameters, 0.00 MB, , bundled>"
-    )
 
 
 def test_own_models_are_listed_with_bundled_ones_by_the_name_of_their_folder(
