@@ -5,7 +5,8 @@ median of that ring, so that strokes which touch it do not matter. An image is *
 99th percentile) exceed the border by at least 0.25, and by at least twice as much as the border exceeds its dark parts
 (the 1st percentile); *dark on light* is the reverse. Random noise, blank images and most photographs are neither.
 
-A model has a polarity if at least 95 % of its training images have it.
+A model has a polarity if at least 95 % of its training images have it. An image of the opposite polarity is inverted,
+and its background stretched to black or white, because paper in a photograph is grey.
 """
 
 from __future__ import annotations
@@ -98,7 +99,10 @@ class Inverter:
         """Number of inputs that were inverted because of their polarity."""
 
     def __call__(self, raw: NDArray[Any]) -> NDArray[Any]:
-        """Return raw images ``[B, C, H, W]``, uint8, bool or floats in [0, 1], with some inverted."""
+        """Return raw images ``[B, C, H, W]``, uint8, bool or floats in [0, 1], with some inverted.
+
+        Those that are recognised by their polarity also go through :func:`with_background`.
+        """
         self.seen += len(raw)
         if self.invert != "auto":
             return inverted(raw) if self.invert else raw
@@ -109,8 +113,9 @@ class Inverter:
         self.recognised += count
         if not count:
             return raw
-        chosen: NDArray[Any] = np.where(opposite[:, None, None, None], inverted(raw), raw)
-        return chosen
+        changed = raw.copy()
+        changed[opposite] = with_background(inverted(raw[opposite]), self.polarity)
+        return changed
 
     def warning(self, name: str) -> InvertedInputWarning | None:
         """Return the warning about images that were inverted because of their polarity, if any."""
@@ -144,3 +149,18 @@ def inverted(raw: NDArray[Any]) -> NDArray[Any]:
         return ~raw
     negative: NDArray[Any] = (np.uint8(255) if raw.dtype == np.uint8 else 1) - raw
     return negative
+
+
+def with_background(raw: NDArray[Any], polarity: str) -> NDArray[Any]:
+    """Stretch raw images so that their border becomes black (light on dark) or white (dark on light).
+
+    The negative of ink on grey paper is light ink on grey, on which models fail. An image whose border is already black
+    (white) stays the same bit for bit.
+    """
+    scale = np.float32(255 if raw.dtype == np.uint8 else 1)
+    border = border_brightness(brightness(raw))[:, None, None, None] * scale
+    values = raw.astype(np.float32)
+    above = (values - border) / (scale - border) if polarity == LIGHT_ON_DARK else values / border
+    stretched = np.clip(above * scale, 0, scale)
+    changed: NDArray[Any] = (np.rint(stretched) if raw.dtype == np.uint8 else stretched).astype(raw.dtype)
+    return changed

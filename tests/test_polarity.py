@@ -63,6 +63,18 @@ def test_test_images_are_never_inverted_and_their_negatives_always(name: str) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(INVERTED))
+@pytest.mark.parametrize("paper", [0.95, 0.8, 0.6])
+def test_ink_on_grey_paper_is_recognised_and_read(name: str, paper: float) -> None:
+    model, (images, labels) = sdk.load(name, backend="torch"), data_of(name, "test")
+    ink, noise = images[:1000] / np.float32(255), np.random.default_rng(0).normal(0, 0.02, (1000, 1, 28, 28))
+    photos = (paper - (paper - 0.1) * ink + noise).clip(0, 1).astype(np.float32)
+    assert (image_polarities(photos) == -1).all()
+    assert correct(model, photos, labels[:1000], False) < 500
+    assert correct(model, photos, labels[:1000], "auto") >= correct(model, images[:1000], labels[:1000], False) - 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(INVERTED))
 def test_accuracy_on_inverted_images(name: str) -> None:
     model, (images, labels) = sdk.load(name, backend="torch"), data_of(name, "test")
     negatives = inverted(images)

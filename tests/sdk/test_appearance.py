@@ -15,6 +15,7 @@ from sdk.appearance import (
     image_polarities,
     inverted,
     polarity_of,
+    with_background,
 )
 
 
@@ -74,7 +75,8 @@ def test_an_inverter_changes_only_images_of_the_opposite_polarity() -> None:
     images = np.concatenate([strokes(0, 1), strokes(1, 0), strokes(1, 1), strokes(0.7, 0.1)])
     inverter = Inverter("image", LIGHT_ON_DARK, "auto")
     found = inverter(images)
-    np.testing.assert_array_equal(found, np.concatenate([images[:1], 1 - images[1:2], images[2:3], 1 - images[3:]]))
+    np.testing.assert_array_equal(found[:3], np.concatenate([images[:1], 1 - images[1:2], images[2:3]]))
+    np.testing.assert_allclose(found[3:], strokes(0, 6 / 7), atol=1e-6)
     assert (inverter.seen, inverter.recognised) == (4, 2)
     warning = inverter.warning("net")
     assert warning is not None
@@ -83,6 +85,28 @@ def test_an_inverter_changes_only_images_of_the_opposite_polarity() -> None:
         "inverted 2 of 4 images: they show dark strokes on a light background, and net was trained on light strokes "
         "on a dark background; invert=False uses images as they are"
     )
+
+
+def test_grey_paper_becomes_the_background_that_the_model_knows() -> None:
+    for polarity, paper, ink, expected in (
+        (LIGHT_ON_DARK, 0.8, 0.2, strokes(0, 0.75)),
+        (DARK_ON_LIGHT, 0.2, 0.8, strokes(1, 0.25)),
+    ):
+        photo = strokes(paper, ink)
+        np.testing.assert_allclose(Inverter("image", polarity, "auto")(photo), expected, atol=1e-6)
+        pixels = Inverter("image", polarity, "auto")(np.rint(photo * 255).astype(np.uint8))
+        assert pixels.dtype == np.uint8
+        np.testing.assert_allclose(pixels / 255, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("polarity", [LIGHT_ON_DARK, DARK_ON_LIGHT])
+def test_a_black_or_white_background_stays_bit_for_bit(polarity: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 1, 9, 9), np.uint8)
+    pixels[:, :, [0, -1]] = pixels[:, :, :, [0, -1]] = 0 if polarity == LIGHT_ON_DARK else 255
+    for images in (pixels, pixels.astype(np.float32) / np.float32(255), pixels > 128):
+        found = with_background(images, polarity)
+        np.testing.assert_array_equal(found, images)
+        assert found.dtype == images.dtype
 
 
 def test_a_model_of_dark_strokes_inverts_light_ones() -> None:

@@ -145,10 +145,21 @@ def test_tables_take_neither_bytes_nor_urls() -> None:
             table.prepare(source)
 
 
-def test_black_ink_on_a_transparent_background_stays_visible() -> None:
-    drawing = np.zeros((4, 6, 4), np.uint8)
+@pytest.mark.parametrize("ink", [0, 60, 120])
+def test_dark_ink_on_a_transparent_background_stays_visible(ink: int) -> None:
+    drawing = np.full((4, 6, 4), ink, np.uint8)
+    drawing[..., 3] = 0
     drawing[1, 2:5, 3] = 255
-    ink = SPEC.prepare(Image.fromarray(drawing))[0][0, 0]
-    np.testing.assert_array_equal(ink[1, 2:5], 0)
-    assert ink.sum() == 4 * 6 - 3
+    found = SPEC.prepare(Image.fromarray(drawing))[0][0, 0]
+    np.testing.assert_array_equal(found[1, 2:5], ink / np.float32(255))
+    assert (found == 1).sum() == 4 * 6 - 3
+
+
+def test_light_ink_and_nothing_at_all_are_laid_on_black() -> None:
+    drawing = np.full((4, 6, 4), 200, np.uint8)
+    drawing[..., 3] = 0
+    assert SPEC.prepare(Image.fromarray(drawing))[0].max() == 0
+    drawing[1, 2:5, 3] = 255
+    found = SPEC.prepare(Image.fromarray(drawing))[0][0, 0]
+    assert (found == 0).sum() == 4 * 6 - 3
     assert SPEC.prepare(Image.fromarray(np.zeros((4, 6, 4), np.uint8)))[0].max() == 0
