@@ -113,7 +113,7 @@ class Inverter:
         self.recognised += count
         if not count:
             return raw
-        changed = raw.copy()
+        changed: NDArray[Any] = raw.copy()
         changed[opposite] = with_background(inverted(raw[opposite]), self.polarity)
         return changed
 
