@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from sdk.artifact import CONFIG_FILE, NAME_PATTERN, locate_file, read_config
 from sdk.backends import backends_of
-from sdk.errors import ArtifactError, DamagedModelWarning
+from sdk.errors import ArtifactError, DamagedModelWarning, give_warning
 from sdk.places import models_folder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelInfo:
     """A model on this machine, as :func:`list_models` describes it."""
 
@@ -33,9 +32,37 @@ class ModelInfo:
     where: Literal["own", "bundled"] = "bundled"
     """``own``: in :func:`sdk.places.models_folder`. ``bundled``: shipped with the package."""
 
+    def __repr__(self) -> str:
+        name, *facts = self._row()
+        return f"<ModelInfo: {name}, {', '.join(facts)}>"
 
-def list_models(family: str | None = None) -> list[ModelInfo]:
+    def _row(self) -> tuple[str, ...]:
+        accuracy = self.metrics.get("test_accuracy")
+        return (
+            self.name,
+            self.family,
+            f"{accuracy:.2%}" if isinstance(accuracy, float) else "-",
+            f"{self.parameters:,} parameters",
+            f"{self.size_bytes / 1e6:.2f} MB",
+            "/".join(self.backends),
+            self.where,
+        )
+
+
+class ModelList(list[ModelInfo]):
+    """A list of models that prints as a table: name, family, accuracy, parameters, size, backends, place."""
+
+    def __repr__(self) -> str:
+        rows = [info._row() for info in self]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        return "\n".join(lines) or "no models"
+
+
+def list_models(family: str | None = None) -> ModelList:
     """Return the user's own and the bundled models, sorted by name: all of them, or those of one family.
+
+    The list prints as a table.
 
     Of two models with one name, the own one comes first; it is the one that :func:`sdk.load` takes by name. Every
     file's presence and size are checked here; hashes are checked when a model is loaded. A damaged model is not left
@@ -43,9 +70,9 @@ def list_models(family: str | None = None) -> list[ModelInfo]:
     """
     own, damaged = own_infos()
     for problem in damaged.values():
-        warnings.warn(f"a damaged model is left out: {problem}", DamagedModelWarning, stacklevel=2)
+        give_warning(DamagedModelWarning(f"a damaged model is left out: {problem}"))
     infos = [*own, *(read_info(path, "bundled") for path in bundled_models().values())]
-    return sorted((info for info in infos if family in (None, info.family)), key=lambda info: info.name)
+    return ModelList(sorted((info for info in infos if family in (None, info.family)), key=lambda info: info.name))
 
 
 def own_infos() -> tuple[list[ModelInfo], dict[Path, ArtifactError]]:

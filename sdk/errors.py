@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
 
 class CellzooError(Exception):
     """Base of every error that cellzoo raises on purpose. Any other error is a bug."""
@@ -34,6 +40,11 @@ class CellzooWarning(UserWarning):
 class InvertedInputWarning(CellzooWarning):
     """Images of the opposite polarity (such as dark strokes on a light background) that were inverted."""
 
+    inverted = 0
+    """Number of images that were inverted."""
+    seen = 0
+    """Number of images of the call."""
+
 
 class ShadowedModelWarning(CellzooWarning):
     """A name that means more than one model; the message says which was loaded."""
@@ -45,3 +56,11 @@ class OfflineWarning(CellzooWarning):
 
 class DamagedModelWarning(CellzooWarning):
     """A damaged model of the user's own, which is left out of a list."""
+
+
+def give_warning(warning: CellzooWarning) -> None:
+    """Give a warning at the line outside sdk that called it, however deep in sdk the reason was found."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(warning, stacklevel=level)

@@ -7,13 +7,12 @@ models, a bundled model, a model in the namespace ``ZOO_HUB_NAMESPACE``. ``bundl
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from sdk.artifact import CONFIG_FILE, Artifact, ArtifactConfig, read_artifact, read_config
 from sdk.catalog import bundled_models, own_models
-from sdk.errors import LoadError, ShadowedModelWarning
+from sdk.errors import LoadError, ShadowedModelWarning, give_warning
 from sdk.hub.reference import NAMESPACE_VARIABLE, HubReference, parse_reference
 from sdk.validation import describe, hint
 
@@ -141,8 +140,5 @@ def _warn_of_shadowed(name: str, folder: Path, others: list[str]) -> None:
         return
     _warned.add((name, folder))
     spellings = " or ".join(repr(other) for other in others)
-    warnings.warn(
-        f"{name!r} means the model in {os.path.abspath(folder)}; write {spellings} for the other one",
-        ShadowedModelWarning,
-        stacklevel=6,  # the caller of sdk.load
-    )
+    message = f"{name!r} means the model in {os.path.abspath(folder)}; write {spellings} for the other one"
+    give_warning(ShadowedModelWarning(message))

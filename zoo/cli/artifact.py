@@ -67,11 +67,13 @@ def probe(model: str, data_dir: Path | None, as_json: bool, quiet: bool) -> None
 
 @click.command(short_help="Render a model's card again.")
 @click.argument("model")
+@click.option("--example", is_flag=True, help="Also record again what the training images look like, with a picture.")
+@DATA_DIR
 @QUIET
-def card(model: str, quiet: bool) -> None:
+def card(model: str, example: bool, data_dir: Path | None, quiet: bool) -> None:
     """Render the model card of MODEL (a name or an artifact's folder) again; notes between its markers stay."""
     with showing_progress(f"rendering the card of {model}", quiet):
-        from zoo.artifacts.edit import render_card
+        from zoo.artifacts.edit import refresh_example, render_card
 
-        path = render_card(model)
+        path = refresh_example(model, data_dir) if example else render_card(model)
     click.echo(f"card: {path}")

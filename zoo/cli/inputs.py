@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sdk
-from sdk.errors import InputError
+from sdk.appearance import Invert
+from sdk.errors import InputError, InvertedInputWarning
 
 if TYPE_CHECKING:
     from zoo.utils.progress import Progress
@@ -29,15 +31,34 @@ def find_inputs(inputs: Sequence[str]) -> list[str]:
 
 
 def predict_files(
-    model: sdk.Model, files: Sequence[str], top: int, progress: Progress
+    model: sdk.Model, files: Sequence[str], top: int, progress: Progress, invert: Invert = "auto"
 ) -> list[tuple[str, Row | InputError]]:
-    """Return each file with its ``top`` most likely labels, or with the error of a file that the model cannot take."""
+    """Return each file with its ``top`` most likely labels, or with the error of a file that the model cannot take.
+
+    Gives one InvertedInputWarning for all files whose polarity is the opposite of the model's.
+    """
     found: list[tuple[str, Row | InputError]] = []
+    inverted: list[InvertedInputWarning] = []
     for start in range(0, len(files), _BATCH):
         progress("predicting", start, len(files))
         batch = files[start : start + _BATCH]
-        found += zip(batch, _predict(model, batch, top), strict=True)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            answers = model.predict(list(batch), top_k=top, invert=invert, errors="return")
+        inverted += [warning.message for warning in caught if isinstance(warning.message, InvertedInputWarning)]
+        found += [(file, _named(file, answer)) for file, answer in zip(batch, answers, strict=True)]
+    if inverted:
+        reason = str(inverted[0]).split(": ", 1)[1].replace("invert=False uses", "--invert no uses")
+        count, seen = sum(w.inverted for w in inverted), sum(not isinstance(row, InputError) for _, row in found)
+        warnings.warn(InvertedInputWarning(f"inverted {count} of {seen} images: {reason}"), stacklevel=2)
     return found
+
+
+def _named(file: str, answer: Row | InputError) -> Row | InputError:
+    """Return an answer, or an error that names the file."""
+    if isinstance(answer, InputError) and file not in str(answer):
+        return InputError(f"{file}: {answer}")
+    return answer
 
 
 def _files_of(text: str) -> list[str]:
@@ -58,15 +79,3 @@ def _is_image(path: Path) -> bool:
     from PIL import Image
 
     return path.suffix.lower() in Image.registered_extensions() and not path.name.startswith(".") and path.is_file()
-
-
-def _predict(model: sdk.Model, files: Sequence[str], top: int) -> list[Row | InputError]:
-    """Predict files together or, if one of them is refused, each alone."""
-    try:
-        probabilities = model.predict_proba(list(files))
-    except InputError as error:
-        if len(files) == 1:
-            text = str(error).removeprefix("input 0: ")
-            return [InputError(text if files[0] in text else f"{files[0]}: {text}")]
-        return [row for file in files for row in _predict(model, [file], top)]
-    return [[(model.labels[i], float(row[i])) for i in row.argsort()[::-1][:top]] for row in probabilities]

@@ -8,10 +8,13 @@ from pathlib import Path
 import click
 
 import sdk
+from sdk.appearance import Invert
 from sdk.errors import InputError
 from zoo.cli.console import showing_progress
 from zoo.cli.inputs import find_inputs, predict_files
 from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, QUIET, print_json
+
+_INVERT: dict[str, Invert] = {"auto": "auto", "yes": True, "no": False}
 
 
 @click.command("eval", short_help="Evaluate a model on its test split.")
@@ -45,10 +48,19 @@ def eval_command(
 @click.argument("model")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Number of labels to show.")
+@click.option(
+    "--invert",
+    type=click.Choice(["auto", "yes", "no"]),
+    default="auto",
+    show_default=True,
+    help="Invert images; auto: those that look the opposite way to the training images.",
+)
 @BACKEND
 @AS_JSON
 @QUIET
-def predict(model: str, inputs: tuple[str, ...], top: int, backend: str, as_json: bool, quiet: bool) -> None:
+def predict(
+    model: str, inputs: tuple[str, ...], top: int, invert: str, backend: str, as_json: bool, quiet: bool
+) -> None:
     """Predict the labels of INPUT files with MODEL (a name or an artifact's folder).
 
     INPUT is an image, a folder of images or a pattern such as 'scans/*.png'. A file that cannot be read gets an error
@@ -57,7 +69,7 @@ def predict(model: str, inputs: tuple[str, ...], top: int, backend: str, as_json
     loaded = sdk.load(model, backend=backend)
     files = find_inputs(inputs)
     with showing_progress("predicting", quiet) as progress:
-        found = predict_files(loaded, files, top, progress)
+        found = predict_files(loaded, files, top, progress, _INVERT[invert])
     if as_json:
         print_json({file: {"error": str(row)} if isinstance(row, InputError) else dict(row) for file, row in found})
     else:

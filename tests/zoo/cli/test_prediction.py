@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 
 from tests.support.command import QUICK, fails, run
 from tests.support.paths import ROOT
@@ -75,3 +76,28 @@ def test_predict_takes_explicit_spellings(
 ) -> None:
     monkeypatch.chdir(ROOT)
     assert run("predict", name, digit_files[0][0]).exit_code == 0
+
+
+def test_inverted_images_are_recognised_with_one_note(tmp_path: Path, digit_files: list[tuple[str, str]]) -> None:
+    negatives = []
+    for number in range(70):  # more than one batch
+        source, _ = digit_files[number % len(digit_files)]
+        negatives.append(str(tmp_path / f"negative-{number:02}.png"))
+        ImageOps.invert(Image.open(source).convert("L")).save(negatives[-1])
+    plain = run("predict", "gridnet-digits", *(digit_files[n % len(digit_files)][0] for n in range(70)))
+    assert plain.stderr == ""
+    found = run("predict", "gridnet-digits", *negatives, digit_files[0][0], "missing.png")
+    first, second = found.stderr.splitlines()
+    assert first == (
+        "zoo: note: inverted 70 of 71 images: they show dark strokes on a light background, and gridnet-digits was "
+        "trained on light strokes on a dark background; --invert no uses images as they are"
+    )
+    assert second == "zoo: error: no such file: 'missing.png'"
+    answers = [line.split(": ", 1)[1] for line in plain.stdout.splitlines()]
+    assert [line.split(": ", 1)[1] for line in found.stdout.splitlines()] == [*answers, answers[0]]
+    forced = run("predict", "gridnet-digits", *negatives, "--invert", "yes")
+    assert [line.split(": ", 1)[1] for line in forced.stdout.splitlines()] == answers
+    ignored = run("predict", "gridnet-digits", *negatives, "--invert", "no")
+    assert (forced.stderr, ignored.stderr) == ("", "")
+    assert [line.split(": ", 1)[1] for line in ignored.stdout.splitlines()] != answers
+    assert "invert: found True" in fails(1, "predict", "nca-iris", digit_files[0][0], "--invert", "yes")
