@@ -15,11 +15,11 @@ from typing import Any, TextIO
 import click
 
 import sdk
-from sdk.validation import hint
 from zoo.cli.artifact import card, export, probe
 from zoo.cli.bench import bench
 from zoo.cli.console import note
 from zoo.cli.doctor import doctor
+from zoo.cli.groups import SuggestingGroup
 from zoo.cli.listing import info, list_command
 from zoo.cli.prediction import eval_command, predict
 from zoo.cli.sharing import pull, push
@@ -34,23 +34,12 @@ TRAINING_PACKAGES = (
 )  # fmt: skip
 
 
-class _Commands(click.Group):
+class _Commands(SuggestingGroup):
     """A group that turns errors into one line on stderr and an exit code; ``--debug`` shows tracebacks instead."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _usage_on_one_line():
             return super().parse_args(ctx, args)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            near = hint(args[0], self.commands)
-            if near:
-                raise click.UsageError(f"{error.message.rstrip('.')}{near}", ctx) from None
-            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.console import print_table
+from zoo.cli.groups import SuggestingGroup
 from zoo.cli.options import AS_JSON, DATA_DIR, OVERRIDES, QUIET, print_json
 from zoo.utils.progress import say_nothing
 
@@ -105,7 +106,7 @@ _QUICK = click.option("--quick", is_flag=True, help="Take seconds instead of min
 _THREADS = click.option("--threads", type=click.IntRange(1, 256), help="Threads (default: torch's).")
 
 
-@click.group(short_help="Measure speed and memory on this machine.")
+@click.group(cls=SuggestingGroup, short_help="Measure speed and memory on this machine.")
 def bench() -> None:
     """Measure speed and memory on this machine, next to named baselines and the machine's limits."""
 
