@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections.abc import Sequence
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from sdk.places import models_folder
+from zoo.cli.console import showing_progress
 from zoo.cli.options import DATA_DIR, OVERRIDES
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from zoo.data.split import Data
     from zoo.recipe import Recipe
     from zoo.training.result import SeedResult, TrainResult
 
@@ -67,37 +72,49 @@ def train(
 
     With --resume, RECIPE and -o may be left out; if given, they must agree with the run.
     """
-    from accelerate import PartialState
-
-    from zoo.artifacts.from_run import export_run
-    from zoo.artifacts.preflight import check_exportable
-    from zoo.artifacts.target import check_writable
-    from zoo.training.multi_seed import train_seeds
-    from zoo.utils.errors import TrainingInterruptedError
-
     if resume and run_dir:
         raise click.UsageError("--resume already names the run folder; leave out --run-dir")
-    loaded = _recipe(recipe, overrides, resume)
-    target = check_writable(out or models_folder() / loaded.name, overwrite)
-    folder = resume or run_dir or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    try:
-        result, results = train_seeds(
-            loaded,
-            seeds,
-            run_dir=folder,
-            data_dir=data_dir,
-            device=device,
-            resume=resume is not None,
-            tensorboard=tensorboard,
-            progress=not quiet,
-            check=partial(check_exportable, out=target, overwrite=overwrite),
-        )
-    except TrainingInterruptedError as error:
-        command = _resume_command(folder, seeds, device, data_dir, out, overwrite)
-        raise TrainingInterruptedError(f"{error}; continue with: {command}" if command else str(error)) from None
+    if resume is None and recipe is None:
+        raise click.UsageError("Missing argument 'RECIPE', or --resume RUN_DIR")
+    with ExitStack() as preparing:
+        worker = os.environ.get("RANK", "0") != "0"  # one of several processes shows progress
+        progress = preparing.enter_context(showing_progress("preparing the training", quiet or worker))
+        from accelerate import PartialState
+
+        from zoo.artifacts.from_run import export_run
+        from zoo.artifacts.preflight import check_exportable
+        from zoo.artifacts.target import check_writable
+        from zoo.training.multi_seed import train_seeds
+        from zoo.utils.errors import TrainingInterruptedError
+
+        loaded = _recipe(recipe, overrides, resume)
+        target = check_writable(out or models_folder() / loaded.name, overwrite)
+        folder = resume or run_dir or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+        def check(recipe: Recipe, data: Data, module: nn.Module) -> None:
+            progress("trying to write the artifact")
+            check_exportable(recipe, data, module, target, overwrite)
+            preparing.close()  # the training shows its own progress
+
+        try:
+            result, results = train_seeds(
+                loaded,
+                seeds,
+                run_dir=folder,
+                data_dir=data_dir,
+                device=device,
+                resume=resume is not None,
+                tensorboard=tensorboard,
+                progress=not quiet,
+                check=check,
+            )
+        except TrainingInterruptedError as error:
+            command = _resume_command(folder, seeds, device, data_dir, out, overwrite)
+            raise TrainingInterruptedError(f"{error}; continue with: {command}" if command else str(error)) from None
     if not PartialState().is_main_process:
         return
-    export_run(result, target, overwrite, results)
+    with showing_progress("writing the artifact", quiet):
+        export_run(result, target, overwrite, results)
     for line in (*_seed_lines(results), _summary_line(result)):
         click.echo(line)
     click.echo(f"artifact: {target}")
@@ -110,14 +127,11 @@ def _recipe(recipe: str | None, overrides: Sequence[str], resume: Path | None) -
     from zoo.recipe import load_recipe
     from zoo.training.run_folder import check_same_name, recipe_of_run
 
-    if resume is None:
-        if recipe is None:
-            raise click.UsageError("Missing argument 'RECIPE', or --resume RUN_DIR")
-        return load_recipe(recipe, overrides)
     if recipe is None:
-        return recipe_of_run(resume, overrides)
+        return recipe_of_run(cast(Path, resume), overrides)
     loaded = load_recipe(recipe, overrides)
-    check_same_name(loaded, resume)
+    if resume is not None:
+        check_same_name(loaded, resume)
     return loaded
 
 

@@ -1,4 +1,4 @@
-"""What would fail after training fails before the first step."""
+"""Failures at the end of a training happen before its first step."""
 
 from __future__ import annotations
 
