@@ -9,7 +9,19 @@ Importing sdk loads neither torch nor the training side; each backend is importe
 """
 
 from sdk.catalog import ModelInfo, list_models
-from sdk.errors import ArtifactError, CellzooError, HubError, HubUnreachableError, InputError, LoadError
+from sdk.errors import (
+    ArtifactError,
+    CellzooError,
+    CellzooWarning,
+    DamagedModelWarning,
+    HubError,
+    HubUnreachableError,
+    InputError,
+    InvertedInputWarning,
+    LoadError,
+    OfflineWarning,
+    ShadowedModelWarning,
+)
 from sdk.inputs import InputSpec
 from sdk.loading import load
 from sdk.model import Model
@@ -19,13 +31,18 @@ __version__ = "0.1.0"
 __all__ = [
     "ArtifactError",
     "CellzooError",
+    "CellzooWarning",
+    "DamagedModelWarning",
     "HubError",
     "HubUnreachableError",
     "InputError",
     "InputSpec",
+    "InvertedInputWarning",
     "LoadError",
     "Model",
     "ModelInfo",
+    "OfflineWarning",
+    "ShadowedModelWarning",
     "list_models",
     "load",
 ]

@@ -1,6 +1,12 @@
-"""The SDK's errors. Each message is one line that says what was found, what is allowed and how to fix it."""
+"""The SDK's errors and warnings. Each message is one line: what was found, what is allowed and how to fix it."""
 
 from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class CellzooError(Exception):
@@ -25,3 +31,36 @@ class HubError(LoadError):
 
 class HubUnreachableError(HubError):
     """A Hub that cannot be reached or has a temporary problem."""
+
+
+class CellzooWarning(UserWarning):
+    """Base of every warning that cellzoo gives. ``zoo`` prints it as ``zoo: note: ...``."""
+
+
+class InvertedInputWarning(CellzooWarning):
+    """Images of the opposite polarity (such as dark strokes on a light background) that were inverted."""
+
+    inverted = 0
+    """Number of images that were inverted."""
+    seen = 0
+    """Number of images of the call."""
+
+
+class ShadowedModelWarning(CellzooWarning):
+    """A name that means more than one model; the message says which was loaded."""
+
+
+class OfflineWarning(CellzooWarning):
+    """The Hub cannot be reached, and a copy of the model in the cache is loaded, which may be out of date."""
+
+
+class DamagedModelWarning(CellzooWarning):
+    """A damaged model of the user's own, which is left out of a list."""
+
+
+def give_warning(warning: CellzooWarning) -> None:
+    """Give a warning at the line outside sdk that called it, however deep in sdk the reason was found."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(warning, stacklevel=level)

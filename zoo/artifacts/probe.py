@@ -12,6 +12,7 @@ from typing import Any
 from sdk.artifact import FIGURES_FOLDER, HISTORY_FILE, PROBE_FILE, Artifact
 from zoo.artifacts.card import findings_text
 from zoo.artifacts.edit import changing, open_stored
+from zoo.artifacts.example import EXAMPLE_NAME
 from zoo.artifacts.target import check_writable
 from zoo.data import load_data
 from zoo.families.base import Family
@@ -19,9 +20,10 @@ from zoo.families.probing import Findings, ProbeContext
 from zoo.families.registry import families_with, get_family, load_hook
 from zoo.utils.errors import ProbeError
 from zoo.utils.files import write_text
+from zoo.utils.progress import Progress, no_progress
 
 
-def probe_model(name: str, data_dir: Path | None = None) -> tuple[Path, Findings]:
+def probe_model(name: str, data_dir: Path | None = None, progress: Progress = no_progress) -> tuple[Path, Findings]:
     """Probe a trained model (a name or a folder) and store the findings; return its folder and the findings.
 
     The numbers go to ``metrics["probe"]``, the text and the captions to probe.md and the card, the figures to
@@ -34,7 +36,9 @@ def probe_model(name: str, data_dir: Path | None = None) -> tuple[Path, Findings
         probed = ", ".join(families_with("probe")) or "none"
         raise ProbeError(f"{stored.config.name}: family {family.name} has no probe; families that have one: {probed}")
     folder = check_writable(stored.artifact.folder, overwrite=True)
+    progress(f"loading {stored.recipe.data.name}")
     data = load_data(stored.recipe.data, data_dir)
+    progress(f"probing {stored.config.name}, a {family.name}")
     with TemporaryDirectory() as temporary:
         figures = Path(temporary)
         findings = load_hook(family.probe)(
@@ -51,8 +55,9 @@ def probe_model(name: str, data_dir: Path | None = None) -> tuple[Path, Findings
         )
         _check_figures(family, findings, figures)
         config = replace(stored.config, metrics={**stored.config.metrics, "probe": findings.metrics})
+        progress("writing the findings")
         with changing(stored, config) as new:
-            shutil.rmtree(new / FIGURES_FOLDER, ignore_errors=True)
+            _remove_figures(new / FIGURES_FOLDER)
             for file in findings.figures:
                 (new / FIGURES_FOLDER).mkdir(exist_ok=True)
                 shutil.copyfile(figures / file, new / FIGURES_FOLDER / file)
@@ -66,6 +71,13 @@ def read_history(artifact: Artifact) -> list[dict[str, Any]]:
         return []
     history: list[dict[str, Any]] = json.loads(artifact.file(HISTORY_FILE).read_bytes())
     return history
+
+
+def _remove_figures(folder: Path) -> None:
+    """Remove the figures of an earlier probe, and leave the picture of training samples."""
+    for figure in folder.iterdir() if folder.is_dir() else ():
+        if figure.name != EXAMPLE_NAME:
+            figure.unlink()
 
 
 def _check_figures(family: Family, findings: Findings, folder: Path) -> None:
