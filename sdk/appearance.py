@@ -89,10 +89,10 @@ class Inverter:
     def __init__(self, kind: str, polarity: str | None, invert: Invert) -> None:
         if not (isinstance(invert, (bool, np.bool_)) or (isinstance(invert, str) and invert == "auto")):
             raise InputError(f"invert: found {describe(invert)}, allowed 'auto', True or False")
-        if kind != "image" and invert is not False and invert != "auto":
+        self.invert = invert if isinstance(invert, str) else bool(invert)
+        if kind != "image" and self.invert is True:
             raise InputError("invert: found True, allowed 'auto' or False; only images can be inverted")
         self.polarity = polarity if kind == "image" else None
-        self.invert = invert
         self.seen = 0
         """Number of inputs so far."""
         self.recognised = 0

@@ -226,7 +226,8 @@ def _open_later(kind: type[Model], reference: Reference) -> Model:
 
 
 def _then_warn(batches: Iterator[FloatArray], inverter: Inverter, name: str) -> Iterator[FloatArray]:
-    yield from batches
+    """Yield the batches that are not empty, and give the warning about inverted images after the last."""
+    yield from (batch for batch in batches if len(batch))
     warning = inverter.warning(name)
     if warning is not None:
         give_warning(warning)

@@ -134,6 +134,8 @@ def test_other_values_of_invert_and_inverted_tables_are_refused() -> None:
     with pytest.raises(InputError, match="invert: found True, allowed 'auto' or False; only images can be inverted"):
         Inverter("table", None, True)
     assert Inverter("table", LIGHT_ON_DARK, False).polarity is None
+    assert Inverter("table", None, np.False_).invert is False  # type: ignore[arg-type]
+    assert Inverter("image", None, np.True_).invert is True  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

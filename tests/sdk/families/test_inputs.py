@@ -43,6 +43,13 @@ def test_every_option_of_a_family_goes_with_the_options_of_every_model(name: str
     np.testing.assert_array_equal(model.predict_proba(1 - IMAGES, **option, invert=True), probabilities)
 
 
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+@pytest.mark.parametrize("name", ["cellnet-digits", "gridnet-digits", "normnet-digits", "snapshots-digits"])
+def test_a_list_of_bad_items_alone_gives_only_errors(name: str, backend: str) -> None:
+    found = load(name, backend).predict(["missing.png", b"", np.zeros(3)], 1, errors="return")
+    assert [type(answer) for answer in found] == [sdk.InputError] * 3
+
+
 def test_a_trace_of_inverted_images_is_that_of_the_images() -> None:
     model = load("cellnet-digits")
     assert isinstance(model, CellnetModel)
