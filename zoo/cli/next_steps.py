@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +29,28 @@ def next_commands(result: TrainResult, target: Path, run_dir: Path, data_dir: Pa
     example = _write_example(result, run_dir)
     sample = json.dumps(_table_sample(result) if example is None else str(example), ensure_ascii=False)
     code = f"import sdk; print(sdk.load({json.dumps(model, ensure_ascii=False)}).predict({sample}))"
-    commands = [] if example is None else [["zoo", "predict", model, str(example)]]
-    commands.append(["zoo", "eval", model, *(["--data-dir", str(data_dir)] if data_dir else [])])
-    commands.append(["python" if shutil.which("python") else "python3", "-c", code])
+    python, zoo = programs()
+    commands = [] if example is None else [[*zoo, "predict", model, str(example)]]
+    commands.append([*zoo, "eval", model, *(["--data-dir", str(data_dir)] if data_dir else [])])
+    commands.append([python, "-c", code])
     return [shlex.join(command) for command in commands]
+
+
+def programs() -> tuple[str, list[str]]:
+    """Return how to start this Python and this ``zoo``: by name if the PATH has them, else by path."""
+    folder = os.path.dirname(sys.executable)
+    here = [name for name in ("python", "python3") if os.path.dirname(shutil.which(name) or "") == folder]
+    python = here[0] if here else _from_here(sys.executable)
+    found, script = shutil.which("zoo"), os.path.join(folder, "zoo")
+    if found and os.path.abspath(found) in (script, os.path.abspath(sys.argv[0])):
+        return python, ["zoo"]
+    return python, [_from_here(script)] if os.path.isfile(script) else [python, "-m", "zoo"]
+
+
+def _from_here(path: str) -> str:
+    """Return a path relative to the current directory if it is below it, else as it is."""
+    below = os.path.commonpath([os.getcwd(), path]) == os.getcwd() if os.name != "nt" else False
+    return os.path.relpath(path) if below else path
 
 
 def _spelling(target: Path) -> str:
@@ -41,12 +60,7 @@ def _spelling(target: Path) -> str:
     short = shortest_spelling(target)
     if short == target.name:
         return short
-    try:
-        relative = os.path.relpath(target)
-    except ValueError:  # on another drive
-        return short
-    if relative.startswith(os.pardir):
-        return short
+    relative = _from_here(short)
     return relative if os.sep in relative else f".{os.sep}{relative}"
 
 

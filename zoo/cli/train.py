@@ -109,7 +109,11 @@ def train(
                 check=check,
             )
         except TrainingInterruptedError as error:
-            command = _resume_command(folder, seeds, device, data_dir, out, overwrite)
+            command = _resume_command(
+                folder,
+                {"--seeds": seeds if seeds > 1 else None, "--device": device, "--data-dir": data_dir, "--out": out},
+                {"--overwrite": overwrite, "--tensorboard": tensorboard},
+            )
             raise TrainingInterruptedError(f"{error}; continue with: {command}" if command else str(error)) from None
     if not PartialState().is_main_process:
         return
@@ -135,22 +139,19 @@ def _recipe(recipe: str | None, overrides: Sequence[str], resume: Path | None) -
     return loaded
 
 
-def _resume_command(
-    folder: Path, seeds: int, device: str | None, data_dir: Path | None, out: Path | None, overwrite: bool
-) -> str | None:
-    """Return the command that continues an interrupted run; None if it has no checkpoint yet."""
+def _resume_command(folder: Path, options: dict[str, object], flags: dict[str, bool]) -> str | None:
+    """Return the command that continues an interrupted run; None if it has no checkpoint yet.
+
+    Options that are None and flags that are False are left out.
+    """
+    from zoo.cli.next_steps import programs
     from zoo.training.checkpoint import CHECKPOINT_FILE
 
     if not any(folder.rglob(CHECKPOINT_FILE)):
         return None
-    options = {
-        "--seeds": seeds if seeds > 1 else None,
-        "--device": device,
-        "--data-dir": data_dir,
-        "--out": out,
-    }
     given = [text for option, value in options.items() if value is not None for text in (option, str(value))]
-    return shlex.join(["zoo", "train", "--resume", str(folder), *given, *(["--overwrite"] if overwrite else [])])
+    set_flags = [flag for flag, value in flags.items() if value]
+    return shlex.join([*programs()[1], "train", "--resume", str(folder), *given, *set_flags])
 
 
 def _say_what_is_next(result: TrainResult, target: Path, folder: Path, data_dir: Path | None) -> None:

@@ -15,6 +15,7 @@ import zoo.training.loop
 from sdk.resolve import find_model
 from tests.support.command import QUICK, fails, run
 from tests.support.paths import ROOT
+from zoo.cli.next_steps import programs
 from zoo.recipe import load_recipe
 
 
@@ -56,8 +57,8 @@ def test_an_interrupted_run_resumes_where_it_stopped(tmp_path: Path, monkeypatch
         patch.setattr(zoo.training.loop, "save_checkpoint", stop_after_saving)
         result = run(*arguments, "--run-dir", str(folder))
     assert result.exit_code == 130
-    command = result.stderr.strip().split("continue with: ")[1]
-    assert shlex.split(command) == ["zoo", "train", "--resume", str(folder), "--out", str(out)]
+    command = without_program(result.stderr.strip().split("continue with: ")[1])
+    assert command == ["train", "--resume", str(folder), "--out", str(out)]
     assert not out.exists()
     assert run(*arguments, "--resume", str(folder)).exit_code == 0
     assert json.loads((out / "config.json").read_text())["provenance"]["steps"] == 40
@@ -73,13 +74,12 @@ def test_a_model_is_trained_to_the_users_own_models_and_used_by_name(
     assert result.exit_code == 0, result.output
     assert f"artifact: {own_models_folder / 'shapes'}" in result.stdout
     commands = [line.strip() for line in result.stdout.split("next:\n")[1].splitlines()]
-    assert [shlex.split(command)[0] for command in commands] == ["zoo", "zoo", "python"]
-    predict, evaluate, python = (shlex.split(command) for command in commands)
-    predicted = run(*predict[1:])
+    predict, evaluate, python = (without_program(command) for command in commands)
+    predicted = run(*predict)
     assert predicted.exit_code == 0, predicted.output
-    assert evaluate == ["zoo", "eval", "shapes", "--data-dir", "my data"]
-    assert run(*evaluate[1:]).exit_code == 0
-    code = subprocess.run([sys.executable, *python[1:]], capture_output=True, text=True, check=True, env=environment())
+    assert evaluate == ["eval", "shapes", "--data-dir", "my data"]
+    assert run(*evaluate).exit_code == 0
+    code = subprocess.run([sys.executable, *python], capture_output=True, text=True, check=True, env=environment())
     assert predicted.stdout.startswith(f"it's a run/example.png: {code.stdout.strip()} (")
 
 
@@ -88,9 +88,9 @@ def test_commands_after_training_name_the_path_where_the_name_means_another_mode
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = run("train", "gridnet-digits", *QUICK[:-1], "--out", "out/gridnet-digits", "--run-dir", "run")
-    commands = [shlex.split(line) for line in result.stdout.split("next:\n")[1].splitlines()]
-    assert commands[1] == ["zoo", "eval", "out/gridnet-digits"]
-    assert "the same" in run(*commands[1][1:]).stdout
+    commands = [without_program(line) for line in result.stdout.split("next:\n")[1].splitlines()]
+    assert commands[1] == ["eval", "out/gridnet-digits"]
+    assert "the same" in run(*commands[1]).stdout
     assert all("bundled" not in part for command in commands for part in command)
 
 
@@ -99,9 +99,9 @@ def test_the_commands_for_a_table_predict_from_python(tmp_path: Path, monkeypatc
     quick = ["-o", "train.epochs=null", "-o", "train.steps=2", "-o", "train.checkpoint_every=2"]
     result = run("train", "nca-iris", *quick, "--run-dir", "run", "--device", "cpu")
     assert result.exit_code == 0, result.output
-    evaluate, python = (shlex.split(line) for line in result.stdout.split("next:\n")[1].splitlines())
-    assert evaluate == ["zoo", "eval", "nca-iris"]
-    code = subprocess.run([sys.executable, *python[1:]], capture_output=True, text=True, check=True, env=environment())
+    evaluate, python = (without_program(line) for line in result.stdout.split("next:\n")[1].splitlines())
+    assert evaluate == ["eval", "nca-iris"]
+    code = subprocess.run([sys.executable, *python], capture_output=True, text=True, check=True, env=environment())
     assert code.stdout.strip() in ("setosa", "versicolor", "virginica")
 
 
@@ -141,9 +141,9 @@ def test_several_seeds_resume_with_the_printed_command(tmp_path: Path, monkeypat
         monkeypatch, "train", "gridnet-digits", *QUICK, "-o", "train.epochs=2", "--run-dir", "run", "--seeds", "2"
     )
     assert "it holds seed-0; say how many seeds to train with --seeds N" in fails(1, "train", "--resume", "run")
-    command = shlex.split(result.stderr.strip().split("continue with: ")[1])
-    assert command == ["zoo", "train", "--resume", "run", "--seeds", "2"]
-    assert "mean of 2 seeds" in run(*command[1:], "--quiet").stdout
+    command = without_program(result.stderr.strip().split("continue with: ")[1])
+    assert command == ["train", "--resume", "run", "--seeds", "2"]
+    assert "mean of 2 seeds" in run(*command, "--quiet").stdout
 
 
 @pytest.mark.parametrize(
@@ -180,6 +180,29 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = folder / "out"
     assert run("train", "gridnet-digits", *QUICK, "--out", str(out), "--run-dir", str(folder / "run")).exit_code == 0
     return folder / "run"
+
+
+def without_program(command: str) -> list[str]:
+    """Return the arguments of a ``zoo`` or ``python`` command, however the program is spelt."""
+    program, *arguments = shlex.split(command)
+    assert Path(program).name.startswith(("zoo", "python"))
+    return arguments[2:] if arguments[:2] == ["-m", "zoo"] else arguments
+
+
+@pytest.mark.parametrize("on_path", [True, False])
+def test_the_commands_name_the_programs_of_this_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_path: bool
+) -> None:
+    folder = tmp_path / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    for name in ("python", "zoo"):
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}" if on_path else "/usr/bin")
+    found = ("python", ["zoo"]) if on_path else (".venv/bin/python", [".venv/bin/zoo"])
+    assert programs() == found
 
 
 def environment() -> dict[str, str]:
