@@ -51,7 +51,7 @@ class AugmentConfig(Section):
 
 class _DataConfig(Section):
     validation: CountOrFraction = 0.1
-    """Number or fraction of the training samples to hold out for validation, the same share of every class."""
+    """Number or fraction of the training samples to hold out for validation, above 0, the same share of every class."""
     seed: NonNegativeInt = 0
     """Seed of the choice of held-out samples."""
     workers: NonNegativeInt = 0
@@ -96,12 +96,14 @@ class MnistConfig(_StoredConfig):
     name: Literal["mnist"]
     """The name of the data set."""
     validation: CountOrFraction = 5000
-    """Number or fraction of the 60,000 training samples to hold out for validation, the same share of every class."""
+    """Number or fraction of the 60,000 training samples to hold out for validation, above 0, the same share of every
+    class."""
 
 
 def _usual_resize(known: dict[str, Any]) -> int:
     """Return the shorter side before the crop in the proportion that is usual for photographs, 256 to 224."""
-    return round(known.get("image_size", 224) * 256 / 224)
+    image_size: int = known.get("image_size", 224)  # missing if it is invalid, which is then the error
+    return round(image_size * 256 / 224)
 
 
 class ImageFolderConfig(_StoredConfig):
@@ -113,11 +115,11 @@ class ImageFolderConfig(_StoredConfig):
     name: Literal["image_folder"]
     """The name of the data set."""
     validation: CountOrFraction = 0.1
-    """Number or fraction of the training images to hold out for validation, the same share of every class. Unused if
-    the folder has train/, val/ and test/."""
+    """Number or fraction of the training images to hold out for validation, above 0, the same share of every class; a
+    fraction gives at least one per class. Unused if the folder has train/, val/ and test/."""
     test: CountOrFraction | None = None
-    """Number or fraction of the images to hold out as the test set, the same share of every class. null: 0.1, for a
-    folder with neither test/ nor val/; for others, the key is refused."""
+    """Number or fraction of the images to hold out as the test set, above 0, the same share of every class; a fraction
+    gives at least one per class. null: 0.1. Refused if the folder has test/ or val/, which is the test set."""
     image_size: PositiveInt = 224
     """Side of the model's square input, in pixels."""
     resize: PositiveInt = Field(default_factory=_usual_resize, json_schema_extra={"default": "image_size * 256 / 224"})
@@ -139,7 +141,8 @@ class IrisConfig(_DataConfig):
     name: Literal["iris"]
     """The name of the data set."""
     validation: CountOrFraction = 24
-    """Number or fraction of the 120 training samples to hold out for validation, the same share of every class."""
+    """Number or fraction of the 120 training samples to hold out for validation, above 0, the same share of every
+    class."""
     split: NonNegativeInt = 0
     """Seed of the choice of the 30 test flowers."""
 

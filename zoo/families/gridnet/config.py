@@ -16,13 +16,15 @@ class PatchConfig(Section):
     size: PositiveInt = 4
     """Side of the square kernel, and the stride, in pixels."""
     channels: PositiveInt = 8
+    """Number of faces that receive the image."""
 
 
 class GridnetConfig(FamilyConfig):
     """The shape, the steps and the initial values of a gridnet."""
 
     family: Literal["gridnet"] = "gridnet"
-    grid: tuple[PositiveInt, PositiveInt, PositiveInt]
+    """The family's name."""
+    grid: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(examples=[[8, 8, 8]])
     """M, N, K: the image enters at the face k = 0 (rows along M, columns along N); the classes are read at K - 1."""
     block: PositiveInt = 8
     """Side of the cubic blocks, in cells; divides M, N and K."""
@@ -31,6 +33,7 @@ class GridnetConfig(FamilyConfig):
     outer_steps: PositiveInt = 12
     """Steps of the whole grid, each with a LayerNorm."""
     activation: Literal["silu", "relu", "leaky_relu", "tanh"] = "silu"
+    """Activation of each cell's weighted sum."""
     gated: bool = False
     """Blend each cell's old and new value by a learned gate."""
     normalize: bool = False
@@ -44,7 +47,7 @@ class GridnetConfig(FamilyConfig):
     recompute: PositiveInt = 1
     """Training saves only the grid before every ``recompute``-th outer step and computes the others again."""
     patch: PatchConfig | None = None
-    """null: the image enters as it is, one face per channel."""
+    """A convolution before the grid; null: the image enters as it is, one face per channel."""
     output_layers: PositiveInt = 1
     """Number of last faces that the classifier reads."""
     init_scale: float = Field(default=1.0, gt=0)
