@@ -18,6 +18,7 @@ PARTS = {
     "test": ("test", "testing"),
 }
 """Names of each part's folder, in lower case."""
+FIX = "set data.path in the recipe or pass --data-dir FOLDER"
 LAYOUTS = "allowed: CLASS/*.png, or train/CLASS/*.png with val/ and test/ as you like"
 _PART_NAMES = frozenset(name for names in PARTS.values() for name in names)
 _SYSTEM_NAMES = frozenset({"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"})
@@ -35,7 +36,7 @@ class LeftOut:
 
     def summary(self) -> str:
         """Return the number of paths and the first of them for each reason, in one line."""
-        return ", ".join(f"{len(paths)} {reason} ({_first(paths)})" for reason, paths in self.paths.items())
+        return "; ".join(f"{reason}: {len(paths)} ({_first(paths)})" for reason, paths in self.paths.items())
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,7 @@ def list_images(folder: Path) -> Listing:
     fewer than two classes; for a class without images; and for parts with different classes.
     """
     if not folder.is_dir():
-        raise DataError(
-            f"{folder}: found no folder, expected a folder of images ({LAYOUTS}); "
-            "set data.path in the recipe or pass --data-dir FOLDER"
-        )
+        raise DataError(f"{folder}: found no folder, expected a folder of images ({LAYOUTS}); {FIX}")
     scan = _Scan(folder)
     try:
         parts = {part: scan.classes(path) for part, path in scan.parts().items()}
@@ -111,7 +109,7 @@ class _Scan:
         loose = [entry.name for entry in entries if _is_image(entry.name)]
         if loose and not any(entry.is_dir() for entry in entries):
             raise DataError(
-                f"{path}: found {len(loose)} images ({_first(loose)}) and no class folders; expected {part}/CLASS/; "
+                f"{path}: found images ({_first(loose)}) and no class folders; expected {part}/CLASS/; "
                 f"if {path.name} is a class, rename it"
             )
 
@@ -123,7 +121,7 @@ class _Scan:
         found: dict[str, list[str]] = {}
         for entry in _sorted_entries(part):
             if _is_hidden(entry.name) or not entry.is_dir():
-                self._leave_out(entry, "images outside the class folders")
+                self._leave_out(entry, "outside the class folders")
                 continue
             name = unicodedata.normalize("NFC", entry.name)
             if not _is_writable(name):
@@ -152,9 +150,9 @@ class _Scan:
     def _leave_out(self, entry: os.DirEntry[str], image_reason: str) -> None:
         path = os.path.relpath(entry.path, self.folder)
         if _is_hidden(entry.name):
-            self.left_out.add("hidden files or folders", path)
+            self.left_out.add("hidden", path)
         else:
-            self.left_out.add(image_reason if _is_image(entry.name) else "files that are not images", path)
+            self.left_out.add(image_reason if _is_image(entry.name) else "not images", path)
 
 
 def _walk(folder: Path, visited: set[str]) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
@@ -187,16 +185,16 @@ def _check_classes(folder: Path, parts: dict[str, dict[str, list[str]]], scan: _
     for part, classes in parts.items():
         where = folder if part == "all" else scan.folder / part
         left = scan.left_out.summary()
-        rest = f"; left out: {left}" if left else ""
+        rest = f" (left out: {left})" if left else ""
         empty = [name for name, images in classes.items() if not images]
         if not any(classes.values()):
-            raise DataError(f"{where}: found no images in class folders{rest}; {LAYOUTS}")
+            raise DataError(f"{where}: found no images in class folders{rest}; {LAYOUTS}; {FIX}")
         if empty:
             raise DataError(
-                f"{where}: found {len(empty)} class folders without images ({_first(empty)}){rest}; "
+                f"{where}: found class folders without images: {_first(empty)}{rest}; "
                 f"add images ({', '.join(EXTENSIONS)}) or remove them"
             )
-        if len(classes) < 2:
+        if len(classes) < 2 and part in ("all", "train"):
             only = next(iter(classes))
             fix = (
                 f"; give {where / only} as the data set's folder if its folders are the classes" if scan.nested else ""

@@ -103,14 +103,14 @@ def _describe(folder: Path, listing: Listing, config: ImageFolderConfig, train: 
     counts = ", ".join(f"{name} {size}" for name, size in sizes.items())
     if len(sizes) > 10:
         counts = f"{min(sizes.values())} to {max(sizes.values())} each"
-    parts = " and ".join(f"{part}/" for part in listing.parts if part != "all") or "one part"
-    seed = "" if len(listing.parts) == 3 else f", split by seed {config.seed}"
+    steps = [f"{part}/" for part in listing.parts if part != "all"]
+    steps += [] if len(steps) == 3 else [f"split by seed {config.seed}"]
     nested = f"; {listing.nested} in subfolders of their class" if listing.nested else ""
     left_out = listing.left_out.summary()
     return (
-        f"{folder}: {sum(sizes.values())} images in {len(sizes)} classes ({counts}){nested}; {parts}{seed}: "
+        f"{folder}: {sum(sizes.values())} images in {len(sizes)} classes ({counts}){nested}; {', '.join(steps)}: "
         f"{train} for training, {validation} for validation, {test} for testing"
-    ) + (f"; left out: {left_out}" if left_out else "")
+    ) + (f" (left out: {left_out})" if left_out else "")
 
 
 class FolderSplit(Split):

@@ -113,6 +113,7 @@ def _keys(schema: type[Section], place: str, skip: type[Section] | None = None) 
         inner = models(field.annotation)
         yield Key(path, _allowed(field.annotation, field.metadata), _default(name, field), _meaning(field))
         if len(inner) > 1 and place != "train":
+            yield Key(f"{path}.name", ", ".join(inner), "required", f"The name of the {name}.")
             for variant, section in inner.items():
                 for key in _keys(section, path):
                     if key.path != f"{path}.name":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from zoo.config.data import DataConfig
 from zoo.config.export import ExportConfig
@@ -46,13 +47,17 @@ def validate_sections(tree: dict[Any, Any], path: Path) -> dict[str, Any]:
             # JSON's strict mode accepts lists for tuples, but not "3" or true for a number.
             built[section] = TypeAdapter(schema).validate_json(json.dumps(value, default=str), strict=True)
         except ValidationError as error:
-            found = error.errors(include_url=False)
-            # A list that is too short only because its entries are wrong is not a problem of its own.
-            causes = [details for details in found if details["type"] != "too_short" or len(found) == 1]
-            problems += [problem_line(section, schema, value, details) for details in causes]
+            problems += [problem_line(section, schema, value, details) for details in _causes(error)]
     if problems:
         raise _error(path, problems)
     return built
+
+
+def _causes(error: ValidationError) -> list[ErrorDetails]:
+    """Return the errors without those that others cause: a list too short without its wrong entries, a derived key."""
+    found = error.errors(include_url=False)
+    consequences = ("too_short", "default_factory_not_called")
+    return [details for details in found if details["type"] not in consequences or len(found) == 1]
 
 
 def _with_family_defaults(train: Any, family: Family) -> Any:
@@ -72,7 +77,7 @@ def _family(tree: dict[Any, Any], path: Path) -> Family:
     if not isinstance(model, dict):
         raise _error(path, [f"model: should be a mapping with a family, found {show_value(model)}; families: {known}"])
     if "family" not in model:
-        raise _error(path, [f"model.family: this key is missing; write family: normnet; families: {known}"])
+        raise _error(path, [f"model.family: this key is missing; families: {known}"])
     family = model["family"]
     if family not in family_names():
         near = hint(str(family), family_names())
