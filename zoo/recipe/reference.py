@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +89,7 @@ def markdown() -> str:
             ]
             parts.append("")
         if notes_of(topic):
-            parts += [notes_of(topic), ""]
+            parts += [*textwrap.wrap(notes_of(topic), 120), ""]
     return "\n".join(parts)
 
 

@@ -119,7 +119,7 @@ class StructureConfig(Section):
     """Rule 7: the unit in which the limits count."""
 
     unit: Literal["site", "connection"] = "site"
-    """What a phase's ``structures`` count: sites of growth, or connections."""
+    """The unit of a phase's ``structures``: sites of growth, or connections."""
     size: PositiveInt = 1
     """High units that form one site."""
     rotate: Literal["layers", "units"] = "layers"
