@@ -37,8 +37,10 @@ class Key:
     """The key path, as in overrides and errors."""
     allowed: str
     default: str
-    """YAML, or ``required``."""
+    """YAML, ``required``, or words for a default that follows other keys."""
     meaning: str
+    follows: bool = False
+    """True if the default follows other keys."""
 
 
 def topics() -> list[str]:
@@ -112,7 +114,8 @@ def _keys(schema: type[Section], place: str, skip: type[Section] | None = None) 
         field = fields[name]
         path = f"{place}.{name}"
         inner = models(field.annotation)
-        yield Key(path, _allowed(field.annotation, field.metadata), _default(name, field), _meaning(field))
+        allowed, default = _allowed(field.annotation, field.metadata), _default(name, field)
+        yield Key(path, allowed, default, _meaning(field), follows=_followed(field) is not None)
         if len(inner) > 1 and place != "train":
             yield Key(f"{path}.name", ", ".join(inner), "required", f"The name of the {name}.")
             for variant, section in inner.items():
@@ -182,9 +185,9 @@ def _list(arguments: tuple[Any, ...], metadata: list[Any]) -> str:
 def _default(name: str, field: FieldInfo) -> str:
     if name in ("family", "name") and get_origin(field.annotation) is Literal and field.default in (name, ...):
         return "required"
-    extra = field.json_schema_extra
-    if isinstance(extra, dict) and "default" in extra:
-        return str(extra["default"])
+    followed = _followed(field)
+    if followed is not None:
+        return followed
     if field.is_required() or name == "family":
         return "required"
     value = field.default
@@ -193,6 +196,12 @@ def _default(name: str, field: FieldInfo) -> str:
     if isinstance(value, tuple) and value and isinstance(value[0], Section):
         return "; ".join(_yaml(item.model_dump(mode="json")) for item in value)
     return _yaml(value)
+
+
+def _followed(field: FieldInfo) -> str | None:
+    """Return the words for a default that follows other keys, else None."""
+    extra = field.json_schema_extra
+    return str(extra["default"]) if isinstance(extra, dict) and "default" in extra else None
 
 
 def _yaml(value: Any) -> str:
@@ -217,7 +226,7 @@ def _cell(text: str) -> str:
 def _default_cell(key: Key) -> str:
     if key.default == "required":
         return "**required**"
-    return f"`{key.default}`" if key.default else ""
+    return f"`{key.default}`" if key.default and not key.follows else key.default
 
 
 def main() -> None:

@@ -89,6 +89,31 @@ def test_what_a_recipe_writes_replaces_the_family_s_default(
     assert (resolved["epochs"], resolved["steps"]) == (epochs, steps)
 
 
+@pytest.mark.parametrize(
+    ("model", "key", "default"),
+    [
+        ("{family: gridnet, grid: [64, 32, 8]}", "block", 8),
+        ("{family: gridnet, grid: [12, 12, 4]}", "block", 4),
+        ("{family: gridnet, grid: [10, 15, 5]}", "block", 5),
+        ("{family: gridnet, grid: [14, 9, 3]}", "block", 1),
+        ("{family: cellnet, cells: 3}", "in_cells", 2),
+        ("{family: cellnet, cells: 2}", "in_cells", 1),
+        ("{family: cellnet, cells: 5, steps: 2}", "input_steps", 2),
+    ],
+)
+def test_defaults_of_a_model_follow_each_other(model: str, key: str, default: int, tmp_path: Path) -> None:
+    text = f"model: {model}\ndata: {{name: digits}}\n"
+    assert resolve(tmp_path, text)["model"][key] == default
+
+
+@pytest.mark.parametrize("model", ["{family: gridnet, grid: [8, 8, 0]}", "{family: cellnet, cells: none, steps: 0}"])
+def test_a_default_that_follows_a_wrong_value_is_no_problem_of_its_own(model: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as info:
+        resolve(tmp_path, f"model: {model}\ndata: {{name: digits}}\n")
+    assert "block" not in str(info.value)
+    assert "input_steps" not in str(info.value)
+
+
 def test_no_length_at_all_is_refused_for_every_family(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"train\.epochs: epochs or steps is missing; write epochs: 10"):
         resolve(tmp_path, "model: {family: nca}\ndata: {name: iris}\ntrain: {epochs: null}\n")

@@ -27,7 +27,10 @@ class CellnetConfig(FamilyConfig):
     """The family's name."""
     cells: int = Field(ge=2, le=256, examples=[5])
     """Number of cells, InCells and OutCells included."""
-    in_cells: PositiveInt = 2
+    in_cells: PositiveInt = Field(
+        default_factory=lambda known: min(2, known.get("cells", 3) - 1),
+        json_schema_extra={"default": "2, of 2 cells 1"},
+    )
     """Number of InCells: the first cells, which receive the input."""
     out_cells: PositiveInt = 1
     """Number of OutCells: the last cells, whose mean logits are the network's."""
@@ -41,7 +44,9 @@ class CellnetConfig(FamilyConfig):
     """Convolutions between the input and the InCells; null: the InCells receive the flat input."""
     steps: PositiveInt = 4
     """Time steps of a training sequence."""
-    input_steps: PositiveInt = 2
+    input_steps: PositiveInt = Field(
+        default_factory=lambda known: min(2, known.get("steps", 2)), json_schema_extra={"default": "2, at most steps"}
+    )
     """Number of steps with input, from the first; the network runs the others without it. A prediction runs this many
     steps by default, because the task is trained on no later one."""
     truncate: PositiveInt = 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -19,6 +20,12 @@ class PatchConfig(Section):
     """Number of faces that receive the image."""
 
 
+def _usual_block(known: dict[str, Any]) -> int:
+    """Return the largest side of at most 8 that divides every axis of the grid."""
+    common = math.gcd(*known.get("grid", (8,)))  # missing if it is invalid, which is then the error
+    return max(side for side in range(1, 9) if common % side == 0)
+
+
 class GridnetConfig(FamilyConfig):
     """The shape, the steps and the initial values of a gridnet."""
 
@@ -26,7 +33,9 @@ class GridnetConfig(FamilyConfig):
     """The family's name."""
     grid: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(examples=[[8, 8, 8]])
     """M, N, K: the image enters at the face k = 0 (rows along M, columns along N); the classes are read at K - 1."""
-    block: PositiveInt = 8
+    block: PositiveInt = Field(
+        default_factory=_usual_block, json_schema_extra={"default": "the largest up to 8 that divides grid"}
+    )
     """Side of the cubic blocks, in cells; divides M, N and K."""
     inner_steps: PositiveInt = 1
     """Updates of each block per outer step."""
