@@ -108,6 +108,17 @@ def test_mnist_has_a_path_too(tmp_path: Path) -> None:
     assert path_of(load_recipe("normnet-mnist")) is None
 
 
+@pytest.mark.parametrize("progress", [True, False])
+def test_training_says_what_it_found_unless_it_is_quiet(
+    progress: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pets(tmp_path / "pets")
+    recipe = load_recipe(write_recipe(tmp_path, "pets"))
+    result = train(recipe, run_dir=tmp_path / "run", device="cpu", progress=progress)
+    assert result.data.about.startswith(f"{tmp_path / 'pets'}: 40 images in 2 classes (dark 20, light 20); split by")
+    assert (result.data.about in capsys.readouterr().err) == progress
+
+
 def test_a_trained_model_is_evaluated_on_the_folder_of_its_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
