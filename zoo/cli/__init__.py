@@ -22,6 +22,7 @@ from zoo.cli.doctor import doctor
 from zoo.cli.groups import SuggestingGroup
 from zoo.cli.listing import info, list_command
 from zoo.cli.prediction import eval_command, predict
+from zoo.cli.recipe import recipe
 from zoo.cli.sharing import pull, push
 from zoo.cli.train import train
 from zoo.utils.errors import TrainingInterruptedError
@@ -116,5 +117,19 @@ def cli(debug: bool) -> None:
     """Train, measure and use networks that organise themselves from local rules."""
 
 
-for _command in (bench, card, doctor, eval_command, export, info, list_command, predict, probe, pull, push, train):
+for _command in (
+    bench,
+    card,
+    doctor,
+    eval_command,
+    export,
+    info,
+    list_command,
+    predict,
+    probe,
+    pull,
+    push,
+    recipe,
+    train,
+):
     cli.add_command(_command)

@@ -12,7 +12,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 DATA_DIR = click.option(
     "--data-dir",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder of the data sets (default: $ZOO_DATA, else the user's cache).",
+    help="Folder of the data sets (default: the recipe's data.path, else $ZOO_DATA, else the user's cache).",
 )
 OVERRIDES = click.option(
     "-o",

@@ -10,10 +10,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 class Section(BaseModel):
     """Base of every section: refuses unknown keys, and its values cannot change once it is built.
 
-    A validator's message must begin with the key that it is about, so that the recipe's error can name the key's path.
+    The docstring below each key is its description in docs/guides/recipe-keys.md. A validator's message must begin with
+    the key that it is about, so that the recipe's error can name the key's path.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def _check_count_or_fraction(value: Any) -> Any:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from zoo.config.base import CountOrFraction, Positive, Section
 
@@ -31,6 +38,7 @@ class AugmentConfig(Section):
     """Random changes to training images, drawn for every sample in every epoch and applied in the order given here."""
 
     crop: CropConfig | None = None
+    """A random part of each image, resized; null: the whole image."""
     rotate: float = Field(default=0, ge=0, le=180)
     """Largest angle in degrees, in either direction."""
     scale: float = Field(default=0, ge=0, lt=1)
@@ -43,9 +51,9 @@ class AugmentConfig(Section):
 
 class _DataConfig(Section):
     validation: CountOrFraction = 0.1
-    """Number or fraction of the training samples that are held out for validation, the same share of every class."""
+    """Number or fraction of the training samples to hold out for validation, above 0, the same share of every class."""
     seed: NonNegativeInt = 0
-    """Seed of the choice of validation samples."""
+    """Seed of the choice of held-out samples."""
     workers: NonNegativeInt = 0
     """Processes that prepare batches during training; 0: the training process prepares them itself."""
 
@@ -58,38 +66,72 @@ class _DataConfig(Section):
 
 class _ImagesConfig(_DataConfig):
     augment: AugmentConfig = AugmentConfig()
+    """Random changes to training images; none by default."""
+
+
+class _StoredConfig(_ImagesConfig):
+    """A data set that is read from a folder."""
+
+    path: str | None = Field(default=None, min_length=1)
+    """Folder of the data set: absolute, below ``~``, or relative to the recipe's file. ``--data-dir`` takes precedence.
+    null: ``$ZOO_DATA``, else the user's cache."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # These keys were added after the first models shipped, whose recipes and hashes must stay what they are.
+        values: dict[str, Any] = serialize(self)
+        return {key: value for key, value in values.items() if value is not None or key not in ("path", "test")}
 
 
 class DigitsConfig(_ImagesConfig):
     """The 1797 handwritten digits of 8x8 pixels that scikit-learn includes."""
 
     name: Literal["digits"]
+    """The name of the data set."""
 
 
-class MnistConfig(_ImagesConfig):
+class MnistConfig(_StoredConfig):
     """MNIST: 70,000 handwritten digits of 28x28 pixels, of which the last 10,000 are the test set."""
 
     name: Literal["mnist"]
+    """The name of the data set."""
     validation: CountOrFraction = 5000
+    """Number or fraction of the 60,000 training samples to hold out for validation, above 0, the same share of every
+    class."""
 
 
-class ImageFolderConfig(_ImagesConfig):
-    """Images of any size in ``train/CLASS/``, ``val/CLASS/`` and, optionally, ``test/CLASS/``.
+def _usual_resize(known: dict[str, Any]) -> int:
+    """Return the shorter side before the crop in the proportion that is usual for photographs, 256 to 224."""
+    image_size: int = known.get("image_size", 224)  # missing if it is invalid, which is then the error
+    return round(image_size * 256 / 224)
 
-    Without a ``test`` folder, ``val`` is the test set and validation samples are held out of ``train``.
+
+class ImageFolderConfig(_StoredConfig):
+    """Images of any size in one folder per class, in parts (``train/CLASS/``, ``val/CLASS/``) or in one (``CLASS/``).
+
+    Parts that the folder does not have are held out of the others: docs/guides/recipes.md.
     """
 
     name: Literal["image_folder"]
-    validation: CountOrFraction = 0.02
+    """The name of the data set."""
+    validation: CountOrFraction = 0.1
+    """Number or fraction of the training images to hold out for validation, above 0, the same share of every class; a
+    fraction gives at least one per class. Unused if the folder has train/, val/ and test/."""
+    test: CountOrFraction | None = None
+    """Number or fraction of the images to hold out as the test set, above 0, the same share of every class; a fraction
+    gives at least one per class. null: 0.1. Refused if the folder has test/ or val/, which is the test set."""
     image_size: PositiveInt = 224
     """Side of the model's square input, in pixels."""
-    resize: PositiveInt = 256
-    """Length of the shorter side, in pixels, before the centre crop of evaluation."""
+    resize: PositiveInt = Field(default_factory=_usual_resize, json_schema_extra={"default": "image_size * 256 / 224"})
+    """Length of the shorter side, in pixels, before the centre crop of evaluation; at least ``image_size``. The default
+    is rounded."""
 
     @model_validator(mode="after")
-    def _check_size(self) -> ImageFolderConfig:
+    def _check_parts(self) -> ImageFolderConfig:
         if self.resize < self.image_size:
             raise ValueError(f"resize {self.resize} should be at least image_size {self.image_size}")
+        if self.test is not None and not self.test:
+            raise ValueError("test should be above 0: every training ends with a test")
         return self
 
 
@@ -97,7 +139,10 @@ class IrisConfig(_DataConfig):
     """Fisher's Iris, which scikit-learn includes: 150 flowers of three species, described by four lengths in cm."""
 
     name: Literal["iris"]
+    """The name of the data set."""
     validation: CountOrFraction = 24
+    """Number or fraction of the 120 training samples to hold out for validation, above 0, the same share of every
+    class."""
     split: NonNegativeInt = 0
     """Seed of the choice of the 30 test flowers."""
 

@@ -8,20 +8,25 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from zoo.config.base import CountOrFraction, Decay, Fraction, NonNegative, Positive, Section
 
+DEFAULT_EPOCHS = 10
+
 
 class _OptimizerConfig(Section):
-    lr: Positive
+    lr: Positive = Field(examples=[0.1])
     """Peak learning rate, which the schedule multiplies."""
     weight_decay: NonNegative = 0
-    """Applies to all parameters alike."""
+    """Strength of weight decay, applied to all parameters alike."""
 
 
 class SgdConfig(_OptimizerConfig):
     """torch's SGD."""
 
     name: Literal["sgd"]
+    """The name of the optimizer."""
     momentum: Decay = 0
+    """Share of the previous update in the next one."""
     nesterov: bool = False
+    """Use Nesterov's momentum; needs ``momentum`` above 0."""
 
     @model_validator(mode="after")
     def _check(self) -> SgdConfig:
@@ -34,26 +39,41 @@ class AdamConfig(_OptimizerConfig):
     """torch's Adam."""
 
     name: Literal["adam"]
+    """The name of the optimizer."""
+    lr: Positive = 1e-3
+    """Peak learning rate, which the schedule multiplies."""
     betas: tuple[Decay, Decay] = (0.9, 0.999)
+    """Decays of the running averages of the gradient and of its square."""
     eps: Positive = 1e-8
+    """Added to the denominator."""
 
 
 class AdamWConfig(_OptimizerConfig):
     """torch's AdamW."""
 
     name: Literal["adamw"]
+    """The name of the optimizer."""
+    lr: Positive = 1e-3
+    """Peak learning rate, which the schedule multiplies."""
     weight_decay: NonNegative = 0.01
+    """Strength of weight decay, apart from the gradient, applied to all parameters alike."""
     betas: tuple[Decay, Decay] = (0.9, 0.999)
+    """Decays of the running averages of the gradient and of its square."""
     eps: Positive = 1e-8
+    """Added to the denominator."""
 
 
 class AdadeltaConfig(_OptimizerConfig):
     """torch's Adadelta."""
 
     name: Literal["adadelta"]
+    """The name of the optimizer."""
     lr: Positive = 1.0
+    """Peak learning rate, which the schedule multiplies."""
     rho: Decay = 0.9
+    """Decay of the running averages of squared gradients and squared updates."""
     eps: Positive = 1e-6
+    """Added to both averages."""
 
 
 OptimizerConfig = Annotated[SgdConfig | AdamConfig | AdamWConfig | AdadeltaConfig, Field(discriminator="name")]
@@ -63,6 +83,7 @@ class ConstantConfig(Section):
     """A linear warm-up, then the peak learning rate to the end."""
 
     name: Literal["constant"]
+    """The name of the schedule."""
     warmup: CountOrFraction = 0
     """Optimizer steps of the warm-up, or their fraction of all steps."""
 
@@ -71,6 +92,7 @@ class CosineConfig(Section):
     """A linear warm-up, then half a cosine down to ``final`` times the peak."""
 
     name: Literal["cosine"]
+    """The name of the schedule."""
     warmup: CountOrFraction = 0
     """Optimizer steps of the warm-up, or their fraction of all steps."""
     final: Fraction = 0
@@ -81,6 +103,7 @@ class OneCycleConfig(Section):
     """A rise from ``initial`` times the peak, then a fall to ``final`` times the peak, each along half a cosine."""
 
     name: Literal["one_cycle"]
+    """The name of the schedule."""
     warmup: CountOrFraction = 0.3
     """Optimizer steps of the rise, or their fraction of all steps."""
     initial: float = Field(default=0.04, gt=0, le=1)
@@ -95,22 +118,31 @@ ScheduleConfig = Annotated[ConstantConfig | CosineConfig | OneCycleConfig, Field
 
 
 class TrainConfig(Section):
-    """The length of training, its batches, optimizer and schedule, and how often it reports."""
+    """The length of training, its batches, optimizer and schedule, and how often it reports.
 
-    epochs: PositiveInt | None = None
+    Every key has a default, so that a recipe may leave out the whole section. The defaults are modest on purpose:
+    batches of 32 fit small data sets, and AdamW at torch's own rate of 0.001 suits most families.
+    """
+
+    epochs: PositiveInt | None = Field(default=None, json_schema_extra={"default": f"{DEFAULT_EPOCHS}, without steps"})
     """Passes over the training samples; exclusive with ``steps``."""
     steps: PositiveInt | None = None
     """Optimizer steps; exclusive with ``epochs``."""
-    batch_size: PositiveInt
-    """Samples per optimizer step, over all processes together."""
+    batch_size: PositiveInt = 32
+    """Samples per optimizer step, over all processes together; at most the number of training samples."""
     eval_batch_size: PositiveInt = 256
-    optimizer: OptimizerConfig
+    """Samples per batch of validation and test; changes speed and memory only."""
+    optimizer: OptimizerConfig = AdamWConfig(name="adamw")
+    """The optimizer, by its name."""
     schedule: ScheduleConfig = ConstantConfig(name="constant")
+    """The course of the learning rate over training, by its name."""
     clip_norm: Positive | None = None
-    """Largest allowed norm of all gradients together."""
+    """Largest allowed norm of all gradients together; null: any."""
     ema: float | None = Field(default=None, gt=0, lt=1)
-    """Decay of a running average of the weights, which is then validated, tested and exported in their place."""
+    """Decay of a running average of the weights, which is then validated, tested and exported in their place; null: no
+    average."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of the computation. bf16 and fp16 are mixed precision; fp16 needs a GPU."""
     seed: NonNegativeInt = 0
     """Seed of the initial weights, the order of the samples and their augmentation."""
     log_every: PositiveInt = 50
@@ -120,8 +152,10 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
+        if not self.model_fields_set & {"epochs", "steps"}:
+            self.__dict__["epochs"] = DEFAULT_EPOCHS  # a default of the field would exclude steps
         if self.epochs is None and self.steps is None:
-            raise ValueError("epochs or steps is missing: one of the two is required")
+            raise ValueError(f"epochs or steps is missing; write epochs: {DEFAULT_EPOCHS}")
         if self.epochs is not None and self.steps is not None:
             raise ValueError(f"epochs {self.epochs} and steps {self.steps} exclude each other: set one of them to null")
         if isinstance(self.schedule, OneCycleConfig) and self.schedule.cycle_momentum and not self._has_momentum():

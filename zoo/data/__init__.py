@@ -21,9 +21,11 @@ _MODULES = {
 
 
 def load_data(config: DataConfig, data_dir: str | Path | None = None) -> Data:
-    """Load the data set of a recipe's ``data:`` section from :func:`zoo.data.location.data_folder` of ``data_dir``.
+    """Load the data set of a recipe's ``data:`` section.
 
-    Raises DataError for a data set that is missing, damaged or too small to be split as the config says.
+    :func:`zoo.data.location.data_folder` chooses the folder from ``data_dir`` and the section's ``path``. Raises
+    DataError for a data set that is missing, damaged or too small to be split as the config says.
     """
-    data: Data = importlib.import_module(_MODULES[config.name]).load(config, data_folder(data_dir))
+    folder = data_folder(data_dir, getattr(config, "path", None))
+    data: Data = importlib.import_module(_MODULES[config.name]).load(config, folder)
     return data

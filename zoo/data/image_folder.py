@@ -1,25 +1,26 @@
 """Image folders: images of any size in one folder per class, the layout of torchvision's ImageFolder.
 
-Source: ``train/CLASS/``, ``val/CLASS/`` and, optionally, ``test/CLASS/`` in the data folder. Files are decoded when a
-batch needs them.
+Source: ``CLASS/``, or ``train/CLASS/`` with any of ``val/CLASS/`` and ``test/CLASS/``, in the data folder. Files are
+decoded when a batch needs them.
 
 - Input: one RGB image, uint8 ``[3, S, S]`` with S = ``image_size``. For evaluation the shorter side is resized to
   ``resize`` pixels and the centre is cropped, exactly as the SDK does; training may crop at random.
 - Classes: named like their folders, sorted.
-- Split: the three folders. Without ``test``, ``val`` is the test set and validation samples are held out of ``train``
-  as the config says.
+- Split: the three folders. What they lack is held out by the config's ``seed``, the same share of every class. Without
+  ``test``, ``val`` is the test set; without both, ``test`` of the config is held out of all images. Unless ``val`` and
+  ``test`` exist, ``validation`` of the config is then held out of the rest.
 - Normalisation: pixels scaled to [0, 1], then ImageNet's mean and standard deviation per channel, as is usual for
   photographs.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
-from torchvision.datasets import ImageFolder
 from torchvision.transforms.v2 import functional as TF
 
 from sdk.errors import InputError
@@ -27,34 +28,89 @@ from sdk.images import read_picture
 from sdk.inputs import InputSpec
 from zoo.config.data import ImageFolderConfig
 from zoo.data.augment import augment, random_crop
+from zoo.data.image_files import Listing, list_images
 from zoo.data.sampling import Batch, hold_out
 from zoo.data.split import Data, Split
 from zoo.utils.errors import DataError
 
+Samples = list[tuple[str, int]]
+"""Files with their class numbers."""
+
+_TEST = 0.1
+"""Fraction of the images to hold out as the test set if neither the folder nor the config says."""
+_ORIENTATION = 0x0112
+"""The EXIF tag; values above 4 swap width and height."""
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def load(config: ImageFolderConfig, folder: Path) -> Data:
-    """List the images in ``folder``.
+    """List the images in ``folder``, and split them if it has no parts.
 
-    Raises DataError for a missing folder, a class without images, folders whose classes differ, and an impossible
-    validation size.
+    Raises DataError as :func:`zoo.data.image_files.list_images` does, for an impossible size of a held-out part, and
+    for ``data.test`` if the folder has a test set.
     """
-    train, val = _scan(folder, "train"), _scan(folder, "val")
-    test = _scan(folder, "test") if (folder / "test").is_dir() else None
-    for name, found in (("val", val), ("test", test)):
-        if found is not None and found.classes != train.classes:
-            differing = sorted(set(found.classes) ^ set(train.classes))
-            raise DataError(f"{folder / name} and {folder / 'train'} have different classes: {', '.join(differing)}")
-    if test is None:
-        rest, held = hold_out(torch.tensor(train.targets), config.validation, config.seed)
-        samples = [[train.samples[i] for i in rest], [train.samples[i] for i in held], val.samples]
-    else:
-        samples = [train.samples, val.samples, test.samples]
+    listing = list_images(folder)
+    labels = list(next(iter(listing.parts.values())))
+    train, validation, test = _split(listing, config, folder)
     side = config.image_size
     spec = InputSpec(kind="image", shape=(3, side, side), mean=_MEAN, std=_STD, resize=config.resize)
-    training, validation, testing = (FolderSplit(listed, spec, config) for listed in samples)
-    return Data(training, validation, testing, input_spec=spec, labels=train.classes)
+    training, validating, testing = (FolderSplit(samples, spec, config) for samples in (train, validation, test))
+    about = _describe(folder, listing, config, len(train), len(validation), len(test))
+    return Data(training, validating, testing, input_spec=spec, labels=labels, about=about)
+
+
+def _split(listing: Listing, config: ImageFolderConfig, folder: Path) -> tuple[Samples, Samples, Samples]:
+    """Return the training, validation and test samples."""
+    parts = {part: _number(classes) for part, classes in listing.parts.items()}
+    train = parts.get("all", parts.get("train", []))
+    test = parts.get("test", parts.get("val"))
+    if test is not None and config.test is not None:
+        found = "test" if "test" in parts else "val"
+        raise DataError(
+            f"data.test {config.test}: found {found}/ in {folder}, which is the test set; leave the key out"
+        )
+    if test is None:
+        train, test = _hold_out(train, _TEST if config.test is None else config.test, config.seed, "data.test")
+    if "val" in parts and "test" in parts:
+        return train, parts["val"], test
+    train, validation = _hold_out(train, config.validation, config.seed, "data.validation")
+    return train, validation, test
+
+
+def _number(classes: dict[str, list[str]]) -> Samples:
+    return [(path, number) for number, paths in enumerate(classes.values()) for path in paths]
+
+
+def _hold_out(samples: Samples, part: float, seed: int, key: str) -> tuple[Samples, Samples]:
+    """Hold out a count, or a fraction that gives at least one sample per class."""
+    labels = torch.tensor([number for _, number in samples])
+    sizes = labels.bincount()
+    count = part if isinstance(part, int) else max(math.ceil(part * len(labels)), len(sizes))
+    if int(sizes.min()) < 2:
+        folder = Path(samples[int((labels == sizes.argmin()).nonzero()[0])][0]).parent
+        raise DataError(
+            f"{key} {part}: found 1 training image in {folder}, expected at least 2 per class to hold out 1"
+        )
+    rest, held = hold_out(labels, count, seed, key)
+    return [samples[i] for i in rest.tolist()], [samples[i] for i in held.tolist()]
+
+
+def _describe(folder: Path, listing: Listing, config: ImageFolderConfig, train: int, validation: int, test: int) -> str:
+    """Return one line on what was found, how it was split and what was left out."""
+    sizes = {
+        name: sum(len(part[name]) for part in listing.parts.values()) for name in next(iter(listing.parts.values()))
+    }
+    counts = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    if len(sizes) > 10:
+        counts = f"{min(sizes.values())} to {max(sizes.values())} each"
+    steps = [f"{part}/" for part in listing.parts if part != "all"]
+    steps += [] if len(steps) == 3 else [f"split by seed {config.seed}"]
+    nested = f"; {listing.nested} in subfolders of their class" if listing.nested else ""
+    left_out = listing.left_out.summary()
+    return (
+        f"{folder}: {sum(sizes.values())} images in {len(sizes)} classes ({counts}){nested}; {', '.join(steps)}: "
+        f"{train} for training, {validation} for validation, {test} for testing"
+    ) + (f" (left out: {left_out})" if left_out else "")
 
 
 class FolderSplit(Split):
@@ -89,22 +145,14 @@ class FolderSplit(Split):
             raise DataError(str(error)) from None
 
 
-def _scan(folder: Path, name: str) -> ImageFolder:
-    if not (folder / name).is_dir():
-        raise DataError(
-            f"no folder {folder / name}; expected train/CLASS/ and val/CLASS/ with images in FOLDER; "
-            "set ZOO_DATA=FOLDER or pass --data-dir FOLDER"
-        )
-    try:
-        return ImageFolder(folder / name)
-    except FileNotFoundError as error:  # no classes, or a class without images
-        raise DataError(f"{folder / name}: {error}") from None
-
-
 def _open(path: str) -> Image.Image:
-    """Open a file as an RGB image, rotated upright by its EXIF tag."""
+    """Open a file at its own size as the SDK does: upright, RGB, transparent parts on black."""
     try:
         with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+            width, height = image.size
+            if image.getexif().get(_ORIENTATION, 1) > 4:  # turned by a right angle
+                width, height = height, width
+            pixels = read_picture(image, (3, height, width), None)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read the image {path!r}: {error}") from None
+    return Image.fromarray(pixels.transpose(1, 2, 0))

@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 
 
-def data_folder(data_dir: str | Path | None = None) -> Path:
-    """Return ``data_dir`` if given, else ``$ZOO_DATA`` if set, else ``cellzoo/data`` in the user's cache."""
-    if data_dir is not None:
-        return Path(data_dir).expanduser()
-    if os.environ.get("ZOO_DATA"):
-        return Path(os.environ["ZOO_DATA"]).expanduser()
+def data_folder(data_dir: str | Path | None = None, path: str | None = None) -> Path:
+    """Return the first that is set: ``data_dir`` (``--data-dir``), ``path`` (``data.path`` of a recipe), ``$ZOO_DATA``.
+
+    If none is, return ``cellzoo/data`` in the user's cache.
+    """
+    chosen = data_dir if data_dir is not None else path or os.environ.get("ZOO_DATA")
+    if chosen is not None and str(chosen):
+        return Path(chosen).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "cellzoo" / "data"

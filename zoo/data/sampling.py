@@ -56,17 +56,17 @@ def evaluation_batches(count: int, size: int, rank: int = 0, world: int = 1) -> 
         yield Batch(torch.arange(first, min(first + size, count)))
 
 
-def hold_out(labels: Tensor, part: float, seed: int) -> tuple[Tensor, Tensor]:
+def hold_out(labels: Tensor, part: float, seed: int, key: str = "data.validation") -> tuple[Tensor, Tensor]:
     """Hold out ``part``, a count or a fraction, drawn at random in the same share from every class.
 
-    Return the sorted indices of the rest and of the held-out samples. Raises DataError if either would be too small to
-    hold every class, and if a class has only one sample.
+    Return the sorted indices of the rest and of the held-out samples. Raises DataError, which names the recipe's
+    ``key``, if either would be too small to hold every class, and if a class has only one sample.
     """
     total, classes = len(labels), len(set(labels.tolist()))
     count = part if isinstance(part, int) else math.ceil(part * total)
     if not classes <= count <= total - classes:
         raise DataError(
-            f"data.validation {part} of {total} training samples in {classes} classes: allowed are {classes} to "
+            f"{key} {part} of {total} training samples in {classes} classes: allowed are {classes} to "
             f"{total - classes} samples, or a fraction that gives as many"
         )
     try:
@@ -74,5 +74,5 @@ def hold_out(labels: Tensor, part: float, seed: int) -> tuple[Tensor, Tensor]:
             np.arange(len(labels)), test_size=part, stratify=labels.numpy(), random_state=seed
         )
     except ValueError as error:
-        raise DataError(f"data.validation {part} of {total} training samples: {error}") from None
+        raise DataError(f"{key} {part} of {total} training samples: {error}") from None
     return torch.from_numpy(np.sort(rest)), torch.from_numpy(np.sort(held))

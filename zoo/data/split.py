@@ -96,6 +96,8 @@ class Data:
     input_spec: InputSpec
     labels: list[str]
     """The name of each class."""
+    about: str = ""
+    """One line on what was found where, how it was split and what was left out; empty for data sets that are fixed."""
 
     @property
     def task(self) -> Task:

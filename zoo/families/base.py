@@ -6,7 +6,9 @@ families loads neither torch nor onnx nor matplotlib. :func:`zoo.families.regist
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from zoo.config.base import Section
 
@@ -15,6 +17,7 @@ class FamilyConfig(Section):
     """Base of every family's config: the ``model:`` section of a recipe, stored unchanged in the artifact."""
 
     family: str
+    """The family's name."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Family:
     """``(config, task) -> module`` with ``forward(x) -> logits``; raises BuildError if config and task do not fit."""
     learner: str = "zoo.families.learner:Learner"
     """``(module, config) -> learner``: computes the losses and owns all training state except the weights."""
+    train: Mapping[str, Any] = field(default_factory=dict)
+    """Defaults of the ``train:`` section that differ from the usual ones, for recipes that leave the keys out."""
+    train_reason: str = ""
+    """For the reference of keys: why they differ."""
     distributed: bool = True
     """True if the family can train in several processes."""
     onnx_graph: str | None = None

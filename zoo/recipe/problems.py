@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from sdk.validation import hint
+from zoo.config.base import Section
 
 
 def problem_line(section: str, schema: Any, data: Any, details: ErrorDetails) -> str:
@@ -20,7 +20,7 @@ def problem_line(section: str, schema: Any, data: Any, details: ErrorDetails) ->
         allowed = _keys(schema)
         return f"{place}: unknown key{hint(keys[-1], allowed)}; allowed keys: {', '.join(allowed)}"
     if kind == "missing":
-        return f"{place}: this key is missing"
+        return f"{place}: this key is missing{_example(schema, keys[-1])}"
     if kind == "union_tag_not_found":
         return f"{place}.name: this key is missing; allowed: {_tags(schema)}"
     if kind == "union_tag_invalid":
@@ -42,7 +42,7 @@ def _descend(schema: Any, data: Any, loc: tuple[int | str, ...]) -> tuple[list[s
     """Follow pydantic's location; return the keys as in the file, and the last schema that has keys."""
     keys: list[str] = []
     for key in loc:
-        choices = _models(schema)
+        choices = models(schema)
         if len(choices) > 1:  # pydantic adds the tag of the chosen variant to the location
             schema = choices[str(key)]
             continue
@@ -50,21 +50,28 @@ def _descend(schema: Any, data: Any, loc: tuple[int | str, ...]) -> tuple[list[s
         if len(choices) == 1:
             schema = next(iter(choices.values()))
             field = schema.model_fields.get(str(key))
-            if field is not None and _models(field.annotation):
+            if field is not None and models(field.annotation):
                 schema = field.annotation
-    choices = _models(schema)
+    choices = models(schema)
     return keys, next(iter(choices.values())) if len(choices) == 1 else schema
 
 
-def _models(annotation: Any) -> dict[str, type[BaseModel]]:
-    """Return the pydantic models in an annotation by the ``name`` that selects each, or else by class name."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def models(annotation: Any) -> dict[str, type[Section]]:
+    """Return the sections in an annotation by the ``name`` that selects each, or else by class name."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
         tag = annotation.model_fields.get("name")
-        return {get_args(tag.annotation)[0] if tag else annotation.__name__: annotation}
-    found: dict[str, type[BaseModel]] = {}
+        selects = tag is not None and get_origin(tag.annotation) is Literal
+        return {get_args(tag.annotation)[0] if tag and selects else annotation.__name__: annotation}
+    found: dict[str, type[Section]] = {}
     for argument in get_args(annotation):
-        found |= _models(argument)
+        found |= models(argument)
     return found
+
+
+def _example(schema: Any, key: str) -> str:
+    """Return "; write KEY: VALUE" with the schema's example of a required key."""
+    field = getattr(schema, "model_fields", {}).get(key)
+    return f"; write {key}: {json.dumps(field.examples[0])}" if field is not None and field.examples else ""
 
 
 def _keys(schema: Any) -> list[str]:
@@ -72,4 +79,4 @@ def _keys(schema: Any) -> list[str]:
 
 
 def _tags(schema: Any) -> str:
-    return ", ".join(_models(schema))
+    return ", ".join(models(schema))

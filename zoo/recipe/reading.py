@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,21 @@ def override_key(tree: dict[Any, Any], override: str) -> None:
             raise RecipeError(f"override {override!r}: {'.'.join(keys[:depth])} holds {found}, which has no keys")
         node = node[key]
     node[keys[-1]] = value
+
+
+def make_path_absolute(tree: dict[Any, Any], folder: Path) -> None:
+    """Make ``data.path`` absolute, in place, if it is relative to ``folder``; below the user's home, start it with ~.
+
+    A resolved recipe is stored with the trained model, where a relative path would lead elsewhere, and the home folder
+    would show the user's name to everyone with whom the model is shared.
+    """
+    data = tree.get("data")
+    if not isinstance(data, dict) or not isinstance(path := data.get("path"), str) or not path:
+        return
+    absolute = Path(os.path.abspath(folder / os.path.expanduser(path)))
+    home = Path(os.path.expanduser("~"))
+    below_home = absolute.is_relative_to(home) and home != Path(home.anchor)
+    data["path"] = str("~" / absolute.relative_to(home)) if below_home else str(absolute)
 
 
 def _parse(text: str, where: str) -> Any:

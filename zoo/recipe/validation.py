@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from sdk.validation import hint
 from zoo.config.data import DataConfig
 from zoo.config.export import ExportConfig
 from zoo.config.train import TrainConfig
-from zoo.families.base import FamilyConfig
+from zoo.families.base import Family
 from zoo.families.registry import family_names, get_family
 from zoo.recipe.problems import problem_line, show_value
 from zoo.utils.errors import RecipeError
@@ -34,23 +35,44 @@ def validate_sections(tree: dict[Any, Any], path: Path) -> dict[str, Any]:
     if problems:
         raise _error(path, problems)
     built: dict[str, Any] = {}
-    for section, schema in (("model", _model_schema(tree, path)), *_SECTIONS.items()):
-        value = tree.get(section, {} if section == "export" else None)
-        if value is None:
-            problems.append(f"{section}: this section is missing")
+    family = _family(tree, path)
+    for section, schema in (("model", family.config), *_SECTIONS.items()):
+        value = tree.get(section)
+        if value is None and section == "data":
+            problems.append("data: this section is missing; write data: {name: digits}")
             continue
+        if section == "train":
+            value = _with_family_defaults(value, family)
+        value = {} if value is None else value
         try:
             # JSON's strict mode accepts lists for tuples, but not "3" or true for a number.
             built[section] = TypeAdapter(schema).validate_json(json.dumps(value, default=str), strict=True)
         except ValidationError as error:
-            problems += [problem_line(section, schema, value, details) for details in error.errors(include_url=False)]
+            problems += [problem_line(section, schema, value, details) for details in _causes(error)]
     if problems:
         raise _error(path, problems)
     return built
 
 
-def _model_schema(tree: dict[Any, Any], path: Path) -> type[FamilyConfig]:
-    """Return the config class of the family that ``model.family`` names."""
+def _causes(error: ValidationError) -> list[ErrorDetails]:
+    """Return the errors without those that others cause: a list too short without its wrong entries, a derived key."""
+    found = error.errors(include_url=False)
+    consequences = ("too_short", "default_factory_not_called")
+    return [details for details in found if details["type"] not in consequences or len(found) == 1]
+
+
+def _with_family_defaults(train: Any, family: Family) -> Any:
+    """Return the ``train:`` section with the family's own defaults for the keys that it leaves out."""
+    if train is not None and not isinstance(train, dict):
+        return train
+    written = train or {}
+    length = ("epochs", "steps")
+    known = set(written) | (set(length) if any(key in written for key in length) else set())
+    return {**{key: value for key, value in family.train.items() if key not in known}, **written}
+
+
+def _family(tree: dict[Any, Any], path: Path) -> Family:
+    """Return the family that ``model.family`` names."""
     model = tree.get("model")
     known = ", ".join(family_names())
     if not isinstance(model, dict):
@@ -61,7 +83,7 @@ def _model_schema(tree: dict[Any, Any], path: Path) -> type[FamilyConfig]:
     if family not in family_names():
         near = hint(str(family), family_names())
         raise _error(path, [f"model.family: unknown family {show_value(family)}{near}; families: {known}"])
-    return get_family(family).config
+    return get_family(family)
 
 
 def _non_finite(tree: Any, place: str = "") -> Iterator[tuple[str, float]]:

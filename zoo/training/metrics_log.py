@@ -45,6 +45,11 @@ class RunLog:
         self.bar.update(self.task, completed=step)
         self.bar.start()
 
+    def note(self, line: str) -> None:
+        """Print a line about the run, such as what its data are, if it is not empty."""
+        if line:
+            self._print(line)
+
     def advance(self, step: int) -> None:
         """Move the progress bar to ``step``."""
         self.bar.update(self.task, completed=step)

@@ -78,6 +78,7 @@ def setup(
     if not silent:
         claim(run_dir, recipe, resume)
     log = RunLog(run_dir, total_steps, silent=silent, progress=progress, tensorboard=tensorboard)
+    log.note(data.about)
     run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, run_dir, log,
               total_steps, steps_per_epoch)  # fmt: skip
     if saved is not None:
@@ -98,7 +99,9 @@ def _accelerator(device: str | None, precision: str) -> Accelerator:
 
 def _check_batch_size(batch_size: int, samples: int, processes: int) -> None:
     if batch_size > samples:
-        raise TrainingError(f"train.batch_size {batch_size} exceeds the {samples} training samples")
+        raise TrainingError(
+            f"train.batch_size {batch_size} exceeds the {samples} training samples; set it to {samples} or less"
+        )
     if batch_size % processes:
         raise TrainingError(f"train.batch_size {batch_size} should be divisible by the {processes} processes")
 

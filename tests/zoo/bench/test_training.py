@@ -50,4 +50,5 @@ def test_training_that_cannot_start_fails_with_one_line(tmp_path: Path, monkeypa
     monkeypatch.setattr(subprocess, "run", in_this_process)  # a new process would only import torch again
     result = run("train", "gridnet-digits", "-o", "train.batch_size=5000", "--out", str(tmp_path / "out"))
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "zoo: error: train.batch_size 5000 exceeds the 1293 training samples"
+    line = "zoo: error: train.batch_size 5000 exceeds the 1293 training samples; set it to 1293 or less"
+    assert result.stderr.splitlines()[-1] == line

@@ -18,6 +18,8 @@ def test_export_fails_if_the_given_data_folder_lacks_the_data(tmp_path: Path) ->
     seal = {"sha256": hashlib.sha256(recipe.encode()).hexdigest(), "size": len(recipe.encode())}
     (model / "config.json").write_text(json.dumps({**config, "files": {**config["files"], "recipe.yaml": seal}}))
     out = tmp_path / "model.onnx"
-    line = fails(1, "export", str(model), "--out", str(out), "--data-dir", str(tmp_path))
-    assert f"no folder {tmp_path}/train" in line
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    line = fails(1, "export", str(model), "--out", str(out), "--data-dir", str(empty))
+    assert f"{empty}: found no images in class folders" in line
     assert not out.exists()

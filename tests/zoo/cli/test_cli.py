@@ -25,6 +25,7 @@ def test_help_lists_every_command() -> None:
         "list",
         "info",
         "train",
+        "recipe",
         "eval",
         "predict",
         "export",

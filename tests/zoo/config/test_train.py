@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.support.recipes import problem
-from zoo.config.train import TrainConfig
+from zoo.config.train import AdamWConfig, TrainConfig
 
 SGD = {"name": "sgd", "lr": 0.1}
 
@@ -36,8 +36,24 @@ def test_momentum_can_be_cycled_if_the_optimizer_has_it(optimizer: dict[str, Any
         TrainConfig.model_validate(section)
 
 
-def test_exactly_one_of_epochs_and_steps_is_required() -> None:
-    for lengths, message in (({}, "epochs or steps is missing"), ({"epochs": 1, "steps": 2}, "exclude each other")):
+def test_exactly_one_of_epochs_and_steps_is_set() -> None:
+    for lengths, message in (
+        ({"epochs": None, "steps": None}, "epochs or steps is missing; write epochs: 10"),
+        ({"epochs": None}, "epochs or steps is missing; write epochs: 10"),
+        ({"epochs": 1, "steps": 2}, "exclude each other"),
+    ):
         with pytest.raises(ValidationError, match=message):
             TrainConfig.model_validate({"batch_size": 8, "optimizer": SGD, **lengths})
     assert TrainConfig.model_validate({"batch_size": 8, "optimizer": SGD, "steps": 2}).epochs is None
+
+
+def test_every_key_of_training_has_a_default() -> None:
+    config = TrainConfig()
+    assert (config.epochs, config.steps, config.batch_size) == (10, None, 32)
+    assert config.optimizer == AdamWConfig(name="adamw", lr=1e-3)
+    assert TrainConfig.model_validate(config.model_dump()) == config
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "adadelta"])
+def test_an_adaptive_optimizer_needs_only_its_name(name: str) -> None:
+    assert TrainConfig.model_validate({"optimizer": {"name": name}}).optimizer.lr > 0

@@ -11,6 +11,7 @@ from torchvision.transforms import v2
 from zoo.config.data import ImageFolderConfig
 from zoo.data import load_data
 from zoo.data.sampling import Batch, training_batches
+from zoo.data.split import Data
 from zoo.data.task import Task
 from zoo.utils.errors import DataError
 
@@ -71,11 +72,137 @@ def test_grey_images_become_rgb(tmp_path: Path) -> None:
     assert images.unique().tolist() == [77]
 
 
-@pytest.mark.parametrize("missing", ["train", "val"])
-def test_a_missing_folder_is_named(tmp_path: Path, missing: str) -> None:
-    write_images(tmp_path, {part: 3 for part in ("train", "val") if part != missing})
-    with pytest.raises(DataError, match=rf"no folder .*{missing}; expected train/CLASS/ and val/CLASS/"):
+def sizes(data: Data) -> tuple[int, int, int]:
+    return len(data.train), len(data.validation), len(data.test)
+
+
+def test_a_missing_training_folder_is_named(tmp_path: Path) -> None:
+    write_images(tmp_path, {"val": 3})
+    with pytest.raises(DataError, match=r"found val without train; allowed: CLASS/\*\.png, or train/CLASS/"):
         load_data(folder_config(), tmp_path)
+
+
+def test_a_missing_folder_is_named_with_its_remedy(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere: found no folder, .*; set data\.path in the recipe or pass"):
+        load_data(folder_config(), tmp_path / "nowhere")
+
+
+def test_class_folders_alone_are_split_in_the_same_share_of_every_class(tmp_path: Path) -> None:
+    data = load_data(folder_config(test=0.2, validation=4), write_images(tmp_path, {".": 10}))
+    assert sizes(data) == (12, 4, 4)
+    for split, each in ((data.train, 6), (data.validation, 2), (data.test, 2)):
+        assert split.labels.bincount().tolist() == [each, each]
+    paths = [path for split in (data.train, data.validation, data.test) for path in split.paths]  # type: ignore[attr-defined]
+    assert sorted(paths) == sorted(map(str, tmp_path.glob("*/*.png")))
+
+
+def test_the_split_is_a_function_of_the_seed(tmp_path: Path) -> None:
+    write_images(tmp_path, {".": 10})
+    tests = [load_data(folder_config(seed=seed), tmp_path).test.paths for seed in (0, 0, 1)]  # type: ignore[attr-defined]
+    assert tests[0] == tests[1] != tests[2]
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [({"train": 10}, (14, 4, 2)), ({"train": 10, "test": 3}, (16, 4, 6)), ({"train": 10, "val": 3}, (16, 4, 6))],
+)
+def test_missing_parts_are_held_out_of_train(
+    tmp_path: Path, parts: dict[str, int], expected: tuple[int, int, int]
+) -> None:
+    assert sizes(load_data(folder_config(), write_images(tmp_path, parts))) == expected
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_size_of_the_test_set_is_refused_if_the_folder_has_one(tmp_path: Path, part: str) -> None:
+    write_images(tmp_path, {"train": 10, part: 3})
+    with pytest.raises(DataError, match=rf"data\.test 0\.2: found {part}/ in .*, which is the test set; leave the key"):
+        load_data(folder_config(test=0.2), tmp_path)
+
+
+def test_a_fraction_holds_out_at_least_one_image_per_class(tmp_path: Path) -> None:
+    write_images(tmp_path, {".": 4}, classes=("ant", "bee", "cat", "dog", "eel"))
+    assert sizes(load_data(folder_config(validation=0.01), tmp_path)) == (10, 5, 5)
+
+
+def test_an_impossible_count_is_refused_under_its_key(tmp_path: Path) -> None:
+    write_images(tmp_path, {".": 4})
+    with pytest.raises(DataError, match=r"data\.test 7 of 8 .*: allowed are 2 to 6 samples"):
+        load_data(folder_config(test=7), tmp_path)
+
+
+def test_a_class_with_too_few_images_to_split_is_named(tmp_path: Path) -> None:
+    write_images(tmp_path, {".": 10})
+    write_images(tmp_path, {".": 1}, classes=("eel",))
+    with pytest.raises(DataError, match=r"data\.test 0\.1: found 1 training image in .*eel, expected at least 2"):
+        load_data(folder_config(), tmp_path)
+
+
+def test_one_line_says_what_was_found_and_how_it_was_split(tmp_path: Path) -> None:
+    write_images(tmp_path, {".": 10})
+    (tmp_path / "cat" / "notes.txt").write_text("")
+    (tmp_path / "cat" / ".DS_Store").write_text("")
+    assert load_data(folder_config(), tmp_path).about == (
+        f"{tmp_path}: 20 images in 2 classes (cat 10, dog 10); split by seed 0: 14 for training, "
+        "4 for validation, 2 for testing (left out: hidden: 1 (cat/.DS_Store); not images: 1 (cat/notes.txt))"
+    )
+
+
+def test_the_line_names_the_parts_and_the_range_of_many_classes(tmp_path: Path) -> None:
+    write_images(tmp_path, {"train": 2, "val": 1, "test": 1}, classes=tuple(f"class-{i:02}" for i in range(11)))
+    assert load_data(folder_config(), tmp_path).about == (
+        f"{tmp_path}: 44 images in 11 classes (4 to 4 each); train/, val/, test/: "
+        "22 for training, 11 for validation, 11 for testing"
+    )
+
+
+@pytest.mark.parametrize("side", [8, 32, 300])
+def test_the_model_sees_most_of_an_image_at_every_size(tmp_path: Path, side: int) -> None:
+    """Black with a white frame of a sixteenth: the frame is cut off by at most what the usual crop cuts off."""
+    config = ImageFolderConfig.model_validate({"name": "image_folder", "image_size": side})
+    write_images(tmp_path, {"train": 10, "val": 1})
+    picture = Image.new("L", (512, 512), 255)
+    picture.paste(0, (32, 32, 480, 480))
+    picture.save(tmp_path / "val" / "cat" / "0.png")
+    images, _ = load_data(config, tmp_path).test[Batch(torch.arange(1))]
+    assert images.shape == (1, 3, side, side)
+    assert images[0, 0, :, side // 2].float().mean() < 32  # black but for what is left of the frame
+    assert images[0, 0, side // 2, side // 2] == 0
+
+
+@pytest.mark.parametrize("augment", [{}, {"crop": {"scale": [1, 1], "ratio": [1, 1]}}])
+def test_training_decodes_palettes_transparency_and_deep_grey_as_evaluation_does(
+    tmp_path: Path, augment: dict[str, object]
+) -> None:
+    write_images(tmp_path, {"train": 10, "val": 3})
+    palette = Image.new("P", (16, 16), 1)
+    palette.putpalette([0, 0, 0, 10, 200, 30])
+    palette.save(tmp_path / "train" / "cat" / "0.png")
+    Image.new("RGBA", (16, 16), (255, 255, 255, 0)).save(tmp_path / "train" / "cat" / "1.png")
+    Image.fromarray(np.full((16, 16), 65535, np.uint16)).save(tmp_path / "train" / "cat" / "2.png")
+    for file in (tmp_path / "train" / "cat").glob("[3-9].png"):
+        file.unlink()
+    for file in (tmp_path / "train" / "dog").glob("*.png"):
+        Image.new("RGB", (16, 16)).save(file)
+    train = load_data(folder_config(image_size=16, resize=16, validation=2, augment=augment), tmp_path).train
+    names = ["/".join(Path(path).parts[-2:]) for path in train.paths]  # type: ignore[attr-defined]
+    images, _ = train[Batch(torch.arange(len(train)), seed=0)]
+    colours = {"cat/0.png": [10, 200, 30], "cat/1.png": [0, 0, 0], "cat/2.png": [255, 255, 255]}
+    for name, image in zip(names, images, strict=True):
+        assert image.flatten(1).float().mean(1).tolist() == colours.get(name, [0, 0, 0]), name
+
+
+def test_training_crops_turned_photographs_upright(tmp_path: Path) -> None:
+    write_images(tmp_path, {"train": 10, "val": 3})
+    for file in (tmp_path / "train").glob("*/*.png"):
+        picture = Image.new("RGB", (32, 16))  # the left half becomes the top, by the tag below
+        picture.paste((255, 255, 255), (0, 0, 16, 16))
+        exif = Image.Exif()
+        exif[0x0112] = 6  # turn by 90 degrees clockwise to show it
+        picture.save(file, exif=exif)
+    config = folder_config(augment={"crop": {"scale": [1, 1], "ratio": [0.5, 0.5]}})
+    images, _ = load_data(config, tmp_path).train[Batch(torch.arange(4), seed=0)]
+    assert images[:, :, :7].min() == 255
+    assert images[:, :, 9:].max() == 0
 
 
 def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:

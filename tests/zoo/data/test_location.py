@@ -16,3 +16,13 @@ def test_the_data_folder_is_the_argument_then_the_environment_then_the_cache(
     monkeypatch.delenv("ZOO_DATA")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert data_folder() == tmp_path / "cellzoo" / "data"
+
+
+def test_the_folder_of_the_call_comes_before_the_recipe_s_and_that_before_the_environment_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ZOO_DATA", "/from/environment")
+    assert data_folder("/given", "/from/recipe") == Path("/given")
+    assert data_folder(None, "/from/recipe") == Path("/from/recipe")
+    assert data_folder(None, "~/pets") == Path.home() / "pets"
+    assert data_folder(None, None) == Path("/from/environment")

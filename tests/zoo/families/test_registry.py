@@ -9,6 +9,7 @@ from dataclasses import fields
 import pytest
 
 from tests.support.paths import ROOT
+from zoo.config.train import TrainConfig
 from zoo.families.base import Family, FamilyConfig
 from zoo.families.registry import families_with, family_names, get_family, load_hook
 from zoo.utils.errors import FamilyError
@@ -33,7 +34,15 @@ def test_a_family_carries_its_name_and_config(name: str) -> None:
 
 
 def test_every_field_that_holds_a_hook_is_tested() -> None:
-    assert {field.name for field in fields(Family)} - {"name", "config", "about", "distributed"} == set(HOOKS)
+    others = {"name", "config", "about", "distributed", "train", "train_reason"}
+    assert {field.name for field in fields(Family)} - others == set(HOOKS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_family_s_own_defaults_of_training_are_keys_with_a_reason(name: str) -> None:
+    family = get_family(name)
+    assert family.train.keys() <= TrainConfig.model_fields.keys()
+    assert bool(family.train) == bool(family.train_reason)
 
 
 @pytest.mark.parametrize(("name", "hook"), DEFINED)

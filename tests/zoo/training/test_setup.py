@@ -29,7 +29,7 @@ def test_a_run_that_cannot_start_fails_with_one_clear_line(tmp_path: Path, overr
 
 def test_a_missing_data_set_leaves_no_run_folder(tmp_path: Path) -> None:
     recipe = load_recipe("gridnet-imagenet")
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="found no images in class folders"):
         train(recipe, run_dir=tmp_path / "run", data_dir=tmp_path, device="cpu")
     assert not (tmp_path / "run").exists()
 

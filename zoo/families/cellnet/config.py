@@ -15,6 +15,7 @@ class StemConfig(Section):
     """Layers before the InCells: per entry of ``channels`` a 3x3 convolution without padding, 2x2 max-pooling, ReLU."""
 
     channels: tuple[PositiveInt, ...] = Field(default=(32, 64), min_length=1)
+    """Output channels of each convolution."""
     dropout: float = Field(default=0.25, ge=0, lt=1)
     """Dropout rate of the features that the InCells receive."""
 
@@ -23,8 +24,13 @@ class CellnetConfig(FamilyConfig):
     """The cells and connections of a CellNet, and its training over time."""
 
     family: Literal["cellnet"] = "cellnet"
-    cells: int = Field(ge=2, le=256)
-    in_cells: PositiveInt = 2
+    """The family's name."""
+    cells: int = Field(ge=2, le=256, examples=[5])
+    """Number of cells, InCells and OutCells included."""
+    in_cells: PositiveInt = Field(
+        default_factory=lambda known: min(2, known.get("cells", 3) - 1),
+        json_schema_extra={"default": "2, of 2 cells 1"},
+    )
     """Number of InCells: the first cells, which receive the input."""
     out_cells: PositiveInt = 1
     """Number of OutCells: the last cells, whose mean logits are the network's."""
@@ -33,15 +39,19 @@ class CellnetConfig(FamilyConfig):
     hidden: PositiveInt = 64
     """Width of the hidden layers of the MLPs, those of connections and those of OutCells."""
     topology: Topology = FullTopology()
+    """The connections between cells, by the topology's name."""
     stem: StemConfig | None = None
     """Convolutions between the input and the InCells; null: the InCells receive the flat input."""
     steps: PositiveInt = 4
     """Time steps of a training sequence."""
-    input_steps: PositiveInt = 2
+    input_steps: PositiveInt = Field(
+        default_factory=lambda known: min(2, known.get("steps", 2)), json_schema_extra={"default": "2, at most steps"}
+    )
     """Number of steps with input, from the first; the network runs the others without it. A prediction runs this many
     steps by default, because the task is trained on no later one."""
     truncate: PositiveInt = 1
-    """Steps per window: gradients are truncated at its ends, and the optimizer takes one step for it."""
+    """Steps per window: gradients are truncated at its ends, and the optimizer takes one step for it. 1 is the
+    original's and stays at chance with loss (a); ``steps`` trains well."""
     core_lr: float = Field(default=1.0, gt=0)
     """The eta of C2 = C1 - eta dL/dC1, where L is the loss of one sample in one step."""
     loss_a: NonNegativeFloat = 1.0

@@ -22,13 +22,16 @@ class FullTopology(_Topology):
     """Every ordered pair of cells."""
 
     name: Literal["full"] = "full"
+    """The name of the topology."""
 
 
 class RingTopology(_Topology):
     """Edges in both directions between each cell and the ``reach`` cells on either side."""
 
     name: Literal["ring"]
+    """The name of the topology."""
     reach: PositiveInt = 1
+    """Number of neighbours on either side of a cell."""
 
 
 class ClustersTopology(_Topology):
@@ -39,15 +42,20 @@ class ClustersTopology(_Topology):
     """
 
     name: Literal["clusters"]
-    size: PositiveInt
+    """The name of the topology."""
+    size: PositiveInt = Field(examples=[3])
+    """Cells per cluster; divides ``cells``."""
     bridges: PositiveInt = 1
+    """Edges from each cluster to every other; at most ``size``."""
 
 
 class ExplicitTopology(_Topology):
     """The edges as a list of [source, target]."""
 
     name: Literal["explicit"]
-    edges: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = Field(min_length=1)
+    """The name of the topology."""
+    edges: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = Field(min_length=1, examples=[[[0, 1], [1, 2]]])
+    """The connections as [source, target], cells counted from 0."""
 
 
 Topology = Annotated[

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -16,21 +17,32 @@ class PatchConfig(Section):
     size: PositiveInt = 4
     """Side of the square kernel, and the stride, in pixels."""
     channels: PositiveInt = 8
+    """Number of faces that receive the image."""
+
+
+def _usual_block(known: dict[str, Any]) -> int:
+    """Return the largest side of at most 8 that divides every axis of the grid."""
+    common = math.gcd(*known.get("grid", (8,)))  # missing if it is invalid, which is then the error
+    return max(side for side in range(1, 9) if common % side == 0)
 
 
 class GridnetConfig(FamilyConfig):
     """The shape, the steps and the initial values of a gridnet."""
 
     family: Literal["gridnet"] = "gridnet"
-    grid: tuple[PositiveInt, PositiveInt, PositiveInt]
+    """The family's name."""
+    grid: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(examples=[[8, 8, 8]])
     """M, N, K: the image enters at the face k = 0 (rows along M, columns along N); the classes are read at K - 1."""
-    block: PositiveInt = 8
+    block: PositiveInt = Field(
+        default_factory=_usual_block, json_schema_extra={"default": "the largest up to 8 that divides grid"}
+    )
     """Side of the cubic blocks, in cells; divides M, N and K."""
     inner_steps: PositiveInt = 1
     """Updates of each block per outer step."""
     outer_steps: PositiveInt = 12
     """Steps of the whole grid, each with a LayerNorm."""
     activation: Literal["silu", "relu", "leaky_relu", "tanh"] = "silu"
+    """Activation of each cell's weighted sum."""
     gated: bool = False
     """Blend each cell's old and new value by a learned gate."""
     normalize: bool = False
@@ -44,7 +56,7 @@ class GridnetConfig(FamilyConfig):
     recompute: PositiveInt = 1
     """Training saves only the grid before every ``recompute``-th outer step and computes the others again."""
     patch: PatchConfig | None = None
-    """null: the image enters as it is, one face per channel."""
+    """A convolution before the grid; null: the image enters as it is, one face per channel."""
     output_layers: PositiveInt = 1
     """Number of last faces that the classifier reads."""
     init_scale: float = Field(default=1.0, gt=0)

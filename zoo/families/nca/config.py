@@ -19,7 +19,9 @@ class TasksConfig(Section):
     """Bounds of the generated tasks; every task draws its own number of features and classes."""
 
     features: tuple[PositiveInt, PositiveInt] = (2, 12)
+    """Fewest and most features of a task."""
     classes: tuple[int, int] = (2, 6)
+    """Fewest and most classes of a task; at least 2."""
     examples: PositiveInt = 64
     """Size of the support set, from which a network learns."""
     queries: PositiveInt = 64
@@ -43,7 +45,9 @@ class RuleConfig(Section):
     """The local rule: a small MLP from a weight's perceptions to the change of its state."""
 
     hidden: tuple[PositiveInt, ...] = (10, 10)
+    """Widths of the MLP's hidden layers."""
     activation: HiddenActivation = "silu"
+    """Activation between the layers of the MLP."""
     layer_norm: bool = False
     """Normalise every perception before the MLP."""
     change: Change = "tanh"
@@ -55,8 +59,8 @@ class RuleConfig(Section):
     senses: Senses = "none"
     """Signals perceived from the data: none, activations, or activations and a teaching signal."""
     positions: Positions = "index"
-    """Hidden states start as binary codes: of the layer and the weight's index in it, of the layer and the two units
-    that the weight connects, or of nothing."""
+    """Hidden states start as binary codes of the layer and the weight's index in it (index), of the layer and the two
+    units that the weight connects (units), or of nothing (none)."""
     memory: NonNegativeInt = 0
     """Number of hidden states that start at zero."""
 
@@ -81,13 +85,14 @@ class MetaConfig(Section):
     alive: float = Field(default=0.0, ge=0)
     """Weight of a penalty on hidden units of the task networks that fall silent; narrow networks die without it."""
     tasks: TasksConfig | None = None
-    """Train on generated tasks; null: on the recipe's data."""
+    """Train on generated tasks; null: on the recipe's data. Needs ``rule.senses: teaching`` and ``standardize``."""
 
 
 class NcaConfig(FamilyConfig):
     """The rule, its meta-training, and the task network that is exported."""
 
     family: Literal["nca"] = "nca"
+    """The family's name."""
     layers: PositiveInt = 1
     """Layers of weights of the exported task network."""
     hidden: PositiveInt = 10
@@ -105,7 +110,9 @@ class NcaConfig(FamilyConfig):
     seed: NonNegativeInt = 0
     """Seed of the exported network's start and evolution."""
     rule: RuleConfig = RuleConfig()
+    """The local rule."""
     meta: MetaConfig = MetaConfig()
+    """The meta-training of the rule."""
 
     @model_validator(mode="after")
     def _check(self) -> NcaConfig:

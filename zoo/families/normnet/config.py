@@ -40,12 +40,14 @@ class LayerSettings:
 class ConvolutionConfig(Section):
     """A norm convolution over all spatial axes of the input, then max pooling over ``pool`` positions of each axis."""
 
-    channels: PositiveInt
+    channels: PositiveInt = Field(examples=[24])
     """Output channels."""
     size: PositiveInt = 3
     """Length of the kernel along every axis."""
     stride: PositiveInt = 1
+    """Step of the kernel along every axis, in positions."""
     padding: NonNegativeInt = 0
+    """Zeros added at both ends of every axis."""
     pool: PositiveInt = 1
     """Window and stride of the pooling; 1: none."""
     scale: float = Field(default=1.0, gt=0)
@@ -73,6 +75,7 @@ class NormnetConfig(FamilyConfig):
     """The layers of a normnet, and its training."""
 
     family: Literal["normnet"] = "normnet"
+    """The family's name."""
     layer: Kind = "norm"
     """Kind of every layer; linear and plain are the controls."""
     convolutions: tuple[ConvolutionConfig, ...] = ()

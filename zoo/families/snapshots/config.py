@@ -38,7 +38,9 @@ class ExtremaConfig(Section):
     """Rule 3: the thresholds for high and low units."""
 
     high: Share = 0.95
+    """A unit whose mean activation (tanh: its magnitude) is above this is high. ReLU units have no threshold."""
     low: Share = 0.05
+    """A unit whose mean activation (tanh: its magnitude) is below this is low. For ReLU units, ``dead`` applies."""
     dead: Share = 0.9
     """A ReLU unit that is zero more often than this is low."""
     share: float = Field(default=0.05, ge=0, le=0.5)
@@ -103,12 +105,13 @@ class EconomyConfig(Section):
 class PhaseConfig(Section):
     """Rules 7 and 11: a range of epochs with its own limits."""
 
-    name: str = Field(pattern=r"[a-z]+")
-    until: PositiveInt
-    """The phase's last epoch."""
-    structures: NonNegativeInt
+    name: str = Field(pattern=r"[a-z]+", examples=["coarse"])
+    """The name of the phase, in lower-case letters; unique."""
+    until: PositiveInt = Field(examples=[50])
+    """The phase's last epoch, after that of the phase before."""
+    structures: NonNegativeInt = Field(examples=[10])
     """Most structures that may grow in the phase."""
-    snapshots: PositiveInt
+    snapshots: PositiveInt = Field(examples=[2])
     """Number of the phase's snapshots to retain, the last ones."""
 
 
@@ -116,6 +119,7 @@ class StructureConfig(Section):
     """Rule 7: the unit in which the limits count."""
 
     unit: Literal["site", "connection"] = "site"
+    """The unit of a phase's ``structures``: sites of growth, or connections."""
     size: PositiveInt = 1
     """High units that form one site."""
     rotate: Literal["layers", "units"] = "layers"
@@ -126,8 +130,11 @@ class EndConfig(Section):
     """Rule 12: epochs without extrema, or without a gain in validation accuracy, after which training ends."""
 
     no_extrema: PositiveInt = 50
+    """Epochs without extrema after which training ends."""
     no_gain: PositiveInt = 30
+    """Epochs without a gain after which training ends."""
     gain: Share = 0.001
+    """Smallest rise of validation accuracy that counts as a gain."""
 
 
 _PHASES = (
@@ -141,26 +148,37 @@ class SnapshotsConfig(FamilyConfig):
     """The network, and the rules by which it grows."""
 
     family: Literal["snapshots"] = "snapshots"
+    """The family's name."""
     hidden: tuple[Width, ...] = Field(default=(256, 128), min_length=1, max_length=8)
     """Units of the hidden layers."""
     activation: Literal["tanh", "sigmoid", "relu"] = "tanh"
+    """Activation of the hidden units."""
     sweeps: int = Field(default=2, ge=1, le=8)
     """Number of times that the layers are computed if edges lead back; those read the previous sweep."""
     max_density: float = Field(default=0.05, gt=0, le=1)
     """Most edges that can ever exist, as a share of those possible between adjacent layers."""
     start: StartConfig = StartConfig()
+    """Rule 1: the first edges."""
     trigger: TriggerConfig = TriggerConfig()
+    """Rule 2: spikes of the gradient."""
     extrema: ExtremaConfig = ExtremaConfig()
+    """Rule 3: high and low units."""
     routing: RoutingConfig = RoutingConfig()
+    """Rules 4, 9 and 11: new edges."""
     cloning: CloningConfig = CloningConfig()
+    """Rule 5: copies of edges."""
     economy: EconomyConfig = EconomyConfig()
+    """Rule 6: credits."""
     structure: StructureConfig = StructureConfig()
+    """Rule 7: the unit of growth."""
     phases: tuple[PhaseConfig, ...] = Field(default=_PHASES, min_length=1, max_length=8)
+    """Rules 7 and 11: ranges of epochs, coarse to fine, in order."""
     stabilisation: NonNegativeInt = 10
     """Rule 10: epochs without growth after growth."""
     snapshot_gain: Share = 0.02
     """Rule 8: gain in validation accuracy over the last snapshot that is worth another snapshot."""
     end: EndConfig = EndConfig()
+    """Rule 12: the end of training."""
     mixture_temperature: float = Field(default=1, ge=1)
     """Rule 13: the fitted weights are raised to the power of 1 / this; 1: the likeliest mixture."""
     progressive: Literal["last", "mixture"] = "last"
