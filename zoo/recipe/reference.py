@@ -17,12 +17,13 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from sdk.validation import hint
 from zoo.config.base import CountOrFraction, Section
 from zoo.config.data import AugmentConfig, DataConfig
 from zoo.config.export import ExportConfig
 from zoo.config.train import OptimizerConfig, ScheduleConfig, TrainConfig
 from zoo.families.registry import family_names, get_family
-from zoo.recipe.problems import hint, models
+from zoo.recipe.problems import models
 from zoo.utils.errors import RecipeError
 
 BEGIN, END = "<!-- keys: begin -->", "<!-- keys: end -->"
