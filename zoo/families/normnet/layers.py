@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.families.normnet.bound import apply_bound, can_write
-from zoo.families.normnet.config import LayerSettings
+from zoo.families.normnet.config import Activation, LayerSettings
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -77,6 +77,11 @@ class Layer(nn.Module):
         """Apply the activation, then the scale."""
         return self.settings.scale * _ACTIVATIONS[self.settings.activation](sums)
 
+    def extra_repr(self) -> str:
+        outputs, inputs = self.weight.shape[:2]
+        s = self.settings
+        return f"{inputs}, {outputs}, {s.kind}, {s.activation}, scale={s.scale:g}, clamp={self.bound}"
+
     def clamp_(self) -> None:
         """Clamp the stored weights to the bound, if the layer has one; forward and state_dict do the same."""
         if self.bound is not None:
@@ -131,6 +136,67 @@ class NormConvolution(Layer):
     def forward(self, x: Tensor) -> Tensor:
         sums = _CONVOLUTIONS[self.dims](x, self.strengths(), self.bias, self.stride, self.padding)
         return self.activate(sums / self.divisor)
+
+
+class NormLinear(NormLayer):
+    """A fully connected norm layer with named options: ``[..., in_features] -> [..., out_features]``.
+
+    Computes ``scale * act(x tan(W) / in_features)``, without a bias. Weights start as N(0, sigma^2) and stay within
+    ``clamp``, a bound below pi/2; None: no bound, and weights cross the poles of the tangent. Raises ValueError for an
+    unknown activation or another bound.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        activation: Activation = "tanh",
+        scale: float = 10.0,
+        sigma: float = 1.0,
+        clamp: float | None = 1.5,
+    ) -> None:
+        super().__init__(in_features, out_features, LayerSettings("norm", activation, scale, sigma, clamp))
+
+
+class ResidualNormLinear(ResidualNormLayer):
+    """A residual norm layer with named options: ``[..., features] -> [..., features]``; see :class:`NormLinear`."""
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        activation: Activation = "tanh",
+        scale: float = 10.0,
+        sigma: float = 1.0,
+        clamp: float | None = 1.5,
+    ) -> None:
+        super().__init__(features, features, LayerSettings("norm", activation, scale, sigma, clamp))
+
+
+class NormConv(NormConvolution):
+    """A norm convolution with named options: ``[B, in_channels, *space] -> [B, out_channels, *space']``.
+
+    ``dims`` is the number of spatial axes, 1 to 3; kernel_size, stride and padding, in positions, hold for all of them.
+    The other options are those of :class:`NormLinear`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        dims: int = 2,
+        stride: int = 1,
+        padding: int = 0,
+        activation: Activation = "tanh",
+        scale: float = 1.0,
+        sigma: float = 1.0,
+        clamp: float | None = 1.5,
+    ) -> None:
+        settings = LayerSettings("norm", activation, scale, sigma, clamp)
+        super().__init__(dims, in_channels, out_channels, kernel_size, settings, stride, padding)
 
 
 def _clamp(layer: Layer, *_: Any) -> None:
