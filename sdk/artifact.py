@@ -28,12 +28,24 @@ HISTORY_FILE = "history.json"
 CARD_FILE = "README.md"
 PROBE_FILE = "probe.md"
 FIGURES_FOLDER = "figures"
+EXAMPLE_FILE = f"{FIGURES_FOLDER}/example.png"
 ONNX_INPUT, ONNX_OUTPUT = "input", "logits"
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]*"
 CONFIG_LIMIT = 16 * 2**20
 """Largest config.json in bytes; that of a model with ImageNet's 1000 labels is below 100 kB."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _OPTIONAL = frozenset({"version"})
+
+
+class Metrics(dict[str, Any]):
+    """The measurements of a model: a dict that shows its numbers and only counts its lists and groups."""
+
+    def __repr__(self) -> str:
+        shown = {key: value for key, value in self.items() if not isinstance(value, (list, tuple, dict))}
+        parts = [f"{key}={_short(value)}" for key, value in shown.items()]
+        hidden = [key for key in self if key not in shown]
+        more = [f"and {', '.join(hidden)}"] if hidden else []
+        return f"<Metrics: {', '.join([*parts, *more]) or 'none'}>"
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class FileRecord:
     """In bytes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ArtifactConfig:
     """The parsed config.json. :meth:`from_json` and :meth:`to_json` are inverses."""
 
@@ -96,15 +108,21 @@ class ArtifactConfig:
             input=InputSpec.from_json(fields["input"]),
             labels=labels,
             parameters=parameters,
-            metrics=check_type(fields["metrics"], dict, "metrics"),
+            metrics=Metrics(check_type(fields["metrics"], dict, "metrics")),
             provenance=check_type(fields["provenance"], dict, "provenance"),
             licence=check_type(fields["licence"], str, "licence"),
             files={path: _parse_record(path, record) for path, record in files.items()},
             version=check_type(fields.get("version", cls.version), str, "version"),
         )
 
+    def __repr__(self) -> str:
+        return (
+            f"<ArtifactConfig: {self.name} {self.version}, {self.family}, {self.parameters:,} parameters, "
+            f"{self.input}, {len(self.labels)} labels, {len(self.files)} files>"
+        )
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Artifact:
     """An artifact that was read: its folder, its config, and which of its files were verified."""
 
@@ -113,6 +131,10 @@ class Artifact:
     verified: frozenset[str]
     origin: str
     """The name under which :func:`sdk.load` finds the same model again: the folder, or ``user/name@commit``."""
+
+    def __repr__(self) -> str:
+        files = f"{len(self.verified)} of {len(self.config.files)} files verified"
+        return f"<Artifact: {self.config.name}, {self.config.family}, {files}, from {self.origin}>"
 
     def file(self, path: str) -> Path:
         """Return the path of a verified file; raises ArtifactError for any other file."""
@@ -222,6 +244,10 @@ def _contained(folder: Path, path: str, within: Path | None) -> Path:
     if not target.is_relative_to(root):
         _fail(folder, f"{path} is a link that leads out of the folder")
     return target
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else describe(value)
 
 
 def _refuse_constant(text: str) -> NoReturn:

@@ -12,7 +12,7 @@ from sdk.backends import backends_of
 from sdk.errors import ArtifactError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelInfo:
     """A bundled model, as :func:`list_models` describes it."""
 
@@ -27,15 +27,40 @@ class ModelInfo:
     backends: tuple[str, ...]
     """The backends that can run it, beginning with the one that ``backend="auto"`` chooses."""
 
+    def __repr__(self) -> str:
+        name, *facts = self._row()
+        return f"<ModelInfo: {name}, {', '.join(facts)}>"
 
-def list_models(family: str | None = None) -> list[ModelInfo]:
-    """Return the bundled models, sorted by name: all of them, or those of one family.
+    def _row(self) -> tuple[str, ...]:
+        accuracy = self.metrics.get("test_accuracy")
+        return (
+            self.name,
+            self.family,
+            f"{accuracy:.2%}" if isinstance(accuracy, float) else "-",
+            f"{self.parameters:,} parameters",
+            f"{self.size_bytes / 1e6:.2f} MB",
+            "/".join(self.backends),
+        )
+
+
+class ModelList(list[ModelInfo]):
+    """A list of models that prints as a table: name, family, test accuracy, parameters, size and backends."""
+
+    def __repr__(self) -> str:
+        rows = [info._row() for info in self]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        return "\n".join(lines) or "no models"
+
+
+def list_models(family: str | None = None) -> ModelList:
+    """Return the bundled models, sorted by name: all of them, or those of one family. The list prints as a table.
 
     Every file's presence and size are checked here; hashes are checked when a model is loaded. A damaged model is not
     left out: it raises an ArtifactError that names it.
     """
     infos = [_info(path) for path in bundled_models().values()]
-    return [info for info in infos if family in (None, info.family)]
+    return ModelList(info for info in infos if family in (None, info.family))
 
 
 def bundled_models() -> dict[str, Path]:

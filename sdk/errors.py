@@ -1,6 +1,12 @@
-"""The SDK's errors and warnings. Each message is one line that says what was found, what is allowed and how to fix it."""
+"""The SDK's errors and warnings. Each message is one line: what was found, what is allowed and how to fix it."""
 
 from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class CellzooError(Exception):
@@ -41,3 +47,11 @@ class ShadowedModelWarning(CellzooWarning):
 
 class OfflineWarning(CellzooWarning):
     """The Hub cannot be reached, and a copy of the model in the cache is loaded, which may be out of date."""
+
+
+def give_warning(message: str, category: type[CellzooWarning]) -> None:
+    """Give a warning at the line outside sdk that called it, however deep in sdk the reason was found."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

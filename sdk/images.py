@@ -1,28 +1,32 @@
-"""Converts image files and PIL images to the pixels of a model's input. The only module of sdk that imports PIL."""
+"""Converts encoded images and PIL images to the pixels of a model's input. The only module of sdk that imports PIL."""
 
 from __future__ import annotations
 
 import os
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sdk.errors import InputError
+from sdk.sources import is_url, read_file, read_url
+from sdk.validation import describe
 
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 _MODES = {1: "L", 3: "RGB"}
 
 
-def read_picture(
-    source: str | os.PathLike[str] | Image.Image, shape: tuple[int, ...], resize: int | None
-) -> NDArray[np.uint8]:
-    """Return the pixels of a file or PIL image, uint8 ``[C, H, W]`` for ``shape`` C, H, W.
+def read_picture(source: Any, shape: tuple[int, ...], resize: int | None) -> NDArray[np.uint8]:
+    """Return the pixels of an image, uint8 ``[C, H, W]`` for ``shape`` C, H, W.
+
+    ``source`` is a path, a URL (http, https or data), bytes, a binary file object or a PIL image.
 
     The shorter side is resized to ``resize`` pixels (None: the smallest that covers ``[H, W]``), then the centre is
-    cropped, as torchvision's ``Resize`` (bilinear) and ``CenterCrop`` do with PIL images. Raises InputError for a file
-    that is missing or not an image, for pixel values without a fixed range, and unless C is 1 or 3.
+    cropped, as torchvision's ``Resize`` (bilinear) and ``CenterCrop`` do with PIL images. Raises InputError for a
+    source that is missing or not an image, for pixel values without a fixed range, and unless C is 1 or 3.
     """
     channels, height, width = shape
     if channels not in _MODES:
@@ -40,11 +44,37 @@ def read_picture(
     return np.ascontiguousarray(np.moveaxis(pixels.reshape(height, width, channels), -1, 0))
 
 
-def _name(source: str | os.PathLike[str] | Image.Image) -> str:
-    return f"{source.mode} image" if isinstance(source, Image.Image) else repr(os.fspath(source))
+def _name(source: Any) -> str:
+    if isinstance(source, Image.Image):
+        return f"{source.mode} image"
+    if isinstance(source, str) and is_url(source):
+        return describe(source)
+    if isinstance(source, (str, os.PathLike)):
+        return repr(os.fspath(source))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return f"the content of {len(source):,} bytes"
+    return f"the file object {describe(getattr(source, 'name', source))}"
 
 
-def _open(source: str | os.PathLike[str]) -> Image.Image:
+def _open(source: Any) -> Image.Image:
+    """Open and decode an image from anything but a PIL image."""
+    if isinstance(source, str) and is_url(source):
+        return _load(BytesIO(read_url(source)))
+    if isinstance(source, (str, os.PathLike)):
+        return _load(_existing(source))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _load(BytesIO(source))
+    return _load(BytesIO(read_file(source)))
+
+
+def _load(file: Path | BytesIO) -> Image.Image:
+    image: Image.Image
+    with Image.open(file) as image:
+        image.load()
+    return image
+
+
+def _existing(source: str | os.PathLike[str]) -> Path:
     path = Path(source)
     if path.is_dir():
         raise InputError(f"{str(path)!r} is a folder; pass the image files in it")
@@ -52,10 +82,7 @@ def _open(source: str | os.PathLike[str]) -> Image.Image:
         raise InputError(f"no such file: {str(path)!r}")
     if not path.is_file():
         raise InputError(f"{str(path)!r} is not a regular file")
-    image: Image.Image
-    with Image.open(path) as image:
-        image.load()
-    return image
+    return path
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
@@ -77,13 +104,23 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """Composite transparent parts on black; PIL can convert the result to L and RGB."""
+    """Composite transparent parts on black, or on white if nothing would be visible on black (black ink).
+
+    PIL can convert the result to L and RGB.
+    """
     if image.mode == "HSV":  # PIL cannot convert it to grey directly
         return image.convert("RGB")
     if image.mode not in _ALPHA_MODES and "transparency" not in image.info:
         return image
     image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
+    on_black, on_white = (_composite(image, background) for background in (0, 255))
+    hidden = not on_black.getbbox() and len(on_white.convert("L").getcolors() or ()) > 1
+    return on_white if hidden else on_black
+
+
+def _composite(image: Image.Image, grey: int) -> Image.Image:
+    """Composite an RGBA image on a uniform grey in 0..255."""
+    return Image.alpha_composite(Image.new("RGBA", image.size, (grey, grey, grey, 255)), image).convert("RGB")
 
 
 def _resize(image: Image.Image, height: int, width: int, shorter: int | None) -> Image.Image:

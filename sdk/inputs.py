@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Number
 from typing import Any, Literal, TypeAlias
@@ -20,11 +20,14 @@ FloatArray: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = "list[Any] | NDArray[Any]"
 """Something to slice: raw values ``[B, *shape]``, or a list of inputs."""
 
+Adjust: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
+"""Takes raw values ``[B, *shape]`` (uint8, bool or float, checked) and returns changed ones, or the same array."""
+
 _ROUNDING = 1e-5
 """Tolerance of the range [0, 1]: resampling a float image may overshoot it by a few units in the last place."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InputSpec:
     """The kind and shape of one input, and the arithmetic from raw values to the network's tensor.
 
@@ -62,6 +65,10 @@ class InputSpec:
         if self.resize is not None and self.resize < max(self.shape[1:]):
             raise InputError(f"input resize {self.resize} is smaller than the crop {list(self.shape[1:])}")
 
+    def __repr__(self) -> str:
+        resize = "" if self.resize is None else f", resize={self.resize}"
+        return f"InputSpec({self.kind!r}, {self.shape}, mean={_few(self.mean)}, std={_few(self.std)}{resize})"
+
     def to_json(self) -> dict[str, Any]:
         """Return the ``input`` section of config.json; :meth:`from_json` reads it."""
         statistics = {"mean": [float(v) for v in self.mean], "std": [float(v) for v in self.std]}
@@ -85,8 +92,10 @@ class InputSpec:
 
         An image is
 
-        - a path or a PIL image of any mode and size: rotated upright by its EXIF tag, composited on black
-          where transparent, converted to the model's grey or RGB, resized and centre-cropped to ``[H, W]``;
+        - a path, an ``http://``, ``https://`` or ``data:`` URL, bytes, a binary file object or a PIL image, of any
+          mode and size: rotated upright by its EXIF tag, composited on black where transparent (on white if nothing
+          would be visible on black), converted to the model's grey or RGB, resized and centre-cropped to ``[H, W]``.
+          A URL is downloaded within 20 seconds; encoded images from URLs and file objects may have 32 MiB;
         - an array (numpy, or anything with ``__array__`` such as a torch tensor) of uint8 in 0..255, bool, or
           floats in [0, 1], shaped ``[C, H, W]``, ``[H, W, C]`` or, for one channel, ``[H, W]``.
 
@@ -95,15 +104,27 @@ class InputSpec:
         of one (pass ``[1, 1, H, W]`` or a list for that).
 
         A table is an array or list of finite numbers, ``[features]`` or ``[B, features]``. An empty list and an
-        array without rows are empty batches. Raises :class:`InputError`.
+        array without rows are empty batches. Images are never inverted here; :class:`sdk.Model` does that. Raises
+        :class:`InputError`.
         """
         rows, single = self._rows(inputs)
-        return self._tensor(rows, 0), single
+        return self._tensor(rows, 0, None, None), single
 
-    def batches(self, inputs: Any, size: int) -> tuple[Iterator[FloatArray], bool]:
-        """Do as :meth:`prepare` in batches of ``size``, so that a long list of files is never in memory at once."""
+    def batches(
+        self,
+        inputs: Any,
+        size: int,
+        adjust: Adjust | None = None,
+        failures: dict[int, InputError] | None = None,
+    ) -> tuple[Iterator[FloatArray], bool]:
+        """Do as :meth:`prepare` in batches of ``size``, so that a long list of files is never in memory at once.
+
+        ``adjust`` changes raw values before they are normalised. With ``failures``, items of a list that cannot be
+        used are left out, and their errors are recorded there by the number of the item.
+        """
         rows, single = self._rows(inputs)
-        return (self._tensor(rows[i : i + size], i) for i in range(0, len(rows), size)), single
+        starts = range(0, len(rows), size)
+        return (self._tensor(rows[i : i + size], i, adjust, failures) for i in starts), single
 
     def _rows(self, inputs: Any) -> tuple[Rows, bool]:
         """Return the inputs as rows, and True if they are one input."""
@@ -111,28 +132,38 @@ class InputSpec:
             return list(inputs), False
         return self._raw(inputs)
 
-    def _tensor(self, rows: Rows, first: int) -> FloatArray:
+    def _tensor(
+        self, rows: Rows, first: int, adjust: Adjust | None, failures: dict[int, InputError] | None
+    ) -> FloatArray:
         """Prepare rows, the first of which is number ``first`` of the caller's inputs."""
         if isinstance(rows, np.ndarray):
-            return self._normalise(rows)
+            return self._normalise(rows, adjust)
         parts = [np.empty((0, *self.shape), np.float32)]
         for index, item in enumerate(rows, first):
             try:
-                parts.append(self._normalise(self._raw(item)[0]))
+                parts.append(self._normalise(self._one(item, failures is not None), adjust))
             except InputError as error:
-                raise InputError(f"input {index}: {error}") from error
+                if failures is None:
+                    raise InputError(f"input {index}: {error}") from error
+                failures[index] = error
         return np.concatenate(parts)
+
+    def _one(self, item: Any, strict: bool) -> NDArray[Any]:
+        """Return the raw values of an item of a list, ``[1, *shape]``; unless ``strict``, it may be a batch."""
+        raw, single = self._raw(item)
+        if strict and not single:
+            raise InputError(f"found a batch of {len(raw)} inputs in a list, allowed one input per item")
+        return raw
 
     def _raw(self, item: Any) -> tuple[NDArray[Any], bool]:
         """Return the raw values ``[B, *shape]`` of one input or an array of inputs, and True if it is one."""
         if self.kind == "table":
             return self._table(_as_array(item, "numbers or an array"))
-        pil = sys.modules.get("PIL.Image")  # a caller that holds a PIL image has imported PIL
-        if isinstance(item, (str, os.PathLike)) or (pil is not None and isinstance(item, pil.Image)):
+        if _is_encoded(item):
             from sdk.images import read_picture
 
             return read_picture(item, self.shape, self.resize)[None], True
-        return self._image(_as_array(item, "a path, a PIL image or an array"))
+        return self._image(_as_array(item, "a path, a URL, bytes, a file object, a PIL image or an array"))
 
     def _table(self, array: NDArray[Any]) -> tuple[NDArray[Any], bool]:
         if array.dtype.kind not in "biuf":
@@ -163,20 +194,39 @@ class InputSpec:
             f"wrong shape {list(array.shape)}; the model takes {', '.join(allowed)}, each also with a batch axis first"
         )
 
-    def _normalise(self, raw: NDArray[Any]) -> FloatArray:
+    def _normalise(self, raw: NDArray[Any], adjust: Adjust | None) -> FloatArray:
         """Return ``(x - mean) / std`` of raw values ``[B, *shape]`` in float32, with the operations of training."""
         with np.errstate(over="ignore"):
             x = raw.astype(np.float32)
         if not np.isfinite(x).all():
             raise InputError("NaN or infinite values; the model takes finite numbers only")
+        if self.kind == "image" and raw.dtype != np.uint8:
+            _check_unit_range(x)
+        if adjust is not None:
+            adjusted = adjust(raw)
+            x = x if adjusted is raw else adjusted.astype(np.float32)
         if self.kind == "image" and raw.dtype == np.uint8:
             x /= np.float32(255)
-        elif self.kind == "image":
-            _check_unit_range(x)
         per_channel = (-1,) + (1,) * (len(self.shape) - 1)
         x -= np.array(self.mean, np.float32).reshape(per_channel)
         x /= np.array(self.std, np.float32).reshape(per_channel)
         return np.ascontiguousarray(x)
+
+
+def _few(values: tuple[float, ...]) -> str:
+    """Show at most four numbers."""
+    shown = [f"{value:.4g}" for value in values[:4]]
+    return f"({', '.join(shown)}, ... {len(values)} values)" if len(values) > 4 else f"({', '.join(shown)})"
+
+
+def _is_encoded(item: Any) -> bool:
+    """Return True for whatever :func:`sdk.images.read_picture` takes."""
+    pil = sys.modules.get("PIL.Image")  # a caller that holds a PIL image has imported PIL
+    if isinstance(item, (str, os.PathLike, bytes, bytearray, memoryview)):
+        return True
+    return (pil is not None and isinstance(item, pil.Image)) or (
+        hasattr(item, "read") and not hasattr(item, "__array__")
+    )
 
 
 def _holds_numbers(values: Sequence[Any]) -> bool:

@@ -4,16 +4,51 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sdk.artifact import Artifact
 from sdk.backends import backend_file, choose_backend, open_backend
+from sdk.errors import LoadError
 from sdk.families import model_class
 from sdk.model import Model
 from sdk.resolve import open_artifact
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a pickled model holds: where it is, how it was opened, and the hash of the file that it runs."""
+
+    origin: str
+    backend: str
+    sha256: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def check(self, model: Model) -> None:
+        """Raise LoadError if the weights of the model are no longer those of its files."""
+        if getattr(model._runner, "changed", False):
+            raise LoadError(
+                f"the weights of {model.name} were changed after it was loaded, and a copy would have the old ones; "
+                "export the changed module, or copy model.module itself"
+            )
+
+    def open(self) -> Model:
+        """Load the model again; raises LoadError if it is gone or is another one now, and as :func:`load` does."""
+        try:
+            model = load(self.origin, backend=self.backend, **self.options)
+        except LoadError as error:
+            raise LoadError(f"cannot open the pickled model {self.origin} here: {error}") from error
+        if model.config.files[backend_file(self.backend)].sha256 != self.sha256:
+            raise LoadError(
+                f"cannot open the pickled model {self.origin}: another model is there now; load it with sdk.load"
+            )
+        return model
+
+    def __str__(self) -> str:
+        return f"{self.origin}, {self.backend} backend"
 
 
 def load(
@@ -45,6 +80,10 @@ def load(
     chosen = choose_backend(artifact.config, backend)
     model = open_model(artifact, chosen, device=device, providers=providers, threads=threads)
     model.origin = artifact.origin
+    options = {"device": None if device is None else str(device), "providers": providers, "threads": threads}
+    model._reference = Origin(
+        artifact.origin, chosen, artifact.config.files[backend_file(chosen)].sha256, _given(options)
+    )
     return model
 
 
@@ -55,3 +94,7 @@ def open_model(artifact: Artifact, backend: str, **options: Any) -> Model:
     """
     runner = open_backend(artifact, backend, **options)
     return model_class(artifact.config.family)(artifact.config, backend, runner)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}

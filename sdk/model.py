@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Protocol, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk.appearance import Invert, Inverter, polarity_of
 from sdk.artifact import ArtifactConfig
 from sdk.backends import Backend
-from sdk.errors import CellzooError, LoadError
+from sdk.errors import CellzooError, InputError, InvertedInputWarning, LoadError, give_warning
 from sdk.inputs import FloatArray, InputSpec
-from sdk.validation import check_positive
+from sdk.validation import check_positive, describe
+
+Network: TypeAlias = Callable[[FloatArray], NDArray[np.float32]]
+"""Takes prepared inputs ``[B, *shape]``, gives logits ``[B, classes]``."""
+Errors: TypeAlias = Literal["raise", "return"]
+
+
+class Reference(Protocol):
+    """A model that can be opened again, also in another process; picklable."""
+
+    def check(self, model: Model) -> None:
+        """Raise LoadError if opening again would not give this model."""
+
+    def open(self) -> Model:
+        """Open the model again; raises LoadError and ArtifactError."""
 
 
 class Model:
     """A trained model, loaded by :func:`sdk.load`. Its methods may be called from several threads.
 
-    ``inputs`` is a path, a PIL image, an array, or a batch or list of these, as described in
-    :meth:`sdk.inputs.InputSpec.prepare`. ``batch_size`` bounds the number of inputs that are computed, and of files
-    that are held in memory, at once. Raises InputError for inputs that the model cannot take and for a ``batch_size``
-    that is not a positive integer.
+    ``inputs`` is a path, a URL, bytes, a file object, a PIL image, an array, or a batch or list of these, as described
+    in :meth:`sdk.inputs.InputSpec.prepare`. ``batch_size`` bounds the number of inputs that are computed, and of files
+    that are held in memory, at once.
+
+    ``invert`` is for images. "auto" inverts those that look the opposite way to the training images, such as dark
+    strokes on a light background, by the rule of :mod:`sdk.appearance`, and gives an InvertedInputWarning; it does
+    nothing for a model whose :attr:`polarity` is None. True inverts all, False none.
+
+    Raises InputError for inputs that the model cannot take and for arguments out of range.
+
+    A model can be pickled and copied: the pickle refers to the model's origin, backend and options, and holds no
+    weights. The copy opens the model again when it is first used.
     """
 
     def __init__(self, config: ArtifactConfig, backend: str, runner: Backend) -> None:
@@ -31,6 +54,7 @@ class Model:
         self.origin = ""
         """The folder or ``user/name@commit`` from which :func:`sdk.load` loaded it."""
         self._runner = runner
+        self._reference: Reference | None = None
 
     @property
     def name(self) -> str:
@@ -46,6 +70,11 @@ class Model:
         return self.config.input
 
     @property
+    def polarity(self) -> str | None:
+        """How the training images look: "light on dark", "dark on light", or None if neither is typical of them."""
+        return polarity_of(self.config.provenance)
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """The measurements made when the model was trained."""
         return self.config.metrics
@@ -57,41 +86,148 @@ class Model:
             raise LoadError(f"the {self.backend} backend has no module; load {self.name} with backend='torch'")
         return self._runner.module  # type: ignore[attr-defined]
 
-    def predict(self, inputs: Any, batch_size: int = 64) -> str | list[str]:
-        """Return the most likely label: a string for one input, a list of strings for a batch."""
-        return self._name(self.logits(inputs, batch_size))
+    @overload
+    def predict(
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        *,
+        top_k: None = None,
+        invert: Invert = "auto",
+        errors: Literal["raise"] = "raise",
+    ) -> str | list[str]: ...
 
-    def predict_proba(self, inputs: Any, batch_size: int = 64) -> NDArray[np.float32]:
+    @overload
+    def predict(
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        *,
+        top_k: int | None = None,
+        invert: Invert = "auto",
+        errors: Errors = "raise",
+    ) -> Any: ...
+
+    def predict(
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        *,
+        top_k: int | None = None,
+        invert: Invert = "auto",
+        errors: Errors = "raise",
+    ) -> Any:
+        """Return the most likely label: a string for one input, a list of strings for a batch.
+
+        With ``top_k``, the answer for an input is a list of its ``top_k`` most likely ``(label, probability)`` pairs,
+        the most likely first. With ``errors="return"``, the answer for an item of a list that cannot be used is an
+        InputError, and all other items are predicted.
+        """
+        return self._predict(self._runner.logits, inputs, batch_size, top_k, invert, errors)
+
+    def predict_proba(self, inputs: Any, batch_size: int = 64, *, invert: Invert = "auto") -> NDArray[np.float32]:
         """Return probabilities, which sum to one: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        return softmax(self.logits(inputs, batch_size))
+        return softmax(self.logits(inputs, batch_size, invert=invert))
 
-    def logits(self, inputs: Any, batch_size: int = 64) -> NDArray[np.float32]:
+    def logits(self, inputs: Any, batch_size: int = 64, *, invert: Invert = "auto") -> NDArray[np.float32]:
         """Return logits, the inputs of the softmax: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        return self._run(self._runner.logits, inputs, batch_size)
+        return self._run(self._runner.logits, inputs, batch_size, invert)
+
+    def _predict(
+        self, network: Network, inputs: Any, batch_size: int, top_k: int | None, invert: Invert, errors: Errors
+    ) -> Any:
+        """Do as :meth:`predict` with a network."""
+        if errors not in ("raise", "return"):
+            raise InputError(f"errors: found {describe(errors)}, allowed 'raise' or 'return'")
+        if top_k is not None:
+            check_positive(top_k, "top_k")
+        failures: dict[int, InputError] | None = {} if errors == "return" else None
+        logits = self._run(network, inputs, batch_size, invert, failures)
+        if logits.ndim == 1:
+            return self._answers(logits[None], top_k)[0]
+        answers = self._answers(logits, top_k)
+        for number, error in sorted((failures or {}).items()):
+            answers.insert(number, error)
+        return answers
+
+    def _answers(self, logits: NDArray[np.float32], top_k: int | None) -> list[Any]:
+        """Return the answer of :meth:`predict` for each row of logits ``[B, classes]``."""
+        if top_k is None:
+            return [self.labels[i] for i in logits.argmax(axis=1)]
+        probabilities = softmax(logits)
+        order = np.argsort(-logits, axis=1, kind="stable")[:, :top_k]
+        return [[(self.labels[i], float(row[i])) for i in best] for best, row in zip(order, probabilities, strict=True)]
 
     def _run(
-        self, network: Callable[[FloatArray], NDArray[np.float32]], inputs: Any, batch_size: int
+        self,
+        network: Network,
+        inputs: Any,
+        batch_size: int,
+        invert: Invert,
+        failures: dict[int, InputError] | None = None,
     ) -> NDArray[np.float32]:
-        """Run a network on unprepared inputs: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        check_positive(batch_size, "batch_size")
-        batches, single = self.input_spec.batches(inputs, batch_size)
+        """Run a network on unprepared inputs: ``[classes]`` for one input, ``[B, classes]`` for a batch.
+
+        With ``failures``, items of a list that cannot be used are left out and recorded there.
+        """
+        batches, single = self._prepare(inputs, batch_size, invert, failures)
         logits = self._finite(np.concatenate([np.empty((0, len(self.labels)), np.float32), *map(network, batches)]))
         return logits[0] if single else logits
+
+    def _prepare(
+        self, inputs: Any, batch_size: int, invert: Invert, failures: dict[int, InputError] | None = None
+    ) -> tuple[Iterator[FloatArray], bool]:
+        """Return prepared batches and True if ``inputs`` was one input; warn after the last batch about inversions."""
+        check_positive(batch_size, "batch_size")
+        inverter = Inverter(self.input_spec.kind, self.polarity, invert)
+        adjust = inverter if self.input_spec.kind == "image" else None
+        batches, single = self.input_spec.batches(inputs, batch_size, adjust, failures)
+        return _then_note(batches, inverter, self.name), single
+
+    def _prepare_all(self, inputs: Any, invert: Invert) -> tuple[FloatArray, bool]:
+        """Return all prepared inputs ``[B, *shape]``, and True if ``inputs`` was one input."""
+        batches, single = self._prepare(inputs, 2**62, invert)
+        return np.concatenate([np.empty((0, *self.input_spec.shape), np.float32), *batches]), single
 
     def _finite(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         if not np.isfinite(logits).all():
             raise CellzooError(f"{self.name} gives NaN or infinite logits for these inputs; its weights overflow")
         return logits
 
-    def _name(self, logits: NDArray[np.float32]) -> str | list[str]:
-        """Return the label of logits ``[classes]``, or the labels of logits ``[B, classes]``."""
-        if logits.ndim == 1:
-            return self.labels[int(logits.argmax())]
-        return [self.labels[i] for i in logits.argmax(axis=1)]
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._reference is None:
+            raise LoadError(f"{self.name} was not loaded by sdk.load, so it cannot be pickled or copied")
+        if "_runner" in self.__dict__:
+            self._reference.check(self)
+        return _open_later, (type(self), self._reference)
+
+    def __getattr__(self, name: str) -> Any:
+        """Open a model that was unpickled when an attribute is first needed."""
+        reference = self.__dict__.get("_reference")
+        if reference is None or "_runner" in self.__dict__ or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.__dict__.update(reference.open().__dict__)
+        return getattr(self, name)
 
     def __repr__(self) -> str:
+        if "_runner" not in self.__dict__:
+            return f"<{self._reference}, not opened yet>"
         size = f"{self.config.parameters} parameters"
         return f"<{self.name}: {self.config.family}, {size}, {self.backend} backend>"
+
+
+def _open_later(kind: type[Model], reference: Reference) -> Model:
+    """Return a model that opens itself when it is first used."""
+    model = kind.__new__(kind)
+    model._reference = reference
+    return model
+
+
+def _then_note(batches: Iterator[FloatArray], inverter: Inverter, name: str) -> Iterator[FloatArray]:
+    yield from batches
+    note = inverter.note(name)
+    if note:
+        give_warning(note, InvertedInputWarning)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk.appearance import Invert
 from sdk.errors import LoadError
 from sdk.inputs import FloatArray
-from sdk.model import Model
+from sdk.model import Errors, Model, Network, softmax
 from sdk.validation import check_positive
 
 
@@ -20,6 +21,11 @@ class CellnetTrace(NamedTuple):
     """``[S, B, N, C]`` for N cells whose largest core has C values; smaller cores are padded with 0."""
     logits: NDArray[np.float32]
     """``[S, B, classes]``."""
+
+    def __repr__(self) -> str:
+        steps, *batch, cells, values = self.cores.shape
+        inputs = f"{batch[0]} inputs" if batch else "one input"
+        return f"<CellnetTrace: {steps} steps, {inputs}, {cells} cells of up to {values} values>"
 
 
 class CellnetModel(Model):
@@ -38,40 +44,77 @@ class CellnetModel(Model):
         properties = self._runner.session.get_modelmeta().custom_metadata_map  # type: ignore[attr-defined]
         return int(properties["steps"])
 
-    def predict(self, inputs: Any, batch_size: int = 64, steps: int | None = None) -> str | list[str]:
-        """Return the most likely label after ``steps``: a string for one input, a list of strings for a batch."""
-        return self._after(steps).predict(inputs, batch_size)
+    @overload
+    def predict(
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        steps: int | None = None,
+        *,
+        top_k: None = None,
+        invert: Invert = "auto",
+        errors: Literal["raise"] = "raise",
+    ) -> str | list[str]: ...
 
-    def predict_proba(self, inputs: Any, batch_size: int = 64, steps: int | None = None) -> NDArray[np.float32]:
+    @overload
+    def predict(
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        steps: int | None = None,
+        *,
+        top_k: int | None = None,
+        invert: Invert = "auto",
+        errors: Errors = "raise",
+    ) -> Any: ...
+
+    def predict(
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        steps: int | None = None,
+        *,
+        top_k: int | None = None,
+        invert: Invert = "auto",
+        errors: Errors = "raise",
+    ) -> Any:
+        """Return the most likely label after ``steps``, or what ``top_k`` and ``errors`` ask for (see Model)."""
+        return self._predict(self._network(steps), inputs, batch_size, top_k, invert, errors)
+
+    def predict_proba(
+        self, inputs: Any, batch_size: int = 64, steps: int | None = None, *, invert: Invert = "auto"
+    ) -> NDArray[np.float32]:
         """Return probabilities after ``steps``: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        return self._after(steps).predict_proba(inputs, batch_size)
+        return softmax(self.logits(inputs, batch_size, steps, invert=invert))
 
-    def logits(self, inputs: Any, batch_size: int = 64, steps: int | None = None) -> NDArray[np.float32]:
+    def logits(
+        self, inputs: Any, batch_size: int = 64, steps: int | None = None, *, invert: Invert = "auto"
+    ) -> NDArray[np.float32]:
         """Return logits after ``steps``: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        return self._after(steps).logits(inputs, batch_size)
+        return self._run(self._network(steps), inputs, batch_size, invert)
 
-    def trace(self, inputs: Any, steps: int | None = None) -> CellnetTrace:
+    def trace(self, inputs: Any, steps: int | None = None, *, invert: Invert = "auto") -> CellnetTrace:
         """Return cores and logits after each of ``steps``, for all inputs at once. Needs the torch backend."""
         module, count = self.module, self._checked(steps)
         import torch  # installed, because the model is on the torch backend
 
-        prepared, single = self.input_spec.prepare(inputs)
+        prepared, single = self._prepare_all(inputs, invert)
         device = next(module.parameters()).device
         with torch.inference_mode():
             traced = module(torch.from_numpy(prepared).to(device), count, trace=True)
         cores, logits = (torch.stack(values).float().cpu().numpy() for values in traced)
         return CellnetTrace(cores[:, 0], logits[:, 0]) if single else CellnetTrace(cores, logits)
 
-    def _after(self, steps: int | None) -> Model:
-        """Return this model, fixed to predict after ``steps``."""
+    def _network(self, steps: int | None) -> Network:
+        """Return the network that computes logits after ``steps``."""
         if steps is None or self._checked(steps) == self.steps:
-            return Model(self.config, self.backend, self._runner)
+            return self._runner.logits
         if self.backend != "torch":
             raise LoadError(
                 f"the {self.backend} backend computes {self.steps} steps, found {steps}; "
                 f"load {self.name} with backend='torch' to choose the number"
             )
-        return Model(self.config, self.backend, _Steps(self.module, steps))
+        return _Steps(self.module, steps).logits
 
     def _checked(self, steps: int | None) -> int:
         return self.steps if steps is None else check_positive(steps, "steps")

@@ -57,6 +57,11 @@ class EvolvedClassifier:
         self.history = [[weight.numpy() for weight in weights] for weights in grown.history]
         return self
 
+    def __repr__(self) -> str:
+        units = " -> ".join(str(len(weight)) for weight in self.weights)
+        size = f"{units} -> {self.weights[-1].shape[1]} units" if self.weights else "not grown"
+        return f"<EvolvedClassifier: {size}, {len(self.classes_)} classes, grown by {self._model.name}>"
+
     def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803
         """Return the most likely class of each row of ``X [samples, features]``."""
         labels: NDArray[Any] = self.classes_[self.decision_function(X).argmax(1)]

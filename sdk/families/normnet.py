@@ -28,7 +28,7 @@ class NormnetModel(Model):
         device = next(module.parameters()).device
 
         def prepare(inputs: Any) -> tuple[torch.Tensor, bool]:
-            prepared, single = self.input_spec.prepare(inputs)
+            prepared, single = self._prepare_all(inputs, "auto")
             return torch.from_numpy(prepared).to(device), single
 
         return importlib.import_module(_ONLINE).OnlineLearner(module, prepare=prepare, **options)

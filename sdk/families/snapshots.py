@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk.appearance import Invert
 from sdk.artifact import ArtifactConfig
 from sdk.errors import ArtifactError, InputError
 from sdk.inputs import FloatArray
-from sdk.model import Model, softmax
-from sdk.validation import check_keys, check_list, check_positive, check_type, describe
+from sdk.model import Errors, Model, Network, softmax
+from sdk.validation import check_keys, check_list, check_type, describe
 
 WEIGHTED, PROGRESSIVE, FINAL = "weighted", "progressive", "final"
 _TINY = np.float32(1e-30)
@@ -56,6 +57,15 @@ class Progressive:
     """``[B]``: number of the last snapshot run for each sample."""
     edges: NDArray[np.int64]
     """``[B]``: edges computed for each sample, summed over the snapshots that ran."""
+
+    def __repr__(self) -> str:
+        count, classes = self.probabilities.shape
+        if not count:
+            return f"<Progressive: no samples, {classes} classes>"
+        return (
+            f"<Progressive: {count} samples, {classes} classes, last snapshots {self.snapshot.min()} to "
+            f"{self.snapshot.max()}, {self.edges.mean():,.0f} edges per sample>"
+        )
 
 
 def last_of_phases(phases: Sequence[Any]) -> list[int]:
@@ -125,34 +135,74 @@ class SnapshotsModel(Model):
         """The snapshots saved during training, oldest first."""
         return self._snapshots
 
-    def predict(self, inputs: Any, batch_size: int = 64, mode: str | int = WEIGHTED) -> str | list[str]:
-        """Return the most likely label: one string for one input, a list of strings for a batch."""
-        return self._name(self.logits(inputs, batch_size, mode))
+    @overload
+    def predict(
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        mode: str | int = WEIGHTED,
+        *,
+        top_k: None = None,
+        invert: Invert = "auto",
+        errors: Literal["raise"] = "raise",
+    ) -> str | list[str]: ...
 
-    def predict_proba(self, inputs: Any, batch_size: int = 64, mode: str | int = WEIGHTED) -> NDArray[np.float32]:
+    @overload
+    def predict(
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        mode: str | int = WEIGHTED,
+        *,
+        top_k: int | None = None,
+        invert: Invert = "auto",
+        errors: Errors = "raise",
+    ) -> Any: ...
+
+    def predict(
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        mode: str | int = WEIGHTED,
+        *,
+        top_k: int | None = None,
+        invert: Invert = "auto",
+        errors: Errors = "raise",
+    ) -> Any:
+        """Return the most likely label, or the answers that ``top_k`` and ``errors`` ask for (see :class:`Model`)."""
+        return self._predict(self._network(mode), inputs, batch_size, top_k, invert, errors)
+
+    def predict_proba(
+        self, inputs: Any, batch_size: int = 64, mode: str | int = WEIGHTED, *, invert: Invert = "auto"
+    ) -> NDArray[np.float32]:
         """Return probabilities that sum to one: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        return softmax(self.logits(inputs, batch_size, mode))
+        return softmax(self.logits(inputs, batch_size, mode, invert=invert))
 
-    def logits(self, inputs: Any, batch_size: int = 64, mode: str | int = WEIGHTED) -> NDArray[np.float32]:
+    def logits(
+        self, inputs: Any, batch_size: int = 64, mode: str | int = WEIGHTED, *, invert: Invert = "auto"
+    ) -> NDArray[np.float32]:
         """Return logits: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        if mode == WEIGHTED:
-            return super().logits(inputs, batch_size)
-        if mode == PROGRESSIVE:
-            return self._run(
-                lambda x: np.log(self._answer(x, self.threshold).probabilities + _TINY), inputs, batch_size
-            )
-        number = self._number(mode)
-        return self._run(lambda x: self._member(number, x), inputs, batch_size)
+        return self._run(self._network(mode), inputs, batch_size, invert)
 
-    def progressive(self, inputs: Any, batch_size: int = 64, threshold: float | None = None) -> Progressive:
+    def _network(self, mode: str | int) -> Network:
+        """Return the network that computes logits in a mode; raises InputError for an unknown mode."""
+        if mode == WEIGHTED:
+            return self._runner.logits
+        if mode == PROGRESSIVE:
+            return lambda x: np.log(self._answer(x, self.threshold).probabilities + _TINY)
+        number = self._number(mode)
+        return lambda x: self._member(number, x)
+
+    def progressive(
+        self, inputs: Any, batch_size: int = 64, threshold: float | None = None, *, invert: Invert = "auto"
+    ) -> Progressive:
         """Run the cascade and return its answers with their snapshots and costs; one input is a batch of one.
 
         ``threshold`` in [0, 1] is the confidence at which a sample's answer is final; by default the model's own,
         which was chosen on validation data.
         """
         limit = self.threshold if threshold is None else check_type(threshold, float, "threshold")
-        check_positive(batch_size, "batch_size")
-        batches, _ = self.input_spec.batches(inputs, batch_size)
+        batches, _ = self._prepare(inputs, batch_size, invert)
         parts = [self._answer(x, limit) for x in batches] or [self._no_answers()]
         return Progressive(
             np.concatenate([part.probabilities for part in parts]),

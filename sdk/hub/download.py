@@ -7,7 +7,6 @@ Hashes are checked, which the client does not do, and no code from a repo runs.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf
 from huggingface_hub.errors import EntryNotFoundError
 
 from sdk.artifact import CONFIG_FILE, CONFIG_LIMIT, Artifact, ArtifactConfig, hash_file, read_artifact, read_config
-from sdk.errors import ArtifactError, HubError, HubUnreachableError
+from sdk.errors import ArtifactError, HubError, HubUnreachableError, OfflineWarning, give_warning
 from sdk.hub.errors import hub_errors
 from sdk.hub.reference import HubReference
 
@@ -72,8 +71,7 @@ def _fetch_config(reference: HubReference) -> Path:
     except HubUnreachableError as error:
         if cached is None:
             raise
-        # This stack level is that of the caller of sdk.load.
-        warnings.warn(f"{error}; using the cached commit {cached.name} of {reference}", stacklevel=5)
+        give_warning(f"{error}; using the cached commit {cached.name} of {reference}", OfflineWarning)
         return cached
     return Path(hf_hub_download(reference.repo_id, CONFIG_FILE, revision=reference.revision)).parent
 

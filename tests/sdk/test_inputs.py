@@ -140,7 +140,7 @@ def test_an_empty_batch_gives_an_empty_result(empty: object) -> None:
         (np.zeros((4, 6), np.uint16), "arrays of uint16 have no fixed range"),
         ([[0.5, 0.5], [0.5]], "not an array"),
         (None, "found NoneType None; the model takes a path"),
-        (b"bytes", "found bytes"),
+        (b"bytes", "the content of . bytes is not a readable image"),
         ([np.zeros((4, 6)), "missing.png"], "input 1: no such file"),
         ([[np.zeros((4, 6))]], "input 0: found list"),
     ],

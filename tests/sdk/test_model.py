@@ -36,7 +36,7 @@ def test_probabilities_are_the_softmax_of_the_logits_and_the_label_is_the_larges
 
 def test_probabilities_of_huge_logits_do_not_overflow(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = sdk.load(artifact)
-    monkeypatch.setattr(model, "logits", lambda *_: np.array([1e30, 0, -1e30], np.float32))
+    monkeypatch.setattr(model, "logits", lambda *_, **__: np.array([1e30, 0, -1e30], np.float32))
     np.testing.assert_array_equal(model.predict_proba(images(1)), [1, 0, 0])
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from sdk.artifact import CARD_FILE, FIGURES_FOLDER, ONNX_FILE, PROBE_FILE, RECIPE_FILE, ArtifactConfig
+from sdk.appearance import describe_polarity, polarity_of
+from sdk.artifact import CARD_FILE, EXAMPLE_FILE, FIGURES_FOLDER, ONNX_FILE, PROBE_FILE, RECIPE_FILE, ArtifactConfig
 from zoo.families.probing import Findings
 from zoo.families.registry import get_family
 from zoo.utils.errors import CardError
@@ -15,6 +16,8 @@ from zoo.utils.errors import CardError
 NOTES_BEGIN = "<!-- begin: notes, kept by `zoo card` -->"
 NOTES_END = "<!-- end: notes -->"
 _TEMPLATE = Path(__file__).with_name("card.md.j2")
+_CENTRED = 1.25
+"""How much farther from the border's brightness the middle of centred images is than the mean of all pixels."""
 _PIPELINE_TAGS = {"image": "image-classification", "table": "tabular-classification"}
 # Data sets that have another name on the Hub, and the licences that it knows by identifier.
 _HUB_DATASETS = {
@@ -41,6 +44,8 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
         config=config,
         about=get_family(config.family).about.strip(),
         input=_input(config),
+        expects=_expects(config),
+        example=EXAMPLE_FILE if EXAMPLE_FILE in config.files else None,
         findings=findings,
         dataset=_dataset(config),
         results=_results(config.metrics),
@@ -104,6 +109,16 @@ def _dataset(config: ArtifactConfig) -> str:
 def _input(config: ArtifactConfig) -> str:
     shape = ", ".join(map(str, config.input.shape))
     return f"an image `[{shape}]` (channels, height, width)" if config.input.kind == "image" else f"`{shape}` features"
+
+
+def _expects(config: ArtifactConfig) -> str | None:
+    """Say what images must look like; None for a model without polarity."""
+    polarity = polarity_of(config.provenance)
+    if polarity is None:
+        return None
+    found = config.provenance["data"]["appearance"]
+    centred = abs(found["centre"] - found["border"]) >= _CENTRED * abs(found["mean"] - found["border"])
+    return f"{describe_polarity(polarity)}{', centred' if centred else ''}"
 
 
 def _prepared(config: ArtifactConfig) -> str:

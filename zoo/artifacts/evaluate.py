@@ -23,7 +23,7 @@ def evaluate_model(model: sdk.Model, split: Split, batch_size: int) -> Evaluatio
     correct, loss = 0, 0.0
     for batch in evaluation_batches(len(split), batch_size):
         inputs, labels = split[batch]
-        logits = torch.from_numpy(model.logits(inputs.numpy(), batch_size))
+        logits = torch.from_numpy(model.logits(inputs.numpy(), batch_size, invert=False))
         correct += int((logits.argmax(-1) == labels).sum())
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
     return Evaluation(correct, len(split), loss / max(1, len(split)))

@@ -48,6 +48,7 @@ def export_run(result: TrainResult, out: Path, overwrite: bool = False, seeds: S
         licence=recipe.export.licence,
         history=result.history,
         formats=recipe.export.formats,
+        training=result.data.train,
         test=result.data.test,
         overwrite=overwrite,
     )

@@ -12,6 +12,7 @@ from typing import Any
 from sdk.artifact import FIGURES_FOLDER, HISTORY_FILE, PROBE_FILE, Artifact
 from zoo.artifacts.card import findings_text
 from zoo.artifacts.edit import changing, open_stored
+from zoo.artifacts.example import EXAMPLE_NAME
 from zoo.artifacts.target import check_writable
 from zoo.data import load_data
 from zoo.families.base import Family
@@ -52,7 +53,7 @@ def probe_model(name: str, data_dir: Path | None = None) -> tuple[Path, Findings
         _check_figures(family, findings, figures)
         config = replace(stored.config, metrics={**stored.config.metrics, "probe": findings.metrics})
         with changing(stored, config) as new:
-            shutil.rmtree(new / FIGURES_FOLDER, ignore_errors=True)
+            _remove_figures(new / FIGURES_FOLDER)
             for file in findings.figures:
                 (new / FIGURES_FOLDER).mkdir(exist_ok=True)
                 shutil.copyfile(figures / file, new / FIGURES_FOLDER / file)
@@ -66,6 +67,13 @@ def read_history(artifact: Artifact) -> list[dict[str, Any]]:
         return []
     history: list[dict[str, Any]] = json.loads(artifact.file(HISTORY_FILE).read_bytes())
     return history
+
+
+def _remove_figures(folder: Path) -> None:
+    """Remove the figures of an earlier probe, and leave the picture of training samples."""
+    for figure in folder.iterdir() if folder.is_dir() else ():
+        if figure.name != EXAMPLE_NAME:
+            figure.unlink()
 
 
 def _check_figures(family: Family, findings: Findings, folder: Path) -> None:

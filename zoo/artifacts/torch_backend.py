@@ -29,6 +29,12 @@ class TorchBackend:
     def __init__(self, module: nn.Module, device: torch.device) -> None:
         self.module = module
         self.device = device
+        self._loaded = _versions(module)
+
+    @property
+    def changed(self) -> bool:
+        """True if weights of the module were changed or replaced after it was loaded."""
+        return _versions(self.module) != self._loaded
 
     def logits(self, x: FloatArray) -> NDArray[np.float32]:
         """Return the logits ``[B, classes]`` of prepared inputs ``[B, *shape]``."""
@@ -69,6 +75,11 @@ def open_backend(artifact: Artifact, device: str | torch.device | None = None) -
     except ValueError as error:  # raised by a family that checks the values of its tensors
         raise ArtifactError(f"{weights}: {error}") from error
     return TorchBackend(module.eval().to(target), target)
+
+
+def _versions(module: nn.Module) -> list[tuple[int, int]]:
+    """Return the identity of each tensor of a module and torch's count of its changes in place."""
+    return [(tensor.data_ptr(), tensor._version) for tensor in (*module.parameters(), *module.buffers())]
 
 
 def _device(device: str | torch.device | None) -> torch.device:

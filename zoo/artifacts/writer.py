@@ -38,6 +38,7 @@ from sdk.errors import CellzooError
 from sdk.inputs import InputSpec
 from sdk.loading import open_model
 from zoo.artifacts.card import card_text, findings_text, read_notes
+from zoo.artifacts.example import draw_example, with_appearance
 from zoo.artifacts.onnx import write_extra_onnx, write_onnx
 from zoo.artifacts.random_inputs import random_inputs
 from zoo.artifacts.target import check_writable
@@ -62,13 +63,15 @@ def write_artifact(
     licence: str,
     history: Sequence[dict[str, Any]] = (),
     formats: Sequence[str] = ("safetensors",),
+    training: Split | None = None,
     test: Split | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write the artifact folder ``out`` atomically and return it.
 
     Before the folder is installed, the SDK loads it and must give bit-equal logits on a random batch. With "onnx" in
-    ``formats``, model.onnx must agree up to rounding, and predict the same labels on ``test``. ``overwrite`` replaces
+    ``formats``, model.onnx must agree up to rounding, and predict the same labels on ``test``. With ``training``, an
+    artifact for images records what they look like and shows some of them. ``overwrite`` replaces
     an older artifact, which stays until the new one is complete; the notes in its card are preserved. A tensor with
     two names (tied weights) is stored under both. Raises ExportError, and CardError if the notes cannot be preserved.
     """
@@ -98,6 +101,9 @@ def write_artifact(
                 write_onnx(folder / ONNX_FILE, trained, seal(folder, config), test=test)
                 write_extra_onnx(folder, trained, config)
             _draw_portrait(folder, trained, config)
+            if training is not None:
+                config = with_appearance(config, training)
+                draw_example(folder, config, training)
             complete(folder, config, trained, read_notes(out / CARD_FILE))
     except OSError as error:
         raise ExportError(f"cannot write {out}: {error}") from error
@@ -147,7 +153,7 @@ def check_loads_back(folder: Path, trained: nn.Module) -> None:
             open_model(artifact, backend)
         loaded = open_model(artifact, "torch")
         raw = random_inputs(loaded.input_spec, 3)
-        found = loaded.logits(raw)
+        found = loaded.logits(raw, invert=False)
     except CellzooError as error:
         reason = str(error).replace(f"{folder}: ", "").replace(f"{folder}{os.sep}", "")
         raise ExportError(f"the written artifact does not load: {reason}") from error

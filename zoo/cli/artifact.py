@@ -61,8 +61,10 @@ def probe(model: str, data_dir: Path | None, as_json: bool) -> None:
 
 @click.command(short_help="Render a model's card again.")
 @click.argument("model")
-def card(model: str) -> None:
+@click.option("--example", is_flag=True, help="Also record again what the training images look like, with a picture.")
+@DATA_DIR
+def card(model: str, example: bool, data_dir: Path | None) -> None:
     """Render the model card of MODEL (a name or an artifact's folder) again; notes between its markers stay."""
-    from zoo.artifacts.edit import render_card
+    from zoo.artifacts.edit import refresh_example, render_card
 
-    click.echo(f"card: {render_card(model)}")
+    click.echo(f"card: {refresh_example(model, data_dir) if example else render_card(model)}")
