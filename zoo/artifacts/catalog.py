@@ -51,7 +51,7 @@ def describe(name: str) -> dict[str, Any]:
     is_file = name.endswith((".yaml", ".yml"))
     trained = name in {info.name for info in sdk.list_models()} or Path(name).is_dir() or "/" in name
     if trained and not is_file:
-        artifact = open_artifact(name, lambda config: [RECIPE_FILE])
+        artifact = open_artifact(name, lambda config: [RECIPE_FILE] if RECIPE_FILE in config.files else [])
         config = artifact.config.to_json()
         del config["files"]
         facts["model"] = {**config, "backends": list(backends_of(artifact.config)), "origin": artifact.origin}

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 import sdk
 from sdk.artifact import RECIPE_FILE
+from sdk.errors import LoadError
 from sdk.resolve import open_artifact
 from zoo.data import load_data
 from zoo.data.sampling import evaluation_batches
@@ -38,6 +39,8 @@ def evaluate_artifact(
     LoadError, ArtifactError or DataError.
     """
     model = sdk.load(name, backend=backend, device=device)
+    if RECIPE_FILE not in model.config.files:
+        raise LoadError(f"{model.name}: found no recipe: it was trained outside the zoo's loop; evaluate it in yours")
     recipe = load_recipe(open_artifact(model.origin, lambda config: [RECIPE_FILE]).file(RECIPE_FILE))
     test = load_data(recipe.data, data_dir).test
     measured = evaluate_model(model, test, recipe.train.eval_batch_size)
