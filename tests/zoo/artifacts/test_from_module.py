@@ -307,7 +307,7 @@ def test_zoo_stays_light_until_save_is_used() -> None:
 def test_a_rule_without_a_grown_network_is_refused(tmp_path: Path) -> None:
     sensing, blind = build(Task((4,), 3), **TEACHING), build(Task((4,), 3))
     for nca in (sensing, blind):
-        with pytest.raises(BuildError, match="found only zeros; call module.grow"):
+        with pytest.raises(BuildError, match=r"found only zeros; call module\.grow"):
             zoo.save(nca, tmp_path / "mine", labels=LABELS, input=TABLE)
     blind.grow(None, None)
     sdk.load(zoo.save(blind, tmp_path / "grown", labels=LABELS, input=TABLE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.support.snapshots import full, lay
+from tests.support.snapshots import four_snapshots, full, lay
 from zoo.data.task import Task
 from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.model import SnapshotNet
+from zoo.utils.errors import StaleEnsembleWarning
 
 Build = Callable[..., SnapshotNet]
 
