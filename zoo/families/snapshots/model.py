@@ -71,7 +71,7 @@ class SnapshotNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs ``[B, *input_shape]`` to logits ``[B, classes]``."""
         if self.training and self.has_ensemble and torch.is_grad_enabled():
-            warnings.warn(_STALE, StaleEnsembleWarning, stacklevel=2)
+            warnings.warn(_STALE, StaleEnsembleWarning, stacklevel=4)  # the caller of the module
         if self.training or not self.has_ensemble:
             return self.activations(x)[-1]
         members = [number for number in range(len(self.snapshots)) if self.mixture[number] > 0]
