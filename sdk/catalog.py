@@ -1,22 +1,25 @@
-"""The catalog of models that are bundled with the package."""
+"""The catalog of the models on this machine: the user's own, and those that are bundled with the package."""
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sdk.artifact import CONFIG_FILE, NAME_PATTERN, locate_file, read_config
 from sdk.backends import backends_of
-from sdk.errors import ArtifactError
+from sdk.errors import ArtifactError, DamagedModelWarning, give_warning
+from sdk.places import models_folder
 
 
 @dataclass(frozen=True, repr=False)
 class ModelInfo:
-    """A bundled model, as :func:`list_models` describes it."""
+    """A model on this machine, as :func:`list_models` describes it."""
 
     name: str
+    """The name that :func:`sdk.load` takes. Of an own model, this is the name of its folder."""
     family: str
     parameters: int
     metrics: dict[str, Any]
@@ -26,6 +29,8 @@ class ModelInfo:
     """The artifact's folder, which :func:`sdk.load` also takes."""
     backends: tuple[str, ...]
     """The backends that can run it, beginning with the one that ``backend="auto"`` chooses."""
+    where: Literal["own", "bundled"] = "bundled"
+    """``own``: in :func:`sdk.places.models_folder`. ``bundled``: shipped with the package."""
 
     def __repr__(self) -> str:
         name, *facts = self._row()
@@ -40,11 +45,12 @@ class ModelInfo:
             f"{self.parameters:,} parameters",
             f"{self.size_bytes / 1e6:.2f} MB",
             "/".join(self.backends),
+            self.where,
         )
 
 
 class ModelList(list[ModelInfo]):
-    """A list of models that prints as a table: name, family, test accuracy, parameters, size and backends."""
+    """A list of models that prints as a table: name, family, accuracy, parameters, size, backends, place."""
 
     def __repr__(self) -> str:
         rows = [info._row() for info in self]
@@ -54,22 +60,42 @@ class ModelList(list[ModelInfo]):
 
 
 def list_models(family: str | None = None) -> ModelList:
-    """Return the bundled models, sorted by name: all of them, or those of one family. The list prints as a table.
+    """Return the user's own and the bundled models, sorted by name: all of them, or those of one family.
 
-    Every file's presence and size are checked here; hashes are checked when a model is loaded. A damaged model is not
-    left out: it raises an ArtifactError that names it.
+    The list prints as a table.
+
+    Of two models with one name, the own one comes first; it is the one that :func:`sdk.load` takes by name. Every
+    file's presence and size are checked here; hashes are checked when a model is loaded. A damaged model is not left
+    out silently: a bundled one raises an ArtifactError that names it, an own one a DamagedModelWarning.
     """
-    infos = [_info(path) for path in bundled_models().values()]
-    return ModelList(info for info in infos if family in (None, info.family))
+    own, damaged = own_infos()
+    for problem in damaged.values():
+        give_warning(DamagedModelWarning(f"a damaged model is left out: {problem}"))
+    infos = [*own, *(read_info(path, "bundled") for path in bundled_models().values())]
+    return ModelList(sorted((info for info in infos if family in (None, info.family)), key=lambda info: info.name))
+
+
+def own_infos() -> tuple[list[ModelInfo], dict[Path, ArtifactError]]:
+    """Return the user's own models, and the errors of those that are damaged by folder."""
+    infos, damaged = [], {}
+    for path in own_models().values():
+        try:
+            infos.append(read_info(path, "own"))
+        except ArtifactError as error:
+            damaged[path] = error
+    return infos, damaged
+
+
+def own_models() -> dict[str, Path]:
+    """Return each folder in :func:`sdk.places.models_folder` by name, sorted; empty if that cannot be read."""
+    return {name: path for name, path in _folders_in(models_folder()).items() if not name.startswith(".")}
 
 
 def bundled_models() -> dict[str, Path]:
     """Return the folder of each bundled model by name, sorted; empty when nothing is bundled."""
     root = exports_folder()
-    if root is None:
-        return {}
-    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
-    return {name: root / name for name in names if re.fullmatch(NAME_PATTERN, name)}
+    folders = {} if root is None else _folders_in(root)
+    return {name: path for name, path in folders.items() if re.fullmatch(NAME_PATTERN, name)}
 
 
 def exports_folder() -> Path | None:
@@ -83,19 +109,28 @@ def exports_folder() -> Path | None:
     return None
 
 
-def _info(folder: Path) -> ModelInfo:
+def read_info(folder: Path, where: Literal["own", "bundled"]) -> ModelInfo:
+    """Describe the model in a folder; raises ArtifactError if it is damaged."""
     config = read_config(folder)
-    if config.name != folder.name:
+    if where == "bundled" and config.name != folder.name:
         raise ArtifactError(f"{folder}: config.json names the model {config.name!r}; the two must match")
     for path in config.files:
         locate_file(folder, config, path)
     files = [folder / CONFIG_FILE, *(folder / path for path in config.files)]
     return ModelInfo(
-        name=config.name,
+        name=folder.name,
         family=config.family,
         parameters=config.parameters,
         metrics=config.metrics,
         size_bytes=sum(file.stat().st_size for file in files),
         path=folder,
         backends=backends_of(config),
+        where=where,
     )
+
+
+def _folders_in(root: Path) -> dict[str, Path]:
+    try:
+        return {name: root / name for name in sorted(os.listdir(root)) if os.path.isdir(root / name)}
+    except OSError:  # no such folder, or one of another user
+        return {}

@@ -40,6 +40,11 @@ class CellzooWarning(UserWarning):
 class InvertedInputWarning(CellzooWarning):
     """Images of the opposite polarity (such as dark strokes on a light background) that were inverted."""
 
+    inverted = 0
+    """Number of images that were inverted."""
+    seen = 0
+    """Number of images of the call."""
+
 
 class ShadowedModelWarning(CellzooWarning):
     """A name that means more than one model; the message says which was loaded."""
@@ -49,9 +54,13 @@ class OfflineWarning(CellzooWarning):
     """The Hub cannot be reached, and a copy of the model in the cache is loaded, which may be out of date."""
 
 
-def give_warning(message: str, category: type[CellzooWarning]) -> None:
+class DamagedModelWarning(CellzooWarning):
+    """A damaged model of the user's own, which is left out of a list."""
+
+
+def give_warning(warning: CellzooWarning) -> None:
     """Give a warning at the line outside sdk that called it, however deep in sdk the reason was found."""
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
+    warnings.warn(warning, stacklevel=level)

@@ -104,7 +104,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """Composite transparent parts on black, or on white if nothing would be visible on black (black ink).
+    """Composite transparent parts on black, or on white if all that is visible is dark, such as black ink.
 
     PIL can convert the result to L and RGB.
     """
@@ -114,8 +114,8 @@ def _flatten(image: Image.Image) -> Image.Image:
         return image
     image = image.convert("RGBA")
     on_black, on_white = (_composite(image, background) for background in (0, 255))
-    hidden = not on_black.getbbox() and len(on_white.convert("L").getcolors() or ()) > 1
-    return on_white if hidden else on_black
+    brightest, darkest = np.asarray(on_black.convert("L")).max(), np.asarray(on_white.convert("L")).min()
+    return on_white if brightest < 128 and darkest < 255 else on_black
 
 
 def _composite(image: Image.Image, grey: int) -> Image.Image:

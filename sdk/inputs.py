@@ -93,9 +93,9 @@ class InputSpec:
         An image is
 
         - a path, an ``http://``, ``https://`` or ``data:`` URL, bytes, a binary file object or a PIL image, of any
-          mode and size: rotated upright by its EXIF tag, composited on black where transparent (on white if nothing
-          would be visible on black), converted to the model's grey or RGB, resized and centre-cropped to ``[H, W]``.
-          A URL is downloaded within 20 seconds; encoded images from URLs and file objects may have 32 MiB;
+          mode and size: rotated upright by its EXIF tag, composited on black where transparent (on white if all
+          that is visible is darker than mid-grey), converted to the model's grey or RGB, resized and centre-cropped to
+          ``[H, W]``. A URL is downloaded within 20 seconds; encoded images from URLs and file objects may have 32 MiB;
         - an array (numpy, or anything with ``__array__`` such as a torch tensor) of uint8 in 0..255, bool, or
           floats in [0, 1], shaped ``[C, H, W]``, ``[H, W, C]`` or, for one channel, ``[H, W]``.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a pickled model holds: where it is, how it was opened, and the hash of the file that it runs."""
+    """The content of a pickled model: its origin, its backend with options, and the hash of the file that it runs."""
 
     origin: str
     backend: str
@@ -59,15 +59,18 @@ def load(
     threads: int | None = None,
     revision: str | None = None,
 ) -> Model:
-    """Load a bundled model by name, any model by the path of its folder, or a model on the Hub as ``user/name``.
+    """Load a model by name, by the path of its folder, or from the Hub as ``user/name``.
 
-    A plain name means a bundled model; if no bundled model has it, a folder of that name here or a model in the
-    namespace ``ZOO_HUB_NAMESPACE``. An ambiguous name is an error that lists both ways to write it. The hash of every
-    file that is used is verified, and no other file of a model on the Hub is downloaded.
+    A plain name means, in this order, a folder of that name here, one of the user's own models
+    (:func:`sdk.places.models_folder`), a bundled model, or a model in the namespace ``ZOO_HUB_NAMESPACE``. Where
+    several are on this machine, a ShadowedModelWarning says once which one is used and how to write the others;
+    ``bundled:name`` is always the bundled one. A path that holds a model is that model, even if it looks like
+    ``user/name``. The hash of every file that is used is verified, and no other file of a model on the Hub is
+    downloaded.
 
     ``backend`` is "auto" or one of the model's backends; "auto" means onnx if the model has it. ``revision``, or
     ``@revision`` after the name, is a branch, a tag or a commit on the Hub (default: main); the model's ``origin``
-    names the commit that was loaded.
+    names the folder or the commit that was loaded.
 
     Options of the onnx backend: ``providers``, in order of preference, are "cpu", "cuda", "coreml", "directml" or
     onnxruntime's own names (default: cpu); ``threads`` is the number of threads that compute one batch (default: one

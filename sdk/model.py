@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, Protocol, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sdk.appearance import Invert, Inverter, polarity_of
 from sdk.artifact import ArtifactConfig
 from sdk.backends import Backend
-from sdk.errors import CellzooError, InputError, InvertedInputWarning, LoadError, give_warning
+from sdk.errors import CellzooError, InputError, LoadError, give_warning
 from sdk.inputs import FloatArray, InputSpec
 from sdk.validation import check_positive, describe
 
@@ -71,7 +71,7 @@ class Model:
 
     @property
     def polarity(self) -> str | None:
-        """How the training images look: "light on dark", "dark on light", or None if neither is typical of them."""
+        """Look of the training images: "light on dark", "dark on light", or None if neither is typical of them."""
         return polarity_of(self.config.provenance)
 
     @property
@@ -182,7 +182,7 @@ class Model:
         inverter = Inverter(self.input_spec.kind, self.polarity, invert)
         adjust = inverter if self.input_spec.kind == "image" else None
         batches, single = self.input_spec.batches(inputs, batch_size, adjust, failures)
-        return _then_note(batches, inverter, self.name), single
+        return _then_warn(batches, inverter, self.name), single
 
     def _prepare_all(self, inputs: Any, invert: Invert) -> tuple[FloatArray, bool]:
         """Return all prepared inputs ``[B, *shape]``, and True if ``inputs`` was one input."""
@@ -201,13 +201,15 @@ class Model:
             self._reference.check(self)
         return _open_later, (type(self), self._reference)
 
-    def __getattr__(self, name: str) -> Any:
-        """Open a model that was unpickled when an attribute is first needed."""
-        reference = self.__dict__.get("_reference")
-        if reference is None or "_runner" in self.__dict__ or name.startswith("__"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self.__dict__.update(reference.open().__dict__)
-        return getattr(self, name)
+    if not TYPE_CHECKING:  # to a type checker, every attribute would exist
+
+        def __getattr__(self, name: str) -> Any:
+            """Open a model that was unpickled when an attribute is first needed."""
+            reference = self.__dict__.get("_reference")
+            if reference is None or "_runner" in self.__dict__ or name.startswith("__"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            self.__dict__.update(reference.open().__dict__)
+            return getattr(self, name)
 
     def __repr__(self) -> str:
         if "_runner" not in self.__dict__:
@@ -223,11 +225,12 @@ def _open_later(kind: type[Model], reference: Reference) -> Model:
     return model
 
 
-def _then_note(batches: Iterator[FloatArray], inverter: Inverter, name: str) -> Iterator[FloatArray]:
-    yield from batches
-    note = inverter.note(name)
-    if note:
-        give_warning(note, InvertedInputWarning)
+def _then_warn(batches: Iterator[FloatArray], inverter: Inverter, name: str) -> Iterator[FloatArray]:
+    """Yield the batches that are not empty, and give the warning about inverted images after the last."""
+    yield from (batch for batch in batches if len(batch))
+    warning = inverter.warning(name)
+    if warning is not None:
+        give_warning(warning)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

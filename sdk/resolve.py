@@ -1,4 +1,8 @@
-"""Resolves a name or path to a folder, a bundled model or a model on the Hub."""
+"""Resolves a name or path to a folder or to a model on the Hub.
+
+A plain name means, in this order: an artifact's folder of that name in the working directory, one of the user's own
+models, a bundled model, a model in the namespace ``ZOO_HUB_NAMESPACE``. ``bundled:NAME`` means the bundled model.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,14 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from sdk.artifact import CONFIG_FILE, Artifact, ArtifactConfig, read_artifact, read_config
-from sdk.catalog import bundled_models
-from sdk.errors import LoadError
+from sdk.catalog import bundled_models, own_models
+from sdk.errors import LoadError, ShadowedModelWarning, give_warning
 from sdk.hub.reference import NAMESPACE_VARIABLE, HubReference, parse_reference
-from sdk.validation import describe
+from sdk.validation import describe, hint
+
+BUNDLED_PREFIX = "bundled:"
+_warned: set[tuple[str, Path]] = set()
+"""Names whose warning this process has given, each with the folder that it was about."""
 
 
 def open_artifact(
@@ -31,7 +39,7 @@ def open_artifact(
 
 
 def find_model(name_or_path: str | os.PathLike[str]) -> Path:
-    """Return the folder that a name or path means; raises LoadError if that is none, ambiguous or on the Hub."""
+    """Return the folder that a name or path means; raises LoadError if that is none or on the Hub."""
     found = resolve_model(name_or_path)
     if isinstance(found, Path):
         return found
@@ -43,7 +51,8 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
 def resolve_model(name_or_path: str | os.PathLike[str], revision: str | None = None) -> Path | HubReference:
     """Return the folder or the model on the Hub that a name or path means, without contacting the Hub.
 
-    Raises LoadError if it means neither or is ambiguous.
+    A name that means several models on this machine gives a ShadowedModelWarning, once per process. Raises LoadError
+    if it means none.
     """
     if not isinstance(name_or_path, (str, os.PathLike)):
         raise LoadError(f"a model must be given by its name or folder, found {describe(name_or_path)}")
@@ -56,53 +65,80 @@ def resolve_model(name_or_path: str | os.PathLike[str], revision: str | None = N
                 f"write 'user/name', or set {NAMESPACE_VARIABLE} for plain names"
             )
         return reference
+    if isinstance(name_or_path, str) and text.startswith(BUNDLED_PREFIX):
+        return _resolve_bundled(text.removeprefix(BUNDLED_PREFIX))
     if isinstance(name_or_path, str) and not {os.sep, os.altsep or os.sep, "/"} & set(text):
         return _resolve_name(text, reference)
     return _resolve_path(text, reference)
 
 
-def _resolve_name(name: str, reference: HubReference | None) -> Path | HubReference:
-    """Resolve a plain name: a bundled model, a folder here, or a model in the default namespace."""
-    folder = Path(name)
-    bundled = bundled_models().get(name)
-    local = folder if (folder / CONFIG_FILE).is_file() else None
-    if bundled is not None and local is not None and not bundled.samefile(local):
-        raise LoadError(
-            f"{name!r} is both a bundled model and a folder here; "
-            f"write './{name}' for the folder or '{bundled}' for the bundled model"
-        )
+def local_models(name: str) -> list[tuple[Path, str]]:
+    """Return each folder on this machine that a plain name may mean, with a spelling that means no other.
+
+    The first is the one that the name means.
+    """
+    found = [(Path(name), f"./{name}")] if _holds_model(Path(name)) else []
+    own, bundled = own_models().get(name), bundled_models().get(name)
+    if own is not None and _holds_model(own):
+        found.append((own, str(own)))
     if bundled is not None:
-        return bundled
-    if local is not None and reference is not None:
-        raise _ambiguous(name, reference)
-    found = local or reference
-    if found is None:
-        names = ", ".join(bundled_models()) or "none"
-        hint = f" (the folder {folder} here has no {CONFIG_FILE})" if folder.is_dir() else ""
-        raise LoadError(
-            f"no model named {name!r}{hint}; bundled models: {names}. Train one with `zoo train {name}`, or give "
-            "the path of a model's folder, or 'user/name' for a model on the Hub"
-        )
-    return found
+        found.append((bundled, f"{BUNDLED_PREFIX}{name}"))
+    distinct: list[tuple[Path, str]] = []
+    for folder, spelling in found:  # the working directory may be the folder of the user's or the bundled models
+        if not any(folder.samefile(other) for other, _ in distinct):
+            distinct.append((folder, spelling))
+    return distinct
+
+
+def shortest_spelling(folder: Path) -> str:
+    """Return what to write for a model's folder: its name if the name means this folder, else the path."""
+    meant = local_models(folder.name)
+    return folder.name if meant and meant[0][0].samefile(folder) else str(folder)
+
+
+def _resolve_bundled(name: str) -> Path:
+    bundled = bundled_models()
+    if name not in bundled:
+        raise LoadError(f"no bundled model named {name!r}{hint(name, bundled)}; `zoo list` shows all models")
+    return bundled[name]
+
+
+def _resolve_name(name: str, reference: HubReference | None) -> Path | HubReference:
+    """Resolve a plain name; warn if it means several models on this machine."""
+    local = local_models(name)
+    if local:
+        folder, *others = local
+        if others:
+            _warn_of_shadowed(name, folder[0], [spelling for _, spelling in others])
+        return folder[0]
+    if reference is not None:
+        return reference
+    known = sorted({*own_models(), *bundled_models()})
+    where = f" (the folder {name} here has no {CONFIG_FILE})" if os.path.isdir(name) else ""
+    raise LoadError(
+        f"no model named {name!r}{where}{hint(name, known)}; `zoo list` shows all models. Train one with `zoo train`, "
+        "or give the path of a model's folder, or 'user/name' for a model on the Hub"
+    )
 
 
 def _resolve_path(path: str, reference: HubReference | None) -> Path | HubReference:
-    """Resolve a path or ``user/name``; the path of a bundled model's folder always means that folder."""
-    folder = Path(path)
-    if reference is None:
-        if not folder.is_dir():
-            raise LoadError(f"no model at {path!r}: no such folder")
-        return folder
-    if not (folder / CONFIG_FILE).is_file():
+    """Resolve a path or ``user/name``: a folder that holds a model is that model, even if the Hub has one, too."""
+    folder = Path(path).expanduser()
+    if reference is not None and not _holds_model(folder):
         return reference
-    bundled = bundled_models().get(folder.name)
-    if bundled is None or not bundled.samefile(folder):
-        raise _ambiguous(path, reference)
+    if not os.path.isdir(folder):
+        raise LoadError(f"no model at {path!r}: no such folder")
     return folder
 
 
-def _ambiguous(text: str, reference: HubReference) -> LoadError:
-    return LoadError(
-        f"{text!r} is a folder here and may also be a model on the Hub; "
-        f"write './{text}' for the folder or '{reference}' for the Hub"
-    )
+def _holds_model(folder: Path) -> bool:
+    return os.path.isfile(folder / CONFIG_FILE)
+
+
+def _warn_of_shadowed(name: str, folder: Path, others: list[str]) -> None:
+    if (name, folder) in _warned:
+        return
+    _warned.add((name, folder))
+    spellings = " or ".join(repr(other) for other in others)
+    message = f"{name!r} means the model in {os.path.abspath(folder)}; write {spellings} for the other one"
+    give_warning(ShadowedModelWarning(message))

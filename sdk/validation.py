@@ -6,7 +6,9 @@ that reads a file turns it into the error that names the file.
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from sdk.errors import InputError
@@ -67,3 +69,9 @@ def describe(value: object) -> str:
     """Show a value as errors do: on one line of at most 60 characters."""
     text = " ".join(line.strip() for line in repr(value).splitlines())
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def hint(word: str, known: Iterable[str]) -> str:
+    """Return " (did you mean X?)" for the known word that is closest to a misspelt one, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
+    return f" (did you mean {close[0]}?)" if close else ""

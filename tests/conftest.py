@@ -1,17 +1,31 @@
-"""In all tests, memory from ``torch.empty`` is NaN, so that outputs that were never written are noticed."""
+"""In all tests, memory from ``torch.empty`` is NaN, and the user's own models are in a folder of the test."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
+from sdk import resolve
+
 
 @pytest.fixture(autouse=True)
 def _nan_for_uninitialised_memory() -> Iterator[None]:
+    """Show outputs that were never written."""
     # fill_uninitialized_memory needs deterministic mode; warn_only allows ops without a deterministic form.
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = True
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(autouse=True)
+def own_models_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for the user's own models, which does not exist yet; the real one is never read or written."""
+    folder = tmp_path_factory.getbasetemp() / "models-of-the-user" / uuid.uuid4().hex
+    monkeypatch.setenv("ZOO_MODELS", str(folder))
+    monkeypatch.setattr(resolve, "_warned", set())
+    return folder

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sdk.artifact import ONNX_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig
 from sdk.errors import LoadError
 from sdk.inputs import FloatArray
-from sdk.validation import describe
+from sdk.validation import describe, hint
 
 
 class Backend(Protocol):
@@ -51,7 +51,8 @@ def choose_backend(config: ArtifactConfig, backend: str) -> str:
         return available[0]
     if backend not in available:
         allowed = ", ".join(("auto", *available)) if available else "none"
-        raise LoadError(f"backend {describe(backend)} cannot run {config.name}; available: {allowed}")
+        near = hint(str(backend), available)
+        raise LoadError(f"backend {describe(backend)} cannot run {config.name}{near}; available: {allowed}")
     return backend
 
 

@@ -71,7 +71,7 @@ def _fetch_config(reference: HubReference) -> Path:
     except HubUnreachableError as error:
         if cached is None:
             raise
-        give_warning(f"{error}; using the cached commit {cached.name} of {reference}", OfflineWarning)
+        give_warning(OfflineWarning(f"{error}; using the cached commit {cached.name} of {reference}"))
         return cached
     return Path(hf_hub_download(reference.repo_id, CONFIG_FILE, revision=reference.revision)).parent
 

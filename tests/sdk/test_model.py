@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +14,19 @@ from safetensors.numpy import load, save
 
 import sdk
 from sdk import InputError
-from tests.support.artifacts import images
+from sdk.artifact import read_artifact
+from sdk.catalog import bundled_models
+from sdk.model import softmax
+from tests.support.artifacts import images, write_tiny
+from zoo.utils.provenance import gather_provenance
+
+
+@pytest.fixture
+def inked(tmp_path: Path) -> Path:
+    """The folder of a small model that was trained on light strokes, as its provenance says."""
+    data = {"name": "none", "appearance": {"polarity": "light on dark"}}
+    provenance = gather_provenance("seed: 0\n", seed=0, steps=0, wall_seconds=0.0, data=data)
+    return write_tiny(tmp_path / "inked", provenance=provenance)
 
 
 def test_one_input_gives_one_answer_and_a_batch_gives_a_list(artifact: Path) -> None:
@@ -104,3 +118,115 @@ def test_weights_that_overflow_raise_an_error_instead_of_giving_a_label(
     reseal(artifact, "model.safetensors", save(tensors))
     with pytest.raises(sdk.CellzooError, match="tiny gives NaN or infinite logits"):
         sdk.load(artifact).predict(images(2))
+
+
+def test_top_k_gives_the_most_likely_labels_with_their_probabilities(artifact: Path) -> None:
+    model = sdk.load(artifact)
+    probabilities = model.predict_proba(images(5))
+    for answer, row, label in zip(
+        model.predict(images(5), top_k=2), probabilities, model.predict(images(5)), strict=True
+    ):
+        order = np.argsort(-row)[:2]
+        assert answer == [(model.labels[i], float(row[i])) for i in order]
+        assert answer[0][0] == label
+    assert model.predict(images(1)[0], top_k=2) == model.predict([images(1)[0]], top_k=2)[0]
+    assert len(model.predict(images(1)[0], top_k=99)) == 3
+    assert model.predict([], top_k=2) == []
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, True])
+def test_a_top_k_that_is_not_a_positive_integer_is_refused(artifact: Path, k: int) -> None:
+    with pytest.raises(InputError, match=f"top_k must be a positive integer, found {k}"):
+        sdk.load(artifact).predict(images(1), top_k=k)
+
+
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_a_bad_input_of_many_can_be_returned_instead_of_raised(artifact: Path, tmp_path: Path, size: int) -> None:
+    model, (first, second) = sdk.load(artifact), images(2)
+    (tmp_path / "words.png").write_text("not an image")
+    inputs = [tmp_path / "words.png", first, np.zeros((5, 5), np.uint8), second, "missing.png", images(3)]
+    found = model.predict(inputs, size, errors="return")
+    assert found[1::2][:2] == model.predict([first, second])
+    bad = [found[0], found[2], found[4], found[5]]
+    assert all(isinstance(error, InputError) for error in bad)
+    messages = ["not a readable image", "wrong shape", "no such file: 'missing.png'", "found a batch of 3 inputs"]
+    assert all(message in str(error) for error, message in zip(bad, messages, strict=True))
+    pairs = model.predict(inputs, size, errors="return", top_k=1)
+    assert [pair[0][0] for pair in pairs[1::2][:2]] == found[1::2][:2]
+    assert [str(error) for error in model.predict(["missing.png"], errors="return")] == ["no such file: 'missing.png'"]
+
+
+def test_errors_other_than_those_of_list_items_are_raised(artifact: Path) -> None:
+    model = sdk.load(artifact)
+    with pytest.raises(InputError, match="no such file"):
+        model.predict("missing.png", errors="return")
+    with pytest.raises(InputError, match="input 0: no such file"):
+        model.predict(["missing.png"])
+    with pytest.raises(InputError, match="errors: found 'skip', allowed 'raise' or 'return'"):
+        model.predict(images(1), errors="skip")  # type: ignore[call-overload]
+
+
+def test_a_warning_names_the_inverted_images_and_the_line_of_the_caller(inked: Path) -> None:
+    model = sdk.load(inked)
+    assert model.polarity == "light on dark"
+    white, black = np.zeros((4, 4), np.uint8), np.full((4, 4), 255, np.uint8)
+    white[1:3, 1:3], black[1:3, 1:3] = 255, 0
+    with pytest.warns(sdk.InvertedInputWarning, match="inverted 2 of 3 images") as caught:
+        found = model.logits([black, white, black], batch_size=1)
+    assert [warning.filename for warning in caught] == [__file__]
+    np.testing.assert_array_equal(found, np.repeat(model.logits([white]), 3, axis=0))
+    with pytest.warns(sdk.InvertedInputWarning, match="inverted 1 of 1 images") as caught:
+        model.predict(black)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert issubclass(sdk.InvertedInputWarning, sdk.CellzooWarning)
+
+
+def test_invert_is_given_to_every_prediction(inked: Path) -> None:
+    model = sdk.load(inked)
+    black = np.full((1, 4, 4), 255, np.uint8)
+    black[0, 1:3, 1:3] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain, negative = model.logits(black, invert=False), model.logits(black, invert=True)
+        np.testing.assert_array_equal(plain, model.logits(255 - black, invert=True))
+        np.testing.assert_array_equal(negative, model.logits(255 - black))
+        np.testing.assert_array_equal(model.predict_proba(black, invert=True), softmax(negative))
+        assert model.predict(black, invert=True) == model.labels[int(negative.argmax())]
+    with pytest.raises(InputError, match="invert: found 1, allowed"):
+        model.predict(black, invert=1)  # type: ignore[call-overload]
+
+
+def test_a_model_without_polarity_inverts_nothing_by_itself(artifact: Path) -> None:
+    model = sdk.load(artifact)
+    black = np.full((4, 4), 255, np.uint8)
+    black[1:3, 1:3] = 0
+    assert model.polarity is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(model.logits(black), model.logits(black, invert=False))
+
+
+def test_metrics_print_their_numbers_and_stay_a_dict() -> None:
+    metrics = sdk.load("gridnet-digits").metrics
+    assert isinstance(metrics, dict)
+    assert json.loads(json.dumps(metrics)) == metrics
+    assert repr(metrics).startswith("<Metrics: test_accuracy=0.9")
+    assert "and test_interval_95, probe>" in repr(metrics)
+    assert len(repr(metrics)) < 400
+
+
+@pytest.mark.parametrize("name", sorted(bundled_models()))
+def test_nothing_about_a_model_prints_more_than_a_few_lines(name: str) -> None:
+    model = sdk.load(name)
+    config = model.config
+    for thing in (model, config, model.metrics, model.input_spec, read_artifact(bundled_models()[name])):
+        assert name in repr(thing) or thing in (model.metrics, model.input_spec)
+        assert 20 < len(repr(thing)) < 500
+        assert "\n" not in repr(thing)
+
+
+def test_an_input_spec_of_many_features_shows_the_first() -> None:
+    spec = sdk.InputSpec("table", (100,), (0.5,) * 100, (1.0,) * 100)
+    assert repr(spec) == (
+        "InputSpec('table', (100,), mean=(0.5, 0.5, 0.5, 0.5, ... 100 values), std=(1, 1, 1, 1, ... 100 values))"
+    )

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sdk import LoadError, catalog
+from sdk import LoadError, ShadowedModelWarning, catalog
 from sdk.hub.reference import HubReference
-from sdk.resolve import find_model, resolve_model
+from sdk.resolve import find_model, resolve_model, shortest_spelling
 
 
 @pytest.fixture(autouse=True)
@@ -49,28 +49,88 @@ def test_a_plain_name_means_a_bundled_model_before_one_on_the_hub(
     assert resolve_model("tiny", "v1") == HubReference("alice/tiny", "v1")  # only the Hub has revisions
 
 
-def test_a_plain_name_of_both_a_folder_and_a_hub_model_is_refused_with_both_ways_to_write_it(
+def test_a_folder_here_means_more_than_the_default_namespace(
     make_artifact: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_artifact("tiny", Path.cwd())
-    assert resolve_model("tiny") == Path("tiny")
     monkeypatch.setenv("ZOO_HUB_NAMESPACE", "alice")
-    with pytest.raises(LoadError, match=r"write '\./tiny' for the folder or 'alice/tiny@main' for the Hub"):
-        resolve_model("tiny")
-    assert resolve_model("./tiny") == Path("tiny")
+    assert resolve_model("tiny") == resolve_model("./tiny") == Path("tiny")
     assert resolve_model("alice/tiny@main") == HubReference("alice/tiny", "main")
 
 
-def test_user_slash_name_that_is_also_a_folder_is_refused_with_both_ways_to_write_it(
+def test_a_plain_name_means_a_folder_here_then_an_own_then_a_bundled_model(
+    make_artifact: Callable[..., Path], own_models_folder: Path
+) -> None:
+    bundled = make_artifact("tiny", Path("exports").absolute())
+    assert resolve_model("tiny") == bundled
+    own = make_artifact("tiny", own_models_folder)
+    with pytest.warns(ShadowedModelWarning, match=rf"'tiny' means the model in {own}; write 'bundled:tiny' for"):
+        assert resolve_model("tiny") == own
+    make_artifact("tiny", Path.cwd())
+    with pytest.warns(ShadowedModelWarning, match=rf"/here/tiny; write '{own}' or 'bundled:tiny' for the other one"):
+        assert resolve_model("tiny") == Path("tiny")
+    assert resolve_model("bundled:tiny") == bundled
+    assert resolve_model(str(own)) == own
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_folder_under_two_names_is_no_ambiguity(
+    make_artifact: Callable[..., Path], own_models_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = make_artifact("tiny", own_models_folder)
+    (Path("exports") / "tiny").symlink_to(own)
+    monkeypatch.chdir(own_models_folder)
+    assert resolve_model("tiny") == Path("tiny")
+
+
+def test_an_own_folder_without_a_model_hides_nothing(
+    make_artifact: Callable[..., Path], own_models_folder: Path
+) -> None:
+    (own_models_folder / "tiny").mkdir(parents=True)
+    bundled = make_artifact("tiny", Path("exports").absolute())
+    assert resolve_model("tiny") == bundled
+
+
+def test_a_file_in_the_place_of_the_own_models_hides_nothing(
+    make_artifact: Callable[..., Path], own_models_folder: Path
+) -> None:
+    own_models_folder.parent.mkdir(exist_ok=True)
+    own_models_folder.touch()
+    bundled = make_artifact("tiny", Path("exports").absolute())
+    assert resolve_model("tiny") == bundled
+
+
+def test_an_unknown_bundled_model_is_refused_with_the_closest_name(make_artifact: Callable[..., Path]) -> None:
+    make_artifact("tiny", Path("exports").absolute())
+    with pytest.raises(LoadError, match=r"no bundled model named 'tinny' \(did you mean tiny\?\); `zoo list` shows"):
+        resolve_model("bundled:tinny")
+
+
+def test_a_name_longer_than_the_file_system_allows_is_unknown() -> None:
+    with pytest.raises(LoadError, match="no model named"):
+        resolve_model("n" * 300)
+
+
+def test_a_folder_that_holds_a_model_means_that_model_even_if_it_looks_like_user_slash_name(
     make_artifact: Callable[..., Path],
 ) -> None:
     make_artifact("tiny", Path("alice").absolute())
-    with pytest.raises(LoadError, match=r"write '\./alice/tiny' for the folder or 'alice/tiny@main' for the Hub"):
-        resolve_model("alice/tiny")
+    assert resolve_model("alice/tiny") == Path("alice/tiny")
     assert resolve_model("./alice/tiny") == Path("alice/tiny")
     assert resolve_model("alice/tiny/") == Path("alice/tiny")
     assert resolve_model(Path("alice/tiny")) == Path("alice/tiny")
-    assert resolve_model("alice/tiny", "main") == HubReference("alice/tiny", "main")
+    assert resolve_model("alice/tiny@main") == resolve_model("alice/tiny", "main") == HubReference("alice/tiny", "main")
+
+
+def test_the_shortest_spelling_of_a_folder_is_its_name_where_that_means_the_folder(
+    make_artifact: Callable[..., Path], own_models_folder: Path
+) -> None:
+    own = make_artifact("tiny", own_models_folder)
+    assert shortest_spelling(own) == "tiny"
+    elsewhere = make_artifact("tiny", Path("out").absolute())
+    assert shortest_spelling(elsewhere) == str(elsewhere)
+    make_artifact("tiny", Path.cwd())
+    assert shortest_spelling(own) == str(own)
 
 
 def test_the_path_of_a_bundled_model_means_that_model(make_artifact: Callable[..., Path]) -> None:

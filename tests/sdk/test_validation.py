@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sdk import CellzooError, InputError
-from sdk.validation import check_keys, check_list, check_positive, check_type, describe
+from sdk.validation import check_keys, check_list, check_positive, check_type, describe, hint
 
 
 def test_an_input_error_is_both_an_error_of_cellzoo_and_a_value_error() -> None:
@@ -67,3 +67,8 @@ def test_a_value_is_described_on_one_short_line(value: object) -> None:
     text = describe(value)
     assert len(text) <= 60
     assert "\n" not in text
+
+
+def test_a_misspelt_word_is_answered_with_the_closest_known_one() -> None:
+    assert hint("gridnet-minst", ["gridnet-mnist", "gridnet-digits"]) == " (did you mean gridnet-mnist?)"
+    assert hint("resnet", ["gridnet-mnist"]) == hint("resnet", []) == ""

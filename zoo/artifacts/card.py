@@ -28,7 +28,7 @@ NOTES_BEGIN = "<!-- begin: notes, kept by `zoo card` -->"
 NOTES_END = "<!-- end: notes -->"
 _TEMPLATE = Path(__file__).with_name("card.md.j2")
 _CENTRED = 1.25
-"""How much farther from the border's brightness the middle of centred images is than the mean of all pixels."""
+"""Images are centred if their middle differs from the border this many times as much as the mean of all pixels."""
 _PIPELINE_TAGS = {"image": "image-classification", "table": "tabular-classification"}
 # Data sets that have another name on the Hub, and the licences that it knows by identifier.
 _HUB_DATASETS = {
@@ -140,7 +140,8 @@ def _expects(config: ArtifactConfig) -> str | None:
     if polarity is None:
         return None
     found = config.provenance["data"]["appearance"]
-    centred = abs(found["centre"] - found["border"]) >= _CENTRED * abs(found["mean"] - found["border"])
+    border, centre, mean = (found.get(key, 0.0) for key in ("border", "centre", "mean"))
+    centred = centre != border and abs(centre - border) >= _CENTRED * abs(mean - border)
     return f"{describe_polarity(polarity)}{', centred' if centred else ''}"
 
 

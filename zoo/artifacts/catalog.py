@@ -2,62 +2,97 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-import sdk
-from sdk.artifact import RECIPE_FILE
+import yaml
+
+from sdk.artifact import RECIPE_FILE, Artifact
 from sdk.backends import backends_of
+from sdk.catalog import ModelInfo, bundled_models, own_infos, own_models, read_info
 from sdk.errors import LoadError
-from sdk.resolve import open_artifact
+from sdk.resolve import BUNDLED_PREFIX, local_models, open_artifact
+from sdk.validation import hint
 from zoo.recipe import load_recipe, recipe_names
 
 
 def list_rows(family: str | None = None) -> list[dict[str, Any]]:
-    """Return one row per recipe or bundled model: name, family, accuracy, parameters, size in bytes, backends, recipe.
+    """Return one row per trained model, and per recipe without one, sorted by name.
 
-    Raises LoadError if no model belongs to ``family``.
+    A row has name, where, family, accuracy, parameters, size in bytes, backends, recipe, shadowed and damaged.
+    ``where`` is "own", "bundled" or None; ``recipe`` is True if a recipe of this name ships; ``shadowed`` is True for a
+    bundled model whose name means an own one; ``damaged`` is the reason why an own model cannot be used, else None.
+    Raises LoadError if no model belongs to ``family``, and ArtifactError if a bundled model is damaged.
     """
-    models = {info.name: info for info in sdk.list_models()}
+    own, damaged = own_infos()
+    own_names = {info.name for info in own}
+    bundled = [read_info(path, "bundled") for path in bundled_models().values()]
     recipes = recipe_names()
-    rows: list[dict[str, Any]] = []
-    for name in sorted({*recipes, *models}):
-        info = models.get(name)
-        rows.append(
-            {
-                "name": name,
-                "family": info.family if info else load_recipe(name).model.family,
-                "accuracy": info.metrics.get("test_accuracy") if info else None,
-                "parameters": info.parameters if info else None,
-                "size": info.size_bytes if info else None,
-                "backends": list(info.backends) if info else None,
-                "recipe": name in recipes,
-            }
-        )
+    rows = [_model_row(info, info.name in recipes, info.where == "bundled" and info.name in own_names)
+            for info in (*own, *bundled)]  # fmt: skip
+    rows += [_empty_row(path.name, "own", None, path.name in recipes) | {"damaged": str(error)}
+             for path, error in damaged.items()]  # fmt: skip
+    listed = {row["name"] for row in rows}
+    rows += [_empty_row(name, None, load_recipe(name).model.family, True) for name in recipes if name not in listed]
+    rows.sort(key=lambda row: row["name"])
     chosen = [row for row in rows if family in (None, row["family"])]
     if not chosen and family is not None:
-        families = sorted({row["family"] for row in rows})
-        raise LoadError(f"no model of family {family!r}; known families: {', '.join(families)}")
+        families = sorted({row["family"] for row in rows if row["family"]})
+        raise LoadError(f"no model of family {family!r}{hint(family, families)}; known families: {', '.join(families)}")
     return chosen
 
 
 def describe(name: str) -> dict[str, Any]:
     """Return the facts about a recipe (a name or a .yaml file) and about the trained model (a name or a folder).
 
-    ``model`` holds config.json without its list of files, plus backends and origin; ``recipe`` holds the recipe with
-    all defaults. A key is absent if the name has no such part. Raises LoadError if it has neither.
+    ``model`` holds config.json without its list of files, plus backends and origin; ``recipe`` holds the recipe that
+    made the model or, without a model, the shipped recipe with all defaults. A key is absent if the name has no such
+    part. Raises LoadError if it has neither.
     """
+    if name.endswith((".yaml", ".yml")):
+        return {"recipe": load_recipe(name).to_dict()}
     facts: dict[str, Any] = {}
-    is_file = name.endswith((".yaml", ".yml"))
-    trained = name in {info.name for info in sdk.list_models()} or Path(name).is_dir() or "/" in name
-    if trained and not is_file:
+    if "/" in name or name.startswith(BUNDLED_PREFIX) or os.path.isdir(name) or local_models(name):
         artifact = open_artifact(name, lambda config: [RECIPE_FILE] if RECIPE_FILE in config.files else [])
         config = artifact.config.to_json()
         del config["files"]
         facts["model"] = {**config, "backends": list(backends_of(artifact.config)), "origin": artifact.origin}
-    if is_file or name in recipe_names():
+        if RECIPE_FILE in artifact.config.files:
+            facts["recipe"] = _recipe_of(artifact)
+    elif name in recipe_names():
         facts["recipe"] = load_recipe(name).to_dict()
-    if not facts:
-        known = sorted({*recipe_names(), *(info.name for info in sdk.list_models())})
-        raise LoadError(f"no recipe or model named {name!r}; known: {', '.join(known)}")
+    else:
+        known = sorted({*recipe_names(), *bundled_models(), *own_models()})
+        raise LoadError(f"no recipe or model named {name!r}{hint(name, known)}; `zoo list` shows all of them")
     return facts
+
+
+def _model_row(info: ModelInfo, recipe: bool, shadowed: bool) -> dict[str, Any]:
+    return _empty_row(info.name, info.where, info.family, recipe) | {
+        "accuracy": info.metrics.get("test_accuracy"),
+        "parameters": info.parameters,
+        "size": info.size_bytes,
+        "backends": list(info.backends),
+        "shadowed": shadowed,
+    }
+
+
+def _empty_row(name: str, where: str | None, family: str | None, recipe: bool) -> dict[str, Any]:
+    return {
+        "name": name,
+        "where": where,
+        "family": family,
+        "accuracy": None,
+        "parameters": None,
+        "size": None,
+        "backends": None,
+        "recipe": recipe,
+        "shadowed": False,
+        "damaged": None,
+    }
+
+
+def _recipe_of(artifact: Artifact) -> Any:
+    """Return the sections in the artifact's recipe.yaml as they are: another version may have written them."""
+    return yaml.safe_load(Path(artifact.file(RECIPE_FILE)).read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ def check_artifact(folder: Path) -> Artifact:
 
     Raises ArtifactError, and ExportError if ONNX and torch differ.
     """
-    _check_card(folder)
+    check_card(folder)
     artifact = read_artifact(folder)
     models = {backend: open_model(artifact, backend) for backend in backends_of(artifact.config)}
     if "torch" not in models:
@@ -31,7 +31,7 @@ def check_artifact(folder: Path) -> Artifact:
     return artifact
 
 
-def _check_card(folder: Path) -> None:
+def check_card(folder: Path) -> None:
     """Raise ArtifactError unless the card is as sealed and the Hub can read its metadata."""
     try:
         card = read_artifact(folder, files=[CARD_FILE]).file(CARD_FILE)

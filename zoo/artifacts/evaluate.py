@@ -9,20 +9,24 @@ import torch
 import torch.nn.functional as F
 
 import sdk
-from sdk.artifact import RECIPE_FILE
+from sdk.artifact import RECIPE_FILE, ArtifactConfig
+from sdk.backends import backend_file, choose_backend
 from sdk.errors import LoadError
+from sdk.loading import open_model
 from sdk.resolve import open_artifact
 from zoo.data import load_data
 from zoo.data.sampling import evaluation_batches
 from zoo.data.split import Split
 from zoo.recipe import load_recipe
 from zoo.training.result import Evaluation
+from zoo.utils.progress import Progress, no_progress
 
 
-def evaluate_model(model: sdk.Model, split: Split, batch_size: int) -> Evaluation:
+def evaluate_model(model: sdk.Model, split: Split, batch_size: int, progress: Progress = no_progress) -> Evaluation:
     """Evaluate a loaded model on a split through the SDK, on raw inputs as a user would pass them."""
     correct, loss = 0, 0.0
-    for batch in evaluation_batches(len(split), batch_size):
+    for number, batch in enumerate(evaluation_batches(len(split), batch_size)):
+        progress("evaluating the test split", number * batch_size, len(split))
         inputs, labels = split[batch]
         logits = torch.from_numpy(model.logits(inputs.numpy(), batch_size, invert=False))
         correct += int((logits.argmax(-1) == labels).sum())
@@ -31,23 +35,37 @@ def evaluate_model(model: sdk.Model, split: Split, batch_size: int) -> Evaluatio
 
 
 def evaluate_artifact(
-    name: str, backend: str = "auto", device: str | None = None, data_dir: Path | None = None
+    name: str,
+    backend: str = "auto",
+    device: str | None = None,
+    data_dir: Path | None = None,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Evaluate a model on the test split of its stored recipe, and compare the counts with the recorded ones.
 
-    The result is JSON-compatible; ``reproduced`` is True if correct and total are those in config.json. Raises
-    LoadError, ArtifactError or DataError.
+    The name is resolved once: weights, recipe and recorded counts are those of one artifact, named by ``origin``. The
+    result is JSON-compatible; ``reproduced`` is True if correct and total are those in config.json. Raises LoadError,
+    ArtifactError or DataError.
     """
-    model = sdk.load(name, backend=backend, device=device)
-    if RECIPE_FILE not in model.config.files:
-        raise LoadError(f"{model.name}: found no recipe: it was trained outside the zoo's loop; evaluate it in yours")
-    recipe = load_recipe(open_artifact(model.origin, lambda config: [RECIPE_FILE]).file(RECIPE_FILE))
+
+    def files(config: ArtifactConfig) -> list[str]:
+        if RECIPE_FILE not in config.files:
+            raise LoadError(
+                f"{config.name}: found no recipe: it was trained outside the zoo's loop; evaluate it in yours"
+            )
+        return [backend_file(choose_backend(config, backend)), RECIPE_FILE]
+
+    artifact = open_artifact(name, files)
+    model = open_model(artifact, choose_backend(artifact.config, backend), device=device)
+    recipe = load_recipe(artifact.file(RECIPE_FILE))
+    progress(f"loading {recipe.data.name}")
     test = load_data(recipe.data, data_dir).test
-    measured = evaluate_model(model, test, recipe.train.eval_batch_size)
-    recorded = model.metrics
+    measured = evaluate_model(model, test, recipe.train.eval_batch_size, progress)
+    recorded = artifact.config.metrics
     same = (measured.correct, measured.total) == (recorded.get("test_correct"), recorded.get("test_total"))
     return {
         "name": model.name,
+        "origin": artifact.origin,
         "backend": model.backend,
         "accuracy": measured.accuracy,
         "correct": measured.correct,

@@ -1,4 +1,4 @@
-"""What a model's training images look like: numbers for its provenance, and a picture of some of them."""
+"""The appearance of a model's training images: numbers for its provenance, and a picture of some of them."""
 
 from __future__ import annotations
 

@@ -26,10 +26,12 @@ from zoo.data.split import Split
 from zoo.data.task import Task
 from zoo.families.registry import get_family, load_hook
 from zoo.utils.errors import ExportError
+from zoo.utils.progress import Progress, no_progress
 
 PROBABILITIES = "probabilities"
 TOLERANCE = 1e-4  # largest difference between ONNX and torch, relative to the largest logit if that exceeds 1
 _CHECKED_BATCHES = (1, 3, 64)
+_LABELS_BATCH = 256
 
 
 def write_onnx(
@@ -39,6 +41,7 @@ def write_onnx(
     *,
     preprocessing: bool = False,
     test: Split | None = None,
+    progress: Progress = no_progress,
 ) -> Path:
     """Write ``module`` (on the CPU, in eval mode) as a single ONNX file, atomically and only if it passes its checks.
 
@@ -47,8 +50,9 @@ def write_onnx(
     ``probabilities [B, classes]``. The metadata properties describe the model. With ``test``, the labels of every
     test sample must equal those of the module. Raises ExportError.
     """
+    progress("building the ONNX graph")
     model = build_onnx(module, config, preprocessing)
-    check_onnx(model, module, config.input, test)
+    check_onnx(model, module, config.input, test, progress)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -87,7 +91,7 @@ def build_onnx(module: nn.Module, config: ArtifactConfig, preprocessing: bool = 
     """
     family = get_family(config.family)
     if family.onnx_graph is None:
-        raise ExportError(f"family {family.name} has no ONNX form; leave onnx out of the formats")
+        raise ExportError(f"family {family.name} has no ONNX form; leave onnx out: -o export.formats=[safetensors]")
     model: onnx.ModelProto = load_hook(family.onnx_graph)(module, Task(config.input.shape, len(config.labels)))
     if preprocessing:
         _wrap(model.graph, config.input)
@@ -97,7 +101,13 @@ def build_onnx(module: nn.Module, config: ArtifactConfig, preprocessing: bool = 
     return model
 
 
-def check_onnx(model: onnx.ModelProto, module: nn.Module, spec: InputSpec, test: Split | None = None) -> None:
+def check_onnx(
+    model: onnx.ModelProto,
+    module: nn.Module,
+    spec: InputSpec,
+    test: Split | None = None,
+    progress: Progress = no_progress,
+) -> None:
     """Raise ExportError unless the graph is valid and agrees with ``module`` on random inputs and on ``test``."""
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -107,6 +117,7 @@ def check_onnx(model: onnx.ModelProto, module: nn.Module, spec: InputSpec, test:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    progress("comparing ONNX with torch")
     for raw in _batches(spec, test):
         expected, found = _both(session, module, spec, raw)
         gap = float(np.abs(found - expected).max())
@@ -114,7 +125,7 @@ def check_onnx(model: onnx.ModelProto, module: nn.Module, spec: InputSpec, test:
         if not gap <= allowed:
             raise ExportError(f"ONNX and torch differ by {gap:g} on a batch of {len(raw)}, allowed {allowed:g}")
     if test is not None:
-        _check_labels(session, module, test)
+        _check_labels(session, module, test, progress)
 
 
 def _wrap(graph: onnx.GraphProto, spec: InputSpec) -> None:
@@ -173,9 +184,10 @@ def _as_file_takes(raw: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
     return raw if raw.dtype == np.uint8 else np.round(raw * 255).astype(np.uint8)
 
 
-def _check_labels(session: onnxruntime.InferenceSession, module: nn.Module, test: Split) -> None:
+def _check_labels(session: onnxruntime.InferenceSession, module: nn.Module, test: Split, progress: Progress) -> None:
     """Raise ExportError for the first test sample whose label differs."""
-    for batch in evaluation_batches(len(test), 256):
+    for number, batch in enumerate(evaluation_batches(len(test), _LABELS_BATCH)):
+        progress("comparing ONNX with torch on the test split", number * _LABELS_BATCH, len(test))
         expected, found = _both(session, module, test.spec, test[batch][0].numpy())
         differing = np.flatnonzero(expected.argmax(-1) != found.argmax(-1))
         if len(differing):

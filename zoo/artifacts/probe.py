@@ -20,9 +20,10 @@ from zoo.families.probing import Findings, ProbeContext
 from zoo.families.registry import families_with, get_family, load_hook
 from zoo.utils.errors import ProbeError
 from zoo.utils.files import write_text
+from zoo.utils.progress import Progress, no_progress
 
 
-def probe_model(name: str, data_dir: Path | None = None) -> tuple[Path, Findings]:
+def probe_model(name: str, data_dir: Path | None = None, progress: Progress = no_progress) -> tuple[Path, Findings]:
     """Probe a trained model (a name or a folder) and store the findings; return its folder and the findings.
 
     The numbers go to ``metrics["probe"]``, the text and the captions to probe.md and the card, the figures to
@@ -35,7 +36,9 @@ def probe_model(name: str, data_dir: Path | None = None) -> tuple[Path, Findings
         probed = ", ".join(families_with("probe")) or "none"
         raise ProbeError(f"{stored.config.name}: family {family.name} has no probe; families that have one: {probed}")
     folder = check_writable(stored.artifact.folder, overwrite=True)
+    progress(f"loading {stored.recipe.data.name}")
     data = load_data(stored.recipe.data, data_dir)
+    progress(f"probing {stored.config.name}, a {family.name}")
     with TemporaryDirectory() as temporary:
         figures = Path(temporary)
         findings = load_hook(family.probe)(
@@ -52,6 +55,7 @@ def probe_model(name: str, data_dir: Path | None = None) -> tuple[Path, Findings
         )
         _check_figures(family, findings, figures)
         config = replace(stored.config, metrics={**stored.config.metrics, "probe": findings.metrics})
+        progress("writing the findings")
         with changing(stored, config) as new:
             _remove_figures(new / FIGURES_FOLDER)
             for file in findings.figures:

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from sdk.artifact import ONNX_FILE, RECIPE_FILE
+from sdk.validation import hint
 from zoo.artifacts.edit import Stored, changing, open_stored
 from zoo.artifacts.onnx import write_extra_onnx, write_onnx
 from zoo.artifacts.target import check_writable
@@ -18,6 +19,7 @@ from zoo.families.registry import get_family, load_hook
 from zoo.recipe import Recipe
 from zoo.utils.errors import DataError, ExportError
 from zoo.utils.files import write_text
+from zoo.utils.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)
@@ -36,36 +38,41 @@ def export_file(
     overwrite: bool = False,
     data_dir: Path | None = None,
     member: str | None = None,
+    progress: Progress = no_progress,
 ) -> Exported:
     """Write a trained model (a name or an artifact's folder), or one ``member`` of an ensemble, as ONNX file ``out``.
 
     Raises ExportError if ``out`` exists (without ``overwrite``) or if the model cannot be exported.
     """
     if out.is_dir() or (out.exists() and not overwrite):
-        raise ExportError(f"{out} exists; give another file{'' if out.is_dir() else ' or ask to overwrite it'}")
+        raise ExportError(
+            f"{out} exists; give another file{'' if out.is_dir() else ', or replace it with --overwrite'}"
+        )
     if not out.parent.is_dir():
         raise ExportError(f"cannot write {out}: no folder {out.parent}")
     stored = open_stored(name)
     module = stored.module if member is None else _member(stored, member)
+    progress(f"loading {stored.recipe.data.name}")
     test, uncompared = _test_part(stored.recipe, data_dir)
-    path = write_onnx(out, module, stored.config, preprocessing=preprocessing, test=test)
+    path = write_onnx(out, module, stored.config, preprocessing=preprocessing, test=test, progress=progress)
     return Exported(path, uncompared)
 
 
-def add_onnx(name: str, data_dir: Path | None = None) -> Exported:
+def add_onnx(name: str, data_dir: Path | None = None, progress: Progress = no_progress) -> Exported:
     """Add or regenerate model.onnx in an artifact, atomically; its recipe and its card then list the format.
 
     Raises ExportError if the model cannot be exported or the folder cannot be written.
     """
     stored = open_stored(name)
     folder, recipe = check_writable(stored.artifact.folder, overwrite=True), stored.recipe
+    progress(f"loading {recipe.data.name}")
     test, uncompared = _test_part(recipe, data_dir)
     formats = tuple(dict.fromkeys((*recipe.export.formats, "onnx")))
     recipe_yaml = recipe.model_copy(update={"export": recipe.export.model_copy(update={"formats": formats})}).to_yaml()
     digest = hashlib.sha256(recipe_yaml.encode()).hexdigest()
     config = replace(stored.config, provenance={**stored.config.provenance, "recipe_sha256": digest})
     with changing(stored, config) as new:
-        write_onnx(new / ONNX_FILE, stored.module, config, test=test)
+        write_onnx(new / ONNX_FILE, stored.module, config, test=test, progress=progress)
         write_extra_onnx(new, stored.module, config)
         write_text(new / RECIPE_FILE, recipe_yaml)
     return Exported(folder / ONNX_FILE, uncompared)
@@ -76,7 +83,7 @@ def _member(stored: Stored, name: str) -> nn.Module:
     found: dict[str, nn.Module] = load_hook(members)(stored.module) if members else {}
     if name not in found:
         existing = f"it has {', '.join(found)}" if found else "it has no members"
-        raise ExportError(f"{stored.config.name} has no member {name!r}; {existing}")
+        raise ExportError(f"{stored.config.name} has no member {name!r}{hint(name, found)}; {existing}")
     return found[name]
 
 

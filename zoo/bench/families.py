@@ -7,13 +7,16 @@ from typing import Any
 import torch
 
 from zoo.bench.machine import Watch, machine_facts
-from zoo.bench.report import Report, Say, Table
+from zoo.bench.report import Report, Table
 from zoo.families.registry import families_with, get_family, load_hook
 from zoo.utils.errors import BenchError
+from zoo.utils.progress import Say, say_nothing
 
 
-def bench_family(name: str, threads: int | None = None, say: Say = lambda line: None) -> Report:
+def bench_family(name: str, threads: int | None = None, quick: bool = False, say: Say = say_nothing) -> Report:
     """Run a family's benchmark on ``threads`` threads (default: torch's number, which is restored afterwards).
+
+    ``quick`` takes seconds and only shows that everything runs. ``say`` gets a line per contender.
 
     Raises FamilyError for an unknown family and BenchError for one without a benchmark.
     """
@@ -25,8 +28,7 @@ def bench_family(name: str, threads: int | None = None, say: Say = lambda line: 
     try:
         torch.set_num_threads(threads or before)
         facts, watch = machine_facts(), Watch()
-        say(name)
-        rows = load_hook(family.bench)()
+        rows = load_hook(family.bench)(quick=quick, say=say)
     finally:
         torch.set_num_threads(before)
     if not any(isinstance(value, float) for row in rows for value in row.values()):
@@ -35,7 +37,7 @@ def bench_family(name: str, threads: int | None = None, say: Say = lambda line: 
         kind="family",
         subject=name,
         machine={**facts, "other_processes": watch.others()},
-        settings={},
+        settings={"quick": quick},
         facts={},
         results={"results": rows},
     )

@@ -12,8 +12,9 @@ from zoo.bench.cases import Case, standard_cases, sweep_cases
 from zoo.bench.contenders import COMPILED, EAGER, REFERENCE, Call, choose_isas, make_call, make_calls, ours
 from zoo.bench.limits import Limits
 from zoo.bench.machine import Watch, machine_facts
-from zoo.bench.report import Report, Say, Table
+from zoo.bench.report import Report, Table
 from zoo.kernels import runtime
+from zoo.utils.progress import Say
 from zoo.utils.stats import Spread
 from zoo.utils.timing import interleave
 

@@ -22,9 +22,10 @@ from zoo.artifacts.random_inputs import random_inputs
 from zoo.bench.contenders import EAGER, TOLERANCE
 from zoo.bench.eager_gridnet import EagerGridnet
 from zoo.bench.machine import Watch, machine_facts
-from zoo.bench.report import Report, Say, Table
+from zoo.bench.report import Report, Table
 from zoo.families.gridnet.model import Gridnet
 from zoo.utils.errors import BenchError
+from zoo.utils.progress import Say
 from zoo.utils.timing import settle
 
 

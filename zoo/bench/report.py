@@ -16,8 +16,6 @@ FORMAT_VERSION = 1
 PHASES = ("data", "forward", "backward", "optimizer")
 """The parts of a training step, in order."""
 
-Say = Callable[[str], None]
-"""Shows one line of progress."""
 _OURS = ("bench*.json", "bench*.csv", "bench*.png")
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from zoo.bench.machine import Watch, machine_facts
-from zoo.bench.report import PHASES, Report, Say, Table
+from zoo.bench.report import PHASES, Report, Table
 from zoo.recipe import load_recipe
 from zoo.utils.errors import BenchError
+from zoo.utils.progress import Say
 
 
 def bench_train(

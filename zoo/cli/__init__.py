@@ -7,16 +7,19 @@ onnx.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 import sdk
 from zoo.cli.artifact import card, export, probe
 from zoo.cli.bench import bench
+from zoo.cli.console import note
 from zoo.cli.doctor import doctor
+from zoo.cli.groups import SuggestingGroup
 from zoo.cli.listing import info, list_command
 from zoo.cli.prediction import eval_command, predict
 from zoo.cli.sharing import pull, push
@@ -31,7 +34,7 @@ TRAINING_PACKAGES = (
 )  # fmt: skip
 
 
-class _Commands(click.Group):
+class _Commands(SuggestingGroup):
     """A group that turns errors into one line on stderr and an exit code; ``--debug`` shows tracebacks instead."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -40,7 +43,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _usage_on_one_line():
+            with _usage_on_one_line(), _warnings_as_notes():
                 return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):  # click handles these
             raise
@@ -74,6 +77,30 @@ def _usage_on_one_line() -> Iterator[None]:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "zoo"
         _fail(f"{error.format_message().rstrip('.')} (see {command} --help)", error.exit_code)
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """Print each warning of cellzoo as one note on stderr, without a line of source; leave those of others alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", sdk.CellzooWarning)
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, sdk.CellzooWarning):
+                note(str(message))
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 def _fail(message: str, code: int) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.options import AS_JSON, DATA_DIR, print_json
+from zoo.cli.console import note, showing_progress
+from zoo.cli.options import AS_JSON, DATA_DIR, QUIET, print_json
 
 
 @click.command(short_help="Export a model to ONNX.")
@@ -17,6 +18,7 @@ from zoo.cli.options import AS_JSON, DATA_DIR, print_json
 @click.option("--overwrite", is_flag=True, help="Replace an existing file at --out.")
 @click.option("--member", metavar="NAME", help="Export one network of an ensemble, such as coarse (with --out).")
 @DATA_DIR
+@QUIET
 def export(
     model: str,
     form: str,
@@ -25,20 +27,22 @@ def export(
     overwrite: bool,
     member: str | None,
     data_dir: Path | None,
+    quiet: bool,
 ) -> None:
     """Export MODEL (a name or an artifact's folder) to ONNX, checked against torch, into its artifact or to a file."""
-    from zoo.artifacts.reexport import add_onnx, export_file
-
     if out is None and preprocessing:
         raise click.UsageError("the artifact's model.onnx takes prepared inputs; give --out FILE for --preprocessing")
     if out is None and member is not None:
         raise click.UsageError("the artifact's model.onnx holds the whole model; give --out FILE for --member")
-    if out is None:
-        exported = add_onnx(model, data_dir)
-    else:
-        exported = export_file(model, out, preprocessing, overwrite, data_dir, member)
+    with showing_progress(f"loading {model}", quiet) as progress:
+        from zoo.artifacts.reexport import add_onnx, export_file
+
+        if out is None:
+            exported = add_onnx(model, data_dir, progress)
+        else:
+            exported = export_file(model, out, preprocessing, overwrite, data_dir, member, progress)
     if exported.uncompared:
-        click.echo(f"zoo: note: not compared with torch on the test split: {exported.uncompared}", err=True)
+        note(f"not compared with torch on the test split: {exported.uncompared}")
     click.echo(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
 
 
@@ -46,11 +50,13 @@ def export(
 @click.argument("model")
 @DATA_DIR
 @AS_JSON
-def probe(model: str, data_dir: Path | None, as_json: bool) -> None:
+@QUIET
+def probe(model: str, data_dir: Path | None, as_json: bool, quiet: bool) -> None:
     """Run the family's probe on MODEL (a name or an artifact's folder) and add figures and findings to its card."""
-    from zoo.artifacts.probe import probe_model
+    with showing_progress(f"loading {model}", quiet) as progress:
+        from zoo.artifacts.probe import probe_model
 
-    folder, findings = probe_model(model, data_dir)
+        folder, findings = probe_model(model, data_dir, progress)
     if as_json:
         print_json(findings.metrics)
         return
@@ -63,8 +69,11 @@ def probe(model: str, data_dir: Path | None, as_json: bool) -> None:
 @click.argument("model")
 @click.option("--example", is_flag=True, help="Also record again what the training images look like, with a picture.")
 @DATA_DIR
-def card(model: str, example: bool, data_dir: Path | None) -> None:
+@QUIET
+def card(model: str, example: bool, data_dir: Path | None, quiet: bool) -> None:
     """Render the model card of MODEL (a name or an artifact's folder) again; notes between its markers stay."""
-    from zoo.artifacts.edit import refresh_example, render_card
+    with showing_progress(f"rendering the card of {model}", quiet):
+        from zoo.artifacts.edit import refresh_example, render_card
 
-    click.echo(f"card: {refresh_example(model, data_dir) if example else render_card(model)}")
+        path = refresh_example(model, data_dir) if example else render_card(model)
+    click.echo(f"card: {path}")

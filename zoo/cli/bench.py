@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.console import print_table
-from zoo.cli.options import AS_JSON, DATA_DIR, OVERRIDES, print_json
+from zoo.cli.groups import SuggestingGroup
+from zoo.cli.options import AS_JSON, DATA_DIR, OVERRIDES, QUIET, print_json
+from zoo.utils.progress import say_nothing
 
 if TYPE_CHECKING:
     from zoo.bench.report import Report, Table
 
 
 def _say(line: str) -> None:
-    """Show progress on stderr."""
+    """Show what is measured next on stderr."""
     click.echo(f"measuring {line}", err=True)
 
 
@@ -59,8 +61,9 @@ def _measures(kind: str, subject: str | None = None) -> Callable[..., Any]:
             help="Also write the tables into their block of this document.",
         )
         @AS_JSON
+        @QUIET
         @wraps(measure)
-        def command(*, out: Path | None, docs: Path | None, as_json: bool, **options: Any) -> None:
+        def command(*, out: Path | None, docs: Path | None, as_json: bool, quiet: bool, **options: Any) -> None:
             from zoo.bench.docs import check_docs
             from zoo.bench.report import check_folder
 
@@ -69,7 +72,7 @@ def _measures(kind: str, subject: str | None = None) -> Callable[..., Any]:
             if docs is not None:
                 name = Path(options[subject]).name.removesuffix(".yaml") if subject else ""
                 check_docs(docs, f"bench {kind} {name}".strip())
-            report, tables = measure(**options)
+            report, tables = measure(**options, say=say_nothing if quiet else _say)
             _publish(report, tables, folder, docs, as_json)
 
         return command
@@ -103,7 +106,7 @@ _QUICK = click.option("--quick", is_flag=True, help="Take seconds instead of min
 _THREADS = click.option("--threads", type=click.IntRange(1, 256), help="Threads (default: torch's).")
 
 
-@click.group(short_help="Measure speed and memory on this machine.")
+@click.group(cls=SuggestingGroup, short_help="Measure speed and memory on this machine.")
 def bench() -> None:
     """Measure speed and memory on this machine, next to named baselines and the machine's limits."""
 
@@ -123,7 +126,7 @@ def kernels(**options: Any) -> tuple[Report, list[Table]]:
     """Measure gridnet's kernels: useful GFLOP/s, ratios to baselines, percent of peak and of the roofline."""
     from zoo.bench.kernels import bench_kernels, tables
 
-    report = bench_kernels(**options, say=_say)
+    report = bench_kernels(**options)
     return report, tables(report)
 
 
@@ -144,7 +147,7 @@ def train(recipe: str, **options: Any) -> tuple[Report, list[Table]]:
     """Measure training steps of RECIPE: samples per second, time per phase, peak memory."""
     from zoo.bench.training import bench_train, tables
 
-    report = bench_train(recipe, **options, say=_say)
+    report = bench_train(recipe, **options)
     return report, tables(report)
 
 
@@ -165,17 +168,18 @@ def predict(model: str, **options: Any) -> tuple[Report, list[Table]]:
     """Measure MODEL (a name or an artifact's folder) through the SDK: latency, memory, cold start."""
     from zoo.bench.prediction import bench_predict, tables
 
-    report = bench_predict(model, **options, say=_say)
+    report = bench_predict(model, **options)
     return report, tables(report)
 
 
 @bench.command(short_help="Run a family's own benchmark.")
 @click.argument("name")
 @_THREADS
+@_QUICK
 @_measures("family", subject="name")
 def family(name: str, **options: Any) -> tuple[Report, list[Table]]:
     """Run the benchmark of family NAME: times, and ratios to a baseline."""
     from zoo.bench.families import bench_family, tables
 
-    report = bench_family(name, **options, say=_say)
+    report = bench_family(name, **options)
     return report, tables(report)

@@ -16,6 +16,8 @@ from typing import Literal, NamedTuple
 from huggingface_hub import constants
 
 import sdk
+from sdk.catalog import own_infos
+from sdk.places import MODELS_VARIABLE, models_folder
 from zoo.data.location import data_folder
 from zoo.kernels import runtime
 
@@ -42,6 +44,7 @@ def examine(offline: bool = False) -> list[Check]:
         _with_training_packages("CUDA kernels", _cuda),
         _with_training_packages("threads", _threads),
         _with_training_packages("data folder", _data),
+        _models(),
     ]
     return checks if offline else [*checks, _hub()]
 
@@ -115,13 +118,30 @@ def _threads() -> Check:
 
 
 def _data() -> Check:
-    from zoo.data.mnist import has_mnist
+    from zoo.data.mnist import FILES, missing_files
 
     folder = data_folder()
-    if has_mnist(folder):
+    missing = missing_files(folder)
+    if not missing:
         return Check("data folder", "ok", f"{folder}, with MNIST")
+    if len(missing) < len(FILES):
+        found = f"{folder}, where MNIST/raw lacks {', '.join(missing)}"
+        return Check("data folder", "note", found, "training downloads MNIST again; or copy what is missing")
     remedy = "training downloads MNIST; to use an existing copy, set ZOO_DATA or pass --data-dir"
     return Check("data folder", "note", f"{folder}, without MNIST", remedy)
+
+
+def _models() -> Check:
+    folder = models_folder()
+    own, damaged = own_infos()
+    found = f"{folder}, {len(own)} of your own (change it with {MODELS_VARIABLE})"
+    if damaged:
+        reasons = "; ".join(map(str, damaged.values()))
+        return Check("models folder", "note", f"{found}, {len(damaged)} damaged", f"remove or replace: {reasons}")
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        return Check("models folder", "note", f"{folder} cannot be written", f"set {MODELS_VARIABLE} to another folder")
+    return Check("models folder", "ok", found)
 
 
 def _hub() -> Check:

@@ -3,12 +3,40 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from zoo.utils.progress import Progress as Report
+
+
+def note(message: str) -> None:
+    """Print a note on stderr."""
+    click.echo(f"zoo: note: {message}", err=True)
+
+
+@contextmanager
+def showing_progress(what: str, quiet: bool) -> Iterator[Report]:
+    """Show on stderr what is running and since when; yield a function that reports the progress.
+
+    Nothing is shown if ``quiet`` or if stderr is piped, and nothing stays on the screen afterwards.
+    """
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+
+        def report(what: str, done: int = 0, total: int = 0) -> None:
+            progress.update(task, description=escape(what), completed=done, total=total or None)
+
+        yield report
 
 
 def progress_console() -> Console:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from zoo.cli.console import print_facts, print_table
+from zoo.cli.console import note, print_facts, print_table
 from zoo.cli.options import AS_JSON, print_json
 
 
@@ -14,14 +14,27 @@ from zoo.cli.options import AS_JSON, print_json
 @click.option("--family", help="List only models of this family.")
 @AS_JSON
 def list_command(family: str | None, as_json: bool) -> None:
-    """List recipes and trained models with their accuracy, parameters and size."""
+    """List recipes and trained models, your own and bundled ones, with their accuracy, parameters and size."""
     from zoo.artifacts.catalog import list_rows
 
     rows = list_rows(family)
     if as_json:
         print_json(rows)
-    else:
-        print_table(rows)
+        return
+    print_table([_shown(row) for row in rows])
+    for row in rows:
+        if row["damaged"]:
+            note(f"damaged: {row['damaged']}")
+    if any(row["shadowed"] for row in rows):
+        note("a shadowed model is bundled, and one of your own has its name; write bundled:NAME for it")
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of the table; the place says if the name means another model, or if the model is damaged."""
+    remark = "shadowed" if row["shadowed"] else "damaged" if row["damaged"] else None
+    where = f"{row['where']}, {remark}" if remark else row["where"]
+    columns = {key: value for key, value in row.items() if key not in ("shadowed", "damaged")}
+    return {**columns, "where": where, "recipe": "yes" if row["recipe"] else None}
 
 
 @click.command(short_help="Show a recipe and its trained model.")

@@ -22,6 +22,7 @@ OVERRIDES = click.option(
     metavar="KEY=VALUE",
     help="Override a recipe key, such as train.epochs=5 (repeatable).",
 )
+QUIET = click.option("--quiet", is_flag=True, help="Hide progress.")
 BACKEND = click.option("--backend", default="auto", show_default=True, help="Backend that runs the model.")
 
 

@@ -8,7 +8,13 @@ from pathlib import Path
 import click
 
 import sdk
-from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, print_json
+from sdk.appearance import Invert
+from sdk.errors import InputError
+from zoo.cli.console import showing_progress
+from zoo.cli.inputs import find_inputs, predict_files
+from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, QUIET, print_json
+
+_INVERT: dict[str, Invert] = {"auto": "auto", "yes": True, "no": False}
 
 
 @click.command("eval", short_help="Evaluate a model on its test split.")
@@ -17,11 +23,15 @@ from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, print_json
 @click.option("--device", help="For the torch backend: cpu, cuda or mps (default: cpu).")
 @DATA_DIR
 @AS_JSON
-def eval_command(model: str, backend: str, device: str | None, data_dir: Path | None, as_json: bool) -> None:
+@QUIET
+def eval_command(
+    model: str, backend: str, device: str | None, data_dir: Path | None, as_json: bool, quiet: bool
+) -> None:
     """Evaluate MODEL (a name or an artifact's folder) on its test split and compare with the recorded accuracy."""
-    from zoo.artifacts.evaluate import evaluate_artifact
+    with showing_progress(f"loading {model}", quiet) as progress:
+        from zoo.artifacts.evaluate import evaluate_artifact
 
-    measured = evaluate_artifact(model, backend, device, data_dir)
+        measured = evaluate_artifact(model, backend, device, data_dir, progress)
     if as_json:
         print_json(measured)
     else:
@@ -38,18 +48,35 @@ def eval_command(model: str, backend: str, device: str | None, data_dir: Path | 
 @click.argument("model")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Number of labels to show.")
+@click.option(
+    "--invert",
+    type=click.Choice(["auto", "yes", "no"]),
+    default="auto",
+    show_default=True,
+    help="Invert images; auto: those that look the opposite way to the training images.",
+)
 @BACKEND
 @AS_JSON
-def predict(model: str, inputs: tuple[str, ...], top: int, backend: str, as_json: bool) -> None:
-    """Predict the labels of INPUT files (images) with MODEL (a name or an artifact's folder)."""
+@QUIET
+def predict(
+    model: str, inputs: tuple[str, ...], top: int, invert: str, backend: str, as_json: bool, quiet: bool
+) -> None:
+    """Predict the labels of INPUT files with MODEL (a name or an artifact's folder).
+
+    INPUT is an image, a folder of images or a pattern such as 'scans/*.png'. A file that cannot be read gets an error
+    in its place, and the exit code is 1.
+    """
     loaded = sdk.load(model, backend=backend)
-    probabilities = loaded.predict_proba(list(inputs))
-    best = {
-        source: [(loaded.labels[i], float(row[i])) for i in row.argsort()[::-1][:top]]
-        for source, row in zip(inputs, probabilities, strict=True)
-    }
+    files = find_inputs(inputs)
+    with showing_progress("predicting", quiet) as progress:
+        found = predict_files(loaded, files, top, progress, _INVERT[invert])
     if as_json:
-        print_json({source: dict(labels) for source, labels in best.items()})
-        return
-    for source, labels in best.items():
-        click.echo(f"{source}: {', '.join(f'{label} ({probability:.1%})' for label, probability in labels)}")
+        print_json({file: {"error": str(row)} if isinstance(row, InputError) else dict(row) for file, row in found})
+    else:
+        for file, row in found:
+            if isinstance(row, InputError):
+                click.echo(f"zoo: error: {row}", err=True)
+            else:
+                click.echo(f"{file}: {', '.join(f'{label} ({probability:.1%})' for label, probability in row)}")
+    if any(isinstance(row, InputError) for _, row in found):
+        sys.exit(1)

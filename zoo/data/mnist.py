@@ -36,6 +36,10 @@ class MNIST(datasets.MNIST):  # type: ignore[misc]  # torchvision derives the fo
         return False
 
 
+FILES = tuple(Path(url).stem for url, _ in MNIST.resources)
+"""The names of MNIST's four files."""
+
+
 def load(config: MnistConfig, folder: Path) -> Data:
     """Load MNIST from ``folder``, downloading it if it is missing.
 
@@ -44,9 +48,9 @@ def load(config: MnistConfig, folder: Path) -> Data:
     return split_in_memory(_read(folder, train=True), _read(folder, train=False), _SPEC, config, _LABELS)
 
 
-def has_mnist(folder: Path) -> bool:
-    """Return True if MNIST's four files are in ``folder``."""
-    return all((_raw(folder) / Path(url).stem).is_file() for url, _ in MNIST.resources)
+def missing_files(folder: Path) -> list[str]:
+    """Return the names of those of MNIST's four files that ``folder`` lacks."""
+    return [name for name in FILES if not (_raw(folder) / name).is_file()]
 
 
 def _raw(folder: Path) -> Path:
@@ -55,7 +59,7 @@ def _raw(folder: Path) -> Path:
 
 def _read(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
     """Return images, uint8 ``[N, 1, 28, 28]``, and labels ``[N]``: 60,000 for training or 10,000 for the test."""
-    if not has_mnist(folder):
+    if missing_files(folder):
         _download(folder)
     try:
         mnist = MNIST(folder, train=train)
@@ -70,14 +74,20 @@ def _read(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
 
 
 def _download(folder: Path) -> None:
-    missing = [path for path in (_raw(folder), *_raw(folder).parents) if not path.exists()]
+    created = [path for path in (_raw(folder), *_raw(folder).parents) if not path.exists()]
+    missing = missing_files(folder)
     try:
         MNIST(folder, download=True)
     except (OSError, RuntimeError) as error:
-        for path in missing:
+        for path in created:
             with suppress(OSError):  # the folder was not created, or holds files that were downloaded
                 path.rmdir()
         reason = str(error).strip().splitlines()[-1]
+        if len(missing) < len(FILES):
+            raise DataError(
+                f"MNIST in {_raw(folder)} lacks {', '.join(missing)} of its {len(FILES)} files, and it cannot be "
+                f"downloaded ({reason}); put the missing files there, uncompressed"
+            ) from None
         raise DataError(
             f"MNIST is not in {folder} and cannot be downloaded ({reason}); put its four files into "
             "FOLDER/MNIST/raw and set ZOO_DATA=FOLDER or pass --data-dir FOLDER"

@@ -47,5 +47,6 @@ class Family:
     members: str | None = None
     """``module -> {name: module}``: networks inside a trained one that ``zoo export NAME --member`` writes alone."""
     bench: str | None = None
-    """``() -> rows`` of ``zoo bench family NAME``: dicts that share their keys. Strings name the case that was timed;
-    floats (or None) are results, some of them times as ratios to a named baseline."""
+    """``(quick, say) -> rows`` of ``zoo bench family NAME``: dicts that share their keys. Strings name the case that
+    was timed; floats (or None) are results, some of them times as ratios to a named baseline. ``quick`` asks for
+    seconds instead of minutes; ``say`` gets one line before each contender."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from sdk.validation import hint
 from zoo.families.base import Family
 from zoo.utils.errors import FamilyError
 
@@ -30,7 +31,8 @@ def families_with(hook: str) -> list[str]:
 def get_family(name: str) -> Family:
     """Look up a family by name. Raises FamilyError, which lists the known families."""
     if name not in _PACKAGES:
-        raise FamilyError(f"unknown family {name!r}; known families: {', '.join(family_names())}")
+        known = family_names()
+        raise FamilyError(f"unknown family {name!r}{hint(name, known)}; known families: {', '.join(known)}")
     family: Family = importlib.import_module(_PACKAGES[name]).FAMILY
     return family
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from zoo.recipe.problems import hint
+from sdk.validation import hint
 from zoo.utils.errors import RecipeError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -38,5 +38,7 @@ def find_recipe(name_or_path: str | Path) -> Path:
         return path
     names = recipe_names()
     if text not in names:
-        raise RecipeError(f"unknown recipe {text!r}{hint(text, names)}; shipped recipes: {', '.join(names)}")
+        raise RecipeError(
+            f"unknown recipe {text!r}{hint(text, names)}; `zoo list` shows the recipes, and a path ends in .yaml"
+        )
     return recipe_folder() / f"{text}.yaml"

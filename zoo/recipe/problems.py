@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
+
+from sdk.validation import hint
 
 
 def problem_line(section: str, schema: Any, data: Any, details: ErrorDetails) -> str:
@@ -30,12 +30,6 @@ def problem_line(section: str, schema: Any, data: Any, details: ErrorDetails) ->
     if isinstance(details["input"], dict) and first[0] in _keys(schema):
         return f"{'.'.join([place, *first])}: {message}"
     return f"{place}: found {show_value(details['input'])}, {message}"
-
-
-def hint(word: str, known: Sequence[str]) -> str:
-    """Return " (did you mean X?)" for the known word that is closest to a misspelt one, or nothing."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def show_value(value: Any) -> str:

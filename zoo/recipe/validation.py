@@ -10,12 +10,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from sdk.validation import hint
 from zoo.config.data import DataConfig
 from zoo.config.export import ExportConfig
 from zoo.config.train import TrainConfig
 from zoo.families.base import FamilyConfig
 from zoo.families.registry import family_names, get_family
-from zoo.recipe.problems import hint, problem_line, show_value
+from zoo.recipe.problems import problem_line, show_value
 from zoo.utils.errors import RecipeError
 
 _SECTIONS: dict[str, Any] = {"data": DataConfig, "train": TrainConfig, "export": ExportConfig}

@@ -25,7 +25,7 @@ from zoo.training.checkpoint import save_checkpoint
 from zoo.training.evaluate import evaluate
 from zoo.training.result import Evaluation, TrainResult
 from zoo.training.run import Run, run_state
-from zoo.training.setup import setup
+from zoo.training.setup import Check, setup
 from zoo.utils.errors import TrainingError, TrainingInterruptedError
 
 
@@ -38,12 +38,14 @@ def train(
     resume: bool = False,
     tensorboard: bool = False,
     progress: bool = True,
+    check: Check | None = None,
 ) -> TrainResult:
     """Train a recipe's model; write checkpoints, ``recipe.yaml`` and ``metrics.jsonl`` to ``run_dir``.
 
     ``device`` is cpu, cuda or mps (None: the best available). ``resume`` continues from the checkpoint in ``run_dir``;
-    on the CPU the final weights are those of an uninterrupted run, bit for bit. Raises TrainingError, DataError or
-    CheckpointError with a message of one line, and TrainingInterruptedError on Ctrl-C.
+    on the CPU the final weights are those of an uninterrupted run, bit for bit. ``check`` is called with the recipe,
+    the data and the untrained module before anything is written. Raises TrainingError, DataError or CheckpointError
+    with a message of one line, the errors of ``check``, and TrainingInterruptedError on Ctrl-C.
     """
     run = setup(
         recipe,
@@ -53,6 +55,7 @@ def train(
         resume=resume,
         tensorboard=tensorboard,
         progress=progress,
+        check=check,
     )
     try:
         run.log.start(run.step)
@@ -61,9 +64,9 @@ def train(
         return finish(run)
     except KeyboardInterrupt:
         saved = run.history[-1]["step"] if run.history else 0
-        advice = f"--resume continues from step {saved}" if saved else "no checkpoint yet"
+        state = f"the checkpoint of step {saved} is" if saved else "no checkpoint yet"
         where = f"interrupted at step {run.step} of {run.total_steps}"
-        raise TrainingInterruptedError(f"{where}; {advice} in {run.run_dir}") from None
+        raise TrainingInterruptedError(f"{where}; {state} in {run.run_dir}") from None
     finally:
         run.log.close()
 

@@ -10,18 +10,26 @@ from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
 from zoo.training.loop import train
 from zoo.training.metrics_log import read_test
 from zoo.training.result import SeedResult, TrainResult
-from zoo.training.run_folder import check_claimable, check_same_recipe
-from zoo.utils.errors import TrainingError, TrainingInterruptedError
+from zoo.training.run_folder import check_claimable, check_same_recipe, seed_folders
+from zoo.training.setup import Check
+from zoo.utils.errors import TrainingError
 
 
 def train_seeds(
-    recipe: Recipe, seeds: int = 1, *, run_dir: Path, resume: bool = False, **options: Any
+    recipe: Recipe,
+    seeds: int = 1,
+    *,
+    run_dir: Path,
+    resume: bool = False,
+    check: Check | None = None,
+    **options: Any,
 ) -> tuple[TrainResult, list[SeedResult]]:
     """Train with the recipe's seed ``s`` and the ``seeds - 1`` that follow; return the result of ``s`` and all counts.
 
     A single seed uses ``run_dir`` itself, several use ``run_dir/seed-N``. ``resume`` keeps finished runs, continues
     those that have a checkpoint and starts the others; ``run_dir`` may then also be a run of ``s`` alone, to which
-    seeds are added. ``options`` are those of :func:`zoo.training.loop.train`. Raises the errors of that function, and
+    seeds are added. ``check`` is called before the first run alone, whose module becomes the artifact; the other
+    ``options`` are those of :func:`zoo.training.loop.train`. Raises the errors of that function, and
     TrainingError before any training if one of the folders cannot be used.
     """
     first, *others = [_with_seed(recipe, recipe.train.seed + i) for i in range(seeds)]
@@ -29,20 +37,17 @@ def train_seeds(
     folders = {one.train.seed: run_dir / f"seed-{one.train.seed}" for one in others}
     folders[first.train.seed] = run_dir if seeds == 1 or grown else run_dir / f"seed-{first.train.seed}"
     if resume and not any((folder / CHECKPOINT_FILE).is_file() for folder in folders.values()):
-        raise TrainingError(f"no checkpoint in {run_dir}: nothing to resume")
+        found = ", ".join(seed_folders(run_dir))
+        advice = f"it holds {found}; say how many seeds to train with --seeds N" if found else "nothing to resume"
+        raise TrainingError(f"no checkpoint in {run_dir}: {advice}")
     finished = {one.train.seed: _finished(one, folders[one.train.seed], resume) for one in (first, *others)}
 
-    def run(one: Recipe) -> TrainResult:
+    def run(one: Recipe, **more: Any) -> TrainResult:
         folder = folders[one.train.seed]
         continues = resume and (folder / CHECKPOINT_FILE).is_file()
-        try:
-            return train(one, run_dir=folder, resume=continues, **options)
-        except TrainingInterruptedError as error:
-            if seeds == 1:
-                raise
-            raise TrainingInterruptedError(f"{error}; continue with --seeds {seeds} --resume {run_dir}") from None
+        return train(one, run_dir=folder, resume=continues, **more, **options)
 
-    result = run(first)  # a finished run is loaded and tested again, for its weights
+    result = run(first, check=check)  # a finished run is loaded and tested again, for its weights
     results = [_seed_result(result)]
     for one in others:
         results.append(finished[one.train.seed] or _seed_result(run(one)))

@@ -59,6 +59,7 @@ def run_state(run: Run) -> dict[str, Any]:
     """Return what a checkpoint holds: tensors and plain values."""
     scaler = run.accelerator.scaler
     return {
+        "name": run.recipe.name,
         "recipe": run.recipe.to_dict(),
         "step": run.step,
         "total_steps": run.total_steps,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -26,6 +27,8 @@ from zoo.training.run_folder import check_same_recipe, claim
 from zoo.utils.errors import BuildError, TrainingError
 
 DEVICES = ("cpu", "cuda", "mps")
+Check = Callable[[Recipe, Data, nn.Module], None]
+"""Raises an error before the first step if something that is needed after the last step would fail."""
 
 
 def setup(
@@ -37,10 +40,12 @@ def setup(
     resume: bool = False,
     tensorboard: bool = False,
     progress: bool = False,
+    check: Check | None = None,
 ) -> Run:
     """Load the data, build every part of the run, then claim ``run_dir``; nothing is written before that.
 
-    The options are those of :func:`zoo.training.loop.train`. Raises TrainingError, DataError or CheckpointError.
+    The options are those of :func:`zoo.training.loop.train`. Raises TrainingError, DataError or CheckpointError, and
+    the errors of ``check``.
     """
     settings = recipe.train
     keep_freed_memory()
@@ -64,6 +69,9 @@ def setup(
             f"train.ema: a running average of the weights does not fit family {family.name}; leave it out"
         )
     silent = not accelerator.is_main_process
+    if check is not None and not silent:
+        with torch.random.fork_rng(devices=[]):  # a check must not change what training draws
+            check(recipe, data, accelerator.unwrap_model(module))
     saved = load_checkpoint(run_dir) if resume else None
     if saved is not None:
         check_same_recipe(recipe, saved["recipe"], run_dir)

@@ -6,8 +6,11 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_LONG_NAME = "n" * 64
+"""As long as any file's name that is written to an artifact or a run folder."""
 
 
 @contextmanager
@@ -30,11 +33,19 @@ def replacing_folder(out: Path) -> Iterator[Path]:
 
 
 def check_creatable(folder: Path) -> None:
-    """Raise OSError unless ``folder`` can be created; tries by creating and removing a folder in its place."""
-    ancestor = next(parent for parent in folder.parents if parent.exists())
-    probe = _sibling(ancestor / folder.name, "probe")
-    probe.mkdir()
-    probe.rmdir()
+    """Raise OSError unless ``folder`` can be created and filled; tries with a folder beside it, which is removed."""
+    missing = [parent for parent in folder.parents if not parent.exists()]
+    probe = _sibling(folder, "probe")
+    inside = probe / "subfolder"
+    try:
+        inside.mkdir(parents=True)
+        (inside / _LONG_NAME).touch()
+    finally:
+        with suppress(OSError):
+            (inside / _LONG_NAME).unlink(missing_ok=True)
+        for created in (inside, probe, *missing):
+            with suppress(OSError):  # it was not created, or another process has filled it
+                created.rmdir()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -67,7 +67,7 @@ def test_export_writes_a_separate_file(tmp_path: Path, monkeypatch: pytest.Monke
     assert "model.onnx" not in read_artifact(folder).config.files
     again = CliRunner().invoke(cli, arguments)
     assert again.exit_code == 1
-    assert "raw.onnx exists; give another file or ask to overwrite it" in again.output
+    assert "raw.onnx exists; give another file, or replace it with --overwrite" in again.output
     assert CliRunner().invoke(cli, [*arguments, "--overwrite"]).exit_code == 0
 
 

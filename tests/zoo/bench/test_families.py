@@ -13,6 +13,8 @@ from click.testing import CliRunner
 
 import zoo.families.gridnet.model
 from zoo.cli import cli
+from zoo.families.registry import get_family, load_hook
+from zoo.utils.progress import Say
 
 ROWS = [
     {"what": "ours", "seconds": 0.5, "times baseline": 2.0},
@@ -39,7 +41,7 @@ def run(*arguments: str) -> Any:
 def test_the_rows_are_shown_and_written_like_any_report(tmp_path: Path, benching: Callable[[Any], None]) -> None:
     threads: list[int] = []
 
-    def bench() -> list[dict[str, Any]]:
+    def bench(quick: bool, say: Say) -> list[dict[str, Any]]:
         threads.append(torch.get_num_threads())
         return ROWS
 
@@ -65,12 +67,38 @@ def test_a_family_without_a_benchmark_is_refused(tmp_path: Path, benching: Calla
     assert "family gridnet has no benchmark; families that have one: " in result.stderr
     assert not (tmp_path / "out").exists()
     unknown = CliRunner().invoke(cli, ["bench", "family", "gridnett"])
-    assert "unknown family 'gridnett'; known families: " in unknown.stderr
+    assert "unknown family 'gridnett' (did you mean gridnet?); known families: " in unknown.stderr
 
 
 def test_a_benchmark_that_measures_nothing_is_refused(tmp_path: Path, benching: Callable[[Any], None]) -> None:
-    benching(lambda: [{"what": "ours"}])
+    benching(lambda quick, say: [{"what": "ours"}])
     result = run("--out", str(tmp_path / "out"))
     assert result.exit_code == 1
     assert "measured nothing" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_each_contender_has_a_line_of_progress_that_quiet_hides(
+    tmp_path: Path, benching: Callable[[Any], None]
+) -> None:
+    asked: list[bool] = []
+
+    def bench(quick: bool, say: Say) -> list[dict[str, Any]]:
+        asked.append(quick)
+        say("ours")
+        say("baseline")
+        return ROWS
+
+    benching(bench)
+    assert run("--out", str(tmp_path / "a")).stderr == "measuring ours\nmeasuring baseline\n"
+    assert run("--quick", "--quiet", "--out", str(tmp_path / "b")).stderr == ""
+    assert asked == [False, True]
+    assert json.loads((tmp_path / "b" / "bench.json").read_text())["settings"] == {"quick": True}
+
+
+@pytest.mark.parametrize("name", ["nca", "snapshots"])
+def test_a_quick_benchmark_measures_every_kind_of_row(name: str) -> None:
+    lines: list[str] = []
+    rows = load_hook(get_family(name).bench)(quick=True, say=lines.append)
+    assert len(lines) >= len(rows) >= 4
+    assert all(any(isinstance(value, float) for value in row.values()) for row in rows)

@@ -16,7 +16,7 @@ from tests.support.bench import run
         (["kernels", "--threads", "0"], "0 is not in the range"),
         (["train", "gridnet-mnits"], "unknown recipe 'gridnet-mnits' (did you mean gridnet-mnist"),
         (["train", "gridnet-digits", "-o", "train.lr=1"], "train.lr: unknown key"),
-        (["predict", "no-such-model"], "no model named 'no-such-model'; bundled models: "),
+        (["predict", "no-such-model"], "no model named 'no-such-model'; `zoo list` shows all models"),
         (["predict", "gridnet-digits", "--batch", "1,x"], "found '1,x', expected positive whole numbers"),
     ],
 )

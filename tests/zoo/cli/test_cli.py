@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from sdk.resolve import find_model
 from tests.support.command import QUICK, fails, run
 from zoo.cli import cli
 
@@ -58,7 +60,8 @@ def test_a_wrong_option_is_a_usage_error() -> None:
     assert "see zoo train --help" in fails(2, "train", "gridnet-digits", "--seeds", "0")
     assert "'--seeds': 0 is not in the range" in fails(2, "train", "gridnet-digits", "--seeds", "0")
     assert "Missing argument 'INPUT...' (see zoo predict --help)" in fails(2, "predict", "gridnet-digits")
-    assert "No such command 'trian'" in fails(2, "trian")
+    assert "No such command 'trian' (did you mean train?)" in fails(2, "trian")
+    assert "No such command 'kernel' (did you mean kernels?)" in fails(2, "bench", "kernel")
     assert "No such option" in fails(2, "--loud")
     assert "found 'a,b', expected positive whole numbers" in fails(
         2, "bench", "predict", "gridnet-digits", "--batch", "a,b"
@@ -130,3 +133,36 @@ def test_a_value_error_from_torch_is_reported_as_a_bug(tmp_path: Path, monkeypat
     assert "unexpected ValueError: expected a stride" in fails(
         70, "train", "gridnet-digits", "--out", str(tmp_path / "out"), *QUICK
     )
+
+
+def test_warnings_are_notes_without_a_line_of_source(own_models_folder: Path, tmp_path: Path) -> None:
+    own = own_models_folder / "gridnet-digits"
+    shutil.copytree(find_model("bundled:gridnet-digits"), own)
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "eye.png")
+    result = run("predict", "gridnet-digits", str(tmp_path / "eye.png"))
+    assert result.stderr == (
+        f"zoo: note: 'gridnet-digits' means the model in {own}; write 'bundled:gridnet-digits' for the other one\n"
+    )
+    assert run("info", "bundled:gridnet-digits").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["eval", "gridnet-minst"], "no model named 'gridnet-minst' (did you mean gridnet-mnist?)"),
+        (["probe", "bundled:gridnet-minst"], "no bundled model named 'gridnet-minst' (did you mean gridnet-mnist?)"),
+        (["train", "gridnet-minst"], "unknown recipe 'gridnet-minst' (did you mean gridnet-mnist?)"),
+        (["info", "gridnet-minst"], "no recipe or model named 'gridnet-minst' (did you mean gridnet-mnist?)"),
+        (["list", "--family", "gridnte"], "no model of family 'gridnte' (did you mean gridnet?)"),
+        (["bench", "family", "celnet"], "unknown family 'celnet' (did you mean cellnet?)"),
+        (["eval", "gridnet-digits", "--backend", "trch"], "cannot run gridnet-digits (did you mean torch?)"),
+        (
+            ["export", "snapshots-digits", "--member", "coarze", "--out", "x"],
+            "no member 'coarze' (did you mean coarse?)",
+        ),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_closest_one_on_a_short_line(arguments: list[str], message: str) -> None:
+    line = fails(1, *arguments)
+    assert message in line
+    assert len(line) < 260

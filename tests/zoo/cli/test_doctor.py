@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import zoo.cli.checks
+from sdk.resolve import find_model
 from tests.support.command import run
 
 
@@ -70,3 +72,31 @@ def test_doctor_works_without_the_training_packages() -> None:
     for check in ("CUDA kernels", "threads", "data folder"):
         assert f"note {check}: not checked: torch is not installed" in result.stdout
     assert "-> pip install 'cellzoo[train]'" in result.stdout
+
+
+def test_doctor_names_the_folder_of_the_own_models_and_what_is_damaged(own_models_folder: Path) -> None:
+    assert f"models folder: {own_models_folder}, 0 of your own (change it with ZOO_MODELS)" in doctor()
+    shutil.copytree(find_model("bundled:gridnet-digits"), own_models_folder / "shapes")
+    (own_models_folder / "broken").mkdir()
+    assert "1 of your own (change it with ZOO_MODELS), 1 damaged" in doctor()
+    assert "broken: no config.json in it" in doctor()
+
+
+def test_doctor_notices_that_own_models_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ZOO_MODELS", str(tmp_path / "file" / "models"))
+    assert "models folder: " + str(tmp_path / "file" / "models") + " cannot be written" in doctor()
+
+
+def test_doctor_names_missing_files_of_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte"):
+        (raw / name).touch()
+    assert f"{tmp_path}, where MNIST/raw lacks t10k-labels-idx1-ubyte" in doctor()
+
+
+def doctor() -> str:
+    """Return what ``zoo doctor`` prints, without the request to the Hub."""
+    return run("doctor", "--offline").output

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+from sdk.resolve import find_model
 from tests.support.command import fails, run
 from zoo.recipe import load_recipe
 
@@ -17,6 +19,22 @@ def test_list_shows_recipes_and_trained_models() -> None:
     assert parsed["gridnet-digits"]["accuracy"] > 0.9
     assert parsed["gridnet-imagenet"]["accuracy"] is None
     assert "no model of family 'gridnett'" in fails(1, "list", "--family", "gridnett")
+
+
+def test_list_shows_where_a_model_is_and_which_one_its_name_means(own_models_folder: Path) -> None:
+    for name in ("shapes", "gridnet-digits", "broken"):
+        shutil.copytree(find_model("bundled:normnet-digits"), own_models_folder / name)
+    (own_models_folder / "broken" / "model.onnx").unlink()
+    result = run("list")
+    assert result.exit_code == 0
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["shapes", "own", "normnet"] in [row[:3] for row in rows]
+    assert [row[1:-1] for row in rows if row[0] == "broken"] == [["own,", "damaged", *"-----"]]
+    assert [row[1:3] for row in rows if row[0] == "gridnet-digits"] == [["own", "normnet"], ["bundled,", "shadowed"]]
+    assert [row[1] for row in rows if row[0] == "gridnet-imagenet"] == ["-"]
+    assert f"zoo: note: damaged: {own_models_folder}/broken: model.onnx is missing" in result.stderr
+    assert "write bundled:NAME for it" in result.stderr
+    assert str(own_models_folder / "shapes") in run("info", "shapes").output
 
 
 def test_info_shows_recipe_and_model() -> None:

@@ -73,6 +73,18 @@ def test_without_a_network_missing_mnist_is_refused_with_a_fix_and_leaves_no_fol
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("_no_network")
+def test_missing_files_are_named_with_the_folder_that_lacks_them(tmp_path: Path) -> None:
+    raw = write_mnist(tmp_path, train=20, test=20) / "MNIST" / "raw"
+    (raw / "train-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match=rf"MNIST in {raw} lacks train-labels-idx1-ubyte of its 4 files, and it cannot"):
+        load_data(MNIST_CONFIG, tmp_path)
+    (raw / "t10k-images-idx3-ubyte").unlink()
+    with pytest.raises(DataError, match="lacks train-labels-idx1-ubyte, t10k-images-idx3-ubyte of its 4 files"):
+        load_data(MNIST_CONFIG, tmp_path)
+    assert len(list(raw.iterdir())) == 2
+
+
 @pytest.mark.parametrize("size", [0, 3, 1000])
 def test_truncated_files_are_refused_as_damaged(tmp_path: Path, size: int) -> None:
     write_mnist(tmp_path, train=20, test=20)

@@ -20,10 +20,10 @@ def test_a_file_is_found_by_its_path_and_names_the_model(tmp_path: Path) -> None
     assert load_recipe(str(path)).name == "my-own"
 
 
-def test_an_unknown_name_is_refused_with_the_closest_and_all_known_ones() -> None:
+def test_an_unknown_name_is_refused_with_the_closest_one_and_the_command_that_lists_all() -> None:
     with pytest.raises(RecipeError, match=r"unknown recipe 'gridnet-mnst' \(did you mean gridnet-mnist") as info:
         load_recipe("gridnet-mnst")
-    assert "gridnet-imagenet" in str(info.value)
+    assert "`zoo list` shows the recipes" in str(info.value)
 
 
 def test_a_missing_file_is_named() -> None:

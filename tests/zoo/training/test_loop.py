@@ -176,7 +176,7 @@ def test_an_interrupted_run_leaves_its_checkpoint_and_says_how_to_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop_at(monkeypatch, 4, interrupt)
-    with pytest.raises(TrainingInterruptedError, match=r"at step 3 of 6; --resume continues from step 2"):
+    with pytest.raises(TrainingInterruptedError, match=r"at step 3 of 6; the checkpoint of step 2 is in"):
         fit(tmp_path)
     assert load_checkpoint(tmp_path)["step"] == 2
 

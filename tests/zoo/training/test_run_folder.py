@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.training import fit, interrupt, metrics, small, stop_at
-from zoo.training.checkpoint import CHECKPOINT_FILE
+from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
+from zoo.training.run_folder import check_same_name, recipe_of_run
 from zoo.utils.errors import CheckpointError, TrainingError, TrainingInterruptedError
 
 
@@ -51,3 +52,22 @@ def test_an_unwritable_run_folder_is_named(tmp_path: Path) -> None:
         fit(tmp_path / "file" / "run")
     with pytest.raises(TrainingError, match=r"cannot write to .*file: it is a file"):
         fit(tmp_path / "file")
+
+
+def test_the_recipe_of_a_run_is_loaded_with_its_name(tmp_path: Path) -> None:
+    recipe = small()
+    fit(tmp_path / "run")
+    assert recipe_of_run(tmp_path / "run") == recipe
+    assert recipe_of_run(tmp_path / "run", ["export.licence=CC0-1.0"]).export.licence == "CC0-1.0"
+
+
+def test_the_name_of_an_older_run_is_read_from_its_folder(tmp_path: Path) -> None:
+    fit(tmp_path / "run")
+    state = load_checkpoint(tmp_path / "run")
+    del state["name"]
+    save_checkpoint(tmp_path / "run", state)
+    with pytest.raises(TrainingError, match=r"does not say its recipe's name.* run `zoo train RECIPE --resume "):
+        recipe_of_run(tmp_path / "run")
+    check_same_name(small(), tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "my-net-20260102-030405")
+    assert recipe_of_run(tmp_path / "my-net-20260102-030405").name == "my-net"

@@ -14,6 +14,7 @@ from zoo.families.cellnet.learner import CellnetLearner
 from zoo.families.cellnet.model import Cellnet
 from zoo.families.cellnet.reference import LiteralCellnet
 from zoo.families.cellnet.topology import ClustersTopology, FullTopology, Topology
+from zoo.utils.progress import Say, say_nothing
 from zoo.utils.timing import interleave
 
 _TASK = Task((1, 28, 28), 10)
@@ -24,10 +25,11 @@ _TOPOLOGIES: dict[str, Topology] = {
 }
 
 
-def bench(rounds: int = 7, budget: float = 20.0) -> list[dict[str, Any]]:
+def bench(quick: bool = False, say: Say = say_nothing, rounds: int = 7, budget: float = 20.0) -> list[dict[str, Any]]:
     """Time training per sample: sequences of 4 steps, 3 with input, an AdamW step after each time step.
 
-    ``budget`` limits the seconds per contender. The baseline is the literal version, one sample at a time.
+    ``budget`` limits the seconds per contender; ``quick`` takes one round. The baseline is the literal
+    version, one sample at a time.
     """
     calls: dict[str, Callable[[], object]] = {}
     facts: dict[str, tuple[str, str, int, int]] = {}
@@ -37,7 +39,7 @@ def bench(rounds: int = 7, budget: float = 20.0) -> list[dict[str, Any]]:
             config = CellnetConfig(cells=_CELLS, in_cells=4, input_steps=3, topology=topology)
             calls[key] = _sequence(config, kind == "literal", batch)
             facts[key] = (name, kind, len(config.edges), batch)
-    spreads = interleave(calls, rounds, budget)
+    spreads = interleave(calls, *((1, 0.0) if quick else (rounds, budget)), say)
     rows = []
     for key, (name, kind, edges, batch) in facts.items():
         spread, literal = spreads[key], spreads[f"{name}, literal, batch 1"]
