@@ -8,11 +8,22 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from sdk.appearance import describe_polarity, polarity_of
-from sdk.artifact import CARD_FILE, EXAMPLE_FILE, FIGURES_FOLDER, ONNX_FILE, PROBE_FILE, RECIPE_FILE, ArtifactConfig
+from sdk.artifact import (
+    CARD_FILE,
+    EXAMPLE_FILE,
+    FIGURES_FOLDER,
+    ONNX_FILE,
+    PROBE_FILE,
+    RECIPE_FILE,
+    WEIGHTS_FILE,
+    ArtifactConfig,
+)
 from zoo.families.probing import Findings
 from zoo.families.registry import get_family
 from zoo.utils.errors import CardError
 
+MODULE_FAMILY = "module"
+"""The family in config.json of a network of the user's own, whose artifact holds an ONNX graph and no weights file."""
 NOTES_BEGIN = "<!-- begin: notes, kept by `zoo card` -->"
 NOTES_END = "<!-- end: notes -->"
 _TEMPLATE = Path(__file__).with_name("card.md.j2")
@@ -42,7 +53,7 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
         _metadata(config),
         template_path=str(_TEMPLATE),
         config=config,
-        about=get_family(config.family).about.strip(),
+        about=_about(config),
         input=_input(config),
         expects=_expects(config),
         example=EXAMPLE_FILE if EXAMPLE_FILE in config.files else None,
@@ -53,7 +64,8 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
         onnx=ONNX_FILE in config.files,
         prepared=_prepared(config),
         training=_training(config),
-        recipe=(folder / RECIPE_FILE).read_text(encoding="utf-8").strip(),
+        recipe=(folder / RECIPE_FILE).read_text(encoding="utf-8").strip() if RECIPE_FILE in config.files else None,
+        torch=WEIGHTS_FILE in config.files,
         sizes={path: record.size for path, record in sorted(config.files.items()) if path != CARD_FILE},
         notes=f"{NOTES_BEGIN}{notes or chr(10)}{NOTES_END}",
     )
@@ -80,6 +92,8 @@ def read_notes(card: Path) -> str:
 def _metadata(config: ArtifactConfig) -> ModelCardData:
     """Return the metadata that the Hub indexes."""
     data, licence = config.provenance.get("data", {}).get("name"), config.licence.lower()
+    if "recipe_sha256" not in config.provenance and data not in _HUB_DATASETS:
+        data = None  # words of an author, which are no identifier
     dataset = _HUB_DATASETS.get(data, data)
     known = licence in _HUB_LICENCES
     task = _PIPELINE_TAGS[config.input.kind]
@@ -98,6 +112,15 @@ def _metadata(config: ArtifactConfig) -> ModelCardData:
         metrics=["accuracy"],
         model_name=config.name,
         eval_results=[result] if data and accuracy is not None else None,
+    )
+
+
+def _about(config: ArtifactConfig) -> str:
+    if config.family != MODULE_FAMILY:
+        return get_family(config.family).about.strip()
+    return (
+        "A network of its author's own, stored as an ONNX graph of standard operators. In torch, it is:\n\n"
+        f"```\n{config.model['architecture']}\n```"
     )
 
 
@@ -148,7 +171,13 @@ def _results(metrics: dict[str, Any]) -> dict[str, str]:
 def _training(config: ArtifactConfig) -> str:
     """Describe the training in one paragraph: steps, seed, time, data, versions, and the command to repeat it."""
     made = config.provenance
-    data, versions = made["data"], made["versions"]
+    versions = made["versions"]
+    if "recipe_sha256" not in made:
+        return (
+            f"Trained outside the zoo's training loop, and saved by `zoo.save` on {made['date'][:10]} with "
+            f"torch {versions['torch']} on {made['platform']['machine']}. Without a recipe, cellzoo cannot repeat it."
+        )
+    data = made["data"]
     parts = " and ".join(
         f"{data[part]:,} {name}" for part, name in (("train", "training"), ("validation", "validation")) if part in data
     )

@@ -54,11 +54,12 @@ def describe(name: str) -> dict[str, Any]:
         return {"recipe": load_recipe(name).to_dict()}
     facts: dict[str, Any] = {}
     if "/" in name or name.startswith(BUNDLED_PREFIX) or os.path.isdir(name) or local_models(name):
-        artifact = open_artifact(name, lambda config: [RECIPE_FILE])
+        artifact = open_artifact(name, lambda config: [RECIPE_FILE] if RECIPE_FILE in config.files else [])
         config = artifact.config.to_json()
         del config["files"]
         facts["model"] = {**config, "backends": list(backends_of(artifact.config)), "origin": artifact.origin}
-        facts["recipe"] = _recipe_of(artifact)
+        if RECIPE_FILE in artifact.config.files:
+            facts["recipe"] = _recipe_of(artifact)
     elif name in recipe_names():
         facts["recipe"] = load_recipe(name).to_dict()
     else:

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 import sdk
-from sdk.artifact import CARD_FILE, RECIPE_FILE, Artifact, ArtifactConfig, read_artifact, read_config
+from sdk.artifact import CARD_FILE, RECIPE_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig, read_artifact, read_config
 from sdk.resolve import find_model
 from zoo.artifacts.card import read_notes
 from zoo.artifacts.example import draw_example, with_appearance
@@ -29,8 +29,24 @@ class Stored:
     """A trained model read from disk: its verified files, its module as exported, and its recipe."""
 
     artifact: Artifact
-    module: nn.Module
-    recipe: Recipe
+    found_module: nn.Module | None
+    """None for a network of the user's own, of which the artifact holds the ONNX graph alone."""
+    found_recipe: Recipe | None
+    """None for a model that was trained outside the zoo's loop."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The module; raises ExportError if the artifact holds none."""
+        if self.found_module is None:
+            raise ExportError(f"{self.config.name}: found only an ONNX graph, no torch module; save the module again")
+        return self.found_module
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe; raises ExportError if the model has none."""
+        if self.found_recipe is None:
+            raise ExportError(f"{self.config.name}: found no recipe: it was trained outside the zoo's loop")
+        return self.found_recipe
 
     @property
     def config(self) -> ArtifactConfig:
@@ -41,8 +57,10 @@ def open_stored(name: str) -> Stored:
     """Open a trained model by name or folder; verify all its files except the card, which people may edit."""
     folder = Path(os.path.realpath(find_model(name)))
     artifact = read_artifact(folder, files=[path for path in read_config(folder).files if path != CARD_FILE])
-    recipe = load_recipe(artifact.file(RECIPE_FILE))
-    return Stored(artifact, inference_copy(sdk.load(folder, backend="torch").module), recipe)
+    files = artifact.config.files
+    recipe = load_recipe(artifact.file(RECIPE_FILE)) if RECIPE_FILE in files else None
+    module = inference_copy(sdk.load(folder, backend="torch").module) if WEIGHTS_FILE in files else None
+    return Stored(artifact, module, recipe)
 
 
 @contextmanager
@@ -59,7 +77,7 @@ def changing(stored: Stored, config: ArtifactConfig) -> Iterator[Path]:
                 (new / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(folder / path, new / path)
             yield new
-            complete(new, config, stored.module, notes)
+            complete(new, config, stored.found_module, notes)
     except OSError as error:
         raise ExportError(f"cannot write {folder}: {error.strerror or error}") from error
 

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 
 import sdk
-from sdk.artifact import RECIPE_FILE
+from sdk.artifact import RECIPE_FILE, ArtifactConfig
 from sdk.backends import backend_file, choose_backend
+from sdk.errors import LoadError
 from sdk.loading import open_model
 from sdk.resolve import open_artifact
 from zoo.data import load_data
@@ -46,7 +47,15 @@ def evaluate_artifact(
     result is JSON-compatible; ``reproduced`` is True if correct and total are those in config.json. Raises LoadError,
     ArtifactError or DataError.
     """
-    artifact = open_artifact(name, lambda config: [backend_file(choose_backend(config, backend)), RECIPE_FILE])
+
+    def files(config: ArtifactConfig) -> list[str]:
+        if RECIPE_FILE not in config.files:
+            raise LoadError(
+                f"{config.name}: found no recipe: it was trained outside the zoo's loop; evaluate it in yours"
+            )
+        return [backend_file(choose_backend(config, backend)), RECIPE_FILE]
+
+    artifact = open_artifact(name, files)
     model = open_model(artifact, choose_backend(artifact.config, backend), device=device)
     recipe = load_recipe(artifact.file(RECIPE_FILE))
     progress(f"loading {recipe.data.name}")

@@ -59,7 +59,7 @@ def write_artifact(
     labels: list[str],
     metrics: dict[str, Any],
     provenance: dict[str, Any],
-    recipe_yaml: str,
+    recipe_yaml: str | None,
     licence: str,
     history: Sequence[dict[str, Any]] = (),
     formats: Sequence[str] = ("safetensors",),
@@ -71,9 +71,10 @@ def write_artifact(
 
     Before the folder is installed, the SDK loads it and must give bit-equal logits on a random batch. With "onnx" in
     ``formats``, model.onnx must agree up to rounding, and predict the same labels on ``test``. With ``training``, an
-    artifact for images records what they look like and shows some of them. ``overwrite`` replaces
-    an older artifact, which stays until the new one is complete; the notes in its card are preserved. A tensor with
-    two names (tied weights) is stored under both. Raises ExportError, and CardError if the notes cannot be preserved.
+    artifact for images records what they look like and shows some of them. ``overwrite`` replaces an older artifact,
+    which stays until the new one is complete; the notes in its card are preserved. A model that was trained outside
+    the zoo's loop has no ``recipe_yaml``. A tensor with two names (tied weights) is stored under both. Raises
+    ExportError, and CardError if the notes cannot be preserved.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}")
@@ -83,7 +84,8 @@ def write_artifact(
     try:
         with replacing_folder(out) as folder:
             save_file(tensors, folder / WEIGHTS_FILE)
-            write_text(folder / RECIPE_FILE, recipe_yaml)
+            if recipe_yaml is not None:
+                write_text(folder / RECIPE_FILE, recipe_yaml)
             write_text(folder / HISTORY_FILE, _history_text(history))
             config = ArtifactConfig(
                 name=name,
@@ -118,8 +120,11 @@ def inference_copy(module: nn.Module) -> nn.Module:
     return trained
 
 
-def complete(folder: Path, config: ArtifactConfig, module: nn.Module, notes: str) -> None:
-    """Add the card and config.json to a folder that holds all other files, and check that the SDK loads it."""
+def complete(folder: Path, config: ArtifactConfig, module: nn.Module | None, notes: str) -> None:
+    """Add the card and config.json to a folder that holds all other files, and check that the SDK loads it.
+
+    Without a ``module``, the logits of the loaded model are not compared.
+    """
     config = seal(folder, config)
     write_text(folder / CARD_FILE, card_text(folder, config, notes))
     seal(folder, config)
@@ -145,12 +150,14 @@ def seal(folder: Path, config: ArtifactConfig) -> ArtifactConfig:
     return sealed
 
 
-def check_loads_back(folder: Path, trained: nn.Module) -> None:
+def check_loads_back(folder: Path, trained: nn.Module | None) -> None:
     """Raise ExportError unless the SDK loads the folder and reproduces the module's logits bit for bit."""
     try:
         artifact = read_artifact(folder)
         for backend in backends_of(artifact.config):
             open_model(artifact, backend)
+        if trained is None:
+            return
         loaded = open_model(artifact, "torch")
         raw = random_inputs(loaded.input_spec, 3)
         found = loaded.logits(raw, invert=False)
@@ -169,7 +176,7 @@ def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
     state = module.state_dict()
     for name, tensor in state.items():
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
-            raise ExportError(f"tensor {name} is {tensor.dtype}; weights are exported in float32")
+            raise ExportError(f"tensor {name} is {tensor.dtype}; weights are exported in float32: call module.float()")
         if not tensor.isfinite().all():
             raise ExportError(f"tensor {name} holds NaN or infinite values; lower the learning rate of the training")
     return {name: tensor.detach().numpy() for name, tensor in state.items()}

@@ -5,19 +5,35 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from zoo.utils.errors import KernelsError, SettingError
 
 MODES = ("compiled", "reference")
+_forced: str | None = None
 
 
 def mode() -> str:
     """Return ``compiled`` (the default) or ``reference``, from the environment variable ZOO_KERNELS."""
+    if _forced is not None:
+        return _forced
     value = os.environ.get("ZOO_KERNELS", "compiled")
     if value not in MODES:
         raise SettingError(f"ZOO_KERNELS={value!r} is not a kernel mode; allowed: {', '.join(MODES)}")
     return value
+
+
+@contextmanager
+def using_reference() -> Iterator[None]:
+    """Run the reference of every kernel, in all threads, as an export to standard operators needs."""
+    global _forced
+    before, _forced = _forced, "reference"
+    try:
+        yield
+    finally:
+        _forced = before
 
 
 @functools.cache

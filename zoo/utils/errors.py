@@ -6,7 +6,7 @@ line and reports any other exception as a bug.
 
 from __future__ import annotations
 
-from sdk.errors import CellzooError
+from sdk.errors import CellzooError, CellzooWarning
 
 
 class SettingError(CellzooError, ValueError):
@@ -59,3 +59,7 @@ class ProbeError(CellzooError):
 
 class BenchError(CellzooError):
     """A benchmark cannot run, or its contenders disagree."""
+
+
+class StaleEnsembleWarning(CellzooWarning):
+    """A network is trained that answers by an ensemble of stored snapshots, which the training does not change."""

@@ -78,7 +78,7 @@ class Cellnet(nn.Module):
         if not 0 <= start < steps:
             raise ValueError(f"steps must be a whole number above {start}, found {steps}")
         if cores is None:
-            cores = self.initial_cores(len(x))
+            cores = self.initial_cores(x.shape[0])
         fed = self._feed(x) if start < self.config.input_steps else None
         history = []
         for step in range(start, steps):
@@ -106,7 +106,7 @@ class Cellnet(nn.Module):
         sent = torch.zeros_like(cells[:, :1]) if first else cells
         one, two, three = self.connections
         moves: Tensor = three(F.relu(two(F.relu(one(sent.index_select(0, self.sources))))))
-        update = moves.new_zeros(len(cells), *moves.shape[1:]).index_add(0, self.targets, moves)
+        update = moves.new_zeros(self.config.cells, *moves.shape[1:]).index_add(0, self.targets, moves)
         if fed is not None:
             update = update + fed
         return cores + (update * self.core_mask).transpose(0, 1)
@@ -114,7 +114,7 @@ class Cellnet(nn.Module):
     def _feed(self, x: Tensor) -> Tensor:
         """Inputs ``[B, *input_shape]`` -> the addition to every core, ``[N, B, C]``: 0 except for InCells."""
         weight, bias = self.input.weight.flatten(0, 1), self.input.bias.flatten()
-        fed = F.linear(self.stem(x), weight, bias).view(len(x), *self.input.bias.shape).transpose(0, 1)
+        fed = F.linear(self.stem(x), weight, bias).view(x.shape[0], *self.input.bias.shape).transpose(0, 1)
         return F.pad(fed, (0, 0, 0, 0, 0, self.config.cells - self.config.in_cells))
 
 

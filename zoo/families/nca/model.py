@@ -168,6 +168,22 @@ class MetaNca(nn.Module):
                 stored.copy_(weight)
         return grown
 
+    def check_finished(self) -> None:
+        """Raise BuildError if ``forward`` has no network to run, or one that an earlier state of the rule grew.
+
+        Training changes the rule alone, so a loop of one's own calls :meth:`grow` after it. A rule that senses grows
+        from a support set that the module does not store; for it, only a network that was never grown is noticed.
+        """
+        if not any(bool(weight.any()) for weight in self.task_weights):
+            raise BuildError("the task network: found only zeros; call module.grow(inputs, labels) after training")
+        if self.config.rule.senses == "none":
+            fresh = self.grow_one(None, None, self.architecture()).weights
+            if not all(torch.allclose(new, old, atol=1e-5) for new, old in zip(fresh, self.task_weights, strict=True)):
+                raise BuildError(
+                    "the task network: found weights that this rule does not grow; call module.grow(None, None) after "
+                    "training"
+                )
+
     def _check_countable(self, architectures: Sequence[Sequence[int]]) -> None:
         positions = self.config.rule.positions
         for units in architectures if positions != "none" else ():

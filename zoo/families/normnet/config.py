@@ -93,7 +93,7 @@ class NormnetConfig(FamilyConfig):
     sigma: float = Field(default=1.0, gt=0)
     """Standard deviation of the initial weights."""
     clamp: float | None = Field(default=1.5, gt=0, lt=math.pi / 2)
-    """Bound of ``|W|`` in norm layers, applied after every step; null: none, and weights cross the poles of tan."""
+    """Bound of ``|W|`` in norm layers, which they keep themselves; null: none, and weights cross the poles of tan."""
     loss: Literal["cross_entropy", "power"] = "cross_entropy"
     """Softmax cross-entropy, or ``|y - t|^p``."""
     power: float = Field(default=2.0, ge=1)

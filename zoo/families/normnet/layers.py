@@ -3,18 +3,25 @@
 A layer computes ``y = scale * act(x tan(W) / n)``. It can be fully connected, residual or a convolution. Two controls
 stand beside it: ``W`` for ``tan(W)``, and plain layers with a bias and neither tangent nor division. Source: the public
 brains repository (earlier Norm_Net), where the convolution is on the to-do list.
+
+A layer keeps its own bound, so that it can be trained in any loop by any optimizer: a forward pass never computes with
+a weight beyond the clamp, and neither a state_dict nor a loaded state holds one. In training mode the pass also moves
+the stored weights back to the bound, as projected gradient descent does. Between an optimizer's step and the next
+forward pass, the stored weights alone may lie outside.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.families.normnet.config import LayerSettings
+from zoo.families.normnet.bound import apply_bound, can_write
+from zoo.families.normnet.config import Activation, LayerSettings
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -42,6 +49,13 @@ class Layer(nn.Module):
             self.weight = nn.Parameter(settings.sigma * torch.randn(shape))
             self.bias = None
         self.clamp_()
+        self.register_state_dict_pre_hook(_clamp)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_clamp)  # type: ignore[no-untyped-call]
+
+    @property
+    def bound(self) -> float | None:
+        """Largest ``|W|`` that the layer computes with; None if it has no bound."""
+        return self.settings.clamp if self.settings.kind == "norm" else None
 
     @property
     def divisor(self) -> int:
@@ -50,17 +64,29 @@ class Layer(nn.Module):
 
     def strengths(self) -> Tensor:
         """Return the factors of the inputs before the division: ``tan(W)``, or ``W`` in the controls."""
-        return torch.tan(self.weight) if self.settings.kind == "norm" else self.weight
+        if self.settings.kind != "norm":
+            return self.weight
+        if self.bound is None:
+            return torch.tan(self.weight)
+        if self.training and can_write():
+            self.clamp_()
+            return torch.tan(self.weight)
+        return torch.tan(apply_bound(self.weight, self.bound))
 
     def activate(self, sums: Tensor) -> Tensor:
         """Apply the activation, then the scale."""
         return self.settings.scale * _ACTIVATIONS[self.settings.activation](sums)
 
-    @torch.no_grad()
+    def extra_repr(self) -> str:
+        outputs, inputs = self.weight.shape[:2]
+        s = self.settings
+        return f"{inputs}, {outputs}, {s.kind}, {s.activation}, scale={s.scale:g}, clamp={self.bound}"
+
     def clamp_(self) -> None:
-        """Clamp the weights of a norm layer to its bound, if it has one."""
-        if self.settings.kind == "norm" and self.settings.clamp is not None:
-            self.weight.clamp_(-self.settings.clamp, self.settings.clamp)
+        """Clamp the stored weights to the bound, if the layer has one; forward and state_dict do the same."""
+        if self.bound is not None:
+            # .data: autograd does not count the write, so a loss that has already read the weights can go backward.
+            self.weight.data.clamp_(-self.bound, self.bound)
 
 
 class NormLayer(Layer):
@@ -110,3 +136,69 @@ class NormConvolution(Layer):
     def forward(self, x: Tensor) -> Tensor:
         sums = _CONVOLUTIONS[self.dims](x, self.strengths(), self.bias, self.stride, self.padding)
         return self.activate(sums / self.divisor)
+
+
+class NormLinear(NormLayer):
+    """A fully connected norm layer with named options: ``[..., in_features] -> [..., out_features]``.
+
+    Computes ``scale * act(x tan(W) / in_features)``, without a bias. Weights start as N(0, sigma^2) and stay within
+    ``clamp``, a bound below pi/2; None: no bound, and weights cross the poles of the tangent. Raises ValueError for an
+    unknown activation or another bound.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        activation: Activation = "tanh",
+        scale: float = 10.0,
+        sigma: float = 1.0,
+        clamp: float | None = 1.5,
+    ) -> None:
+        super().__init__(in_features, out_features, LayerSettings("norm", activation, scale, sigma, clamp))
+
+
+class ResidualNormLinear(ResidualNormLayer):
+    """A residual norm layer with named options: ``[..., features] -> [..., features]``; see :class:`NormLinear`."""
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        activation: Activation = "tanh",
+        scale: float = 10.0,
+        sigma: float = 1.0,
+        clamp: float | None = 1.5,
+    ) -> None:
+        super().__init__(features, features, LayerSettings("norm", activation, scale, sigma, clamp))
+
+
+class NormConv(NormConvolution):
+    """A norm convolution with named options: ``[B, in_channels, *space] -> [B, out_channels, *space']``.
+
+    ``dims`` is the number of spatial axes, 1 to 3; kernel_size, stride and padding, in positions, hold for all of them.
+    The other options are those of :class:`NormLinear`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        dims: int = 2,
+        stride: int = 1,
+        padding: int = 0,
+        activation: Activation = "tanh",
+        scale: float = 1.0,
+        sigma: float = 1.0,
+        clamp: float | None = 1.5,
+    ) -> None:
+        settings = LayerSettings("norm", activation, scale, sigma, clamp)
+        super().__init__(dims, in_channels, out_channels, kernel_size, settings, stride, padding)
+
+
+def _clamp(layer: Layer, *_: Any) -> None:
+    """Clamp the stored weights of a layer: a hook before state_dict and after load_state_dict."""
+    layer.clamp_()

@@ -1,4 +1,4 @@
-"""Training of a normnet: the loss, the clamp on the weights, and restarts from a tree of checkpoints."""
+"""Training of a normnet: the loss, and restarts from a tree of checkpoints."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ class NormnetLearner(Learner):
         return StepResult(power_loss(logits, targets, self.config.power), logs)
 
     def on_step_end(self, step: int) -> None:
+        # The next forward pass would clamp, too, but a running average (train.ema) reads the weights before it.
         for layer in self.module.modules():
             if isinstance(layer, Layer):
                 layer.clamp_()

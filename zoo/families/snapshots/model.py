@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,11 +17,17 @@ from zoo.families.snapshots.layout import Layout
 from zoo.families.snapshots.start import start_counts, start_edges, start_weights
 from zoo.families.snapshots.store import Snapshot, SnapshotStore
 from zoo.families.snapshots.wiring import Wiring, wire
-from zoo.utils.errors import BuildError
+from zoo.utils.errors import BuildError, StaleEnsembleWarning
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu,
 }  # fmt: skip
+
+
+_STALE = (
+    "this network answers by its stored snapshots in evaluation, so training it changes none of its predictions; call "
+    "clear_ensemble() first, or store a new snapshot and call set_ensemble() afterwards"
+)
 
 
 class SnapshotNet(nn.Module):
@@ -63,6 +70,8 @@ class SnapshotNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs ``[B, *input_shape]`` to logits ``[B, classes]``."""
+        if self.training and self.has_ensemble and torch.is_grad_enabled():
+            warnings.warn(_STALE, StaleEnsembleWarning, stacklevel=4)  # the caller of the module
         if self.training or not self.has_ensemble:
             return self.activations(x)[-1]
         members = [number for number in range(len(self.snapshots)) if self.mixture[number] > 0]
@@ -170,6 +179,19 @@ class SnapshotNet(nn.Module):
         self.mixture.zero_()
         self.mixture[: len(mixture)] = mixture.to(self.mixture)
         self.threshold.fill_(threshold)
+
+    def clear_ensemble(self) -> None:
+        """Answer by the current network in evaluation, too, until :meth:`set_ensemble`; snapshots stay."""
+        self.mixture.zero_()
+
+    def check_finished(self) -> None:
+        """Raise BuildError for a network without snapshots, of which a stored model consists."""
+        if not self.has_ensemble:
+            raise BuildError(
+                "snapshots: found no ensemble; store the trained network as a snapshot by "
+                "module.snapshots.replace([module.freeze(epoch=1, phase=0, accuracy=0.9)]) with its validation "
+                "accuracy, then call module.set_ensemble(torch.ones(1), threshold=1.0)"
+            )
 
     @property
     def has_ensemble(self) -> bool:

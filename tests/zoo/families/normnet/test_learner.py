@@ -68,6 +68,7 @@ def test_on_a_plateau_training_continues_from_a_checkpoint_of_the_tree() -> None
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        learner.on_step_end(1)
 
     step()
     best = weights(module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.support.snapshots import full, lay
+from tests.support.snapshots import four_snapshots, full, lay
 from zoo.data.task import Task
 from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.model import SnapshotNet
+from zoo.utils.errors import StaleEnsembleWarning
 
 Build = Callable[..., SnapshotNet]
 
@@ -203,3 +205,18 @@ def test_an_edge_within_a_layer_is_refused(build: Build) -> None:
     state["source"][0], state["target"][0] = 7, 8
     with pytest.raises(ValueError, match="an edge within a layer"):
         build().load_state_dict(state)
+
+
+def test_training_a_network_that_answers_by_stored_snapshots_warns() -> None:
+    net, _ = four_snapshots()
+    x = torch.randn(2, 1, 2, 3)
+    with pytest.warns(StaleEnsembleWarning, match=r"call clear_ensemble\(\) first"):
+        net.train()(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with torch.no_grad():
+            net(x)
+        net.eval()(x)
+        net.clear_ensemble()
+        trained = net.train()(x)
+        assert torch.equal(net.eval()(x), trained)
