@@ -118,7 +118,7 @@ def save(
 def _write_graph(out: Path, trained: nn.Module, config: ArtifactConfig, training: Split | None) -> Path:
     """Write the artifact of a module that belongs to no family: its ONNX graph, and no weights file."""
     model = export_graph(trained, config)
-    check_onnx(model, trained, config.input)
+    check_onnx(model, trained, config.input, relative=True)
     try:
         with replacing_folder(out) as folder:
             (folder / ONNX_FILE).write_bytes(model.SerializeToString())
