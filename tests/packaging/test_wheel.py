@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,12 @@ def test_a_base_install_has_no_torch_and_predicts_from_any_folder(installed: Pat
     found = json.loads(run(installed, "-c", PREDICT.format(options=""), cwd=tmp_path).stdout)
     assert found[:3] == ["onnx", True, False]
     assert not Path(found[3]).is_relative_to(ROOT)
+
+
+def test_readmes_python_block_works_in_a_base_install(installed: Path, tmp_path: Path) -> None:
+    [block] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    printed = run(installed, "-c", block, cwd=tmp_path).stdout.splitlines()
+    assert printed == re.findall(r"^print\(.*\)  # (.*)$", block, re.MULTILINE)
 
 
 def test_a_base_install_lists_models_and_names_the_extra_for_training(installed: Path, tmp_path: Path) -> None:
