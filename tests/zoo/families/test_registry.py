@@ -63,5 +63,7 @@ def test_importing_a_family_loads_nothing_heavy(name: str) -> None:
 
 
 def test_an_unknown_family_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(FamilyError, match=r"unknown family 'gridnett'; known families: .*gridnet"):
+    with pytest.raises(
+        FamilyError, match=r"unknown family 'gridnett' \(did you mean gridnet\?\); known families: .*gridnet"
+    ):
         get_family("gridnett")
