@@ -11,6 +11,7 @@ import pytest
 from sdk import LoadError, ShadowedModelWarning, catalog
 from sdk.hub.reference import HubReference
 from sdk.resolve import find_model, resolve_model, shortest_spelling
+from tests.support.artifacts import write_tiny
 
 
 @pytest.fixture(autouse=True)
@@ -180,3 +181,15 @@ def test_a_hub_model_where_a_folder_is_needed_is_refused_with_the_command_to_pul
         LoadError, match=r"'alice/tiny' is not a folder here.*`zoo pull alice/tiny@main --out FOLDER` first"
     ):
         find_model("alice/tiny")
+
+
+def test_a_folder_that_does_not_exist_below_one_that_does_is_not_taken_for_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny(tmp_path / "exports" / "shapes")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        LoadError, match=r"no such folder \(did you mean shapes\?\); write 'exports/shape@main' for the Hub"
+    ):
+        resolve_model("exports/shape")
+    assert str(resolve_model("exports/shape@main")) == "exports/shape@main"

@@ -38,7 +38,10 @@ class Stored:
     def module(self) -> nn.Module:
         """The module; raises ExportError if the artifact holds none."""
         if self.found_module is None:
-            raise ExportError(f"{self.config.name}: found only an ONNX graph, no torch module; save the module again")
+            raise ExportError(
+                f"{self.config.name} was saved from a module of no family: it holds its ONNX graph, model.onnx, and "
+                "no torch module"
+            )
         return self.found_module
 
     @property

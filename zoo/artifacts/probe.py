@@ -31,6 +31,7 @@ def probe_model(name: str, data_dir: Path | None = None, progress: Progress = no
     the recipe's data is not available, and ExportError if the artifact cannot be written.
     """
     stored = open_stored(name)
+    module = stored.module
     family = get_family(stored.config.family)
     if family.probe is None:
         probed = ", ".join(families_with("probe")) or "none"
@@ -43,7 +44,7 @@ def probe_model(name: str, data_dir: Path | None = None, progress: Progress = no
         figures = Path(temporary)
         findings = load_hook(family.probe)(
             ProbeContext(
-                module=stored.module,
+                module=module,
                 config=stored.recipe.model,
                 task=data.task,
                 data=data,

@@ -39,7 +39,10 @@ def _check_free(out: Path, overwrite: bool) -> None:
     if not out.is_dir():
         raise ExportError(f"{out} exists and is not a folder")
     if not overwrite and any(out.iterdir()):
-        raise ExportError(f"{out} exists; replace it with --overwrite, or write to another folder with --out FOLDER")
+        raise ExportError(
+            f"{out} exists; replace it with --overwrite (overwrite=True in Python), "
+            "or write to another folder with --out FOLDER"
+        )
     present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
     if not present:
         return

@@ -67,6 +67,11 @@ def predict(
     in its place, and the exit code is 1.
     """
     loaded = sdk.load(model, backend=backend)
+    if loaded.input_spec.kind != "image":
+        raise InputError(
+            f"{loaded.name} takes {loaded.input_spec.shape[0]} numbers, and `zoo predict` images; in Python: "
+            f"sdk.load({model!r}).predict([...])"
+        )
     files = find_inputs(inputs)
     with showing_progress("predicting", quiet) as progress:
         found = predict_files(loaded, files, top, progress, _INVERT[invert])

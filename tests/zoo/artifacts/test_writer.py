@@ -164,7 +164,7 @@ def test_an_existing_artifact_is_replaced_only_on_request(tmp_path: Path) -> Non
     out = write_artifact(tmp_path / "tiny", **arguments())
     before = files_of(tmp_path)
     newer = {**arguments(), "metrics": {"test": {"accuracy": 0.75}}}
-    with pytest.raises(ExportError, match="tiny exists; replace it with --overwrite, or write to another folder"):
+    with pytest.raises(ExportError, match=r"tiny exists; replace it with --overwrite \(overwrite=True in Python\), or"):
         write_artifact(out, **newer)
     assert files_of(tmp_path) == before
     write_artifact(out, **newer, overwrite=True)

@@ -100,4 +100,23 @@ def test_inverted_images_are_recognised_with_one_note(tmp_path: Path, digit_file
     ignored = run("predict", "gridnet-digits", *negatives, "--invert", "no")
     assert (forced.stderr, ignored.stderr) == ("", "")
     assert [line.split(": ", 1)[1] for line in ignored.stdout.splitlines()] != answers
-    assert "invert: found True" in fails(1, "predict", "nca-iris", digit_files[0][0], "--invert", "yes")
+    assert "nca-iris takes 4 numbers" in fails(1, "predict", "nca-iris", digit_files[0][0], "--invert", "yes")
+
+
+def test_a_bad_folder_or_pattern_does_not_discard_the_other_inputs(
+    tmp_path: Path, digit_files: list[tuple[str, str]]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "classes" / "a").mkdir(parents=True)
+    inputs = [str(tmp_path / "empty"), digit_files[0][0], str(tmp_path / "classes"), str(tmp_path / "*.jpg")]
+    result = run("predict", "gridnet-digits", *inputs)
+    assert result.exit_code == 1
+    assert [line.split(":")[0] for line in result.stdout.splitlines()] == [digit_files[0][0]]
+    assert "empty: no images in this folder" in result.stderr
+    assert f"for those in its subfolders give '{tmp_path}/classes/*/*'" in result.stderr
+    assert "*.jpg: no file matches this pattern" in result.stderr
+
+
+def test_a_model_of_tables_says_how_it_is_asked() -> None:
+    line = fails(1, "predict", "nca-iris", "5.1", "3.5", "1.4", "0.2")
+    assert "nca-iris takes 4 numbers, and `zoo predict` images; in Python: sdk.load('nca-iris').predict([...])" in line

@@ -118,10 +118,8 @@ def test_an_existing_model_is_refused_with_both_ways_on(tmp_path: Path, own_mode
     shutil.copytree(find_model("bundled:gridnet-digits"), target)
     arguments = ["train", "gridnet-digits", *QUICK, "--run-dir", str(tmp_path / "run")]
     line = fails(1, *arguments)
-    assert (
-        line
-        == f"zoo: error: {target} exists; replace it with --overwrite, or write to another folder with --out FOLDER"
-    )
+    advice = "replace it with --overwrite (overwrite=True in Python), or write to another folder with --out FOLDER"
+    assert line == f"zoo: error: {target} exists; {advice}"
     assert not (tmp_path / "run").exists()
     assert run(*arguments, "--overwrite").exit_code == 0
 
