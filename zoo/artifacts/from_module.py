@@ -186,6 +186,17 @@ def _check_outputs(module: nn.Module, spec: InputSpec, labels: list[str]) -> Non
         )
     if not bool(logits.isfinite().all()):
         raise ExportError("outputs: found NaN or infinite logits for random inputs; check mean and std of input=")
+    _check_rows(module, batch, logits)
+
+
+def _check_rows(module: nn.Module, batch: Tensor, logits: Tensor) -> None:
+    """Raise ExportError for probabilities, and for a module that answers a sample by the others of its batch."""
+    if logits.shape[1] > 1 and bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones(len(logits))):
+        raise ExportError("outputs: found probabilities, allowed logits; leave the last softmax out")
+    with torch.inference_mode():
+        alone = torch.cat([module(row) for row in torch.split(batch, 1)])
+    if not torch.allclose(alone, logits, rtol=1e-3, atol=1e-3):
+        raise ExportError("outputs: a sample's logits depend on the other samples of its batch; treat each on its own")
 
 
 def _show(shape: Iterable[object]) -> str:

@@ -191,7 +191,7 @@ def test_what_is_no_module_or_gives_no_logits_is_refused(tmp_path: Path) -> None
 
     class Branch(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x[:, :3] if float(x.sum()) > 0 else -x[:, :3]
+            return x[:, :3] if float(x.sum()) > 0 else 1 * x[:, :3]
 
     class Fixed(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -330,3 +330,32 @@ def test_a_network_without_snapshots_is_refused_with_the_way_to_store_one(tmp_pa
     loaded = sdk.load(zoo.save(net, tmp_path / "mine", labels=LABELS, input=spec))
     current = net.activations(torch.from_numpy(spec.prepare(raw(spec))[0]))[-1].log_softmax(-1)
     np.testing.assert_allclose(loaded.logits(raw(spec)), current.detach().numpy(), atol=1e-5)
+
+
+class _Centred(nn.Module):
+    """A module that subtracts the mean of the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.linear(x - x.mean(0))
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (
+            nn.Sequential(nn.Linear(4, 3), nn.Softmax(-1)),
+            "found probabilities, allowed logits; leave the last softmax out",
+        ),
+        (_Centred(), "a sample's logits depend on the other samples of its batch"),
+    ],
+    ids=["softmax", "mixes the batch"],
+)
+def test_a_module_without_logits_for_each_sample_is_refused(module: nn.Module, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=message):
+        zoo.save(module, tmp_path / "mine", labels=LABELS, input=TABLE)
+    assert not (tmp_path / "mine").exists()
