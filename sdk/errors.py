@@ -25,6 +25,17 @@ class LoadError(CellzooError):
     """A model, backend or device that was requested and is not available."""
 
 
+class UnknownModelError(LoadError):
+    """A plain name that no model has."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+    def __reduce__(self) -> tuple[type[UnknownModelError], tuple[str, str]]:
+        return type(self), (self.name, str(self))
+
+
 class HubError(LoadError):
     """A request that the Hub refuses, or a model or revision that it does not have."""
 

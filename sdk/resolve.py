@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sdk.artifact import CONFIG_FILE, Artifact, ArtifactConfig, read_artifact, read_config
 from sdk.catalog import bundled_models, own_models
-from sdk.errors import LoadError, ShadowedModelWarning, give_warning
+from sdk.errors import LoadError, ShadowedModelWarning, UnknownModelError, give_warning
 from sdk.hub.reference import NAMESPACE_VARIABLE, HubReference, parse_reference
 from sdk.validation import describe, hint
 
@@ -115,9 +115,10 @@ def _resolve_name(name: str, reference: HubReference | None) -> Path | HubRefere
         return reference
     known = sorted({*own_models(), *bundled_models()})
     where = f" (the folder {name} here has no {CONFIG_FILE})" if os.path.isdir(name) else ""
-    raise LoadError(
+    raise UnknownModelError(
+        name,
         f"no model named {name!r}{where}{hint(name, known)}; `zoo list` shows all models. Train one with `zoo train`, "
-        "or give the path of a model's folder, or 'user/name' for a model on the Hub"
+        "or give the path of a model's folder, or 'user/name' for a model on the Hub",
     )
 
 

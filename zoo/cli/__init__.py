@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import click
 
 import sdk
+from sdk.errors import UnknownModelError
 from zoo.cli.artifact import card, export, probe
 from zoo.cli.bench import bench
 from zoo.cli.console import note
@@ -58,6 +59,11 @@ def _explain(error: Exception, command: str | None) -> tuple[str, int]:
     """Return the message and the exit code for an error of a command."""
     if isinstance(error, TrainingInterruptedError):
         return str(error), 130
+    if isinstance(error, UnknownModelError):
+        from zoo.recipe import recipe_names
+
+        if error.name in recipe_names():
+            return f"{error.name} is a recipe without a trained model; train it with `zoo train {error.name}`", 1
     if isinstance(error, USER_ERRORS):
         return str(error), 1
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in TRAINING_PACKAGES:

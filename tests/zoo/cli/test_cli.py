@@ -167,3 +167,11 @@ def test_a_misspelt_name_is_answered_with_the_closest_one_on_a_short_line(argume
     line = fails(1, *arguments)
     assert message in line
     assert len(line) < 260
+
+
+@pytest.mark.parametrize("command", [["eval"], ["predict"], ["probe"], ["export"]])
+def test_a_recipe_without_a_model_is_named_as_one_to_train(command: list[str]) -> None:
+    name = "cellnet-mnist-literal"
+    inputs = ["seven.png"] if command == ["predict"] else []
+    line = fails(1, *command, name, *inputs)
+    assert line == f"zoo: error: {name} is a recipe without a trained model; train it with `zoo train {name}`"
