@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,35 @@ def test_a_bad_folder_or_pattern_does_not_discard_the_other_inputs(
     assert "empty: no images in this folder" in result.stderr
     assert f"for those in its subfolders give '{tmp_path}/classes/*/*'" in result.stderr
     assert "*.jpg: no file matches this pattern" in result.stderr
+
+
+def test_errors_are_listed_under_the_argument_even_if_it_contains_a_colon(
+    tmp_path: Path, digit_files: list[tuple[str, str]]
+) -> None:
+    folders = [tmp_path / "scan: 1", tmp_path / "scan: 2"]
+    for folder in folders:
+        folder.mkdir()
+    result = run("predict", "gridnet-digits", str(folders[0]), digit_files[0][0], str(folders[1]), "--json")
+    assert result.exit_code == 1
+    assert list(json.loads(result.stdout)) == [str(folders[0]), digit_files[0][0], str(folders[1])]
+
+
+def test_a_folder_that_cannot_be_read_does_not_discard_the_other_inputs(
+    tmp_path: Path, digit_files: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked, usual = tmp_path / "locked", Path.iterdir
+    locked.mkdir()
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return usual(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    result = run("predict", "gridnet-digits", str(locked), digit_files[0][0])
+    assert result.exit_code == 1
+    assert [line.split(":")[0] for line in result.stdout.splitlines()] == [digit_files[0][0]]
+    assert f"zoo: error: {locked}: cannot be read: Permission denied" in result.stderr
 
 
 def test_a_model_of_tables_says_how_it_is_asked() -> None:
