@@ -20,7 +20,7 @@ from zoo.artifacts.card import MODULE_FAMILY, read_notes
 from zoo.artifacts.example import draw_example, with_appearance
 from zoo.artifacts.graph import export_graph
 from zoo.artifacts.onnx import check_onnx
-from zoo.artifacts.random_inputs import random_inputs
+from zoo.artifacts.outputs import check_outputs, show_shape
 from zoo.artifacts.target import check_writable
 from zoo.artifacts.writer import complete, inference_copy, write_artifact
 from zoo.config.data import AugmentConfig
@@ -80,7 +80,7 @@ def save(
     check_finished()
     trained = _copy(plain)
     _check_weights(trained)
-    _check_outputs(trained, spec, names)
+    check_outputs(trained, spec, names)
     images = None if training is None else _split(training, spec, names)
     config = _family_config(plain)
     if config is not None:
@@ -166,43 +166,6 @@ def _check_weights(module: nn.Module) -> None:
             raise ExportError(f"tensor {name} holds NaN or infinite values; lower the learning rate of the training")
 
 
-def _check_outputs(module: nn.Module, spec: InputSpec, labels: list[str]) -> None:
-    """Raise ExportError unless the module maps a batch of inputs to one finite float32 logit per label."""
-    batch = torch.from_numpy(spec.prepare(random_inputs(spec, 3))[0])
-    shape = ["B", *spec.shape]
-    try:
-        with torch.inference_mode():
-            logits = module(batch)
-    except Exception as error:  # whatever the module's own code raises
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ExportError(f"the module does not take inputs {_show(shape)}: {reason}; check input=") from error
-    if not isinstance(logits, Tensor) or logits.dtype != torch.float32:
-        found = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
-        raise ExportError(f"outputs: found {found}, allowed one float32 tensor of logits")
-    if logits.shape != (3, len(labels)):
-        raise ExportError(
-            f"outputs: found shape {_show(['B' if logits.ndim else '', *logits.shape[1:]])} for inputs {_show(shape)}, "
-            f"allowed [B, {len(labels)}], one logit for each of the {len(labels)} labels"
-        )
-    if not bool(logits.isfinite().all()):
-        raise ExportError("outputs: found NaN or infinite logits for random inputs; check mean and std of input=")
-    _check_rows(module, batch, logits)
-
-
-def _check_rows(module: nn.Module, batch: Tensor, logits: Tensor) -> None:
-    """Raise ExportError for probabilities, and for a module that answers a sample by the others of its batch."""
-    if logits.shape[1] > 1 and bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones(len(logits))):
-        raise ExportError("outputs: found probabilities, allowed logits; leave the last softmax out")
-    with torch.inference_mode():
-        alone = torch.cat([module(row) for row in torch.split(batch, 1)])
-    if not torch.allclose(alone, logits, rtol=1e-3, atol=1e-3):
-        raise ExportError("outputs: a sample's logits depend on the other samples of its batch; treat each on its own")
-
-
-def _show(shape: Iterable[object]) -> str:
-    return f"[{', '.join(map(str, shape))}]"
-
-
 def _input_spec(given: InputSpec | Mapping[str, Any] | tuple[int, ...]) -> InputSpec:
     """Return the input spec; a shape alone means an image or a table that was not normalised."""
     if isinstance(given, InputSpec):
@@ -272,7 +235,7 @@ def _split(training: tuple[Tensor, Tensor], spec: InputSpec, labels: list[str]) 
     if inputs.shape[1:] != spec.shape or targets.shape != inputs.shape[:1] or not len(targets):
         raise ExportError(
             f"training: found inputs {list(inputs.shape)} and labels {list(targets.shape)}, allowed "
-            f"{_show(['N', *spec.shape])} and [N]"
+            f"{show_shape(['N', *spec.shape])} and [N]"
         )
     if int(targets.min()) < 0 or int(targets.max()) >= len(labels):
         raise ExportError(f"training: found labels outside 0 to {len(labels) - 1}")

@@ -344,16 +344,34 @@ class _Centred(nn.Module):
         return logits
 
 
+class _Squeezed(nn.Module):
+    """A module whose output loses the batch axis for one input."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :3, None].squeeze()
+
+
+class _Pairs(nn.Module):
+    """A module that refuses a batch of one."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) < 2:
+            raise ValueError("needs a pair")
+        return x[:, :3]
+
+
 @pytest.mark.parametrize(
     ("module", "message"),
     [
+        (_Squeezed(), r"found shape \[3\] for one input, allowed \[1, 3\]"),
+        (_Pairs(), "does not take a batch of one input: needs a pair"),
         (
             nn.Sequential(nn.Linear(4, 3), nn.Softmax(-1)),
             "found probabilities, allowed logits; leave the last softmax out",
         ),
         (_Centred(), "a sample's logits depend on the other samples of its batch"),
     ],
-    ids=["softmax", "mixes the batch"],
+    ids=["loses the batch axis", "needs two inputs", "softmax", "mixes the batch"],
 )
 def test_a_module_without_logits_for_each_sample_is_refused(module: nn.Module, message: str, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=message):
