@@ -23,8 +23,8 @@ def check_outputs(module: nn.Module, spec: InputSpec, labels: list[str]) -> None
         raise ExportError(f"outputs: found {found}, allowed one float32 tensor of logits")
     if logits.shape != (3, len(labels)):
         raise ExportError(
-            f"outputs: found shape {show_shape(['B' if logits.ndim else '', *logits.shape[1:]])} for inputs {show_shape(shape)}, "
-            f"allowed [B, {len(labels)}], one logit for each of the {len(labels)} labels"
+            f"outputs: found shape {show_shape(['B' if logits.ndim else '', *logits.shape[1:]])} for inputs "
+            f"{show_shape(shape)}, allowed [B, {len(labels)}], one logit for each of the {len(labels)} labels"
         )
     if not bool(logits.isfinite().all()):
         raise ExportError("outputs: found NaN or infinite logits for random inputs; check mean and std of input=")
@@ -49,8 +49,8 @@ def _check_rows(module: nn.Module, batch: Tensor, logits: Tensor) -> None:
     wrong = next((row.shape for row in rows if row.shape != (1, logits.shape[1])), None)
     if wrong is not None:
         raise ExportError(
-            f"outputs: found shape {show_shape(wrong)} for one input, allowed [1, {logits.shape[1]}]; a squeeze() without "
-            "an axis removes the batch"
+            f"outputs: found shape {show_shape(wrong)} for one input, allowed [1, {logits.shape[1]}]; "
+            "a squeeze() without an axis removes the batch"
         )
     alone = torch.cat(rows)
     if not torch.allclose(alone, logits, rtol=1e-3, atol=1e-3):
