@@ -100,6 +100,16 @@ class MnistConfig(_StoredConfig):
     class."""
 
 
+class FashionMnistConfig(_StoredConfig):
+    """Fashion-MNIST: 70,000 images of clothing, 28x28 pixels, in ten classes; the last 10,000 are the test set."""
+
+    name: Literal["fashion_mnist"]
+    """The name of the data set."""
+    validation: CountOrFraction = 5000
+    """Number or fraction of the 60,000 training samples to hold out for validation, above 0, the same share of every
+    class."""
+
+
 def _usual_resize(known: dict[str, Any]) -> int:
     """Return the shorter side before the crop in the proportion that is usual for photographs, 256 to 224."""
     image_size: int = known.get("image_size", 224)  # missing if it is invalid, which is then the error
@@ -147,4 +157,6 @@ class IrisConfig(_DataConfig):
     """Seed of the choice of the 30 test flowers."""
 
 
-DataConfig = Annotated[DigitsConfig | MnistConfig | IrisConfig | ImageFolderConfig, Field(discriminator="name")]
+DataConfig = Annotated[
+    DigitsConfig | MnistConfig | FashionMnistConfig | IrisConfig | ImageFolderConfig, Field(discriminator="name")
+]

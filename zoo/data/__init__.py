@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "digits": "zoo.data.digits",
+    "fashion_mnist": "zoo.data.mnist",
     "image_folder": "zoo.data.image_folder",
     "iris": "zoo.data.iris",
     "mnist": "zoo.data.mnist",

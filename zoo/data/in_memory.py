@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from sdk.inputs import InputSpec
-from zoo.config.data import AugmentConfig, DigitsConfig, IrisConfig, MnistConfig
+from zoo.config.data import AugmentConfig, DigitsConfig, FashionMnistConfig, IrisConfig, MnistConfig
 from zoo.data.sampling import hold_out
 from zoo.data.split import ArraySplit, Data
 
@@ -14,7 +14,7 @@ def split_in_memory(
     train: tuple[Tensor, Tensor],
     test: tuple[Tensor, Tensor],
     spec: InputSpec,
-    config: DigitsConfig | IrisConfig | MnistConfig,
+    config: DigitsConfig | FashionMnistConfig | IrisConfig | MnistConfig,
     names: list[str],
 ) -> Data:
     """Hold validation samples out of ``train`` as the config says, and return the three splits.

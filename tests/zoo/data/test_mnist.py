@@ -9,7 +9,7 @@ import pytest
 import torch
 from torchvision.datasets import mnist
 
-from zoo.config.data import MnistConfig
+from zoo.config.data import FashionMnistConfig, MnistConfig
 from zoo.data import load_data
 from zoo.data.mnist import MNIST
 from zoo.data.sampling import evaluation_batches
@@ -19,9 +19,9 @@ from zoo.utils.errors import DataError
 MNIST_CONFIG = MnistConfig(name="mnist")
 
 
-def write_mnist(folder: Path, train: int = 60_000, test: int = 10_000) -> Path:
+def write_mnist(folder: Path, train: int = 60_000, test: int = 10_000, name: str = "MNIST") -> Path:
     """Write files in MNIST's format: image i is filled with the byte i % 256, its label is i % 10."""
-    raw = folder / "MNIST" / "raw"
+    raw = folder / name / "raw"
     raw.mkdir(parents=True)
     for name, count in (("train", train), ("t10k", test)):
         numbers = np.arange(count)
@@ -55,6 +55,21 @@ def test_mnist_is_read_from_the_given_folder(mnist_folder: Path) -> None:
     assert labels.tolist() == [0, 1, 2]
     values = torch.arange(3).to(torch.uint8).float().div(255).sub(0.1307).div(0.3081)
     assert torch.equal(first[:, 0, 5, 5], values)
+
+
+@pytest.mark.usefixtures("_no_network")
+def test_fashion_mnist_is_read_from_its_own_folder_with_its_own_classes(tmp_path: Path) -> None:
+    data = load_data(FashionMnistConfig(name="fashion_mnist"), write_mnist(tmp_path, name="FashionMNIST"))
+    assert (len(data.train), len(data.validation), len(data.test)) == (55_000, 5000, 10_000)
+    assert (data.labels[0], data.labels[9], len(data.labels)) == ("T-shirt/top", "Ankle boot", 10)
+    first, _ = next(data.test.stream(evaluation_batches(10_000, 3), torch.device("cpu")))
+    assert torch.equal(first[:, 0, 5, 5], torch.arange(3).to(torch.uint8).float().div(255).sub(0.2860).div(0.3530))
+
+
+@pytest.mark.usefixtures("_no_network")
+def test_missing_fashion_mnist_is_named_as_such(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Fashion-MNIST is not in .*FOLDER/FashionMNIST/raw"):
+        load_data(FashionMnistConfig(name="fashion_mnist"), tmp_path)
 
 
 @pytest.mark.usefixtures("_no_network")
