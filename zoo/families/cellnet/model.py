@@ -144,7 +144,7 @@ class MemberLinear(nn.Module):
 
 
 class ChannelsLast(nn.Module):
-    """Stores the channels of images last in memory, ``[B, C, H, W]``: CPUs then run convolutions up to twice as fast."""
+    """Stores the channels of images ``[B, C, H, W]`` last in memory: CPUs then run convolutions up to twice as fast."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return equal images; only the order in memory differs."""
