@@ -14,7 +14,7 @@ from sdk.validation import hint
 from zoo.config.data import DatasetConfig
 from zoo.data.dataset_images import load_images
 from zoo.data.dataset_parts import name_classes, split_samples
-from zoo.data.dataset_source import Opened, open_dataset
+from zoo.data.dataset_source import Opened, locate, open_dataset
 from zoo.data.split import Data
 from zoo.utils.errors import DataError
 
@@ -25,7 +25,8 @@ def load(config: DatasetConfig, folder: Path) -> Data:
     Raises DataError for a data set that cannot be read, columns that do not exist or fit, labels that are missing or
     differ between the splits, and impossible sizes of held-out parts.
     """
-    opened = open_dataset(config, folder)
+    place = locate(config, folder)
+    opened = open_dataset(config, place)
     features = opened.parts["train"].features
     target = _target(features, config.target, opened)
     names, labels = name_classes(opened, target)
