@@ -148,7 +148,8 @@ class ChannelsLast(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return equal images; only the order in memory differs."""
-        return x.contiguous(memory_format=torch.channels_last)
+        # A copy, because images of one channel count as having both orders, and convolutions would choose the other.
+        return x.clone(memory_format=torch.channels_last)
 
 
 def _stem(stem: StemConfig | None, task: Task) -> nn.Module:
