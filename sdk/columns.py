@@ -123,11 +123,21 @@ class Category:
             text = text_of(cell)
         except InputError:
             raise CellError(row, self.name, f"found {describe(cell)}, allowed {self._known()}") from None
-        number = self._numbers.get(text.lower() if self.boolean else text)
+        number = self._find(text)
         if number is None:
             near = hint(text, self.categories)
             raise CellError(row, self.name, f"unknown category {describe(cell)}{near}, allowed {self._known()}")
         return number
+
+    def knows(self, cell: Any) -> bool:
+        """Return True for a cell of one of the categories."""
+        try:
+            return self._find(text_of(cell)) is not None
+        except InputError:
+            return False
+
+    def _find(self, text: str) -> int | None:
+        return self._numbers.get(text.lower() if self.boolean else text)
 
     def _known(self) -> str:
         return listed(self.categories)
