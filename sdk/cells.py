@@ -24,6 +24,11 @@ MISSING_TEXTS = frozenset(
 _MISSING_TYPES = {"NAType", "NaTType"}  # pandas.NA and pandas.NaT, which need no import of pandas here
 
 
+def show(cell: Any) -> str:
+    """Show a cell as errors do; a scalar of numpy as the plain value that it is."""
+    return describe(cell.item() if isinstance(cell, (np.number, np.bool_)) else cell)
+
+
 def is_missing(cell: Any, texts: frozenset[str] = frozenset({""})) -> bool:
     """Return True for None, NaN, pandas.NA, NaT and, without spaces around it, a text among ``texts``."""
     if cell is None or type(cell).__name__ in _MISSING_TYPES:
@@ -44,11 +49,11 @@ def number_of(cell: Any) -> float:
     if isinstance(cell, str):
         return _spelled(cell)
     if isinstance(cell, (complex, bytes, np.ndarray, np.datetime64, np.timedelta64)) or not hasattr(cell, "__float__"):
-        raise InputError(f"found {describe(cell)}, allowed a number")
+        raise InputError(f"found {show(cell)}, allowed a number")
     try:
         number = float(cell)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"found {describe(cell)}, allowed a number") from None
+        raise InputError(f"found {show(cell)}, allowed a number") from None
     return _checked(number, cell)
 
 
@@ -63,7 +68,7 @@ def text_of(cell: Any) -> str:
         return TRUE if cell else FALSE
     if isinstance(cell, (int, np.integer)):
         return str(int(cell))
-    raise InputError(f"found {describe(cell)}, allowed a text")
+    raise InputError(f"found {show(cell)}, allowed a text")
 
 
 def _spelled(text: str) -> float:
@@ -88,5 +93,5 @@ def _is_number(text: str) -> bool:
 
 def _checked(number: float, cell: Any) -> float:
     if not math.isfinite(number) or abs(number) > LARGEST:
-        raise InputError(f"found {describe(cell)}, allowed a finite number up to {LARGEST:.3g}")
+        raise InputError(f"found {show(cell)}, allowed a finite number up to {LARGEST:.3g}")
     return number

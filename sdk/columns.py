@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.cells import FALSE, MISSING_TEXTS, TRUE, is_missing, number_of, text_of
+from sdk.cells import FALSE, MISSING_TEXTS, TRUE, is_missing, number_of, show, text_of
 from sdk.errors import InputError
 from sdk.validation import check_keys, check_list, check_type, describe, hint
 
@@ -66,7 +66,7 @@ class Number:
     def _number(self, row: int, cell: Any, absent: frozenset[str]) -> float:
         if is_missing(cell, absent):
             if self.fill is None:
-                raise CellError(row, self.name, f"found no value ({describe(cell)}), allowed a number")
+                raise CellError(row, self.name, f"found no value ({show(cell)}), allowed a number")
             return self.fill
         try:
             return number_of(cell)
@@ -117,16 +117,16 @@ class Category:
             return number  # first, because "NA" may be a category
         if is_missing(cell, absent):
             if self.fill is None:
-                raise CellError(row, self.name, f"found no value ({describe(cell)}), allowed {self._known()}")
+                raise CellError(row, self.name, f"found no value ({show(cell)}), allowed {self._known()}")
             return self._numbers[self.fill]
         try:
             text = text_of(cell)
         except InputError:
-            raise CellError(row, self.name, f"found {describe(cell)}, allowed {self._known()}") from None
+            raise CellError(row, self.name, f"found {show(cell)}, allowed {self._known()}") from None
         number = self._find(text)
         if number is None:
             near = hint(text, self.categories)
-            raise CellError(row, self.name, f"unknown category {describe(cell)}{near}, allowed {self._known()}")
+            raise CellError(row, self.name, f"unknown category {show(cell)}{near}, allowed {self._known()}")
         return number
 
     def knows(self, cell: Any) -> bool:

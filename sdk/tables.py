@@ -159,8 +159,11 @@ def _frame(frame: Any, columns: Columns, size: int) -> Iterator[Rows]:
 
 
 def _names(frame: Any) -> list[Any]:
+    """Return the names of the columns of a frame, or of the values of a row of one."""
     if isinstance(frame, (np.ndarray, np.void)):
         return list(frame.dtype.names or ())
+    if _is_series(frame):
+        return list(frame.index)
     return list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
 
 
@@ -265,7 +268,7 @@ def numbered(what: str, first: int) -> Callable[[int], str]:
 def _row(item: Any, columns: Columns, where: str, known: dict[tuple[Any, ...], list[int]]) -> Sequence[Any]:
     """Return the cells of one row in the model's order."""
     if isinstance(item, Mapping) or _is_series(item):
-        keys = tuple(item) if isinstance(item, Mapping) else tuple(getattr(item, "index", None) or _names(item))
+        keys = tuple(item if isinstance(item, Mapping) else _names(item))
         if keys not in known:
             known[keys] = match(columns.names, keys, where)
         values = item if isinstance(item, Mapping) else dict(zip(keys, item, strict=True))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sdk.cells import FALSE, TRUE, is_missing, number_of, text_of
+from sdk.cells import FALSE, TRUE, is_missing, number_of, show, text_of
 from sdk.columns import Category, Column, Number, listed, text_problem
 from sdk.errors import InputError
 from sdk.validation import describe
@@ -56,11 +56,11 @@ def _kind(name: str, cell: Any, number: int, place: Place) -> str:
     if isinstance(cell, (bool, np.bool_)):
         return "boolean"
     if isinstance(cell, _DATES):
-        raise DataError(f"{place([number])}: column {name!r}: found the date {describe(cell)}; {_DATE_ADVICE}")
+        raise DataError(f"{place([number])}: column {name!r}: found the date {show(cell)}; {_DATE_ADVICE}")
     if hasattr(cell, "__float__") and not isinstance(cell, (np.ndarray, complex)):
         return "number"
     raise DataError(
-        f"{place([number])}: column {name!r}: found {type(cell).__name__} {describe(cell)}, allowed numbers, texts and "
+        f"{place([number])}: column {name!r}: found {type(cell).__name__} {show(cell)}, allowed numbers, texts and "
         "booleans; leave the column out"
     )
 
@@ -100,7 +100,7 @@ def _refuse_mixture(name: str, cells: Sequence[Any], present: Sequence[int], pla
         first.setdefault(_kind(name, cells[number], number, place), number)
     one, other = list(first.values())[:2]
     raise DataError(
-        f"{place([one, other])}: column {name!r}: found {describe(cells[one])} and {describe(cells[other])}, allowed "
+        f"{place([one, other])}: column {name!r}: found {show(cells[one])} and {show(cells[other])}, allowed "
         "one kind of values: numbers, texts or booleans"
     )
 
