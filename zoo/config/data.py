@@ -193,6 +193,9 @@ class DatasetConfig(_ImagesConfig):
     covers it."""
     mode: Literal["L", "RGB"] | None = None
     """Grey (L) or colour (RGB); null: L if all images are grey."""
+    fill: Literal["mean"] | None = None
+    """Treatment of missing values in a table. mean: the mean of the training numbers, and the most frequent category;
+    null: they are errors."""
 
     @model_validator(mode="after")
     def _check_keys(self) -> DatasetConfig:

@@ -15,6 +15,7 @@ from zoo.config.data import DatasetConfig
 from zoo.data.dataset_images import load_images
 from zoo.data.dataset_parts import name_classes, split_samples
 from zoo.data.dataset_source import Opened, locate, open_dataset
+from zoo.data.dataset_tables import load_table
 from zoo.data.split import Data
 from zoo.utils.errors import DataError
 
@@ -33,7 +34,7 @@ def load(config: DatasetConfig, folder: Path) -> Data:
     parts = split_samples(opened, labels, names, config)
     images = _image_column(features, config, target)
     if images is None:
-        raise DataError(f"{opened.origin}: found no column of images among {', '.join(features)}; set data.input")
+        return load_table(parts, target, names, config, opened.origin)
     return load_images(parts, images, names, config, opened.origin)
 
 
