@@ -25,7 +25,7 @@ def hash_tensors(tensors: Iterable[Tensor]) -> str:
     for tensor in tensors:
         array = tensor.detach().cpu().contiguous().numpy()
         digest.update(f"{array.dtype.str} {list(array.shape)};".encode())
-        digest.update(memoryview(array.reshape(-1).view("u1")))
+        digest.update(array.reshape(-1).view("u1").data)
     return digest.hexdigest()
 
 
