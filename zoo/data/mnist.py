@@ -13,7 +13,6 @@ files of each are in ``MNIST/raw`` and ``FashionMNIST/raw`` of the data folder.
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 from torch import Tensor
 from torchvision import datasets
 
+from sdk.artifact import hash_file
 from sdk.inputs import InputSpec
 from zoo.config.data import FashionMnistConfig, MnistConfig
 from zoo.data.in_memory import split_in_memory
@@ -117,9 +117,10 @@ def _read(source: _Source, folder: Path, train: bool) -> tuple[Tensor, Tensor]:
             f"the {source.title} files in {raw} are damaged ({error}); delete them to download them again"
         ) from None
     if labels.max() >= len(source.labels):
+        part = "training" if train else "test"
         raise DataError(
-            f"the {source.title} files in {raw}: found the label {int(labels.max())} of sample "
-            f"{int(labels.argmax())} of the {'training' if train else 'test'} part, allowed 0 to {len(source.labels) - 1}"
+            f"the {source.title} files in {raw}: found the label {int(labels.max())} of sample {int(labels.argmax())} "
+            f"of the {part} part, allowed 0 to {len(source.labels) - 1}"
         )
     return images, labels
 
@@ -128,8 +129,7 @@ def _check_original(raw: Path, expected: dict[str, str]) -> None:
     """Raise DataError unless the files in ``raw`` have these sha256 sums."""
     for name, sha256 in expected.items():
         try:
-            with open(raw / name, "rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = hash_file(raw / name)
         except OSError as error:
             raise DataError(f"{raw / name}: cannot be read: {error.strerror}") from None
         if found != sha256:

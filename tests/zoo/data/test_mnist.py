@@ -42,7 +42,7 @@ def accept(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str = "mnist") -
 
 
 @pytest.fixture(scope="module")
-def generated((tmp_path_factory: pytest.TempPathFactory) -> Path:
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_mnist(tmp_path_factory.mktemp("mnist"))
 
 
@@ -122,7 +122,7 @@ def test_truncated_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     write_mnist(tmp_path, train=20, test=20)
     images = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
     images.write_bytes(images.read_bytes()[:size])
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte is not the original file: its sha256 is [0-9a-f]{12}"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte is not the original file: its sha256"):
         load_data(MNIST_CONFIG, tmp_path)
     accept(monkeypatch, tmp_path)
     with pytest.raises(DataError, match="are damaged"):
