@@ -16,6 +16,7 @@ decoded when a batch needs them.
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import torch
@@ -28,6 +29,7 @@ from sdk.images import read_picture
 from sdk.inputs import InputSpec
 from zoo.config.data import ImageFolderConfig
 from zoo.data.augment import augment, random_crop
+from zoo.data.hashing import hash_files, hash_text
 from zoo.data.image_files import Listing, list_images
 from zoo.data.sampling import Batch, hold_out
 from zoo.data.split import Data, Split
@@ -54,7 +56,9 @@ def load(config: ImageFolderConfig, folder: Path) -> Data:
     train, validation, test = _split(listing, config, folder)
     side = config.image_size
     spec = InputSpec(kind="image", shape=(3, side, side), mean=_MEAN, std=_STD, resize=config.resize)
-    training, validating, testing = (FolderSplit(samples, spec, config) for samples in (train, validation, test))
+    training, validating, testing = (
+        FolderSplit(samples, spec, config, folder) for samples in (train, validation, test)
+    )
     about = _describe(folder, listing, config, len(train), len(validation), len(test))
     return Data(training, validating, testing, input_spec=spec, labels=labels, about=about)
 
@@ -116,10 +120,11 @@ def _describe(folder: Path, listing: Listing, config: ImageFolderConfig, train: 
 class FolderSplit(Split):
     """Image files with their class numbers, decoded batch by batch."""
 
-    def __init__(self, samples: list[tuple[str, int]], spec: InputSpec, config: ImageFolderConfig) -> None:
+    def __init__(self, samples: Samples, spec: InputSpec, config: ImageFolderConfig, folder: Path) -> None:
         super().__init__(spec, torch.tensor([label for _, label in samples]), config.workers)
         self.paths = [path for path, _ in samples]
         self.config = config
+        self.folder = folder
 
     def __getitem__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         paths = [self.paths[index] for index in batch.indices.tolist()]
@@ -137,6 +142,10 @@ class FolderSplit(Split):
         crop = random_crop(config.crop, list(self.spec.shape[1:]))
         images = torch.stack([TF.pil_to_tensor(crop(_open(path))) for path in paths])
         return augment(images, config.model_copy(update={"crop": None}))
+
+    def _compute_hashes(self) -> dict[str, str]:
+        names = (os.path.relpath(path, self.folder) for path in self.paths)
+        return {"names": hash_text(names), "content": hash_files(self.paths, self.labels)}
 
     def _centre(self, path: str) -> Tensor:
         try:
