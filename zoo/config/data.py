@@ -80,7 +80,7 @@ class _StoredConfig(_ImagesConfig):
     def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # These keys were added after the first models shipped, whose recipes and hashes must stay what they are.
         values: dict[str, Any] = serialize(self)
-        return {key: value for key, value in values.items() if value is not None or key not in ("path", "test")}
+        return {key: value for key, value in values.items() if value is not None or key not in ("path", "test", "mode")}
 
 
 class DigitsConfig(_ImagesConfig):
@@ -110,10 +110,14 @@ class FashionMnistConfig(_StoredConfig):
     class."""
 
 
+def _longest(image_size: int | tuple[int, int]) -> int:
+    return image_size if isinstance(image_size, int) else max(image_size)
+
+
 def _usual_resize(known: dict[str, Any]) -> int:
     """Return the shorter side before the crop in the proportion that is usual for photographs, 256 to 224."""
-    image_size: int = known.get("image_size", 224)  # missing if it is invalid, which is then the error
-    return round(image_size * 256 / 224)
+    image_size = known.get("image_size", 224)  # missing if it is invalid, which is then the error
+    return round(_longest(image_size) * 256 / 224)
 
 
 class ImageFolderConfig(_StoredConfig):
@@ -130,16 +134,18 @@ class ImageFolderConfig(_StoredConfig):
     test: CountOrFraction | None = None
     """Number or fraction of the images to hold out as the test set, above 0, the same share of every class; a fraction
     gives at least one per class. null: 0.1. Refused if the folder has test/ or val/, which is the test set."""
-    image_size: PositiveInt = 224
-    """Side of the model's square input, in pixels."""
+    image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 224
+    """Side of the model's square input, or [height, width], in pixels."""
+    mode: Literal["L", "RGB"] | None = None
+    """Grey (L) or colour (RGB), to which all images are converted; null: RGB."""
     resize: PositiveInt = Field(default_factory=_usual_resize, json_schema_extra={"default": "image_size * 256 / 224"})
     """Length of the shorter side, in pixels, before the centre crop of evaluation; at least ``image_size``. The default
     is rounded."""
 
     @model_validator(mode="after")
     def _check_parts(self) -> ImageFolderConfig:
-        if self.resize < self.image_size:
-            raise ValueError(f"resize {self.resize} should be at least image_size {self.image_size}")
+        if self.resize < _longest(self.image_size):
+            raise ValueError(f"resize {self.resize} should be at least image_size {_longest(self.image_size)}")
         if self.test is not None and not self.test:
             raise ValueError("test should be above 0: every training ends with a test")
         return self
@@ -201,11 +207,10 @@ class DatasetConfig(_ImagesConfig):
     def _check_keys(self) -> DatasetConfig:
         if self.test is not None and not self.test:
             raise ValueError("test should be above 0: every training ends with a test")
-        sides = (self.image_size,) if isinstance(self.image_size, int) else self.image_size or ()
-        if self.resize is not None and not sides:
+        if self.resize is not None and self.image_size is None:
             raise ValueError(f"resize {self.resize} needs image_size, the size of the crop")
-        if self.resize is not None and self.resize < max(sides):
-            raise ValueError(f"resize {self.resize} should be at least image_size {max(sides)}")
+        if self.resize is not None and self.image_size is not None and self.resize < _longest(self.image_size):
+            raise ValueError(f"resize {self.resize} should be at least image_size {_longest(self.image_size)}")
         return self
 
     @model_serializer(mode="wrap")

@@ -3,8 +3,8 @@
 Source: ``CLASS/``, or ``train/CLASS/`` with any of ``val/CLASS/`` and ``test/CLASS/``, in the data folder. Files are
 decoded when a batch needs them.
 
-- Input: one RGB image, uint8 ``[3, S, S]`` with S = ``image_size``. For evaluation the shorter side is resized to
-  ``resize`` pixels and the centre is cropped, exactly as the SDK does; training may crop at random.
+- Input: one image, uint8 ``[C, H, W]``, RGB or grey as ``mode`` says, of ``image_size``. For evaluation the shorter
+  side is resized to ``resize`` pixels and the centre is cropped, exactly as the SDK does; training may crop at random.
 - Classes: named like their folders, sorted.
 - Split: the three folders. What they lack is held out by the config's ``seed``, the same share of every class. Without
   ``test``, ``val`` is the test set; without both, ``test`` of the config is held out of all images. Unless ``val`` and
@@ -43,6 +43,7 @@ _TEST = 0.1
 _ORIENTATION = 0x0112
 """The EXIF tag; values above 4 swap width and height."""
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_GREY_MEAN, _GREY_STD = (0.459,), (0.226,)
 
 
 def load(config: ImageFolderConfig, folder: Path) -> Data:
@@ -54,8 +55,10 @@ def load(config: ImageFolderConfig, folder: Path) -> Data:
     listing = list_images(folder)
     labels = list(next(iter(listing.parts.values())))
     train, validation, test = _split(listing, config, folder)
-    side = config.image_size
-    spec = InputSpec(kind="image", shape=(3, side, side), mean=_MEAN, std=_STD, resize=config.resize)
+    size = config.image_size
+    height, width = (size, size) if isinstance(size, int) else size
+    mean, std = (_GREY_MEAN, _GREY_STD) if config.mode == "L" else (_MEAN, _STD)
+    spec = InputSpec(kind="image", shape=(len(mean), height, width), mean=mean, std=std, resize=config.resize)
     training, validating, testing = (
         FolderSplit(samples, spec, config, folder) for samples in (train, validation, test)
     )
@@ -140,7 +143,7 @@ class FolderSplit(Split):
         if config.crop is None:
             return augment(torch.stack([self._centre(path) for path in paths]), config)
         crop = random_crop(config.crop, list(self.spec.shape[1:]))
-        images = torch.stack([TF.pil_to_tensor(crop(_open(path))) for path in paths])
+        images = torch.stack([TF.pil_to_tensor(crop(_open(path, self.spec.shape[0]))) for path in paths])
         return augment(images, config.model_copy(update={"crop": None}))
 
     def _compute_hashes(self) -> dict[str, str]:
@@ -154,14 +157,14 @@ class FolderSplit(Split):
             raise DataError(str(error)) from None
 
 
-def _open(path: str) -> Image.Image:
-    """Open a file at its own size as the SDK does: upright, RGB, transparent parts on black."""
+def _open(path: str, channels: int) -> Image.Image:
+    """Open a file at its own size as the SDK does: upright, grey or RGB, transparent parts on black."""
     try:
         with Image.open(path) as image:
             width, height = image.size
             if image.getexif().get(_ORIENTATION, 1) > 4:  # turned by a right angle
                 width, height = height, width
-            pixels = read_picture(image, (3, height, width), None)
+            pixels = read_picture(image, (channels, height, width), None)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read the image {path!r}: {error}") from None
-    return Image.fromarray(pixels.transpose(1, 2, 0))
+    return Image.fromarray(pixels[0] if channels == 1 else pixels.transpose(1, 2, 0))
