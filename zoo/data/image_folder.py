@@ -25,7 +25,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
 from sdk.errors import InputError
-from sdk.images import read_picture
+from sdk.images import decode_picture, read_picture
 from sdk.inputs import InputSpec
 from zoo.config.data import ImageFolderConfig
 from zoo.data.augment import augment, random_crop
@@ -40,8 +40,6 @@ Samples = list[tuple[str, int]]
 
 _TEST = 0.1
 """Fraction of the images to hold out as the test set if neither the folder nor the config says."""
-_ORIENTATION = 0x0112
-"""The EXIF tag; values above 4 swap width and height."""
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -140,7 +138,7 @@ class FolderSplit(Split):
         if config.crop is None:
             return augment(torch.stack([self._centre(path) for path in paths]), config)
         crop = random_crop(config.crop, list(self.spec.shape[1:]))
-        images = torch.stack([TF.pil_to_tensor(crop(_open(path))) for path in paths])
+        images = torch.stack([TF.pil_to_tensor(crop(self._decode(path))) for path in paths])
         return augment(images, config.model_copy(update={"crop": None}))
 
     def _compute_hashes(self) -> dict[str, str]:
@@ -153,15 +151,8 @@ class FolderSplit(Split):
         except InputError as error:
             raise DataError(str(error)) from None
 
-
-def _open(path: str) -> Image.Image:
-    """Open a file at its own size as the SDK does: upright, RGB, transparent parts on black."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            if image.getexif().get(_ORIENTATION, 1) > 4:  # turned by a right angle
-                width, height = height, width
-            pixels = read_picture(image, (3, height, width), None)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read the image {path!r}: {error}") from None
-    return Image.fromarray(pixels.transpose(1, 2, 0))
+    def _decode(self, path: str) -> Image.Image:
+        try:
+            return decode_picture(path, self.spec.shape[0])
+        except InputError as error:
+            raise DataError(str(error)) from None
