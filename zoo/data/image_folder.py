@@ -31,7 +31,7 @@ from zoo.config.data import ImageFolderConfig
 from zoo.data.augment import augment, random_crop
 from zoo.data.hashing import hash_files, hash_text
 from zoo.data.image_files import Listing, list_images
-from zoo.data.sampling import Batch, hold_out
+from zoo.data.sampling import Batch, derive_seed, hold_out
 from zoo.data.split import Data, Split
 from zoo.utils.errors import DataError
 
@@ -130,16 +130,21 @@ class FolderSplit(Split):
         if batch.seed is None:
             return torch.stack([self._centre(path) for path in paths]), labels
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(batch.seed)
-            return self._augmented(paths), labels
+            return self._augmented(paths, batch, batch.seed), labels
 
-    def _augmented(self, paths: list[str]) -> Tensor:
+    def _augmented(self, paths: list[str], batch: Batch, seed: int) -> Tensor:
         config = self.config.augment
         if config.crop is None:
-            return augment(torch.stack([self._centre(path) for path in paths]), config)
-        crop = random_crop(config.crop, list(self.spec.shape[1:]))
-        images = torch.stack([TF.pil_to_tensor(crop(self._decode(path))) for path in paths])
-        return augment(images, config.model_copy(update={"crop": None}))
+            images = [self._centre(path) for path in paths]
+        else:
+            crop = random_crop(config.crop, list(self.spec.shape[1:]))
+            images = []
+            for number, path in enumerate(paths):
+                # Seeded per image: how many numbers a crop draws depends on the image's size.
+                torch.default_generator.manual_seed(derive_seed(seed, batch.rank + number * batch.world))
+                images.append(TF.pil_to_tensor(crop(self._decode(path))))
+        torch.default_generator.manual_seed(seed)
+        return augment(torch.stack(images), config.model_copy(update={"crop": None}), batch.rank, batch.world)
 
     def _compute_hashes(self) -> dict[str, str]:
         names = (os.path.relpath(path, self.folder) for path in self.paths)

@@ -272,3 +272,16 @@ def test_a_crop_of_everything_equals_the_centre_in_every_mode_and_format(
     assert isinstance(plain, FolderSplit)
     chosen = torch.tensor([plain.paths.index(str(path))])
     assert torch.equal(plain[Batch(chosen)][0], cropped[Batch(chosen, seed=0)][0])
+
+
+@pytest.mark.parametrize("crop", [None, {}])
+def test_processes_that_share_a_batch_see_the_images_of_one_process(tmp_path: Path, crop: object) -> None:
+    config = folder_config(augment={"crop": crop, "rotate": 20, "flip": True})
+    train = load_data(config, write_images(tmp_path, {"train": 10, "val": 3, "test": 1})).train
+    (whole,) = training_batches(20, 8, seed=3, start=1, stop=2)
+    images, labels = train[whole]
+    for rank in (0, 1):
+        (share,) = training_batches(20, 8, seed=3, start=1, stop=2, rank=rank, world=2)
+        found, numbers = train[share]
+        assert torch.equal(found, images[rank::2])
+        assert torch.equal(numbers, labels[rank::2])
