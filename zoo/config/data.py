@@ -145,6 +145,75 @@ class ImageFolderConfig(_StoredConfig):
         return self
 
 
+class SplitsConfig(Section):
+    """The names of a data set's splits, as the data set calls them; null: the usual names, where they exist."""
+
+    train: str | None = Field(default=None, min_length=1)
+    """The split to train on; null: train, training, or the only split."""
+    validation: str | None = Field(default=None, min_length=1)
+    """The split to validate on; null: validation, valid, val or dev; else held out of the training split."""
+    test: str | None = Field(default=None, min_length=1)
+    """The split to test on; null: test or testing; else held out of the training split."""
+
+
+class DatasetConfig(_ImagesConfig):
+    """Any data set of images or tables that Hugging Face's ``datasets`` reads: from the Hub, a folder or a file.
+
+    The rules are in docs/guides/data.md.
+    """
+
+    name: Literal["dataset"]
+    """The name of the data set."""
+    path: str = Field(min_length=1, examples=["uoft-cs/cifar10"])
+    """A data set on the Hub (``user/repo``), which is first looked for below the data folder; a folder of a data set or
+    of images; or a .parquet, .csv, .json or .jsonl file. Files and folders: absolute, below ``~``, or relative to the
+    recipe's file."""
+    revision: str | None = Field(default=None, min_length=1)
+    """Branch, tag or commit of a data set on the Hub; null: its main branch."""
+    config: str | None = Field(default=None, min_length=1)
+    """The configuration of the data set, if it has several."""
+    input: str | tuple[str, ...] | None = Field(default=None, min_length=1)
+    """The column of the images, or a list of a table's columns; null: the only column of images, else all columns
+    but the target."""
+    target: str | None = Field(default=None, min_length=1)
+    """The column of the classes; null: the only column of class labels, else ``label``."""
+    splits: SplitsConfig | None = None
+    """The names of the splits; null: the usual ones."""
+    validation: CountOrFraction = 0.1
+    """Number or fraction of the training samples to hold out for validation, above 0, the same share of every class; a
+    fraction gives at least one per class. Unused if the data set has a validation split."""
+    test: CountOrFraction | None = None
+    """Number or fraction of the samples to hold out as the test set, above 0, the same share of every class; a fraction
+    gives at least one per class. null: 0.1. Refused if the data set has a test split."""
+    image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
+    """Side of the model's square input, or [height, width], in pixels; null: the size of the images, if all are
+    alike."""
+    resize: PositiveInt | None = None
+    """Length of the shorter side, in pixels, before the centre crop, at least ``image_size``; null: the smallest that
+    covers it."""
+    mode: Literal["L", "RGB"] | None = None
+    """Grey (L) or colour (RGB); null: L if all images are grey."""
+    fill: Literal["mean"] | None = None
+    """Treatment of missing values in a table. mean: the mean of the training numbers, and the most frequent category;
+    null: they are errors."""
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> DatasetConfig:
+        if self.test is not None and not self.test:
+            raise ValueError("test should be above 0: every training ends with a test")
+        sides = (self.image_size,) if isinstance(self.image_size, int) else self.image_size or ()
+        if self.resize is not None and not sides:
+            raise ValueError(f"resize {self.resize} needs image_size, the size of the crop")
+        if self.resize is not None and self.resize < max(sides):
+            raise ValueError(f"resize {self.resize} should be at least image_size {max(sides)}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A recipe with keys left out keeps its hash when keys are added here.
+        return {key: value for key, value in serialize(self).items() if value is not None}
+
+
 class IrisConfig(_DataConfig):
     """Fisher's Iris, which scikit-learn includes: 150 flowers of three species, described by four lengths in cm."""
 
@@ -158,5 +227,6 @@ class IrisConfig(_DataConfig):
 
 
 DataConfig = Annotated[
-    DigitsConfig | MnistConfig | FashionMnistConfig | IrisConfig | ImageFolderConfig, Field(discriminator="name")
+    DigitsConfig | MnistConfig | FashionMnistConfig | IrisConfig | ImageFolderConfig | DatasetConfig,
+    Field(discriminator="name"),
 ]

@@ -1,9 +1,18 @@
-"""The folder that data sets are stored in."""
+"""The folder that data sets are stored in, and the names of data sets on the Hub."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_FILE = re.compile(r".*\.(parquet|csv|tsv|json|jsonl)", re.IGNORECASE)
+
+
+def is_hub_id(path: str) -> bool:
+    """Return True for ``user/repo``, which names a data set on the Hub; ``./user/repo`` is a folder."""
+    return _HUB_ID.fullmatch(path) is not None and _FILE.fullmatch(path) is None
 
 
 def data_folder(data_dir: str | Path | None = None, path: str | None = None) -> Path:
