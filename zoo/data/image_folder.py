@@ -25,13 +25,13 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
 from sdk.errors import InputError
-from sdk.images import read_picture
+from sdk.images import decode_picture, read_picture
 from sdk.inputs import InputSpec
 from zoo.config.data import ImageFolderConfig
 from zoo.data.augment import augment, random_crop
 from zoo.data.hashing import hash_files, hash_text
 from zoo.data.image_files import Listing, list_images
-from zoo.data.sampling import Batch, hold_out
+from zoo.data.sampling import Batch, derive_seed, hold_out
 from zoo.data.split import Data, Split
 from zoo.utils.errors import DataError
 
@@ -40,8 +40,6 @@ Samples = list[tuple[str, int]]
 
 _TEST = 0.1
 """Fraction of the images to hold out as the test set if neither the folder nor the config says."""
-_ORIENTATION = 0x0112
-"""The EXIF tag; values above 4 swap width and height."""
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _GREY_MEAN, _GREY_STD = (0.459,), (0.226,)
 
@@ -135,16 +133,28 @@ class FolderSplit(Split):
         if batch.seed is None:
             return torch.stack([self._centre(path) for path in paths]), labels
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(batch.seed)
-            return self._augmented(paths), labels
+            return self._augmented(paths, batch, batch.seed), labels
 
-    def _augmented(self, paths: list[str]) -> Tensor:
+    def _augmented(self, paths: list[str], batch: Batch, seed: int) -> Tensor:
         config = self.config.augment
         if config.crop is None:
+<<<<<<< HEAD
             return augment(torch.stack([self._centre(path) for path in paths]), config)
         crop = random_crop(config.crop, list(self.spec.shape[1:]))
         images = torch.stack([TF.pil_to_tensor(crop(_open(path, self.spec.shape[0]))) for path in paths])
         return augment(images, config.model_copy(update={"crop": None}))
+=======
+            images = [self._centre(path) for path in paths]
+        else:
+            crop = random_crop(config.crop, list(self.spec.shape[1:]))
+            images = []
+            for number, path in enumerate(paths):
+                # Seeded per image: how many numbers a crop draws depends on the image's size.
+                torch.default_generator.manual_seed(derive_seed(seed, batch.rank + number * batch.world))
+                images.append(TF.pil_to_tensor(crop(self._decode(path))))
+        torch.default_generator.manual_seed(seed)
+        return augment(torch.stack(images), config.model_copy(update={"crop": None}), batch.rank, batch.world)
+>>>>>>> 317787321750d3c2a2ba621be50a4328ce4eb004
 
     def _compute_hashes(self) -> dict[str, str]:
         names = (os.path.relpath(path, self.folder) for path in self.paths)
@@ -156,6 +166,7 @@ class FolderSplit(Split):
         except InputError as error:
             raise DataError(str(error)) from None
 
+<<<<<<< HEAD
 
 def _open(path: str, channels: int) -> Image.Image:
     """Open a file at its own size as the SDK does: upright, grey or RGB, transparent parts on black."""
@@ -168,3 +179,10 @@ def _open(path: str, channels: int) -> Image.Image:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read the image {path!r}: {error}") from None
     return Image.fromarray(pixels[0] if channels == 1 else pixels.transpose(1, 2, 0))
+=======
+    def _decode(self, path: str) -> Image.Image:
+        try:
+            return decode_picture(path, self.spec.shape[0])
+        except InputError as error:
+            raise DataError(str(error)) from None
+>>>>>>> 317787321750d3c2a2ba621be50a4328ce4eb004

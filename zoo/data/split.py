@@ -104,7 +104,7 @@ class ArraySplit(Split):
         if batch.seed is not None and self.augment is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(batch.seed)
-                inputs = augment(inputs, self.augment)
+                inputs = augment(inputs, self.augment, batch.rank, batch.world)
         return inputs, labels
 
     def _compute_hashes(self) -> dict[str, str]:
