@@ -138,12 +138,6 @@ class FolderSplit(Split):
     def _augmented(self, paths: list[str], batch: Batch, seed: int) -> Tensor:
         config = self.config.augment
         if config.crop is None:
-<<<<<<< HEAD
-            return augment(torch.stack([self._centre(path) for path in paths]), config)
-        crop = random_crop(config.crop, list(self.spec.shape[1:]))
-        images = torch.stack([TF.pil_to_tensor(crop(_open(path, self.spec.shape[0]))) for path in paths])
-        return augment(images, config.model_copy(update={"crop": None}))
-=======
             images = [self._centre(path) for path in paths]
         else:
             crop = random_crop(config.crop, list(self.spec.shape[1:]))
@@ -154,7 +148,6 @@ class FolderSplit(Split):
                 images.append(TF.pil_to_tensor(crop(self._decode(path))))
         torch.default_generator.manual_seed(seed)
         return augment(torch.stack(images), config.model_copy(update={"crop": None}), batch.rank, batch.world)
->>>>>>> 317787321750d3c2a2ba621be50a4328ce4eb004
 
     def _compute_hashes(self) -> dict[str, str]:
         names = (os.path.relpath(path, self.folder) for path in self.paths)
@@ -166,23 +159,8 @@ class FolderSplit(Split):
         except InputError as error:
             raise DataError(str(error)) from None
 
-<<<<<<< HEAD
-
-def _open(path: str, channels: int) -> Image.Image:
-    """Open a file at its own size as the SDK does: upright, grey or RGB, transparent parts on black."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            if image.getexif().get(_ORIENTATION, 1) > 4:  # turned by a right angle
-                width, height = height, width
-            pixels = read_picture(image, (channels, height, width), None)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read the image {path!r}: {error}") from None
-    return Image.fromarray(pixels[0] if channels == 1 else pixels.transpose(1, 2, 0))
-=======
     def _decode(self, path: str) -> Image.Image:
         try:
             return decode_picture(path, self.spec.shape[0])
         except InputError as error:
             raise DataError(str(error)) from None
->>>>>>> 317787321750d3c2a2ba621be50a4328ce4eb004
