@@ -72,17 +72,18 @@ def decode_picture(source: Any, channels: int) -> Image.Image:
     if isinstance(source, Image.Image):
         with _reading(source):
             return _convert(source, _MODES[channels])
-    with open_picture(source) as image, _reading(source):
+    with open_picture(source) as image:
         return _convert(image, _MODES[channels])
 
 
 @contextmanager
 def open_picture(source: Any) -> Iterator[Image.Image]:
-    """Open an encoded image without decoding it, so that its header can be read. Raises as :func:`read_picture`."""
+    """Open an encoded image without decoding it, so that its header can be read.
+
+    Raises as :func:`read_picture`; an error inside the ``with`` block is taken for the decoder's.
+    """
     file = _encoded(source)
-    with _reading(source):
-        image: Image.Image = Image.open(file, formats=_formats())
-    with image:
+    with _reading(source), Image.open(file, formats=_formats()) as image:
         pixels = image.width * image.height
         if pixels > PIXEL_LIMIT:
             raise InputError(
@@ -93,7 +94,10 @@ def open_picture(source: Any) -> Iterator[Image.Image]:
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the orientation by an image's EXIF data: 1 to 8, where 1 is upright."""
+    """Return the orientation by an image's EXIF data: 1 to 8, where 1 is upright and above 4 turned by 90 degrees.
+
+    Decodes a PNG without EXIF data in front of its pixels.
+    """
     found = image.getexif().get(_ORIENTATION)
     return found if isinstance(found, int) and found in _UPRIGHT else 1
 

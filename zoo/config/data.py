@@ -16,6 +16,9 @@ from pydantic import (
 from zoo.config.base import CountOrFraction, Positive, Section
 
 
+OnError = Literal["stop", "skip"]
+
+
 class CropConfig(Section):
     """A random part of the image, resized to the size of the image (random resized crop)."""
 
@@ -69,6 +72,10 @@ class _ImagesConfig(_DataConfig):
     """Random changes to training images; none by default."""
 
 
+_ADDED = {"path": None, "test": None, "on_error": "stop", "mode": None}
+"""Keys that are stored only if they differ from these values."""
+
+
 class _StoredConfig(_ImagesConfig):
     """A data set that is read from a folder."""
 
@@ -80,7 +87,7 @@ class _StoredConfig(_ImagesConfig):
     def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # These keys were added after the first models shipped, whose recipes and hashes must stay what they are.
         values: dict[str, Any] = serialize(self)
-        return {key: value for key, value in values.items() if value is not None or key not in ("path", "test", "mode")}
+        return {key: value for key, value in values.items() if key not in _ADDED or value != _ADDED[key]}
 
 
 class DigitsConfig(_ImagesConfig):
@@ -134,6 +141,9 @@ class ImageFolderConfig(_StoredConfig):
     test: CountOrFraction | None = None
     """Number or fraction of the images to hold out as the test set, above 0, the same share of every class; a fraction
     gives at least one per class. null: 0.1. Refused if the folder has test/ or val/, which is the test set."""
+    on_error: OnError = "stop"
+    """Treatment of damaged images and classes that cannot be used. stop: an error, which names all; skip: they are
+    left out, for which every image is decoded before training."""
     image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 224
     """Side of the model's square input, or [height, width], in pixels."""
     mode: Literal["L", "RGB"] | None = None

@@ -8,25 +8,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from sdk.errors import InputError
-from sdk.images import read_picture
+from sdk.images import open_picture, orientation, read_picture
 from sdk.inputs import InputSpec
 from zoo.config.data import DatasetConfig
 from zoo.data.dataset_parts import Part
 from zoo.data.split import ArraySplit, Data
 from zoo.utils.errors import DataError
 
-_ORIENTATION = 0x0112
-"""The EXIF tag; values above 4 swap width and height."""
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 _DECODED = 1000
 """Rows that are read at a time."""
@@ -86,12 +82,11 @@ def _look(parts: dict[str, Part], column: str) -> tuple[set[tuple[int, int]], bo
         for row, value in _encoded(part, column):
             source = _source(value, part, row)
             try:
-                with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-                    turned = image.getexif().get(_ORIENTATION, 1) > 4
-                    width, height = image.size[::-1] if turned else image.size
+                with open_picture(source) as image:
+                    width, height = image.size[::-1] if orientation(image) > 4 else image.size
                     grey = grey and image.mode in _GREY_MODES
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                raise DataError(f"split {part.name}, row {row}: cannot read the image: {error}") from None
+            except InputError as error:
+                raise DataError(f"split {part.name}, row {row}: {error}") from None
             sizes.add((height, width))
     return sizes, grey
 
