@@ -15,7 +15,6 @@ from pydantic import (
 
 from zoo.config.base import CountOrFraction, Positive, Section
 
-
 OnError = Literal["stop", "skip"]
 
 
@@ -201,6 +200,8 @@ class DatasetConfig(_ImagesConfig):
     test: CountOrFraction | None = None
     """Number or fraction of the samples to hold out as the test set, above 0, the same share of every class; a fraction
     gives at least one per class. null: 0.1. Refused if the data set has a test split."""
+    on_error: OnError = "stop"
+    """Treatment of images that cannot be decoded. stop: an error, which names them; skip: they are left out."""
     image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
     """Side of the model's square input, or [height, width], in pixels; null: the size of the images, if all are
     alike."""
@@ -226,7 +227,8 @@ class DatasetConfig(_ImagesConfig):
     @model_serializer(mode="wrap")
     def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # A recipe with keys left out keeps its hash when keys are added here.
-        return {key: value for key, value in serialize(self).items() if value is not None}
+        unset = (None, "stop")
+        return {key: value for key, value in serialize(self).items() if value not in unset}
 
 
 class IrisConfig(_DataConfig):

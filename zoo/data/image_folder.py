@@ -17,22 +17,18 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
-from torch import Tensor
-from torchvision.transforms.v2 import functional as TF
 
-from sdk.errors import InputError
-from sdk.images import decode_picture, read_picture
 from sdk.inputs import InputSpec
 from zoo.config.data import ImageFolderConfig
-from zoo.data.augment import augment, random_crop
 from zoo.data.hashing import hash_files, hash_text
 from zoo.data.image_files import Listing, list_images
-from zoo.data.sampling import Batch, derive_seed, hold_out
-from zoo.data.split import Data, Split
+from zoo.data.picture_split import PictureSplit
+from zoo.data.sampling import hold_out
+from zoo.data.split import Data
 from zoo.utils.errors import DataError
 
 Samples = list[tuple[str, int]]
@@ -118,49 +114,18 @@ def _describe(folder: Path, listing: Listing, config: ImageFolderConfig, train: 
     ) + (f" (left out: {left_out})" if left_out else "")
 
 
-class FolderSplit(Split):
-    """Image files with their class numbers, decoded batch by batch."""
+class FolderSplit(PictureSplit):
+    """Image files with their class numbers."""
 
     def __init__(self, samples: Samples, spec: InputSpec, config: ImageFolderConfig, folder: Path) -> None:
-        super().__init__(spec, torch.tensor([label for _, label in samples]), config.workers)
+        super().__init__(spec, torch.tensor([label for _, label in samples]), config.augment, config.workers)
         self.paths = [path for path, _ in samples]
-        self.config = config
         self.folder = folder
 
-    def __getitem__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        paths = [self.paths[index] for index in batch.indices.tolist()]
-        labels = self.labels[batch.indices]
-        if batch.seed is None:
-            return torch.stack([self._centre(path) for path in paths]), labels
-        with torch.random.fork_rng(devices=[]):
-            return self._augmented(paths, batch, batch.seed), labels
-
-    def _augmented(self, paths: list[str], batch: Batch, seed: int) -> Tensor:
-        config = self.config.augment
-        if config.crop is None:
-            images = [self._centre(path) for path in paths]
-        else:
-            crop = random_crop(config.crop, list(self.spec.shape[1:]))
-            images = []
-            for number, path in enumerate(paths):
-                # Seeded per image: how many numbers a crop draws depends on the image's size.
-                torch.default_generator.manual_seed(derive_seed(seed, batch.rank + number * batch.world))
-                images.append(TF.pil_to_tensor(crop(self._decode(path))))
-        torch.default_generator.manual_seed(seed)
-        return augment(torch.stack(images), config.model_copy(update={"crop": None}), batch.rank, batch.world)
+    def sources(self, indices: Sequence[int]) -> list[str]:
+        """Return the paths of files, which errors name."""
+        return [self.paths[index] for index in indices]
 
     def _compute_hashes(self) -> dict[str, str]:
         names = (os.path.relpath(path, self.folder) for path in self.paths)
         return {"names": hash_text(names), "content": hash_files(self.paths, self.labels)}
-
-    def _centre(self, path: str) -> Tensor:
-        try:
-            return torch.from_numpy(read_picture(path, self.spec.shape, self.spec.resize))
-        except InputError as error:
-            raise DataError(str(error)) from None
-
-    def _decode(self, path: str) -> Image.Image:
-        try:
-            return decode_picture(path, self.spec.shape[0])
-        except InputError as error:
-            raise DataError(str(error)) from None

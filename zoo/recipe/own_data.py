@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.config.data import AugmentConfig, DatasetConfig
+from zoo.config.data import AugmentConfig
 from zoo.data.location import data_folder
 from zoo.recipe.files import check_name, find_recipe
 from zoo.recipe.reading import make_path_absolute, override_key, read_tree
@@ -26,6 +26,8 @@ _FIXED: dict[str, dict[str, Any]] = {
     "fashion_mnist": {"image_size": 28, "mode": "L"},
 }
 """The images of data sets whose sections do not say."""
+_SELECTING = tuple(f"data.{key}" for key in ("revision", "config", "input", "target", "splits"))
+"""Keys that say which part of a data set is read."""
 _IMAGE_KEYS = ("image_size", "resize", "mode")
 
 
@@ -45,7 +47,7 @@ def recipe_on_data(
     """
     file = find_recipe(name_or_path)
     own = load_recipe(name_or_path).data.model_dump(mode="json")
-    kind, data = _section(path, target, data_dir)
+    kind, data = _section(path, target, overrides, data_dir)
     notes: list[str] = []
     augment = own.get("augment")
     if kind == "images":
@@ -65,7 +67,7 @@ def recipe_on_data(
 
 
 def _section(
-    path: str, target: str | None, data_dir: str | Path | None
+    path: str, target: str | None, overrides: Sequence[str], data_dir: str | Path | None
 ) -> tuple[Literal["images", "table"], dict[str, Any]]:
     """Return the kind of the data, and the ``data:`` section that names them."""
     from zoo.data.dataset import holds_images  # imports torch
@@ -78,7 +80,12 @@ def _section(
         return "images", {"name": "image_folder", "path": path}
     data: dict[str, Any] = {"name": "dataset", "path": os.path.abspath(local) if local.exists() else path}
     data |= {"target": target} if target is not None else {}
-    images = holds_images(DatasetConfig.model_validate(data), data_folder(data_dir))
+    tree = {"data": dict(data)}
+    for override in overrides:
+        if override.partition("=")[0].strip().startswith(_SELECTING):
+            override_key(tree, override)
+    config = validate_sections({"model": {"family": "normnet"}, **tree}, Path("--data"))["data"]
+    images = holds_images(config, data_folder(data_dir))
     return ("images" if images else "table"), {**data, "path": path}
 
 
