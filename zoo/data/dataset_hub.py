@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
@@ -30,7 +31,7 @@ def fetch_dataset(repo_id: str, revision: str, config: str | None) -> Path:
         reached = not constants.HF_HUB_OFFLINE and _reaches(repo_id, revision)
         with hub_errors(repo_id, revision, kind="data set"):
             patterns = _patterns(repo_id, revision, config, reached)
-            return Path(snapshot_download(repo_id, repo_type="dataset", revision=revision, allow_patterns=patterns))
+            return Path(snapshot_download(repo_id, allow_patterns=patterns, **_options(revision, reached)))
     except HubError as error:
         raise DataError(str(error)) from None
     finally:
@@ -52,12 +53,18 @@ def _reaches(repo_id: str, revision: str) -> bool:
 def _refuse_scripts(repo_id: str, revision: str) -> None:
     """Raise DataError for a data set that a script of its own reads."""
     script = f"{repo_id.split('/')[-1]}.py"
-    info = HfApi().dataset_info(repo_id, revision=revision)
-    if any(file.rfilename == script for file in info.siblings or []):
-        raise DataError(
-            f"{repo_id}: found the loading script {script}, which is never executed; allowed are data files "
-            f"({', '.join(DATA_SUFFIXES)}) and images; data.revision: refs/convert/parquet may have them"
-        )
+    try:
+        get_hf_file_metadata(hf_hub_url(repo_id, script, repo_type="dataset", revision=revision))
+    except EntryNotFoundError:
+        return
+    raise DataError(
+        f"{repo_id}: found the loading script {script}, which is never executed; allowed are data files "
+        f"({', '.join(DATA_SUFFIXES)}) and images; data.revision: refs/convert/parquet may have them"
+    )
+
+
+def _options(revision: str, reached: bool) -> dict[str, Any]:
+    return {"repo_type": "dataset", "revision": revision, "local_files_only": not reached}
 
 
 def _patterns(repo_id: str, revision: str, config: str | None, reached: bool) -> list[str]:
@@ -65,7 +72,7 @@ def _patterns(repo_id: str, revision: str, config: str | None, reached: bool) ->
     folder: Path | None = None
     for name in CARD_FILES:
         try:
-            folder = Path(hf_hub_download(repo_id, name, repo_type="dataset", revision=revision)).parent
+            folder = Path(hf_hub_download(repo_id, name, **_options(revision, reached))).parent
         except LocalEntryNotFoundError:
             if reached:
                 raise
