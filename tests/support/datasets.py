@@ -9,6 +9,7 @@ import datasets
 import numpy as np
 from PIL import Image
 
+datasets.disable_progress_bars()
 CLASSES = ["airplane", "cat", "truck"]
 
 
@@ -39,3 +40,8 @@ def write_cifar_like(folder: Path, splits: dict[str, int], size: int = 8) -> Pat
     configs = "\n".join(["configs:", "- config_name: plain_text", "  data_files:", *lines])
     (folder / "README.md").write_text(f"---\n{configs}\n---\nMade for a test.\n")
     return folder
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Return the contents of all files by path."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -15,6 +15,8 @@ from pydantic import (
 
 from zoo.config.base import CountOrFraction, Positive, Section
 
+OnError = Literal["stop", "skip"]
+
 
 class CropConfig(Section):
     """A random part of the image, resized to the size of the image (random resized crop)."""
@@ -69,6 +71,10 @@ class _ImagesConfig(_DataConfig):
     """Random changes to training images; none by default."""
 
 
+_ADDED = {"path": None, "test": None, "on_error": "stop", "mode": None}
+"""Keys that are stored only if they differ from these values."""
+
+
 class _StoredConfig(_ImagesConfig):
     """A data set that is read from a folder."""
 
@@ -80,7 +86,7 @@ class _StoredConfig(_ImagesConfig):
     def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # These keys were added after the first models shipped, whose recipes and hashes must stay what they are.
         values: dict[str, Any] = serialize(self)
-        return {key: value for key, value in values.items() if value is not None or key not in ("path", "test")}
+        return {key: value for key, value in values.items() if key not in _ADDED or value != _ADDED[key]}
 
 
 class DigitsConfig(_ImagesConfig):
@@ -110,10 +116,14 @@ class FashionMnistConfig(_StoredConfig):
     class."""
 
 
+def _longest(image_size: int | tuple[int, int]) -> int:
+    return image_size if isinstance(image_size, int) else max(image_size)
+
+
 def _usual_resize(known: dict[str, Any]) -> int:
     """Return the shorter side before the crop in the proportion that is usual for photographs, 256 to 224."""
-    image_size: int = known.get("image_size", 224)  # missing if it is invalid, which is then the error
-    return round(image_size * 256 / 224)
+    image_size = known.get("image_size", 224)  # missing if it is invalid, which is then the error
+    return round(_longest(image_size) * 256 / 224)
 
 
 class ImageFolderConfig(_StoredConfig):
@@ -130,16 +140,21 @@ class ImageFolderConfig(_StoredConfig):
     test: CountOrFraction | None = None
     """Number or fraction of the images to hold out as the test set, above 0, the same share of every class; a fraction
     gives at least one per class. null: 0.1. Refused if the folder has test/ or val/, which is the test set."""
-    image_size: PositiveInt = 224
-    """Side of the model's square input, in pixels."""
+    on_error: OnError = "stop"
+    """Treatment of damaged images and classes that cannot be used. stop: an error, which names all; skip: they are
+    left out, for which every image is decoded before training."""
+    image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 224
+    """Side of the model's square input, or [height, width], in pixels."""
+    mode: Literal["L", "RGB"] | None = None
+    """Grey (L) or colour (RGB), to which all images are converted; null: RGB."""
     resize: PositiveInt = Field(default_factory=_usual_resize, json_schema_extra={"default": "image_size * 256 / 224"})
     """Length of the shorter side, in pixels, before the centre crop of evaluation; at least ``image_size``. The default
     is rounded."""
 
     @model_validator(mode="after")
     def _check_parts(self) -> ImageFolderConfig:
-        if self.resize < self.image_size:
-            raise ValueError(f"resize {self.resize} should be at least image_size {self.image_size}")
+        if self.resize < _longest(self.image_size):
+            raise ValueError(f"resize {self.resize} should be at least image_size {_longest(self.image_size)}")
         if self.test is not None and not self.test:
             raise ValueError("test should be above 0: every training ends with a test")
         return self
@@ -185,6 +200,8 @@ class DatasetConfig(_ImagesConfig):
     test: CountOrFraction | None = None
     """Number or fraction of the samples to hold out as the test set, above 0, the same share of every class; a fraction
     gives at least one per class. null: 0.1. Refused if the data set has a test split."""
+    on_error: OnError = "stop"
+    """Treatment of images that cannot be decoded. stop: an error, which names them; skip: they are left out."""
     image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
     """Side of the model's square input, or [height, width], in pixels; null: the size of the images, if all are
     alike."""
@@ -193,22 +210,25 @@ class DatasetConfig(_ImagesConfig):
     covers it."""
     mode: Literal["L", "RGB"] | None = None
     """Grey (L) or colour (RGB); null: L if all images are grey."""
+    fill: Literal["mean"] | None = None
+    """Treatment of missing values in a table. mean: the mean of the training numbers, and the most frequent category;
+    null: they are errors."""
 
     @model_validator(mode="after")
     def _check_keys(self) -> DatasetConfig:
         if self.test is not None and not self.test:
             raise ValueError("test should be above 0: every training ends with a test")
-        sides = (self.image_size,) if isinstance(self.image_size, int) else self.image_size or ()
-        if self.resize is not None and not sides:
+        if self.resize is not None and self.image_size is None:
             raise ValueError(f"resize {self.resize} needs image_size, the size of the crop")
-        if self.resize is not None and self.resize < max(sides):
-            raise ValueError(f"resize {self.resize} should be at least image_size {max(sides)}")
+        if self.resize is not None and self.image_size is not None and self.resize < _longest(self.image_size):
+            raise ValueError(f"resize {self.resize} should be at least image_size {_longest(self.image_size)}")
         return self
 
     @model_serializer(mode="wrap")
     def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # A recipe with keys left out keeps its hash when keys are added here.
-        return {key: value for key, value in serialize(self).items() if value is not None}
+        unset = (None, "stop")
+        return {key: value for key, value in serialize(self).items() if value not in unset}
 
 
 class IrisConfig(_DataConfig):

@@ -11,12 +11,16 @@ from typing import Any
 import datasets
 
 from sdk.validation import hint
-from zoo.config.data import DatasetConfig
+from zoo.config.data import DatasetConfig, ImageFolderConfig
+from zoo.data import image_folder
 from zoo.data.dataset_images import load_images
 from zoo.data.dataset_parts import name_classes, split_samples
-from zoo.data.dataset_source import Opened, locate, open_dataset
+from zoo.data.dataset_source import Opened, Place, is_image_folder, locate, open_dataset
+from zoo.data.dataset_tables import load_table
 from zoo.data.split import Data
 from zoo.utils.errors import DataError
+
+_IMAGE_KEYS = ("image_size", "resize", "mode")
 
 
 def load(config: DatasetConfig, folder: Path) -> Data:
@@ -26,15 +30,46 @@ def load(config: DatasetConfig, folder: Path) -> Data:
     differ between the splits, and impossible sizes of held-out parts.
     """
     place = locate(config, folder)
+    if is_image_folder(place.path):
+        return image_folder.load(_as_folder(config, place), place.path)
     opened = open_dataset(config, place)
     features = opened.parts["train"].features
     target = _target(features, config.target, opened)
+    images = _image_column(features, config, target)
     names, labels = name_classes(opened, target)
     parts = split_samples(opened, labels, names, config)
-    images = _image_column(features, config, target)
     if images is None:
-        raise DataError(f"{opened.origin}: found no column of images among {', '.join(features)}; set data.input")
+        _check_keys(config, _IMAGE_KEYS, f"a table: {opened.origin}")
+        return load_table(parts, target, names, config, opened.origin)
+    _check_keys(config, ("fill",), f"a data set of images: {opened.origin}")
     return load_images(parts, images, names, config, opened.origin)
+
+
+def holds_images(config: DatasetConfig, folder: Path) -> bool:
+    """Return True for a data set of images, False for a table; raises DataError as :func:`load` does."""
+    place = locate(config, folder)
+    if is_image_folder(place.path):
+        return True
+    opened = open_dataset(config, place)
+    features = opened.parts["train"].features
+    return _image_column(features, config, _target(features, config.target, opened)) is not None
+
+
+def _as_folder(config: DatasetConfig, place: Place) -> ImageFolderConfig:
+    """Return the config of an image folder, whose rules for parts and classes hold for it."""
+    _check_keys(config, ("fill", "input", "target", "splits", "config"), f"a folder of images: {place.origin}")
+    shared = ("validation", "seed", "workers", "augment", *_IMAGE_KEYS, "test")
+    keys = {key: value for key in shared if (value := getattr(config, key)) is not None}
+    if "image_size" not in keys:
+        raise DataError(f"data.image_size: missing for the folder of images {place.origin}; set it to the model's side")
+    return ImageFolderConfig.model_validate({"name": "image_folder", **keys})
+
+
+def _check_keys(config: DatasetConfig, keys: tuple[str, ...], found: str) -> None:
+    """Raise DataError if a key is set that has no meaning for the data."""
+    wrong = next((key for key in keys if getattr(config, key) is not None), None)
+    if wrong is not None:
+        raise DataError(f"data.{wrong}: found {found}, for which it has no meaning; leave it out")
 
 
 def _target(features: datasets.Features, wanted: str | None, opened: Opened) -> str:

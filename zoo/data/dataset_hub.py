@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-from sdk.errors import HubError
+from sdk.errors import HubError, HubUnreachableError, OfflineWarning, give_warning
 from sdk.hub.errors import hub_errors
 from zoo.data.dataset_card import CARD_FILES, CardConfigs, read_configs
 from zoo.data.image_files import EXTENSIONS
@@ -24,14 +25,13 @@ def fetch_dataset(repo_id: str, revision: str, config: str | None) -> Path:
     Other files are not downloaded. With HF_HUB_OFFLINE set, only the cache is used. Raises DataError for a data set
     that does not exist, may not be read or needs a loading script, and if the Hub cannot be reached.
     """
-    origin = f"{repo_id}@{revision}"
     shown = not are_progress_bars_disabled()
     disable_progress_bars()  # they would interleave with those of the training
     try:
+        reached = not constants.HF_HUB_OFFLINE and _reaches(repo_id, revision)
         with hub_errors(repo_id, revision, kind="data set"):
-            commit = _commit(repo_id, revision)
-            patterns = _patterns(repo_id, commit, config, origin)
-            return Path(snapshot_download(repo_id, repo_type="dataset", revision=commit, allow_patterns=patterns))
+            patterns = _patterns(repo_id, revision, config, reached)
+            return Path(snapshot_download(repo_id, allow_patterns=patterns, **_options(revision, reached)))
     except HubError as error:
         raise DataError(str(error)) from None
     finally:
@@ -39,34 +39,46 @@ def fetch_dataset(repo_id: str, revision: str, config: str | None) -> Path:
             enable_progress_bars()
 
 
-def _commit(repo_id: str, revision: str) -> str:
-    """Return the commit that a revision points to; offline, the revision itself, which the cache knows."""
-    if constants.HF_HUB_OFFLINE:
-        return revision
-    info = HfApi().dataset_info(repo_id, revision=revision)
+def _reaches(repo_id: str, revision: str) -> bool:
+    """Return False, with a warning, if the Hub cannot be reached; raises DataError for a repo with a script."""
+    try:
+        with hub_errors(repo_id, revision, kind="data set"):
+            _refuse_scripts(repo_id, revision)
+    except HubUnreachableError as error:
+        give_warning(OfflineWarning(f"{error}; using the cached files of {repo_id}, if there are any"))
+        return False
+    return True
+
+
+def _refuse_scripts(repo_id: str, revision: str) -> None:
+    """Raise DataError for a data set that a script of its own reads."""
     script = f"{repo_id.split('/')[-1]}.py"
-    if any(file.rfilename == script for file in info.siblings or []):
-        raise DataError(
-            f"{repo_id}: found the loading script {script}, which is never executed; allowed are data files "
-            f"({', '.join(DATA_SUFFIXES)}) and images; data.revision: refs/convert/parquet may have them"
-        )
-    if info.sha is None:
-        raise DataError(f"{repo_id}: {constants.ENDPOINT} does not answer like a Hub; check HF_ENDPOINT")
-    return info.sha
+    try:
+        get_hf_file_metadata(hf_hub_url(repo_id, script, repo_type="dataset", revision=revision))
+    except EntryNotFoundError:
+        return
+    raise DataError(
+        f"{repo_id}: found the loading script {script}, which is never executed; allowed are data files "
+        f"({', '.join(DATA_SUFFIXES)}) and images; data.revision: refs/convert/parquet may have them"
+    )
 
 
-def _patterns(repo_id: str, commit: str, config: str | None, origin: str) -> list[str]:
+def _options(revision: str, reached: bool) -> dict[str, Any]:
+    return {"repo_type": "dataset", "revision": revision, "local_files_only": not reached}
+
+
+def _patterns(repo_id: str, revision: str, config: str | None, reached: bool) -> list[str]:
     """Return the patterns of the files to download, from the card, which is downloaded first."""
     folder: Path | None = None
     for name in CARD_FILES:
         try:
-            folder = Path(hf_hub_download(repo_id, name, repo_type="dataset", revision=commit)).parent
+            folder = Path(hf_hub_download(repo_id, name, **_options(revision, reached))).parent
         except LocalEntryNotFoundError:
-            if not constants.HF_HUB_OFFLINE:
+            if reached:
                 raise
         except EntryNotFoundError:
             continue
-    configs = CardConfigs({}, None) if folder is None else read_configs(folder, origin)
+    configs = CardConfigs({}, None) if folder is None else read_configs(folder, f"{repo_id}@{revision}")
     chosen = configs.patterns.get(config or configs.default or "", [])
     suffixes = (*DATA_SUFFIXES, *EXTENSIONS)
     every_case = [suffix for name in suffixes for suffix in (name, name.upper())]

@@ -172,13 +172,15 @@ def _features(stem: StemConfig | None, task: Task) -> int:
     if stem is None:
         return math.prod(task.input_shape)
     if len(task.input_shape) != 3:
-        raise BuildError(f"a stem takes images [C, H, W], found inputs of shape {list(task.input_shape)}")
+        raise BuildError(f"a stem takes images [C, H, W], found inputs of shape {list(task.input_shape)}; "
+                         "set model.stem to null")  # fmt: skip
     _, height, width = task.input_shape
     for depth in stem.depths:
         height, width = (_stage_side(side, depth, stem.padding) for side in (height, width))
     if min(height, width) < 1:
         size = "x".join(map(str, task.input_shape[1:]))
-        raise BuildError(f"an image of {size} is too small for a stem of {sum(stem.depths)} convolutions")
+        raise BuildError(f"an image of {size} is too small for a stem of {sum(stem.depths)} convolutions; "
+                         "set data.image_size or model.stem")  # fmt: skip
     return stem.channels[-1] * height * width
 
 
