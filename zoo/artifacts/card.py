@@ -19,6 +19,7 @@ from sdk.artifact import (
     ArtifactConfig,
 )
 from zoo.artifacts.card_columns import columns_table, example_row
+from zoo.data.location import is_hub_id
 from zoo.families.probing import Findings
 from zoo.families.registry import get_family
 from zoo.utils.errors import CardError
@@ -128,8 +129,10 @@ def _about(config: ArtifactConfig) -> str:
 
 
 def _dataset(config: ArtifactConfig) -> str:
-    name = config.provenance.get("data", {}).get("name", "its data set")
-    return f"[{name}](https://huggingface.co/datasets/{_HUB_DATASETS[name]})" if name in _HUB_DATASETS else name
+    name: str = config.provenance.get("data", {}).get("name", "its data set")
+    if name not in _HUB_DATASETS and not is_hub_id(name):
+        return name
+    return f"[{name}](https://huggingface.co/datasets/{_HUB_DATASETS.get(name, name)})"
 
 
 def _input(config: ArtifactConfig) -> str:
