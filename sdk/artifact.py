@@ -11,10 +11,11 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
+from sdk.columns import Columns
 from sdk.errors import ArtifactError, InputError
 from sdk.inputs import InputSpec
 from sdk.validation import check_keys, check_list, check_type, describe
@@ -79,6 +80,12 @@ class ArtifactConfig:
     task: str = "classification"
     format_version: int = field(default=FORMAT_VERSION, init=False)
 
+    def __post_init__(self) -> None:
+        """Store the columns of the input spec in the provenance."""
+        if self.input.columns is not None:
+            data = {**self.provenance.get("data", {}), "columns": self.input.columns.to_json()}
+            object.__setattr__(self, "provenance", {**self.provenance, "data": data})
+
     def to_json(self) -> dict[str, Any]:
         """Return the content of config.json."""
         return {**asdict(self), "input": self.input.to_json(), "labels": list(self.labels)}
@@ -101,15 +108,16 @@ class ArtifactConfig:
         if parameters < 0:
             raise InputError(f"parameters must not be negative, found {parameters}")
         files = check_type(fields["files"], dict, "files")
+        provenance = check_type(fields["provenance"], dict, "provenance")
         return cls(
             name=name,
             family=check_type(fields["family"], str, "family"),
             model=check_type(fields["model"], dict, "model"),
-            input=InputSpec.from_json(fields["input"]),
+            input=_with_columns(InputSpec.from_json(fields["input"]), provenance),
             labels=labels,
             parameters=parameters,
             metrics=Metrics(check_type(fields["metrics"], dict, "metrics")),
-            provenance=check_type(fields["provenance"], dict, "provenance"),
+            provenance=provenance,
             licence=check_type(fields["licence"], str, "licence"),
             files={path: _parse_record(path, record) for path, record in files.items()},
             version=check_type(fields.get("version", cls.version), str, "version"),
@@ -220,6 +228,15 @@ def _check_format(data: object) -> None:
         )
     if version < 1:
         raise InputError(f"format_version must be 1 to {FORMAT_VERSION}, found {version}")
+
+
+def _with_columns(spec: InputSpec, provenance: dict[str, Any]) -> InputSpec:
+    """Return the input spec with the columns of the provenance, if it describes a table with named columns."""
+    data = provenance.get("data")
+    columns = data.get("columns") if isinstance(data, dict) else None
+    if columns is None or spec.kind != "table":
+        return spec
+    return replace(spec, columns=Columns.from_json(columns, spec.shape[0]))
 
 
 def _parse_record(path: str, record: object) -> FileRecord:

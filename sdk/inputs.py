@@ -13,11 +13,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk.columns import Columns
 from sdk.errors import InputError
+from sdk.tables import Rows, read_rows
 from sdk.validation import check_keys, check_list, check_type, describe
 
 FloatArray: TypeAlias = NDArray[np.float32]
-Rows: TypeAlias = "list[Any] | NDArray[Any]"
+Raw: TypeAlias = "list[Any] | NDArray[Any]"
 """Something to slice: raw values ``[B, *shape]``, or a list of inputs."""
 
 Adjust: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
@@ -44,6 +46,9 @@ class InputSpec:
     resize: int | None = None
     """Shorter side, in pixels, to which files and PIL images are resized before the centre crop to ``[H, W]``.
     None: the smallest that covers ``[H, W]``."""
+    columns: Columns | None = None
+    """The columns that a table's features come from; None for images, and for tables without names. They are no part
+    of the ``input`` section of config.json but of its provenance, so that older versions read it."""
 
     def __post_init__(self) -> None:
         axes = {"image": 3, "table": 1}
@@ -64,10 +69,13 @@ class InputSpec:
             raise InputError(f"input resize is for images only, found {self.resize} for a table")
         if self.resize is not None and self.resize < max(self.shape[1:]):
             raise InputError(f"input resize {self.resize} is smaller than the crop {list(self.shape[1:])}")
+        if self.columns is not None and (self.kind != "table" or self.columns.width != self.shape[0]):
+            raise InputError(f"input columns have {self.columns.width} features; the input is {self.kind} {self.shape}")
 
     def __repr__(self) -> str:
         resize = "" if self.resize is None else f", resize={self.resize}"
-        return f"InputSpec({self.kind!r}, {self.shape}, mean={_few(self.mean)}, std={_few(self.std)}{resize})"
+        columns = "" if self.columns is None else f", columns={self.columns.names[:4]}"
+        return f"InputSpec({self.kind!r}, {self.shape}, mean={_few(self.mean)}, std={_few(self.std)}{resize}{columns})"
 
     def to_json(self) -> dict[str, Any]:
         """Return the ``input`` section of config.json; :meth:`from_json` reads it."""
@@ -103,12 +111,15 @@ class InputSpec:
         Where a shape fits two layouts, channels come first, and ``[1, H, W]`` is one grey image rather than a batch
         of one (pass ``[1, 1, H, W]`` or a list for that).
 
-        A table is an array or list of finite numbers, ``[features]`` or ``[B, features]``. An empty list and an
-        array without rows are empty batches. Images are never inverted here; :class:`sdk.Model` does that. Raises
-        :class:`InputError`.
+        A table is an array or list of finite numbers, ``[features]`` or ``[B, features]``. If the model knows its
+        columns, it is raw rows with texts and booleans: a dict or a list of dicts, a DataFrame, the path of a CSV, JSON
+        or Parquet file, and everything else that :mod:`sdk.tables` reads.
+
+        An empty list and an array without rows are empty batches. Images are never inverted here; :class:`sdk.Model`
+        does that. Raises :class:`InputError`.
         """
-        rows, single = self._rows(inputs)
-        return self._tensor(rows, 0, None, None), single
+        batches, single = self.batches(inputs, 2**62)
+        return np.concatenate([np.empty((0, *self.shape), np.float32), *batches]), single
 
     def batches(
         self,
@@ -122,18 +133,29 @@ class InputSpec:
         ``adjust`` changes raw values before they are normalised. With ``failures``, items of a list that cannot be
         used are left out, and their errors are recorded there by the number of the item.
         """
+        table = None if self.columns is None else read_rows(inputs, self.columns, size)
+        if table is not None:
+            return self._encoded(table[0], failures), table[1]
         rows, single = self._rows(inputs)
         starts = range(0, len(rows), size)
         return (self._tensor(rows[i : i + size], i, adjust, failures) for i in starts), single
 
-    def _rows(self, inputs: Any) -> tuple[Rows, bool]:
+    def _encoded(self, blocks: Iterator[Rows], failures: dict[int, InputError] | None) -> Iterator[FloatArray]:
+        """Encode and normalise blocks of raw rows."""
+        assert self.columns is not None
+        first = 0
+        for block in blocks:
+            yield self._normalise(block.encode(self.columns, first, failures), None)
+            first += block.count
+
+    def _rows(self, inputs: Any) -> tuple[Raw, bool]:
         """Return the inputs as rows, and True if they are one input."""
         if isinstance(inputs, (list, tuple)) and not _holds_numbers(inputs):
             return list(inputs), False
         return self._raw(inputs)
 
     def _tensor(
-        self, rows: Rows, first: int, adjust: Adjust | None, failures: dict[int, InputError] | None
+        self, rows: Raw, first: int, adjust: Adjust | None, failures: dict[int, InputError] | None
     ) -> FloatArray:
         """Prepare rows, the first of which is number ``first`` of the caller's inputs."""
         if isinstance(rows, np.ndarray):

@@ -20,11 +20,16 @@ RUNNABLE = [
     for info in sdk.list_models()
     for backend in info.backends
 ]
+DATA = {name: load_recipe(name).data.name for name in NAMES}
+FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "dataset": "cifar10"}
+"""By the name of a data set that is not embedded: its folder below the data folder."""
 FLOORS = {
     "cellnet-digits": 0.96,
+    "cellnet-fashion": 0.925,
     "cellnet-mnist": 0.99,
     "cellnet-mnist-flat": 0.98,
     "gridnet-digits": 0.96,
+    "gridnet-fashion": 0.91,
     "gridnet-mnist": 0.985,
     "gridnet-mnist-gated": 0.975,
     "normnet-digits": 0.96,
@@ -39,8 +44,8 @@ def test_the_models_that_the_readme_names_ship() -> None:
     assert set(FLOORS) <= set(NAMES)
 
 
-def test_all_models_together_stay_under_sixty_megabytes() -> None:
-    assert sum(info.size_bytes for info in sdk.list_models()) < 60e6
+def test_all_models_together_stay_under_a_hundred_megabytes() -> None:
+    assert sum(info.size_bytes for info in sdk.list_models()) < 100e6
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -65,9 +70,9 @@ def test_it_has_every_format_that_its_recipe_asks_for(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "backend"), RUNNABLE)
 def test_the_recorded_accuracy_is_reproduced_exactly(name: str, backend: str) -> None:
-    recipe = load_recipe(name)
-    if recipe.data.name == "mnist" and not (data_folder() / "MNIST").is_dir():
-        pytest.skip("MNIST is not here: set ZOO_DATA to a folder that has it")
+    folder = data_folder() / FOLDERS.get(DATA[name], "")
+    if not folder.is_dir():
+        pytest.skip(f"{folder.name} is not here: set ZOO_DATA to a folder that has it")
     measured = evaluate_artifact(name, backend)
     assert measured["backend"] == backend
     assert measured["reproduced"], measured

@@ -37,32 +37,33 @@ _MEANINGS = {
 
 
 @contextmanager
-def hub_errors(repo_id: str, revision: str = "main") -> Iterator[None]:
-    """Raise HubError, with one line about the repo, instead of the client's errors."""
+def hub_errors(repo_id: str, revision: str = "main", kind: str = "model") -> Iterator[None]:
+    """Raise HubError, with one line about the repo, instead of the client's errors; ``kind`` says what it holds."""
     try:
         yield
     except CellzooError:
         raise
     except _CLIENT_ERRORS as error:
-        raise _explain(error, repo_id, revision) from error
+        raise _explain(error, repo_id, revision, kind) from error
     except RuntimeError as error:  # the client wraps the failed upload of a file in it
         if not isinstance(error.__cause__, _CLIENT_ERRORS):
             raise
-        raise _explain(error.__cause__, repo_id, revision) from error
+        raise _explain(error.__cause__, repo_id, revision, kind) from error
 
 
-def _explain(error: Exception, repo_id: str, revision: str) -> HubError:
+def _explain(error: Exception, repo_id: str, revision: str, kind: str) -> HubError:
     endpoint = constants.ENDPOINT
+    page = f"{endpoint}/{repo_id}" if kind == "model" else f"{endpoint}/datasets/{repo_id}"
     cause = error.__cause__
     if isinstance(error, OfflineModeIsEnabled):
         return HubError(f"{repo_id}: HF_HUB_OFFLINE is set, so the Hub is not contacted; unset it")
     if isinstance(error, LocalEntryNotFoundError) and isinstance(cause, _CLIENT_ERRORS):
-        return _explain(cause, repo_id, revision)
+        return _explain(cause, repo_id, revision, kind)
     if isinstance(error, GatedRepoError):
-        return HubError(f"{repo_id} is gated: ask for access at {endpoint}/{repo_id}, then {LOGIN}")
+        return HubError(f"{repo_id} is gated: ask for access at {page}, then {LOGIN}")
     if isinstance(error, RepositoryNotFoundError):
         return HubError(
-            f"no model {repo_id!r} on {endpoint}, or it is private and needs another token ({LOGIN}); "
+            f"no {kind} {repo_id!r} on {endpoint}, or it is private and needs another token ({LOGIN}); "
             f"if it is a folder, write './{repo_id}'"
         )
     if isinstance(error, RevisionNotFoundError):

@@ -52,9 +52,9 @@ class HubApi:
         handlers: list[tuple[str, str, Callable[..., Response]]] = [
             ("POST", "/api/repos/create", self._create),
             ("POST", "/api/validate-yaml", self._validate_yaml),
-            ("GET", "/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?", self._info),
+            ("GET", "/api/(?:models|datasets)/([^/]+/[^/]+)(?:/revision/([^/]+))?", self._info),
             ("GET", "/api/models/([^/]+/[^/]+)/refs", self._refs),
-            ("GET", "/api/models/([^/]+/[^/]+)/tree/([^/]+)", self._tree),
+            ("GET", "/api/(?:models|datasets)/([^/]+/[^/]+)/tree/([^/]+)", self._tree),
             ("POST", "/api/models/([^/]+/[^/]+)/preupload/([^/]+)", self._preupload),
             ("POST", "/api/models/([^/]+/[^/]+)/commit/([^/]+)", self._commit),
             ("POST", "/api/models/([^/]+/[^/]+)/(branch|tag)/([^/]+)", self._make_ref),
@@ -62,7 +62,7 @@ class HubApi:
             ("PUT", "/lfs/([^/]+/[^/]+)/([0-9a-f]{64})", self._lfs_upload),
             ("POST", "/lfs/([^/]+/[^/]+)/([0-9a-f]{64})/verify", self._lfs_verify),
             ("GET", "/lfs/([^/]+/[^/]+)/([0-9a-f]{64})", self._lfs_download),
-            ("GET", "/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self._resolve),
+            ("GET", "/(?:datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self._resolve),
         ]
         method = "GET" if request.method == "HEAD" else request.method
         for verb, pattern, handler in handlers:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-LFS_SUFFIXES = (".onnx", ".safetensors", ".png")
+LFS_SUFFIXES = (".onnx", ".safetensors", ".png", ".parquet")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from sdk.artifact import (
     WEIGHTS_FILE,
     ArtifactConfig,
 )
+from zoo.artifacts.card_columns import columns_table, example_row
+from zoo.data.location import is_hub_id
 from zoo.families.probing import Findings
 from zoo.families.registry import get_family
 from zoo.utils.errors import CardError
@@ -56,6 +58,8 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
         about=_about(config),
         input=_input(config),
         expects=_expects(config),
+        columns=columns_table(config),
+        row=example_row(config),
         example=EXAMPLE_FILE if EXAMPLE_FILE in config.files else None,
         findings=findings,
         dataset=_dataset(config),
@@ -125,13 +129,20 @@ def _about(config: ArtifactConfig) -> str:
 
 
 def _dataset(config: ArtifactConfig) -> str:
-    name = config.provenance.get("data", {}).get("name", "its data set")
-    return f"[{name}](https://huggingface.co/datasets/{_HUB_DATASETS[name]})" if name in _HUB_DATASETS else name
+    name: str = config.provenance.get("data", {}).get("name", "its data set")
+    if name not in _HUB_DATASETS and not is_hub_id(name):
+        return name
+    return f"[{name}](https://huggingface.co/datasets/{_HUB_DATASETS.get(name, name)})"
 
 
 def _input(config: ArtifactConfig) -> str:
     shape = ", ".join(map(str, config.input.shape))
-    return f"an image `[{shape}]` (channels, height, width)" if config.input.kind == "image" else f"`{shape}` features"
+    if config.input.kind == "image":
+        return f"an image `[{shape}]` (channels, height, width)"
+    columns = config.input.columns
+    if columns is None:
+        return f"`{shape}` features"
+    return f"a row of {len(columns.columns)} columns ({shape} features)"
 
 
 def _expects(config: ArtifactConfig) -> str | None:
@@ -147,6 +158,8 @@ def _expects(config: ArtifactConfig) -> str | None:
 
 def _prepared(config: ArtifactConfig) -> str:
     values = "pixels in [0, 1]" if config.input.kind == "image" else "features"
+    if config.input.columns is not None and config.input.columns.width != len(config.input.columns.columns):
+        values = "features (numbers as they are, one feature per category: 1 for the row's own, else 0)"
     return f"{values}, minus the mean {list(config.input.mean)}, divided by {list(config.input.std)}"
 
 

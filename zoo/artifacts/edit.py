@@ -6,13 +6,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
 import sdk
 from sdk.artifact import CARD_FILE, RECIPE_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig, read_artifact, read_config
+from sdk.inputs import InputSpec
 from sdk.resolve import find_model
 from zoo.artifacts.card import read_notes
 from zoo.artifacts.example import draw_example, with_appearance
@@ -86,19 +87,30 @@ def changing(stored: Stored, config: ArtifactConfig) -> Iterator[Path]:
 
 
 def refresh_example(name: str, data_dir: Path | None = None) -> Path:
-    """Record again what a model's training images look like, render its card, and return the card's path.
+    """Record again what a model's training data looks like, render its card, and return the card's path.
 
-    Adds ``appearance`` to the provenance and the picture of training samples; every other file stays the same. Raises
-    ExportError for a model that does not take images, DataError if the recipe's data is not available, and CardError.
+    For images, adds ``appearance`` to the provenance and the picture of training samples; for tables, adds the columns,
+    by whose names the SDK finds them. Every other file stays the same. Raises ExportError for a table whose features
+    are no longer those that the model was trained on, DataError if the recipe's data is not available, and CardError.
     """
     stored = open_stored(name)
-    if stored.config.input.kind != "image":
-        raise ExportError(f"{stored.config.name}: found inputs of kind 'table', allowed 'image'; leave out --example")
-    training = load_data(stored.recipe.data, data_dir).train
-    config = with_appearance(stored.config, training)
+    data = load_data(stored.recipe.data, data_dir)
+    if stored.config.input.kind == "table":
+        config = replace(stored.config, input=_with_columns(stored.config, data.input_spec))
+    else:
+        config = with_appearance(stored.config, data.train)
     with changing(stored, config) as new:
-        draw_example(new, config, training)
+        draw_example(new, config, data.train)
     return stored.artifact.folder / CARD_FILE
+
+
+def _with_columns(config: ArtifactConfig, found: InputSpec) -> InputSpec:
+    """Return the input spec of the model with the columns of its data. Raises ExportError if the two do not fit."""
+    spec, columns = config.input, found.columns
+    same = (found.kind, found.shape, found.mean, found.std) == (spec.kind, spec.shape, spec.mean, spec.std)
+    if not same or (spec.columns is not None and columns is not None and spec.columns.features != columns.features):
+        raise ExportError(f"{config.name}: found a table of other columns or numbers than the model was trained on")
+    return replace(spec, columns=columns)
 
 
 def render_card(name: str) -> Path:

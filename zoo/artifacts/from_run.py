@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.artifacts.writer import write_artifact
+from zoo.data.location import dataset_title
 from zoo.training.result import SeedResult, TrainResult
 from zoo.utils.provenance import gather_provenance
 
@@ -30,7 +31,7 @@ def export_run(result: TrainResult, out: Path, overwrite: bool = False, seeds: S
         **result.findings,
     }
     data = {
-        "name": recipe.data.name,
+        "name": dataset_title(recipe.data),
         "train": len(result.data.train),
         "validation": len(result.data.validation),
         "test": len(result.data.test),

@@ -29,6 +29,7 @@ from zoo.artifacts.check import check_card
 from zoo.artifacts.onnx import build_onnx
 from zoo.artifacts.target import check_writable
 from zoo.artifacts.writer import inference_copy, seal
+from zoo.data.location import dataset_title
 from zoo.data.split import Data
 from zoo.families.registry import get_family, load_hook
 from zoo.recipe import Recipe
@@ -69,7 +70,7 @@ def check_exportable(recipe: Recipe, data: Data, module: nn.Module, out: Path, o
 def _rehearse(folder: Path, recipe: Recipe, data: Data, module: nn.Module) -> None:
     """Write a complete artifact of an untrained module and load it with every backend."""
     recipe_yaml = recipe.to_yaml()
-    facts = {"name": recipe.data.name, "train": len(data.train), "validation": len(data.validation)}
+    facts = {"name": dataset_title(recipe.data), "train": len(data.train), "validation": len(data.validation)}
     config = ArtifactConfig(
         name=recipe.name,
         family=recipe.model.family,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 @click.command(short_help="Train a recipe and write its artifact.")
 @click.argument("recipe", required=False)
 @OVERRIDES
+@click.option(
+    "--data",
+    metavar="PATH",
+    help="Train on your data: a folder of images, a CSV, JSON or Parquet file, a folder of these, or a Hub id.",
+)
+@click.option("--target", metavar="COLUMN", help="With --data: the column of the classes.")
+@click.option("--name", help="Name of the model (default: the recipe's name; with --data, and that of the data).")
 @click.option("--device", help="cpu, cuda or mps (default: the best available).")
 @DATA_DIR
 @click.option(
@@ -58,6 +65,9 @@ if TYPE_CHECKING:
 def train(
     recipe: str | None,
     overrides: tuple[str, ...],
+    data: str | None,
+    target: str | None,
+    name: str | None,
     device: str | None,
     data_dir: Path | None,
     out: Path | None,
@@ -76,6 +86,12 @@ def train(
         raise click.UsageError("--resume already names the run folder; leave out --run-dir")
     if resume is None and recipe is None:
         raise click.UsageError("Missing argument 'RECIPE', or --resume RUN_DIR")
+    if resume is not None and (data or target or name):
+        raise click.UsageError(
+            "--resume continues with the run's own data and name; leave out --data, --target, --name"
+        )
+    if target is not None and data is None:
+        raise click.UsageError("--target needs --data PATH; a recipe's own column is -o data.target=COLUMN")
     with ExitStack() as preparing:
         worker = os.environ.get("RANK", "0") != "0"  # one of several processes shows progress
         progress = preparing.enter_context(showing_progress("preparing the training", quiet or worker))
@@ -87,13 +103,17 @@ def train(
         from zoo.training.multi_seed import train_seeds
         from zoo.utils.errors import TrainingInterruptedError
 
-        loaded = _recipe(recipe, overrides, resume)
-        target = check_writable(out or models_folder() / loaded.name, overwrite)
+        notes: list[str] = []
+        if data is None:
+            loaded = _recipe(recipe, overrides, resume, name)
+        else:
+            loaded, notes = _on_data(cast(str, recipe), data, target, name, overrides, data_dir)
+        folder_out = check_writable(out or models_folder() / loaded.name, overwrite)
         folder = resume or run_dir or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
         def check(recipe: Recipe, data: Data, module: nn.Module) -> None:
             progress("trying to write the artifact")
-            check_exportable(recipe, data, module, target, overwrite)
+            check_exportable(recipe, data, module, folder_out, overwrite)
             preparing.close()  # the training shows its own progress
 
         try:
@@ -107,6 +127,8 @@ def train(
                 tensorboard=tensorboard,
                 progress=not quiet,
                 check=check,
+                notes=notes,
+                fit_batch=data is not None and not any(one.startswith("train.batch_size=") for one in overrides),
             )
         except TrainingInterruptedError as error:
             command = _resume_command(
@@ -118,17 +140,25 @@ def train(
     if not PartialState().is_main_process:
         return
     with showing_progress("writing the artifact", quiet):
-        export_run(result, target, overwrite, results)
+        export_run(result, folder_out, overwrite, results)
     for line in (*_seed_lines(results), _summary_line(result)):
         click.echo(line)
-    click.echo(f"artifact: {target}")
+    click.echo(f"artifact: {folder_out}")
     if not quiet:
-        _say_what_is_next(result, target, folder, data_dir)
+        _say_what_is_next(result, folder_out, folder, data_dir)
 
 
-def _recipe(recipe: str | None, overrides: Sequence[str], resume: Path | None) -> Recipe:
+def _on_data(*arguments: Any) -> tuple[Recipe, list[str]]:
+    """Load the recipe on the user's data; see :func:`zoo.recipe.own_data.recipe_on_data`."""
+    from zoo.recipe.own_data import recipe_on_data
+
+    return recipe_on_data(*arguments)
+
+
+def _recipe(recipe: str | None, overrides: Sequence[str], resume: Path | None, name: str | None) -> Recipe:
     """Load the recipe that is named, or that of the run to resume."""
     from zoo.recipe import load_recipe
+    from zoo.recipe.files import check_name
     from zoo.training.run_folder import check_same_name, recipe_of_run
 
     if recipe is None:
@@ -136,7 +166,7 @@ def _recipe(recipe: str | None, overrides: Sequence[str], resume: Path | None) -
     loaded = load_recipe(recipe, overrides)
     if resume is not None:
         check_same_name(loaded, resume)
-    return loaded
+    return loaded if name is None else loaded.model_copy(update={"name": check_name(name)})
 
 
 def _resume_command(folder: Path, options: dict[str, object], flags: dict[str, bool]) -> str | None:

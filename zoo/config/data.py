@@ -15,6 +15,8 @@ from pydantic import (
 
 from zoo.config.base import CountOrFraction, Positive, Section
 
+OnError = Literal["stop", "skip"]
+
 
 class CropConfig(Section):
     """A random part of the image, resized to the size of the image (random resized crop)."""
@@ -69,6 +71,10 @@ class _ImagesConfig(_DataConfig):
     """Random changes to training images; none by default."""
 
 
+_ADDED = {"path": None, "test": None, "on_error": "stop", "mode": None}
+"""Keys that are stored only if they differ from these values."""
+
+
 class _StoredConfig(_ImagesConfig):
     """A data set that is read from a folder."""
 
@@ -80,7 +86,7 @@ class _StoredConfig(_ImagesConfig):
     def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # These keys were added after the first models shipped, whose recipes and hashes must stay what they are.
         values: dict[str, Any] = serialize(self)
-        return {key: value for key, value in values.items() if value is not None or key not in ("path", "test")}
+        return {key: value for key, value in values.items() if key not in _ADDED or value != _ADDED[key]}
 
 
 class DigitsConfig(_ImagesConfig):
@@ -110,10 +116,14 @@ class FashionMnistConfig(_StoredConfig):
     class."""
 
 
+def _longest(image_size: int | tuple[int, int]) -> int:
+    return image_size if isinstance(image_size, int) else max(image_size)
+
+
 def _usual_resize(known: dict[str, Any]) -> int:
     """Return the shorter side before the crop in the proportion that is usual for photographs, 256 to 224."""
-    image_size: int = known.get("image_size", 224)  # missing if it is invalid, which is then the error
-    return round(image_size * 256 / 224)
+    image_size = known.get("image_size", 224)  # missing if it is invalid, which is then the error
+    return round(_longest(image_size) * 256 / 224)
 
 
 class ImageFolderConfig(_StoredConfig):
@@ -130,19 +140,95 @@ class ImageFolderConfig(_StoredConfig):
     test: CountOrFraction | None = None
     """Number or fraction of the images to hold out as the test set, above 0, the same share of every class; a fraction
     gives at least one per class. null: 0.1. Refused if the folder has test/ or val/, which is the test set."""
-    image_size: PositiveInt = 224
-    """Side of the model's square input, in pixels."""
+    on_error: OnError = "stop"
+    """Treatment of damaged images and classes that cannot be used. stop: an error, which names all; skip: they are
+    left out, for which every image is decoded before training."""
+    image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 224
+    """Side of the model's square input, or [height, width], in pixels."""
+    mode: Literal["L", "RGB"] | None = None
+    """Grey (L) or colour (RGB), to which all images are converted; null: RGB."""
     resize: PositiveInt = Field(default_factory=_usual_resize, json_schema_extra={"default": "image_size * 256 / 224"})
     """Length of the shorter side, in pixels, before the centre crop of evaluation; at least ``image_size``. The default
     is rounded."""
 
     @model_validator(mode="after")
     def _check_parts(self) -> ImageFolderConfig:
-        if self.resize < self.image_size:
-            raise ValueError(f"resize {self.resize} should be at least image_size {self.image_size}")
+        if self.resize < _longest(self.image_size):
+            raise ValueError(f"resize {self.resize} should be at least image_size {_longest(self.image_size)}")
         if self.test is not None and not self.test:
             raise ValueError("test should be above 0: every training ends with a test")
         return self
+
+
+class SplitsConfig(Section):
+    """The names of a data set's splits, as the data set calls them; null: the usual names, where they exist."""
+
+    train: str | None = Field(default=None, min_length=1)
+    """The split to train on; null: train, training, or the only split."""
+    validation: str | None = Field(default=None, min_length=1)
+    """The split to validate on; null: validation, valid, val or dev; else held out of the training split."""
+    test: str | None = Field(default=None, min_length=1)
+    """The split to test on; null: test or testing; else held out of the training split."""
+
+
+class DatasetConfig(_ImagesConfig):
+    """Any data set of images or tables that Hugging Face's ``datasets`` reads: from the Hub, a folder or a file.
+
+    The rules are in docs/guides/data.md.
+    """
+
+    name: Literal["dataset"]
+    """The name of the data set."""
+    path: str = Field(min_length=1, examples=["uoft-cs/cifar10"])
+    """A data set on the Hub (``user/repo``), which is first looked for below the data folder; a folder of a data set or
+    of images; or a .parquet, .csv, .json or .jsonl file. Files and folders: absolute, below ``~``, or relative to the
+    recipe's file."""
+    revision: str | None = Field(default=None, min_length=1)
+    """Branch, tag or commit of a data set on the Hub; null: its main branch."""
+    config: str | None = Field(default=None, min_length=1)
+    """The configuration of the data set, if it has several."""
+    input: str | tuple[str, ...] | None = Field(default=None, min_length=1)
+    """The column of the images, or a list of a table's columns; null: the only column of images, else all columns
+    but the target."""
+    target: str | None = Field(default=None, min_length=1)
+    """The column of the classes; null: the only column of class labels, else ``label``."""
+    splits: SplitsConfig | None = None
+    """The names of the splits; null: the usual ones."""
+    validation: CountOrFraction = 0.1
+    """Number or fraction of the training samples to hold out for validation, above 0, the same share of every class; a
+    fraction gives at least one per class. Unused if the data set has a validation split."""
+    test: CountOrFraction | None = None
+    """Number or fraction of the samples to hold out as the test set, above 0, the same share of every class; a fraction
+    gives at least one per class. null: 0.1. Refused if the data set has a test split."""
+    on_error: OnError = "stop"
+    """Treatment of images that cannot be decoded. stop: an error, which names them; skip: they are left out."""
+    image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
+    """Side of the model's square input, or [height, width], in pixels; null: the size of the images, if all are
+    alike."""
+    resize: PositiveInt | None = None
+    """Length of the shorter side, in pixels, before the centre crop, at least ``image_size``; null: the smallest that
+    covers it."""
+    mode: Literal["L", "RGB"] | None = None
+    """Grey (L) or colour (RGB); null: L if all images are grey."""
+    fill: Literal["mean"] | None = None
+    """Treatment of missing values in a table. mean: the mean of the training numbers, and the most frequent category;
+    null: they are errors."""
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> DatasetConfig:
+        if self.test is not None and not self.test:
+            raise ValueError("test should be above 0: every training ends with a test")
+        if self.resize is not None and self.image_size is None:
+            raise ValueError(f"resize {self.resize} needs image_size, the size of the crop")
+        if self.resize is not None and self.image_size is not None and self.resize < _longest(self.image_size):
+            raise ValueError(f"resize {self.resize} should be at least image_size {_longest(self.image_size)}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A recipe with keys left out keeps its hash when keys are added here.
+        unset = (None, "stop")
+        return {key: value for key, value in serialize(self).items() if value not in unset}
 
 
 class IrisConfig(_DataConfig):
@@ -158,5 +244,6 @@ class IrisConfig(_DataConfig):
 
 
 DataConfig = Annotated[
-    DigitsConfig | MnistConfig | FashionMnistConfig | IrisConfig | ImageFolderConfig, Field(discriminator="name")
+    DigitsConfig | MnistConfig | FashionMnistConfig | IrisConfig | ImageFolderConfig | DatasetConfig,
+    Field(discriminator="name"),
 ]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from zoo.data.split import Data
 
 _MODULES = {
+    "dataset": "zoo.data.dataset",
     "digits": "zoo.data.digits",
     "fashion_mnist": "zoo.data.mnist",
     "image_folder": "zoo.data.image_folder",
@@ -27,6 +28,7 @@ def load_data(config: DataConfig, data_dir: str | Path | None = None) -> Data:
     :func:`zoo.data.location.data_folder` chooses the folder from ``data_dir`` and the section's ``path``. Raises
     DataError for a data set that is missing, damaged or too small to be split as the config says.
     """
-    folder = data_folder(data_dir, getattr(config, "path", None))
+    own = None if config.name == "dataset" else getattr(config, "path", None)  # a data set's path may be a Hub id
+    folder = data_folder(data_dir, own)
     data: Data = importlib.import_module(_MODULES[config.name]).load(config, folder)
     return data

@@ -8,27 +8,44 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision import transforms as v1
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
 from zoo.config.data import AugmentConfig, CropConfig
 
 
-def augment(images: Tensor, config: AugmentConfig) -> Tensor:
-    """Change each image at random; images are ``[B, C, H, W]``, uint8 or float in [0, 1], and so is the result."""
-    batch, _, *size = images.shape
+def augment(images: Tensor, config: AugmentConfig, rank: int = 0, world: int = 1) -> Tensor:
+    """Change each image at random; images are ``[B, C, H, W]``, uint8 or float in [0, 1], and so is the result.
+
+    They are the images ``rank``, ``rank + world`` and so on of a batch of ``B * world``. The random numbers of the
+    whole batch are drawn, so that the batch does not depend on the number of processes that share it.
+    """
+    batch = len(images) * world
+    share = slice(rank, None, world)
     if config.crop is not None:
-        crop = random_crop(config.crop, size)
-        images = torch.stack([crop(image) for image in images])
+        images = _crop(images, config.crop, rank, world)
     if config.rotate or config.scale:
         angles = _symmetric(batch) * config.rotate
-        images = rotate_and_zoom(images, angles, 1 + _symmetric(batch) * config.scale)
+        zoom = 1 + _symmetric(batch) * config.scale
+        images = rotate_and_zoom(images, angles[share], zoom[share])
     if config.shift:
-        images = shift(images, torch.randint(-config.shift, config.shift + 1, (batch, 2)))
+        images = shift(images, torch.randint(-config.shift, config.shift + 1, (batch, 2))[share])
     if config.flip:
-        chosen = torch.rand(batch) < 0.5
+        chosen = torch.rand(batch)[share] < 0.5
         images = torch.where(chosen[:, None, None, None], TF.horizontal_flip(images), images)
     return images
+
+
+def _crop(images: Tensor, config: CropConfig, rank: int, world: int) -> Tensor:
+    crop = random_crop(config, list(images.shape[-2:]))
+    cropped = []
+    for number in range(len(images) * world):
+        if number % world == rank:
+            cropped.append(crop(images[number // world]))
+        else:  # the image of another process, whose random numbers are drawn
+            v1.RandomResizedCrop.get_params(images[0], list(config.scale), list(config.ratio))
+    return torch.stack(cropped)
 
 
 def random_crop(config: CropConfig, size: list[int]) -> v2.RandomResizedCrop:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from zoo.data.tally import Tally, first_of
 from zoo.utils.errors import DataError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -21,22 +22,11 @@ PARTS = {
 FIX = "set data.path in the recipe or pass --data-dir FOLDER"
 LAYOUTS = "allowed: CLASS/*.png, or train/CLASS/*.png with val/ and test/ as you like"
 _PART_NAMES = frozenset(name for names in PARTS.values() for name in names)
-_SYSTEM_NAMES = frozenset({"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"})
-
-
-@dataclass
-class LeftOut:
-    """Paths that hold no sample, relative to the data set's folder, by the reason."""
-
-    paths: dict[str, list[str]] = field(default_factory=dict)
-
-    def add(self, reason: str, path: str) -> None:
-        """Record a path."""
-        self.paths.setdefault(reason, []).append(path)
-
-    def summary(self) -> str:
-        """Return the number of paths and the first of them for each reason, in one line."""
-        return "; ".join(f"{reason}: {len(paths)} ({_first(paths)})" for reason, paths in self.paths.items())
+_SYSTEM_NAMES = frozenset(
+    {"__macosx", "__pycache__", "@eadir", "$recycle.bin", "lost+found", "system volume information", "thumbs.db",
+     "ehthumbs.db", "desktop.ini"}
+)  # fmt: skip
+"""Files and folders of operating systems and tools, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +36,16 @@ class Listing:
     parts: dict[str, dict[str, list[str]]]
     nested: int
     """Number of images that are in a subfolder of their class's folder."""
-    left_out: LeftOut
+    left_out: Tally
+    """Paths that hold no sample, relative to the data set's folder."""
 
 
 def list_images(folder: Path) -> Listing:
     """List the images in ``folder`` in the order of torchvision's ImageFolder.
 
-    Raises DataError for a folder that is missing, empty, cannot be read or whose layout has more than one meaning; for
-    fewer than two classes; for a class without images; and for parts with different classes.
+    Classes may be empty, and parts may have different ones: :mod:`zoo.data.faults` judges that. Raises DataError for a
+    folder that is missing, cannot be read or whose layout has more than one meaning, for fewer than two classes, and
+    for a part without images.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: found no folder, expected a folder of images ({LAYOUTS}); {FIX}")
@@ -62,12 +54,7 @@ def list_images(folder: Path) -> Listing:
         parts = {part: scan.classes(path) for part, path in scan.parts().items()}
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
-    train = next(iter(parts.values()))
     _check_classes(folder, parts, scan)
-    for part, found in parts.items():
-        if found.keys() != train.keys():
-            differing = ", ".join(sorted(found.keys() ^ train.keys()))
-            raise DataError(f"{folder / part} and {folder / 'train'} have different classes: {differing}")
     return Listing(parts, scan.nested, scan.left_out)
 
 
@@ -76,7 +63,7 @@ class _Scan:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.left_out = LeftOut()
+        self.left_out = Tally()
         self.nested = 0
 
     def parts(self) -> dict[str, Path]:
@@ -95,7 +82,7 @@ class _Scan:
         others = [name for name in names if self.folder / name not in found.values() and self._holds_images(name)]
         if others and len(found) == 1:
             raise DataError(
-                f"{self.folder}: found images in train and in {_first(others)}: train is a part or a class; "
+                f"{self.folder}: found images in train and in {first_of(others)}: train is a part or a class; "
                 f"{LAYOUTS}; move the other folders away, or rename train"
             )
         for name in others:
@@ -109,7 +96,7 @@ class _Scan:
         loose = [entry.name for entry in entries if _is_image(entry.name)]
         if loose and not any(entry.is_dir() for entry in entries):
             raise DataError(
-                f"{path}: found images ({_first(loose)}) and no class folders; expected {part}/CLASS/; "
+                f"{path}: found images ({first_of(loose)}) and no class folders; expected {part}/CLASS/; "
                 f"if {path.name} is a class, rename it"
             )
 
@@ -133,7 +120,8 @@ class _Scan:
 
     def _images(self, folder: Path) -> list[str]:
         images: list[str] = []
-        for root, entries in sorted(_walk(folder, set()), key=lambda found: found[0]):
+        walked = _walk(folder, set(), self._seen_twice)
+        for root, entries in sorted(walked, key=lambda found: found[0]):
             if root != str(folder) and os.path.basename(root).lower() in _PART_NAMES:
                 raise DataError(
                     f"{root}: found a part inside the class folder {folder.name}; {LAYOUTS}; "
@@ -147,6 +135,9 @@ class _Scan:
                     self._leave_out(entry, "broken links")
         return images
 
+    def _seen_twice(self, folder: str) -> None:
+        self.left_out.add("links to folders that are listed already", os.path.relpath(folder, self.folder))
+
     def _leave_out(self, entry: os.DirEntry[str], image_reason: str) -> None:
         path = os.path.relpath(entry.path, self.folder)
         if _is_hidden(entry.name):
@@ -155,20 +146,23 @@ class _Scan:
             self.left_out.add(image_reason if _is_image(entry.name) else "not images", path)
 
 
-def _walk(folder: Path, visited: set[str]) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+def _walk(
+    folder: Path, visited: set[str], again: Callable[[str], None] = lambda folder: None
+) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
     """Yield every folder below ``folder``, itself included, with its sorted files and hidden folders.
 
-    Links are followed, each to a folder that was not visited yet, so that a circle ends.
+    Links are followed, each to a folder that was not visited yet, so that a circle ends; others are given to ``again``.
     """
     real = os.path.realpath(folder)
     if real in visited:
+        again(str(folder))
         return
     visited.add(real)
     listed = _sorted_entries(folder)
     inner = [entry for entry in listed if entry.is_dir() and not _is_hidden(entry.name)]
     yield str(folder), [entry for entry in listed if not entry.is_dir() or _is_hidden(entry.name)]
     for entry in inner:
-        yield from _walk(Path(entry.path), visited)
+        yield from _walk(Path(entry.path), visited, again)
 
 
 def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -181,19 +175,13 @@ def _visible(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _check_classes(folder: Path, parts: dict[str, dict[str, list[str]]], scan: _Scan) -> None:
-    """Raise DataError for a part without two classes, and for a class without images."""
+    """Raise DataError for a part without images, and for a training part without two classes."""
     for part, classes in parts.items():
-        where = folder if part == "all" else scan.folder / part
+        where = folder if part == "all" else folder / part
         left = scan.left_out.summary()
         rest = f" (left out: {left})" if left else ""
-        empty = [name for name, images in classes.items() if not images]
         if not any(classes.values()):
             raise DataError(f"{where}: found no images in class folders{rest}; {LAYOUTS}; {FIX}")
-        if empty:
-            raise DataError(
-                f"{where}: found class folders without images: {_first(empty)}{rest}; "
-                f"add images ({', '.join(EXTENSIONS)}) or remove them"
-            )
         if len(classes) < 2 and part in ("all", "train"):
             only = next(iter(classes))
             fix = (
@@ -203,7 +191,7 @@ def _check_classes(folder: Path, parts: dict[str, dict[str, list[str]]], scan: _
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name in _SYSTEM_NAMES
+    return name.startswith(".") or name.lower() in _SYSTEM_NAMES
 
 
 def _is_writable(name: str) -> bool:
@@ -216,7 +204,3 @@ def _is_writable(name: str) -> bool:
 
 def _is_image(name: str) -> bool:
     return not _is_hidden(name) and name.lower().endswith(EXTENSIONS)
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

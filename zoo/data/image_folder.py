@@ -3,8 +3,8 @@
 Source: ``CLASS/``, or ``train/CLASS/`` with any of ``val/CLASS/`` and ``test/CLASS/``, in the data folder. Files are
 decoded when a batch needs them.
 
-- Input: one RGB image, uint8 ``[3, S, S]`` with S = ``image_size``. For evaluation the shorter side is resized to
-  ``resize`` pixels and the centre is cropped, exactly as the SDK does; training may crop at random.
+- Input: one image, uint8 ``[C, H, W]``, RGB or grey as ``mode`` says, of ``image_size``. For evaluation the shorter
+  side is resized to ``resize`` pixels and the centre is cropped, exactly as the SDK does; training may crop at random.
 - Classes: named like their folders, sorted.
 - Split: the three folders. What they lack is held out by the config's ``seed``, the same share of every class. Without
   ``test``, ``val`` is the test set; without both, ``test`` of the config is held out of all images. Unless ``val`` and
@@ -16,21 +16,19 @@ decoded when a batch needs them.
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
-from torch import Tensor
-from torchvision.transforms.v2 import functional as TF
 
-from sdk.errors import InputError
-from sdk.images import read_picture
 from sdk.inputs import InputSpec
 from zoo.config.data import ImageFolderConfig
-from zoo.data.augment import augment, random_crop
+from zoo.data.hashing import hash_files, hash_text
 from zoo.data.image_files import Listing, list_images
-from zoo.data.sampling import Batch, hold_out
-from zoo.data.split import Data, Split
+from zoo.data.picture_split import PictureSplit
+from zoo.data.sampling import hold_out
+from zoo.data.split import Data
 from zoo.utils.errors import DataError
 
 Samples = list[tuple[str, int]]
@@ -38,9 +36,8 @@ Samples = list[tuple[str, int]]
 
 _TEST = 0.1
 """Fraction of the images to hold out as the test set if neither the folder nor the config says."""
-_ORIENTATION = 0x0112
-"""The EXIF tag; values above 4 swap width and height."""
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_GREY_MEAN, _GREY_STD = (0.459,), (0.226,)
 
 
 def load(config: ImageFolderConfig, folder: Path) -> Data:
@@ -52,9 +49,13 @@ def load(config: ImageFolderConfig, folder: Path) -> Data:
     listing = list_images(folder)
     labels = list(next(iter(listing.parts.values())))
     train, validation, test = _split(listing, config, folder)
-    side = config.image_size
-    spec = InputSpec(kind="image", shape=(3, side, side), mean=_MEAN, std=_STD, resize=config.resize)
-    training, validating, testing = (FolderSplit(samples, spec, config) for samples in (train, validation, test))
+    size = config.image_size
+    height, width = (size, size) if isinstance(size, int) else size
+    mean, std = (_GREY_MEAN, _GREY_STD) if config.mode == "L" else (_MEAN, _STD)
+    spec = InputSpec(kind="image", shape=(len(mean), height, width), mean=mean, std=std, resize=config.resize)
+    training, validating, testing = (
+        FolderSplit(samples, spec, config, folder) for samples in (train, validation, test)
+    )
     about = _describe(folder, listing, config, len(train), len(validation), len(test))
     return Data(training, validating, testing, input_spec=spec, labels=labels, about=about)
 
@@ -113,46 +114,18 @@ def _describe(folder: Path, listing: Listing, config: ImageFolderConfig, train: 
     ) + (f" (left out: {left_out})" if left_out else "")
 
 
-class FolderSplit(Split):
-    """Image files with their class numbers, decoded batch by batch."""
+class FolderSplit(PictureSplit):
+    """Image files with their class numbers."""
 
-    def __init__(self, samples: list[tuple[str, int]], spec: InputSpec, config: ImageFolderConfig) -> None:
-        super().__init__(spec, torch.tensor([label for _, label in samples]), config.workers)
+    def __init__(self, samples: Samples, spec: InputSpec, config: ImageFolderConfig, folder: Path) -> None:
+        super().__init__(spec, torch.tensor([label for _, label in samples]), config.augment, config.workers)
         self.paths = [path for path, _ in samples]
-        self.config = config
+        self.folder = folder
 
-    def __getitem__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        paths = [self.paths[index] for index in batch.indices.tolist()]
-        labels = self.labels[batch.indices]
-        if batch.seed is None:
-            return torch.stack([self._centre(path) for path in paths]), labels
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(batch.seed)
-            return self._augmented(paths), labels
+    def sources(self, indices: Sequence[int]) -> list[str]:
+        """Return the paths of files, which errors name."""
+        return [self.paths[index] for index in indices]
 
-    def _augmented(self, paths: list[str]) -> Tensor:
-        config = self.config.augment
-        if config.crop is None:
-            return augment(torch.stack([self._centre(path) for path in paths]), config)
-        crop = random_crop(config.crop, list(self.spec.shape[1:]))
-        images = torch.stack([TF.pil_to_tensor(crop(_open(path))) for path in paths])
-        return augment(images, config.model_copy(update={"crop": None}))
-
-    def _centre(self, path: str) -> Tensor:
-        try:
-            return torch.from_numpy(read_picture(path, self.spec.shape, self.spec.resize))
-        except InputError as error:
-            raise DataError(str(error)) from None
-
-
-def _open(path: str) -> Image.Image:
-    """Open a file at its own size as the SDK does: upright, RGB, transparent parts on black."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            if image.getexif().get(_ORIENTATION, 1) > 4:  # turned by a right angle
-                width, height = height, width
-            pixels = read_picture(image, (3, height, width), None)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read the image {path!r}: {error}") from None
-    return Image.fromarray(pixels.transpose(1, 2, 0))
+    def _compute_hashes(self) -> dict[str, str]:
+        names = (os.path.relpath(path, self.folder) for path in self.paths)
+        return {"names": hash_text(names), "content": hash_files(self.paths, self.labels)}

@@ -1,9 +1,20 @@
-"""The folder that data sets are stored in."""
+"""The folder that data sets are stored in, and the names of data sets on the Hub."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+from zoo.config.data import DataConfig, DatasetConfig
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_FILE = re.compile(r".*\.(parquet|csv|tsv|json|jsonl)", re.IGNORECASE)
+
+
+def is_hub_id(path: str) -> bool:
+    """Return True for ``user/repo``, which names a data set on the Hub; ``./user/repo`` is a folder."""
+    return _HUB_ID.fullmatch(path) is not None and _FILE.fullmatch(path) is None
 
 
 def data_folder(data_dir: str | Path | None = None, path: str | None = None) -> Path:
@@ -16,3 +27,10 @@ def data_folder(data_dir: str | Path | None = None, path: str | None = None) -> 
         return Path(chosen).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "cellzoo" / "data"
+
+
+def dataset_title(config: DataConfig) -> str:
+    """Return a data set's name for people: its id on the Hub, the name of its file or folder, or the config's name."""
+    if not isinstance(config, DatasetConfig):
+        return config.name
+    return config.path if is_hub_id(config.path) else Path(config.path).name

@@ -20,6 +20,7 @@ from pathlib import Path
 from torch import Tensor
 from torchvision import datasets
 
+from sdk.artifact import hash_file
 from sdk.inputs import InputSpec
 from zoo.config.data import FashionMnistConfig, MnistConfig
 from zoo.data.in_memory import split_in_memory
@@ -43,7 +44,7 @@ class FashionMNIST(datasets.FashionMNIST):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Source:
-    """What differs between the data sets in MNIST's format."""
+    """One of the data sets in MNIST's format."""
 
     title: str
     reader: type[datasets.MNIST]
@@ -61,6 +62,21 @@ class _Source:
         return folder / self.reader.__name__ / "raw"
 
 
+SHA256 = {
+    "mnist": {
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+    "fashion_mnist": {
+        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+}
+"""Hashes of the original files, uncompressed. Those of their archives are what torchvision compares downloads with."""
 _SOURCES = {
     "mnist": _Source("MNIST", MNIST, [str(digit) for digit in range(10)], 0.1307, 0.3081),
     "fashion_mnist": _Source("Fashion-MNIST", FashionMNIST, list(datasets.FashionMNIST.classes), 0.2860, 0.3530),
@@ -72,9 +88,13 @@ FILES = tuple(Path(url).stem for url, _ in MNIST.resources)
 def load(config: MnistConfig | FashionMnistConfig, folder: Path) -> Data:
     """Load the data set from ``folder``, downloading it if it is missing.
 
-    Raises DataError if it is damaged or cannot be downloaded, and for an impossible validation size.
+    Raises DataError if its files are not the original ones or cannot be downloaded, and for an impossible validation
+    size.
     """
     source = _SOURCES[config.name]
+    if missing_files(folder, config.name):
+        _download(source, folder)
+    _check_original(source.raw(folder), SHA256[config.name])
     train, test = (_read(source, folder, train) for train in (True, False))
     return split_in_memory(train, test, source.spec, config, source.labels)
 
@@ -87,8 +107,6 @@ def missing_files(folder: Path, name: str = "mnist") -> list[str]:
 def _read(source: _Source, folder: Path, train: bool) -> tuple[Tensor, Tensor]:
     """Return images, uint8 ``[N, 1, 28, 28]``, and labels ``[N]``: 60,000 for training or 10,000 for the test."""
     raw = source.raw(folder)
-    if any(not (raw / file).is_file() for file in FILES):
-        _download(source, folder)
     try:
         dataset = source.reader(folder, train=train)
         images, labels = dataset.data[:, None], dataset.targets.long()
@@ -98,7 +116,27 @@ def _read(source: _Source, folder: Path, train: bool) -> tuple[Tensor, Tensor]:
         raise DataError(
             f"the {source.title} files in {raw} are damaged ({error}); delete them to download them again"
         ) from None
+    if labels.max() >= len(source.labels):
+        part = "training" if train else "test"
+        raise DataError(
+            f"the {source.title} files in {raw}: found the label {int(labels.max())} of sample {int(labels.argmax())} "
+            f"of the {part} part, allowed 0 to {len(source.labels) - 1}"
+        )
     return images, labels
+
+
+def _check_original(raw: Path, expected: dict[str, str]) -> None:
+    """Raise DataError unless the files in ``raw`` have these sha256 sums."""
+    for name, sha256 in expected.items():
+        try:
+            found = hash_file(raw / name)
+        except OSError as error:
+            raise DataError(f"{raw / name}: cannot be read: {error.strerror}") from None
+        if found != sha256:
+            raise DataError(
+                f"{raw / name} is not the original file: its sha256 is {found[:12]}..., expected {sha256[:12]}...; "
+                "delete it to download it again; data of your own are read with data.name image_folder"
+            )
 
 
 def _download(source: _Source, folder: Path) -> None:

@@ -25,6 +25,11 @@ class Batch:
     """``[B]``, int64."""
     seed: int | None = None
     """Seed of the augmentation; None for evaluation, which does not augment."""
+    rank: int = 0
+    """Number of the process whose share of a training batch this is: sample ``rank + i * world`` of the batch is ``i``
+    here. All processes have the same seed and draw the random numbers of the whole batch."""
+    world: int = 1
+    """Number of processes."""
 
 
 def derive_seed(*parts: int) -> int:
@@ -47,7 +52,7 @@ def training_batches(
             epoch = step // per_epoch
             order = torch.randperm(count, generator=torch.Generator().manual_seed(derive_seed(seed, 0, epoch)))
         first = step % per_epoch * size
-        yield Batch(order[first : first + size][rank::world], derive_seed(seed, 1, step, rank))
+        yield Batch(order[first : first + size][rank::world], derive_seed(seed, 1, step, 0), rank, world)
 
 
 def evaluation_batches(count: int, size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:

@@ -6,6 +6,7 @@ import traceback
 from abc import abstractmethod
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -14,9 +15,13 @@ from torch.utils.data import DataLoader, Dataset
 from sdk.inputs import InputSpec
 from zoo.config.data import AugmentConfig
 from zoo.data.augment import augment
+from zoo.data.hashing import hash_tensors
 from zoo.data.sampling import Batch
 from zoo.data.task import Task
 from zoo.utils.errors import DataError
+
+_HASH_BATCH = 1024
+"""Samples that are read at once to hash them."""
 
 
 class Split(Dataset[tuple[Tensor, Tensor]]):
@@ -26,6 +31,7 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         self.spec = spec
         self.labels = labels
         self.workers = workers
+        self._hashes: dict[str, str] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,6 +52,22 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         """Return all prepared inputs ``[N, *shape]`` and labels ``[N]``, in order; for splits that fit into memory."""
         raw, labels = self[Batch(torch.arange(len(self)))]
         return self.prepare(raw), labels
+
+    def hashes(self) -> dict[str, str]:
+        """Return hashes that tell this split from others, 32 hex digits each; computed once.
+
+        ``content`` is that of all samples and labels in order. Splits of files may add ``names``, that of the files'
+        names. Raises DataError for a file that cannot be read.
+        """
+        if self._hashes is None:
+            self._hashes = self._compute_hashes()
+        return dict(self._hashes)
+
+    def _compute_hashes(self) -> dict[str, str]:
+        """Hash all raw samples; a split that can tell its samples apart without decoding them overrides this."""
+        starts = range(0, len(self), _HASH_BATCH)
+        raw = (self[Batch(torch.arange(i, min(i + _HASH_BATCH, len(self))))][0] for i in starts)
+        return {"content": hash_tensors(chain([self.labels], raw))}
 
     def stream(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield prepared inputs ``[B, *shape]`` and labels ``[B]`` on ``device`` for each batch.
@@ -82,8 +104,11 @@ class ArraySplit(Split):
         if batch.seed is not None and self.augment is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(batch.seed)
-                inputs = augment(inputs, self.augment)
+                inputs = augment(inputs, self.augment, batch.rank, batch.world)
         return inputs, labels
+
+    def _compute_hashes(self) -> dict[str, str]:
+        return {"content": hash_tensors((self.labels, self.inputs))}
 
 
 @dataclass(frozen=True)

@@ -42,3 +42,12 @@ def find_recipe(name_or_path: str | Path) -> Path:
             f"unknown recipe {text!r}{hint(text, names)}; `zoo list` shows the recipes, and a path ends in .yaml"
         )
     return recipe_folder() / f"{text}.yaml"
+
+
+def check_name(name: str) -> str:
+    """Return the name of a model; raises RecipeError for one that a recipe's file could not have."""
+    if not _NAME.fullmatch(name):
+        raise RecipeError(
+            f"name: found {name!r}, allowed lower-case letters, digits, '.', '_' and '-', the first a letter or digit"
+        )
+    return name

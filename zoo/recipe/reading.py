@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from zoo.data.location import is_hub_id
 from zoo.recipe.problems import show_value
 from zoo.utils.errors import RecipeError
 
@@ -48,11 +49,15 @@ def override_key(tree: dict[Any, Any], override: str) -> None:
 def make_path_absolute(tree: dict[Any, Any], folder: Path) -> None:
     """Make ``data.path`` absolute, in place, if it is relative to ``folder``; below the user's home, start it with ~.
 
+    A name on the Hub, ``user/repo``, stays as it is unless it is a folder.
+
     A resolved recipe is stored with the trained model, where a relative path would lead elsewhere, and the home folder
     would show the user's name to everyone with whom the model is shared.
     """
     data = tree.get("data")
     if not isinstance(data, dict) or not isinstance(path := data.get("path"), str) or not path:
+        return
+    if data.get("name") == "dataset" and is_hub_id(path) and not (folder / path).exists():
         return
     absolute = Path(os.path.abspath(folder / os.path.expanduser(path)))
     home = Path(os.path.expanduser("~"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -39,13 +39,17 @@ def train(
     tensorboard: bool = False,
     progress: bool = True,
     check: Check | None = None,
+    fit_batch: bool = False,
+    notes: Sequence[str] = (),
 ) -> TrainResult:
     """Train a recipe's model; write checkpoints, ``recipe.yaml`` and ``metrics.jsonl`` to ``run_dir``.
 
     ``device`` is cpu, cuda or mps (None: the best available). ``resume`` continues from the checkpoint in ``run_dir``;
     on the CPU the final weights are those of an uninterrupted run, bit for bit. ``check`` is called with the recipe,
-    the data and the untrained module before anything is written. Raises TrainingError, DataError or CheckpointError
-    with a message of one line, the errors of ``check``, and TrainingInterruptedError on Ctrl-C.
+    the data and the untrained module before anything is written. ``fit_batch`` cuts a batch size that is large for the
+    data (:func:`zoo.training.fit_batch.fit_batch_size`); ``notes`` are printed with the lines on the data. Raises
+    TrainingError, DataError or CheckpointError with a message of one line, the errors of ``check``, and
+    TrainingInterruptedError on Ctrl-C.
     """
     run = setup(
         recipe,
@@ -56,6 +60,8 @@ def train(
         tensorboard=tensorboard,
         progress=progress,
         check=check,
+        fit_batch=fit_batch,
+        notes=notes,
     )
     try:
         run.log.start(run.step)

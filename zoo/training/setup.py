@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from zoo.kernels.runtime import keep_freed_memory
 from zoo.optim import make_average, make_optimizer, make_schedule
 from zoo.recipe import Recipe
 from zoo.training.checkpoint import load_checkpoint
+from zoo.training.fit_batch import fit_batch_size
 from zoo.training.metrics_log import RunLog
 from zoo.training.run import Run, restore_run
 from zoo.training.run_folder import check_same_recipe, claim
@@ -41,17 +42,20 @@ def setup(
     tensorboard: bool = False,
     progress: bool = False,
     check: Check | None = None,
+    fit_batch: bool = False,
+    notes: Sequence[str] = (),
 ) -> Run:
     """Load the data, build every part of the run, then claim ``run_dir``; nothing is written before that.
 
     The options are those of :func:`zoo.training.loop.train`. Raises TrainingError, DataError or CheckpointError, and
     the errors of ``check``.
     """
-    settings = recipe.train
     keep_freed_memory()
-    accelerator = _accelerator(device, settings.precision)
+    accelerator = _accelerator(device, recipe.train.precision)
     with accelerator.main_process_first():  # a single process downloads
         data = load_data(recipe.data, data_dir)
+    recipe, cut = fit_batch_size(recipe, len(data.train)) if fit_batch else (recipe, "")
+    settings = recipe.train
     steps_per_epoch = len(data.train) // settings.batch_size
     _check_batch_size(settings.batch_size, len(data.train), accelerator.num_processes)
     total_steps = settings.steps or (settings.epochs or 0) * steps_per_epoch
@@ -79,6 +83,8 @@ def setup(
         claim(run_dir, recipe, resume)
     log = RunLog(run_dir, total_steps, silent=silent, progress=progress, tensorboard=tensorboard)
     log.note(data.about)
+    for line in (*notes, cut):
+        log.note(line)
     run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, run_dir, log,
               total_steps, steps_per_epoch)  # fmt: skip
     if saved is not None:

@@ -192,3 +192,18 @@ def test_every_shipped_card_is_up_to_date_with_the_template(name: str) -> None:
     assert card(folder) == card_text(folder, config, read_notes(folder / "README.md"))
     [result] = ModelCard.load(folder / "README.md").data.eval_results
     assert result.metric_value == config.metrics["test_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("data", "link", "identifier"),
+    [
+        ("fashion_mnist", "[fashion_mnist](https://huggingface.co/datasets/zalando-datasets/fashion_mnist)",
+         "zalando-datasets/fashion_mnist"),
+        ("uoft-cs/cifar10", "[uoft-cs/cifar10](https://huggingface.co/datasets/uoft-cs/cifar10)", "uoft-cs/cifar10"),
+        ("photos", "the test split of photos,", "photos"),
+    ],
+)  # fmt: skip
+def test_a_card_names_and_links_the_data_set(tmp_path: Path, data: str, link: str, identifier: str) -> None:
+    folder = artifact(tmp_path, data)
+    assert link in card(folder)
+    assert ModelCard.load(folder / "README.md").data.datasets == [identifier]

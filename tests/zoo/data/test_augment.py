@@ -90,3 +90,25 @@ def test_about_half_of_the_images_are_flipped_from_left_to_right() -> None:
     unchanged = (changed == original).flatten(1).all(1)
     assert bool((flipped | unchanged).all())
     assert 150 < int(flipped.sum()) < 250
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"crop": {}},
+        {"rotate": 20},
+        {"scale": 0.2, "shift": 2},
+        {"crop": {"scale": [0.5, 0.6]}, "rotate": 5, "scale": 0.1, "shift": 3, "flip": True},
+    ],
+)
+def test_processes_that_share_a_batch_change_it_as_one_process_does(world: int, changes: dict[str, object]) -> None:
+    config = AugmentConfig.model_validate(changes)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (24, 3, 16, 20), dtype=torch.uint8, generator=generator)
+    torch.manual_seed(5)
+    whole = augment(images, config)
+    assert not torch.equal(whole, images)
+    for rank in range(world):
+        torch.manual_seed(5)
+        assert torch.equal(augment(images[rank::world], config, rank, world), whole[rank::world])

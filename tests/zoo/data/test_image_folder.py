@@ -10,6 +10,7 @@ from torchvision.transforms import v2
 
 from zoo.config.data import ImageFolderConfig
 from zoo.data import load_data
+from zoo.data.image_folder import FolderSplit
 from zoo.data.sampling import Batch, training_batches
 from zoo.data.split import Data
 from zoo.data.task import Task
@@ -238,3 +239,49 @@ def test_a_file_that_is_not_an_image_is_named_in_one_line(
     with pytest.raises(DataError, match=r"\.png") as info:
         list(train.stream(training_batches(len(train), 4, 0, 0, 4), torch.device("cpu")))
     assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "PPM", "TIFF", "WEBP"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+@pytest.mark.parametrize("turn", [1, 6])
+def test_a_crop_of_everything_equals_the_centre_in_every_mode_and_format(
+    tmp_path: Path, mode: str, form: str, turn: int
+) -> None:
+    write_images(tmp_path, {"train": 2, "val": 1, "test": 1})
+    generator = np.random.default_rng(0)
+    if mode == "F":
+        picture = Image.fromarray(generator.random((24, 24), dtype=np.float32))
+    elif mode == "I;16":
+        picture = Image.fromarray(generator.integers(0, 2**16, (24, 24), dtype=np.uint16))
+    else:
+        colours = Image.fromarray(generator.integers(0, 256, (24, 24, 4), dtype=np.uint8))
+        picture = colours.convert("RGB").convert(mode) if mode in ("P", "CMYK", "1") else colours.convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    path = tmp_path / "train" / "cat" / "0.png"
+    try:
+        picture.save(path, form, exif=exif)
+    except (OSError, KeyError, ValueError):
+        pytest.skip("Pillow does not write it")
+    if (mode, form) == ("F", "PPM"):
+        pytest.skip("PFM has no fixed range")
+    whole = {"crop": {"scale": [1, 1], "ratio": [1, 1]}}
+    plain, cropped = (
+        load_data(folder_config(resize=16, **changes), tmp_path).train for changes in ({}, {"augment": whole})
+    )
+    assert isinstance(plain, FolderSplit)
+    chosen = torch.tensor([plain.paths.index(str(path))])
+    assert torch.equal(plain[Batch(chosen)][0], cropped[Batch(chosen, seed=0)][0])
+
+
+@pytest.mark.parametrize("crop", [None, {}])
+def test_processes_that_share_a_batch_see_the_images_of_one_process(tmp_path: Path, crop: object) -> None:
+    config = folder_config(augment={"crop": crop, "rotate": 20, "flip": True})
+    train = load_data(config, write_images(tmp_path, {"train": 10, "val": 3, "test": 1})).train
+    (whole,) = training_batches(20, 8, seed=3, start=1, stop=2)
+    images, labels = train[whole]
+    for rank in (0, 1):
+        (share,) = training_batches(20, 8, seed=3, start=1, stop=2, rank=rank, world=2)
+        found, numbers = train[share]
+        assert torch.equal(found, images[rank::2])
+        assert torch.equal(numbers, labels[rank::2])

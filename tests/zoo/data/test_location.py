@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.data.location import data_folder
+from zoo.config.data import DataConfig, DatasetConfig, MnistConfig
+from zoo.data.location import data_folder, dataset_title
 
 
 def test_the_data_folder_is_the_argument_then_the_environment_then_the_cache(
@@ -26,3 +27,16 @@ def test_the_folder_of_the_call_comes_before_the_recipe_s_and_that_before_the_en
     assert data_folder(None, "/from/recipe") == Path("/from/recipe")
     assert data_folder(None, "~/pets") == Path.home() / "pets"
     assert data_folder(None, None) == Path("/from/environment")
+
+
+@pytest.mark.parametrize(
+    ("config", "title"),
+    [
+        (MnistConfig(name="mnist", path="/somewhere"), "mnist"),
+        (DatasetConfig(name="dataset", path="uoft-cs/cifar10"), "uoft-cs/cifar10"),
+        (DatasetConfig(name="dataset", path="/home/someone/photos"), "photos"),
+        (DatasetConfig(name="dataset", path="/home/someone/wine.csv"), "wine.csv"),
+    ],
+)
+def test_the_title_of_a_data_set_names_no_folder_of_the_machine(config: DataConfig, title: str) -> None:
+    assert dataset_title(config) == title

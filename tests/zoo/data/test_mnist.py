@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import struct
 from pathlib import Path
 from urllib.error import URLError
@@ -11,7 +12,7 @@ from torchvision.datasets import mnist
 
 from zoo.config.data import FashionMnistConfig, MnistConfig
 from zoo.data import load_data
-from zoo.data.mnist import MNIST
+from zoo.data.mnist import FILES, MNIST, SHA256
 from zoo.data.sampling import evaluation_batches
 from zoo.data.task import Task
 from zoo.utils.errors import DataError
@@ -32,9 +33,22 @@ def write_mnist(folder: Path, train: int = 60_000, test: int = 10_000, name: str
     return folder
 
 
+def accept(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str = "mnist") -> Path:
+    """Take the files in ``folder`` for the original ones."""
+    raw = folder / ("MNIST" if name == "mnist" else "FashionMNIST") / "raw"
+    hashes = {file: hashlib.sha256((raw / file).read_bytes()).hexdigest() for file in FILES}
+    monkeypatch.setitem(SHA256, name, hashes)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def mnist_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_mnist(tmp_path_factory.mktemp("mnist"))
+
+
+@pytest.fixture
+def mnist_folder(generated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return accept(monkeypatch, generated)
 
 
 @pytest.fixture
@@ -58,8 +72,11 @@ def test_mnist_is_read_from_the_given_folder(mnist_folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("_no_network")
-def test_fashion_mnist_is_read_from_its_own_folder_with_its_own_classes(tmp_path: Path) -> None:
-    data = load_data(FashionMnistConfig(name="fashion_mnist"), write_mnist(tmp_path, name="FashionMNIST"))
+def test_fashion_mnist_is_read_from_its_own_folder_with_its_own_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(monkeypatch, write_mnist(tmp_path, name="FashionMNIST"), "fashion_mnist")
+    data = load_data(FashionMnistConfig(name="fashion_mnist"), tmp_path)
     assert (len(data.train), len(data.validation), len(data.test)) == (55_000, 5000, 10_000)
     assert (data.labels[0], data.labels[9], len(data.labels)) == ("T-shirt/top", "Ankle boot", 10)
     first, _ = next(data.test.stream(evaluation_batches(10_000, 3), torch.device("cpu")))
@@ -68,7 +85,7 @@ def test_fashion_mnist_is_read_from_its_own_folder_with_its_own_classes(tmp_path
 
 @pytest.mark.usefixtures("_no_network")
 def test_missing_fashion_mnist_is_named_as_such(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Fashion-MNIST is not in .*FOLDER/FashionMNIST/raw"):
+    with pytest.raises(DataError, match=r"Fashion-MNIST is not in .*FOLDER/FashionMNIST/raw"):
         load_data(FashionMnistConfig(name="fashion_mnist"), tmp_path)
 
 
@@ -101,16 +118,58 @@ def test_missing_files_are_named_with_the_folder_that_lacks_them(tmp_path: Path)
 
 
 @pytest.mark.parametrize("size", [0, 3, 1000])
-def test_truncated_files_are_refused_as_damaged(tmp_path: Path, size: int) -> None:
+def test_truncated_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     write_mnist(tmp_path, train=20, test=20)
     images = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
     images.write_bytes(images.read_bytes()[:size])
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte is not the original file: its sha256"):
+        load_data(MNIST_CONFIG, tmp_path)
+    accept(monkeypatch, tmp_path)
     with pytest.raises(DataError, match="are damaged"):
         load_data(MNIST_CONFIG, tmp_path)
 
 
-def test_files_with_another_number_of_images_are_refused_as_damaged(tmp_path: Path) -> None:
-    write_mnist(tmp_path, train=20, test=20)
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+@pytest.mark.parametrize("file", FILES)
+def test_one_changed_byte_is_refused_in_every_file(
+    generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, file: str
+) -> None:
+    raw = tmp_path / ("MNIST" if name == "mnist" else "FashionMNIST") / "raw"
+    raw.mkdir(parents=True)
+    for each in FILES:
+        (raw / each).symlink_to(generated / "MNIST" / "raw" / each)
+    accept(monkeypatch, tmp_path, name)
+    content = bytearray((raw / file).read_bytes())
+    content[-1] ^= 1
+    (raw / file).unlink()
+    (raw / file).write_bytes(content)
+    config = MnistConfig(name="mnist") if name == "mnist" else FashionMnistConfig(name="fashion_mnist")
+    with pytest.raises(DataError, match=f"{file} is not the original file"):
+        load_data(config, tmp_path)
+
+
+def test_the_files_of_one_data_set_are_not_taken_for_the_other(
+    tmp_path: Path, mnist_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "FashionMNIST").symlink_to(mnist_folder / "MNIST")
+    with pytest.raises(DataError, match="train-images-idx3-ubyte is not the original file"):
+        load_data(FashionMnistConfig(name="fashion_mnist"), tmp_path)
+
+
+def test_a_label_beyond_the_classes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = write_mnist(tmp_path) / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    content = bytearray(labels.read_bytes())
+    content[8 + 5] = 200
+    labels.write_bytes(content)
+    accept(monkeypatch, tmp_path)
+    with pytest.raises(DataError, match="the label 200 of sample 5 of the test part, allowed 0 to 9"):
+        load_data(MNIST_CONFIG, tmp_path)
+
+
+def test_files_with_another_number_of_images_are_refused_as_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(monkeypatch, write_mnist(tmp_path, train=20, test=20))
     with pytest.raises(DataError, match="20 images and 20 labels"):
         load_data(MNIST_CONFIG, tmp_path)
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from zoo.config.base import Section
 from zoo.families.base import FamilyConfig
@@ -12,12 +19,44 @@ from zoo.families.cellnet.topology import Edge, FullTopology, Topology, arrival_
 
 
 class StemConfig(Section):
-    """Layers before the InCells: per entry of ``channels`` a 3x3 convolution without padding, 2x2 max-pooling, ReLU."""
+    """Layers before the InCells: per entry of ``channels`` a stage of 3x3 convolutions, 2x2 max-pooling and ReLU.
+
+    A ReLU also stands between the convolutions of a stage.
+    """
 
     channels: tuple[PositiveInt, ...] = Field(default=(32, 64), min_length=1)
-    """Output channels of each convolution."""
+    """Output channels of each stage."""
     dropout: float = Field(default=0.25, ge=0, lt=1)
     """Dropout rate of the features that the InCells receive."""
+    convolutions: PositiveInt | tuple[PositiveInt, ...] = 1
+    """Convolutions in a stage: one number for all stages, or a list with one number per stage."""
+    padding: int = Field(default=0, ge=0, le=1)
+    """Zeros around the input of each convolution, in pixels; 1 keeps its height and width."""
+    batch_norm: bool = False
+    """Normalise the channels of each convolution over the batch. A prediction uses running averages of their means and
+    variances; in training, each process normalises its own part of the batch."""
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Number of convolutions in each stage."""
+        each = self.convolutions
+        return each if isinstance(each, tuple) else (each,) * len(self.channels)
+
+    @model_validator(mode="after")
+    def _check(self) -> StemConfig:
+        if len(self.depths) != len(self.channels):
+            raise ValueError(
+                f"convolutions lists {len(self.depths)} numbers, expected one for each of the {len(self.channels)} "
+                "stages in channels"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # These keys were added after the first models shipped, whose recipes and hashes must stay what they are.
+        added = {"convolutions": 1, "padding": 0, "batch_norm": False}
+        values: dict[str, Any] = serialize(self)
+        return {key: value for key, value in values.items() if key not in added or value != added[key]}
 
 
 class CellnetConfig(FamilyConfig):

@@ -143,12 +143,27 @@ class MemberLinear(nn.Module):
         return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.mT)
 
 
+class ChannelsLast(nn.Module):
+    """Stores the channels of images ``[B, C, H, W]`` last in memory: CPUs then run convolutions up to twice as fast."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return equal images; only the order in memory differs."""
+        # A copy, because images of one channel count as having both orders, and convolutions would choose the other.
+        return x.clone(memory_format=torch.channels_last)
+
+
 def _stem(stem: StemConfig | None, task: Task) -> nn.Module:
     if stem is None:
         return nn.Flatten()
-    layers: list[nn.Module] = []
-    for before, after in pairwise((task.input_shape[0], *stem.channels)):
-        layers += [nn.Conv2d(before, after, kernel_size=3), nn.MaxPool2d(2), nn.ReLU()]
+    # Only with batch normalisation: another order in memory would change the last bits of models without it that ship.
+    layers: list[nn.Module] = [ChannelsLast()] if stem.batch_norm else []
+    for depth, (before, after) in zip(stem.depths, pairwise((task.input_shape[0], *stem.channels)), strict=True):
+        for number in range(depth):
+            channels = after if number else before
+            layers.append(nn.Conv2d(channels, after, kernel_size=3, padding=stem.padding, bias=not stem.batch_norm))
+            if stem.batch_norm:
+                layers.append(nn.BatchNorm2d(after))
+            layers += [nn.MaxPool2d(2), nn.ReLU()] if number == depth - 1 else [nn.ReLU()]
     return nn.Sequential(*layers, nn.Dropout(stem.dropout), nn.Flatten())
 
 
@@ -157,11 +172,18 @@ def _features(stem: StemConfig | None, task: Task) -> int:
     if stem is None:
         return math.prod(task.input_shape)
     if len(task.input_shape) != 3:
-        raise BuildError(f"a stem takes images [C, H, W], found inputs of shape {list(task.input_shape)}")
+        raise BuildError(f"a stem takes images [C, H, W], found inputs of shape {list(task.input_shape)}; "
+                         "set model.stem to null")  # fmt: skip
     _, height, width = task.input_shape
-    for _ in stem.channels:
-        height, width = (height - 2) // 2, (width - 2) // 2
+    for depth in stem.depths:
+        height, width = (_stage_side(side, depth, stem.padding) for side in (height, width))
     if min(height, width) < 1:
         size = "x".join(map(str, task.input_shape[1:]))
-        raise BuildError(f"an image of {size} is too small for a stem of {len(stem.channels)} convolutions")
+        raise BuildError(f"an image of {size} is too small for a stem of {sum(stem.depths)} convolutions; "
+                         "set data.image_size or model.stem")  # fmt: skip
     return stem.channels[-1] * height * width
+
+
+def _stage_side(side: int, depth: int, padding: int) -> int:
+    """Return the side of a stage's output; below 1 the input is too small."""
+    return (side - 2 * depth * (1 - padding)) // 2

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from zoo.families.cellnet.model import Cellnet
 
 _KEYS = ("weight", "bias")
+_NORM_KEYS = ("weight", "bias", "running_mean", "running_var")
 
 
 def onnx_graph(module: Cellnet, task: Task, steps: int | None = None) -> onnx.ModelProto:
@@ -58,8 +59,15 @@ class _Graph:
         for name, layer in self.module.stem.named_children():
             match layer:
                 case nn.Conv2d():
-                    weight, bias = (g.weight(f"stem.{name}.{key}", value) for key, value in layer.named_parameters())
-                    x = g.op("Conv", x, weight, bias, kernel_shape=[3, 3])
+                    weights = [g.weight(f"stem.{name}.{key}", value) for key, value in layer.named_parameters()]
+                    padding = {"pads": [int(layer.padding[0])] * 4} if layer.padding[0] else {}
+                    x = g.op("Conv", x, *weights, kernel_shape=[3, 3], **padding)
+                case nn.BatchNorm2d():
+                    tensors = (getattr(layer, key) for key in _NORM_KEYS)
+                    weights = [
+                        g.weight(f"stem.{name}.{key}", value) for key, value in zip(_NORM_KEYS, tensors, strict=True)
+                    ]
+                    x = g.op("BatchNormalization", x, *weights, epsilon=layer.eps)
                 case nn.MaxPool2d():
                     x = g.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
                 case nn.ReLU():

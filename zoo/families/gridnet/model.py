@@ -52,15 +52,18 @@ def _patch_embedding(patch: PatchConfig | None, task: Task) -> nn.Module:
 def _face(config: GridnetConfig, task: Task) -> tuple[slice, slice, slice]:
     """Return the part of the grid that holds the (embedded) image: centred on the first faces."""
     if len(task.input_shape) != 3:
-        raise BuildError(f"gridnet takes images [C, H, W], found inputs of shape {list(task.input_shape)}")
+        raise BuildError(f"gridnet takes images [C, H, W], found inputs of shape {list(task.input_shape)}; "
+                         "for a table, choose a recipe of another family")  # fmt: skip
     channels, height, width = task.input_shape
     if config.patch is not None:
         size = config.patch.size
         if height % size or width % size:
-            raise BuildError(f"patch size {size} must divide the image size {height}x{width}")
+            raise BuildError(f"patch size {size} must divide the image size {height}x{width}; "
+                             "set data.image_size or model.patch.size")  # fmt: skip
         channels, height, width = config.patch.channels, height // size, width // size
     m, n, k = config.grid
     if height > m or width > n or channels > k:
-        raise BuildError(f"an image of {channels}x{height}x{width} (CxHxW) does not fit the grid {[m, n, k]} (MxNxK)")
+        raise BuildError(f"an image of {channels}x{height}x{width} (CxHxW) does not fit the grid {[m, n, k]} (MxNxK); "
+                         "set data.image_size or model.grid")  # fmt: skip
     top, left = (m - height) // 2, (n - width) // 2
     return slice(top, top + height), slice(left, left + width), slice(0, channels)

@@ -25,7 +25,8 @@ class Normnet(nn.Module):
         self.input_shape = task.input_shape
         channels, *space = task.input_shape
         if config.convolutions and not space:
-            raise BuildError(f"convolutions take inputs [C, *space], found inputs of shape {[channels]}")
+            raise BuildError(f"convolutions take inputs [C, *space], found inputs of shape {[channels]}; "
+                             "set model.convolutions to []")  # fmt: skip
         self.convolutions = nn.ModuleList()
         for number, c in enumerate(config.convolutions):
             settings = config.settings(c.scale)
@@ -34,7 +35,8 @@ class Normnet(nn.Module):
             )
             channels, space = c.channels, [_length(n, c) for n in space]
             if min(space) < 1:
-                raise BuildError(f"convolutions.{number} leaves nothing of an input of shape {list(task.input_shape)}")
+                raise BuildError(f"convolutions.{number} leaves nothing of an input of shape "
+                                 f"{list(task.input_shape)}; set data.image_size or model.convolutions")  # fmt: skip
         widths = [channels * math.prod(space), *config.hidden, task.num_classes]
         scales = [config.hidden_scale] * len(config.hidden) + [config.scale]
         self.layers = nn.ModuleList()

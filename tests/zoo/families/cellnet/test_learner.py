@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.support.cellnet import IMAGES, STEM, TASK, VARIANTS, build, samples
+from tests.support.cellnet import IMAGES, STEM, STEMS, TASK, VARIANTS, build, samples
 from zoo.data.task import Task
 from zoo.families.cellnet.config import CellnetConfig
 from zoo.families.cellnet.learner import CellnetLearner, step_cosine
@@ -91,6 +91,19 @@ def test_training_reaches_the_stem() -> None:
     for found, parameter in zip(ours, literal.stem.parameters(), strict=True):
         assert found.any()
         torch.testing.assert_close(found, parameter.grad)
+
+
+def test_a_normalised_stem_trains_in_bfloat16() -> None:
+    module = build(IMAGES, stem=STEMS["normalised_and_padded"], truncate=4)
+    inputs, labels = samples(IMAGES)
+    with torch.autocast("cpu", torch.bfloat16):
+        (result,) = CellnetLearner(module, module.config).training_steps(inputs.float(), labels)
+    result.loss.backward()
+    assert result.loss.dtype == torch.float32
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all()
+        assert parameter.grad.any(), name
 
 
 @given(seed=st.integers(0, 2**16), truncate=st.integers(1, 3), size=st.integers(1, 4))

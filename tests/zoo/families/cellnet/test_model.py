@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from tests.support.cellnet import IMAGES, STEM, TASK, VARIANTS, build, samples
+from tests.support.cellnet import IMAGES, STEM, STEMS, TASK, VARIANTS, build, samples
 from zoo.data.task import Task
+from zoo.families.cellnet.config import StemConfig
 from zoo.families.cellnet.model import Trace
 from zoo.families.cellnet.reference import LiteralCellnet
 
@@ -21,11 +26,46 @@ def test_a_batch_equals_the_literal_network_sample_by_sample(variant: str) -> No
         torch.testing.assert_close(module(inputs, steps), expected)
 
 
-def test_a_stem_feeds_the_in_cells() -> None:
-    module = build(IMAGES, stem=STEM).double()
-    literal = LiteralCellnet(module)
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_stem_feeds_the_in_cells(stem: str) -> None:
+    module = build(IMAGES, stem=STEMS[stem]).double()
     inputs, _ = samples(IMAGES)
+    module(inputs)  # batch normalisation collects its averages
+    module.eval()
+    literal = LiteralCellnet(module)
     torch.testing.assert_close(module(inputs), torch.stack([literal(x) for x in inputs]))
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_stem_is_its_stages_of_convolutions_one_after_the_other(stem: str) -> None:
+    config = STEMS[stem]
+    module = build(IMAGES, stem=config).double()
+    x, _ = samples(IMAGES)
+    expected, parameters = x, iter(module.stem.parameters())
+    for depth in config.depths:
+        for _ in range(depth):
+            expected = _convolution(expected, parameters, config)
+        expected = F.max_pool2d(expected, 2)
+    assert next(parameters, None) is None
+    torch.testing.assert_close(module.stem(x), expected.flatten(1))
+    assert module.input.weight.size(2) == expected[0].numel()
+
+
+def _convolution(x: Tensor, parameters: Any, config: StemConfig) -> Tensor:
+    x = F.conv2d(x, next(parameters), None if config.batch_norm else next(parameters), padding=config.padding)
+    if config.batch_norm:
+        mean, variance = x.detach().mean((0, 2, 3)), x.detach().var((0, 2, 3), correction=0)
+        scale, bias = next(parameters), next(parameters)
+        x = F.batch_norm(x, mean, variance, scale, bias)
+    return x.relu()
+
+
+def test_a_normalised_stem_predicts_each_sample_alone() -> None:
+    module = build(IMAGES, stem=STEMS["normalised"])
+    inputs = samples(IMAGES)[0].float()
+    module(inputs)
+    module.eval()
+    torch.testing.assert_close(module(inputs), torch.cat([module(x[None]) for x in inputs]))
 
 
 def test_the_very_first_step_sends_zeros_over_every_connection() -> None:
@@ -99,3 +139,21 @@ def test_layers_are_initialised_like_linear_layers_of_torch() -> None:
 def test_inputs_that_do_not_fit_the_stem_are_refused(task: Task, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(task, stem=STEM)
+
+
+@pytest.mark.parametrize(
+    ("options", "smallest"),
+    [
+        ({"channels": (3,)}, 4),
+        ({"channels": (3, 4)}, 10),
+        ({"channels": (3,), "convolutions": 3}, 8),
+        ({"channels": (3, 4), "padding": 1}, 4),
+        ({"channels": (3, 4, 5), "convolutions": (4, 1, 2), "padding": 1, "batch_norm": True}, 8),
+    ],
+)
+def test_the_smallest_image_of_a_stem_is_known_before_the_first_batch(options: dict[str, Any], smallest: int) -> None:
+    stem = StemConfig(**options)
+    module = build(Task((1, smallest, smallest), 3), stem=stem)
+    assert module(torch.zeros(2, 1, smallest, smallest)).shape == (2, 3)
+    with pytest.raises(ValueError, match=f"too small for a stem of {sum(stem.depths)} convolutions"):
+        build(Task((1, smallest, smallest - 1), 3), stem=stem)

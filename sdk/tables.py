@@ -1,0 +1,284 @@
+"""Raw rows of a table in every form that a model takes, matched with its columns by name.
+
+Columns of frames, dicts and files are found by name, wherever they stand. A name matches exactly or, if that decides
+between no two columns, apart from case, from spaces, underscores, dots and hyphens, and from a unit in parentheses that
+only one of the two names has. Other columns, such as the target, are ignored. Lists, tuples and arrays without names
+hold the columns in the model's order.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk.columns import CellError, Cells, Columns, listed
+from sdk.errors import InputError
+from sdk.validation import describe
+
+_UNIT = re.compile(r"(.*?)\s*[(\[]([^()\[\]]+)[)\]]\s*")
+_SEPARATORS = re.compile(r"[\s_.\-]+")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Consecutive rows: the raw cells of each of the model's columns."""
+
+    count: int
+    """Number of rows, those in ``bad`` included."""
+    cells: Sequence[Cells]
+    """Per column of the model, those of the rows that are not ``bad``."""
+    place: Callable[[int], str]
+    """Names a row of these in errors, given its number from 0."""
+    bad: Mapping[int, InputError] = field(default_factory=dict)
+    """Rows that could not be read, by number from 0."""
+    csv: bool = False
+    """True if the cells are texts of a CSV file."""
+
+    def encode(self, columns: Columns, first: int, failures: dict[int, InputError] | None) -> NDArray[np.float32]:
+        """Return features ``float32 [B, width]``; raises InputError naming place and column.
+
+        With ``failures``, rows that cannot be used are left out, and their errors are recorded there by number, which
+        is ``first`` for the first of these rows.
+        """
+        if self.bad and failures is None:
+            raise self.bad[min(self.bad)]
+        good = [number for number in range(self.count) if number not in self.bad] if self.bad else range(self.count)
+        if failures is not None:
+            failures.update({first + number: error for number, error in self.bad.items()})
+        try:
+            return columns.encode(self.cells, self.csv)
+        except CellError as error:
+            if failures is None:
+                raise InputError(f"{self.place(good[error.row])}: {error}") from None
+        parts = [np.empty((0, columns.width), np.float32)]
+        for row, number in enumerate(good):
+            try:
+                parts.append(columns.encode([cells[row : row + 1] for cells in self.cells], self.csv))
+            except CellError as error:
+                failures[first + number] = InputError(f"{self.place(number)}: {error}")
+        return np.concatenate(parts)
+
+
+def read_rows(inputs: Any, columns: Columns, size: int) -> tuple[Iterator[Rows], bool] | None:
+    """Return the rows of ``inputs`` in blocks of ``size``, and True if they are one row, not a batch.
+
+    Return None for numbers that are no raw rows: an array or list ``[features]`` or ``[B, features]`` of encoded rows,
+    which differs in width from raw rows if any column holds categories. Raises InputError.
+    """
+    if isinstance(inputs, Rows):
+        return iter([inputs]), False
+    if isinstance(inputs, (str, os.PathLike)):
+        from sdk.table_files import read_file
+
+        return read_file(inputs, columns, size), False
+    if isinstance(inputs, Mapping):
+        return _mapping(inputs, columns, size)
+    if _is_frame(inputs):
+        return _frame(inputs, columns, size), False
+    if _is_series(inputs):
+        return _items([inputs], columns, size, "the row"), True
+    if isinstance(inputs, (list, tuple)):
+        return _list(inputs, columns, size)
+    return _array(inputs, columns, size)
+
+
+def match(names: Sequence[str], found: Sequence[Hashable], where: str) -> list[int]:
+    """Return the position in ``found`` of each of the model's ``names``.
+
+    Raises InputError if one of them is missing, or if ``found`` has a name twice. Names 0, 1, ... are no names but the
+    positions of the model's columns.
+    """
+    if found and list(found) == list(range(len(found))) and all(type(name) is not bool for name in found):
+        if len(found) != len(names):
+            raise InputError(f"{where}: found {len(found)} columns without names, allowed {_wanted(names)}")
+        return list(range(len(names)))
+    repeated = [str(name) for name, count in Counter(found).items() if count > 1 and str(name).strip()]
+    if repeated:
+        raise InputError(f"{where}: found column {listed(repeated)} more than once, allowed each name once")
+    positions = {name: number for number, name in enumerate(found) if isinstance(name, str)}
+    rest = [name for name in positions if name not in set(names)]
+    matched = [positions[name] if name in positions else _near(name, names, rest, positions) for name in names]
+    missing = [name for name, position in zip(names, matched, strict=True) if position is None]
+    if missing:
+        raise InputError(
+            f"{where}: found no column {listed(missing)} among {listed([str(n) for n in found]) or 'none'}, "
+            f"allowed {_wanted(names)}"
+        )
+    return [position for position in matched if position is not None]
+
+
+def _near(name: str, names: Sequence[str], rest: Sequence[str], positions: Mapping[str, int]) -> int | None:
+    """Return the position of the one name of ``rest`` that is written differently, if it is like no other name."""
+    like = [other for other in rest if _alike(name, other)]
+    if len(like) != 1 or sum(_alike(own, like[0]) for own in names) != 1:
+        return None
+    return positions[like[0]]
+
+
+def _alike(one: str, other: str) -> bool:
+    (base, unit), (other_base, other_unit) = _parts(one), _parts(other)
+    return bool(base) and base == other_base and (unit == other_unit or not unit or not other_unit)
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """Return a name in plain spelling, and its unit or nothing."""
+    with_unit = _UNIT.fullmatch(name)
+    base, unit = with_unit.groups() if with_unit else (name, "")
+    return _SEPARATORS.sub(" ", base).strip().casefold(), unit.strip()
+
+
+def _wanted(names: Sequence[str]) -> str:
+    return f"the {len(names)} columns {listed(names)}"
+
+
+def _mapping(inputs: Mapping[Any, Any], columns: Columns, size: int) -> tuple[Iterator[Rows], bool]:
+    """Read a row, ``{name: value}``, or columns, ``{name: [values]}``."""
+    keys = list(inputs)
+    values = [inputs[keys[position]] for position in match(columns.names, keys, "the row")]
+    lists = [_has_length(value) for value in values]
+    if not any(lists):
+        return iter([Rows(1, [[value] for value in values], lambda number: "the row")]), True
+    lengths = sorted({len(value) if long else 1 for value, long in zip(values, lists, strict=True)})
+    if not all(lists) or len(lengths) > 1:
+        raise InputError(f"the columns: found lengths {', '.join(map(str, lengths))}, allowed one for all columns")
+    return _blocks([_cells(value) for value in values], lengths[0], size), False
+
+
+def _frame(frame: Any, columns: Columns, size: int) -> Iterator[Rows]:
+    """Read a DataFrame of pandas or polars, an Arrow table, a data set of ``datasets`` or a structured array."""
+    found = _names(frame)
+    chosen = match(columns.names, found, "the table")
+    return _blocks([_cells(frame[found[position]]) for position in chosen], len(frame), size)
+
+
+def _names(frame: Any) -> list[Any]:
+    """Return the names of the columns of a frame, or of the values of a row of one."""
+    if isinstance(frame, (np.ndarray, np.void)):
+        return list(frame.dtype.names or ())
+    if _is_series(frame):
+        return list(frame.index)
+    return list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
+
+
+def _is_frame(inputs: Any) -> bool:
+    if isinstance(inputs, np.ndarray):
+        return inputs.dtype.names is not None and inputs.ndim == 1
+    named = hasattr(inputs, "column_names") or hasattr(inputs, "columns")
+    return named and hasattr(inputs, "__getitem__") and len(getattr(inputs, "shape", ())) == 2
+
+
+def _is_series(inputs: Any) -> bool:
+    """Return True for a row of a DataFrame or of a structured array, which has names."""
+    if isinstance(inputs, (np.void, np.ndarray)):
+        return inputs.dtype.names is not None and inputs.ndim == 0
+    return hasattr(inputs, "index") and hasattr(inputs, "to_dict") and getattr(inputs, "ndim", 0) == 1
+
+
+def _cells(values: Any) -> Cells:
+    """Return a column as an array of numbers, if it is one, or as a list."""
+    if hasattr(values, "detach") and hasattr(values, "cpu"):
+        values = values.detach().cpu().numpy()
+    dtype = getattr(values, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
+        return np.asarray(values)
+    for method in ("to_pylist", "to_list", "tolist"):
+        if hasattr(values, method):
+            return list(getattr(values, method)())
+    return list(values)
+
+
+def _has_length(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, (str, bytes)) and getattr(value, "ndim", 1) > 0
+
+
+def _blocks(cells: Sequence[Cells], count: int, size: int) -> Iterator[Rows]:
+    for first in range(0, count, size):
+        parts = [column[first : first + size] for column in cells]
+        yield Rows(min(size, count - first), parts, numbered("row", first))
+
+
+def _list(inputs: Sequence[Any], columns: Columns, size: int) -> tuple[Iterator[Rows], bool] | None:
+    """Read one row, or a list of rows, each with its own form."""
+    if inputs and not any(_has_length(item) or isinstance(item, bytes) for item in inputs):
+        if _are_features(inputs, columns):
+            return None
+        return _items([inputs], columns, size, "the row"), True
+    if inputs and all(isinstance(item, (list, tuple, np.ndarray)) for item in inputs):
+        if any(_are_features(item, columns) for item in inputs):
+            return None
+        if all(getattr(item, "ndim", 1) == 2 for item in inputs):
+            return None
+    return _items(inputs, columns, size, ""), False
+
+
+def _are_features(row: Sequence[Any], columns: Columns) -> bool:
+    """Return True for a row that has the width of encoded rows, and not that of raw ones."""
+    return len(row) == columns.width != len(columns.columns) and getattr(row, "ndim", 1) == 1
+
+
+def _array(inputs: Any, columns: Columns, size: int) -> tuple[Iterator[Rows], bool] | None:
+    """Read an array without names: raw rows ``[B, columns]`` or one of them."""
+    if not hasattr(inputs, "__array__"):
+        return None
+    if hasattr(inputs, "detach") and hasattr(inputs, "cpu"):  # a tensor, which may require gradients or be on a device
+        inputs = inputs.detach().cpu()
+    array = np.asarray(inputs)
+    if array.ndim not in (1, 2) or array.shape[-1] != len(columns.columns):
+        return None
+    rows = np.atleast_2d(array)
+    cells = [_cells(rows[:, number]) for number in range(rows.shape[1])]
+    return _blocks(cells, len(rows), size), array.ndim == 1
+
+
+def _items(items: Sequence[Any], columns: Columns, size: int, name: str) -> Iterator[Rows]:
+    """Read rows, each of which is a dict, a row of a frame, or values in order; ``name`` is that of a single row."""
+    known: dict[tuple[Any, ...], list[int]] = {}
+    for first in range(0, len(items), size):
+        place = (lambda number: name) if name else numbered("input", first)
+        yield gather(items[first : first + size], lambda item, where: _row(item, columns, where, known), place, columns)
+
+
+def gather(
+    items: Sequence[Any], read: Callable[[Any, str], Sequence[Any]], place: Callable[[int], str], columns: Columns
+) -> Rows:
+    """Return the rows that ``read(item, place)`` returns as cells; the InputErrors that it raises are bad rows."""
+    rows: list[Sequence[Any]] = []
+    bad: dict[int, InputError] = {}
+    for number, item in enumerate(items):
+        try:
+            rows.append(read(item, place(number)))
+        except InputError as error:
+            bad[number] = error
+    cells: list[Cells] = list(zip(*rows, strict=True)) if rows else [()] * len(columns.columns)
+    return Rows(len(items), cells, place, bad)
+
+
+def numbered(what: str, first: int) -> Callable[[int], str]:
+    """Return a function that names rows ``WHAT first``, ``WHAT first + 1`` and so on."""
+    return lambda number: f"{what} {first + number}"
+
+
+def _row(item: Any, columns: Columns, where: str, known: dict[tuple[Any, ...], list[int]]) -> Sequence[Any]:
+    """Return the cells of one row in the model's order."""
+    if isinstance(item, Mapping) or _is_series(item):
+        keys = tuple(item if isinstance(item, Mapping) else _names(item))
+        if keys not in known:
+            known[keys] = match(columns.names, keys, where)
+        values = item if isinstance(item, Mapping) else dict(zip(keys, item, strict=True))
+        return [values[keys[position]] for position in known[keys]]
+    if not isinstance(item, (list, tuple)) and not (isinstance(item, np.ndarray) and item.ndim == 1):
+        raise InputError(
+            f"{where}: found {type(item).__name__} {describe(item)}, allowed a row: a dict, or a list of "
+            f"{_wanted(columns.names)}"
+        )
+    if len(item) != len(columns.columns):
+        encoded = f", or of {columns.width} features" if columns.width != len(columns.columns) else ""
+        raise InputError(f"{where}: found {len(item)} values, allowed {_wanted(columns.names)}{encoded}")
+    return list(item.tolist() if isinstance(item, np.ndarray) else item)

@@ -1,0 +1,172 @@
+"""Tables: columns of numbers and categories as the features of a network.
+
+- Input: float32 ``[features]``: one feature per column of numbers, and one per category of a column of texts or
+  booleans, 1 for the row's own category and 0 for the others (:mod:`sdk.columns`, which also encodes for predictions).
+- Kinds: a column whose training cells are all numbers, or texts that spell numbers, is one of numbers; other texts and
+  booleans are categories. Columns with a single value are left out.
+- Missing values: an error, or with ``fill: mean`` the mean of the training numbers, and the most frequent category.
+- Categories: those of the training rows. Validation and test rows with another one are left out, as the model takes no
+  such rows; more than 5 % of them are an error.
+- Normalisation: numbers minus the mean of the training part, over its standard deviation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sdk.cells import is_missing
+from sdk.columns import Category, CellError, Columns, Number, listed
+from sdk.errors import InputError
+from sdk.inputs import InputSpec
+from zoo.config.data import AugmentConfig
+from zoo.data.column_kinds import choose_column
+from zoo.data.split import ArraySplit, Data
+from zoo.utils.errors import DataError
+
+UNKNOWN_SHARE = 0.05
+"""Largest share of validation or test rows that may be left out for an unknown category."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class TablePart:
+    """The rows of one split, column by column."""
+
+    columns: Mapping[str, Sequence[Any]]
+    """Raw cells ``[N]`` per column: numbers, texts, booleans and None."""
+    labels: Tensor
+    """``[N]``, int64, the class of each row."""
+    rows: Sequence[int]
+    """The number of each row in its source, for errors."""
+    name: str
+    """The name of the source, for errors."""
+
+    def place(self, numbers: Sequence[int]) -> str:
+        """Name rows, given by their positions in the part, as errors do."""
+        shown = ", ".join(str(self.rows[number]) for number in numbers[:_SHOWN])
+        more = f", ... ({len(numbers)} rows)" if len(numbers) > _SHOWN else ""
+        return f"{self.name}, row{'s' if len(numbers) > 1 else ''} {shown}{more}"
+
+    def keep(self, numbers: Sequence[int]) -> TablePart:
+        """Return these rows of the part."""
+        cells = {name: [cells[number] for number in numbers] for name, cells in self.columns.items()}
+        return TablePart(cells, self.labels[list(numbers)], [self.rows[number] for number in numbers], self.name)
+
+
+def load_tables(
+    parts: Mapping[str, TablePart], names: list[str], fill: str | None = None, workers: int = 0, origin: str = ""
+) -> Data:
+    """Return the data set of the parts "train", "validation" and "test", which have the same columns.
+
+    ``names`` are those of the classes, ``fill`` is None or "mean", ``origin`` says in :attr:`Data.about` where the rows
+    are from. Raises DataError, which names column and rows, for cells that cannot be used.
+    """
+    parts = {role: _stripped(part) for role, part in parts.items()}
+    if fill is None:
+        _refuse_missing(parts)
+    training = parts["train"]
+    chosen = {name: choose_column(name, cells, fill, training.place) for name, cells in training.columns.items()}
+    constant = [name for name, column in chosen.items() if column is None]
+    columns = Columns(tuple(column for column in chosen.values() if column is not None))
+    if not columns.columns:
+        raise DataError(f"{training.name}: found the same value in every row of {listed(constant)}; no column is left")
+    notes = [f"left out {listed(constant)}, with the same value in every row"] if constant else []
+    known = {role: part if role == "train" else _known(part, columns, notes) for role, part in parts.items()}
+    inputs = {role: _encode(part, columns) for role, part in known.items()}
+    spec = _spec(columns, inputs["train"], training)
+    splits = {
+        role: ArraySplit(torch.from_numpy(inputs[role]), part.labels, spec, AugmentConfig(), workers)
+        for role, part in known.items()
+    }
+    counts = ", ".join(f"{len(part.labels)} for {role}" for role, part in known.items())
+    about = f"{origin}: {len(columns.columns)} columns ({columns.width} features), {len(names)} classes; {counts}"
+    return Data(**splits, input_spec=spec, labels=names, about="; ".join([about, *notes]))
+
+
+def _stripped(part: TablePart) -> TablePart:
+    """Return the part with names of columns without the spaces around them."""
+    columns = {name.strip(): cells for name, cells in part.columns.items()}
+    if "" in columns or len(columns) < len(part.columns):
+        found = listed(list(part.columns))
+        raise DataError(f"{part.name}: found the columns {found}, allowed a name of its own for each")
+    return replace(part, columns=columns)
+
+
+def _refuse_missing(parts: Mapping[str, TablePart]) -> None:
+    for part in parts.values():
+        for name, cells in part.columns.items():
+            missing = [number for number, cell in enumerate(cells) if is_missing(cell)]
+            if missing:
+                raise DataError(
+                    f"{part.place(missing)}: column {name!r}: found no value; set data.fill to mean, which fills in "
+                    "the mean or the most frequent category of the training rows, or leave the column or the rows out"
+                )
+
+
+def _known(part: TablePart, columns: Columns, notes: list[str]) -> TablePart:
+    """Return the rows whose categories the training rows have; add a note on those that are left out."""
+    unknown: dict[int, str] = {}
+    for column in columns.columns:
+        if isinstance(column, Category):
+            unknown |= dict.fromkeys(_unknown_rows(column, part.columns[column.name]), column.name)
+    if not unknown:
+        return part
+    rows = sorted(unknown)
+    found = f"{part.place(rows)}: categories of {listed(sorted(set(unknown.values())))} that no training row has"
+    if len(rows) > UNKNOWN_SHARE * len(part.labels):
+        raise DataError(
+            f"found in {found}, allowed in {UNKNOWN_SHARE:.0%} of the rows; merge rare categories, leave the column "
+            "out, or choose another data.seed"
+        )
+    notes.append(f"left out {len(rows)} of {len(part.labels)} rows of {found}")
+    kept = part.keep([number for number in range(len(part.labels)) if number not in unknown])
+    if set(kept.labels.tolist()) < set(part.labels.tolist()):
+        raise DataError(f"found in {found}; without these rows a class would have none; choose another data.seed")
+    return kept
+
+
+def _unknown_rows(column: Category, cells: Sequence[Any]) -> list[int]:
+    known = set(column.categories)
+    if all(type(cell) is str and cell.strip() in known for cell in cells):
+        return []
+    return [number for number, cell in enumerate(cells) if not is_missing(cell) and not column.knows(cell)]
+
+
+def _encode(part: TablePart, columns: Columns) -> NDArray[np.float32]:
+    missing = [name for name in columns.names if name not in part.columns]
+    if missing:
+        raise DataError(f"{part.name}: found no column {listed(missing)}, allowed those of the training rows")
+    try:
+        return columns.encode([part.columns[name] for name in columns.names])
+    except CellError as error:
+        raise DataError(f"{part.place([error.row])}: {error}") from None
+    except InputError as error:
+        raise DataError(f"{part.name}: {error}") from None
+
+
+def _spec(columns: Columns, inputs: NDArray[np.float32], training: TablePart) -> InputSpec:
+    """Return the input spec: mean and population standard deviation of each number, 0 and 1 for categories."""
+    mean, std = np.zeros(columns.width), np.ones(columns.width)
+    first = 0
+    for column in columns.columns:
+        if isinstance(column, Number):
+            values = inputs[:, first].astype(np.float64)
+            mean[first], std[first] = values.mean(), values.std()
+            step = float(np.spacing(np.float32(np.abs(values).max())))
+            if std[first] < 100 * step:
+                raise DataError(
+                    f"{training.name}: column {column.name!r}: found numbers up to {np.abs(values).max():g} that "
+                    f"differ by {std[first]:.3g}, and float32 has steps of {step:.3g} there; subtract a constant from "
+                    "the column"
+                )
+        first += column.width
+    return InputSpec(
+        kind="table", shape=(columns.width,), mean=tuple(mean.tolist()), std=tuple(std.tolist()), columns=columns
+    )
