@@ -15,7 +15,6 @@ from pydantic import (
 
 from zoo.config.base import CountOrFraction, Positive, Section
 
-
 OnError = Literal["stop", "skip"]
 
 

@@ -204,4 +204,3 @@ def _is_writable(name: str) -> bool:
 
 def _is_image(name: str) -> bool:
     return not _is_hidden(name) and name.lower().endswith(EXTENSIONS)
-
