@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.config.data import OnError
 from zoo.data.image_checks import check_images, is_picture
 from zoo.data.image_files import Listing
-from zoo.data.tally import Tally
+from zoo.data.tally import FAULTS_FIX, FAULTS_NAMED, Tally
 from zoo.utils.errors import DataError
 
 Classes = dict[str, list[str]]
 Parts = dict[str, Classes]
 
-FIX = "repair or remove them, or set data.on_error: skip to go on without them"
 _COMPARED_LIMIT = 256 * 2**20
 """Bytes of files of equal size that are compared to find duplicates."""
-_NAMED = 5
-"""Paths that an error names per kind of fault."""
 
 
 def examine(listing: Listing, folder: Path, on_error: OnError) -> tuple[Listing, Tally]:
@@ -37,13 +34,14 @@ def examine(listing: Listing, folder: Path, on_error: OnError) -> tuple[Listing,
         faults.add("classes without images", place)
     trained = {name for name, paths in parts[first].items() if paths}
     for part, classes in parts.items():
-        for name in classes.keys() - trained if part != first else ():
-            faults.add(f"classes that {first} does not have", f"{part}/{name}")
+        for name in sorted(classes.keys() - trained) if part != first else ():
+            unknown = name not in parts[first]
+            faults.add(f"classes that {first} {'does not have' if unknown else 'has no images of'}", f"{part}/{name}")
     left = listing.left_out
     _name_pictures(left, folder)
     if faults.paths and on_error == "stop":
         ignored = f" (left out: {left.summary()})" if left.paths else ""
-        raise DataError(f"{folder}: found {faults.summary(_NAMED)}{ignored}; {FIX}")
+        raise DataError(f"{folder}: found {faults.summary(FAULTS_NAMED)}{ignored}; {FAULTS_FIX}")
     kept = {part: {name: classes.get(name, []) for name in sorted(trained)} for part, classes in parts.items()}
     _check_rest(kept, folder, faults)
     return Listing(kept, listing.nested, Tally({**left.paths, **faults.paths})), notes
@@ -61,14 +59,14 @@ def note_duplicates(notes: Tally, folder: Path, train: Sequence[str], others: Se
     shared = {size: pair for size, pair in sizes.items() if all(pair)}
     if sum(size * (len(ours) + len(theirs)) for size, (ours, theirs) in shared.items()) > _COMPARED_LIMIT:
         return
-    for ours, theirs in shared.values():
+    for _, (ours, theirs) in sorted(shared.items()):
         known = {_digest(path) for path in ours}
-        for path in theirs:
+        for path in sorted(theirs):
             if _digest(path) in known:
                 notes.add("in validation or test and also in training", os.path.relpath(path, folder))
 
 
-def check_files(paths: Sequence[str], folder: Path) -> Tally:
+def decode_files(paths: Sequence[str], folder: Path) -> Tally:
     """Decode image files and return the faulty ones by the kind of fault."""
     faults = Tally()
     for path, found in zip(paths, check_images(paths, decode=True), strict=True):
@@ -100,7 +98,7 @@ def _missing_classes(parts: Parts, first: str) -> list[str]:
     return [
         name if part == "all" else f"{part}/{name}"
         for part, classes in parts.items()
-        for name in (parts[first] if part == first else {**parts[first], **classes})
+        for name in parts[first]
         if not classes.get(name)
     ]
 
@@ -119,15 +117,8 @@ def _check_rest(parts: Parts, folder: Path, faults: Tally) -> None:
 
 def _name_pictures(left: Tally, folder: Path) -> None:
     """Move files that hold images from the reason "not images" to one of their own."""
-    pictures = _select(left.paths.get("not images", []), lambda path: is_picture(str(folder / path)))
-    if pictures:
-        rest = [path for path in left.paths.pop("not images") if path not in pictures]
-        left.paths.update({"not images": rest} if rest else {})
-        left.paths["images whose extension is not read"] = pictures
-
-
-def _select(paths: Sequence[str], test: Callable[[str], bool]) -> list[str]:
-    return [path for path in paths if test(path)]
+    for path in left.paths.pop("not images", []):
+        left.add("images whose extension is not read" if is_picture(str(folder / path)) else "not images", path)
 
 
 def _named(path: str, folder: Path, detail: str) -> str:

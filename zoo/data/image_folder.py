@@ -24,11 +24,13 @@ import torch
 
 from sdk.inputs import InputSpec
 from zoo.config.data import ImageFolderConfig
+from zoo.data.faults import decode_files, examine, note_duplicates
 from zoo.data.hashing import hash_files, hash_text
 from zoo.data.image_files import Listing, list_images
 from zoo.data.picture_split import PictureSplit
 from zoo.data.sampling import hold_out
 from zoo.data.split import Data
+from zoo.data.tally import Tally
 from zoo.utils.errors import DataError
 
 Samples = list[tuple[str, int]]
@@ -43,10 +45,10 @@ _GREY_MEAN, _GREY_STD = (0.459,), (0.226,)
 def load(config: ImageFolderConfig, folder: Path) -> Data:
     """List the images in ``folder``, and split them if it has no parts.
 
-    Raises DataError as :func:`zoo.data.image_files.list_images` does, for an impossible size of a held-out part, and
-    for ``data.test`` if the folder has a test set.
+    Raises DataError as :func:`zoo.data.image_files.list_images` and :func:`zoo.data.faults.examine` do, for an
+    impossible size of a held-out part, and for ``data.test`` if the folder has a test set.
     """
-    listing = list_images(folder)
+    listing, notes = examine(list_images(folder), folder, config.on_error)
     labels = list(next(iter(listing.parts.values())))
     train, validation, test = _split(listing, config, folder)
     size = config.image_size
@@ -56,7 +58,8 @@ def load(config: ImageFolderConfig, folder: Path) -> Data:
     training, validating, testing = (
         FolderSplit(samples, spec, config, folder) for samples in (train, validation, test)
     )
-    about = _describe(folder, listing, config, len(train), len(validation), len(test))
+    note_duplicates(notes, folder, training.paths, [*validating.paths, *testing.paths])
+    about = _describe(folder, listing, config, (len(train), len(validation), len(test)), notes)
     return Data(training, validating, testing, input_spec=spec, labels=labels, about=about)
 
 
@@ -96,8 +99,10 @@ def _hold_out(samples: Samples, part: float, seed: int, key: str) -> tuple[Sampl
     return [samples[i] for i in rest.tolist()], [samples[i] for i in held.tolist()]
 
 
-def _describe(folder: Path, listing: Listing, config: ImageFolderConfig, train: int, validation: int, test: int) -> str:
-    """Return one line on what was found, how it was split and what was left out."""
+def _describe(
+    folder: Path, listing: Listing, config: ImageFolderConfig, sizes_of_parts: tuple[int, int, int], notes: Tally
+) -> str:
+    """Return one line on what was found, how it was split, what was left out and what is unusual."""
     sizes = {
         name: sum(len(part[name]) for part in listing.parts.values()) for name in next(iter(listing.parts.values()))
     }
@@ -107,11 +112,16 @@ def _describe(folder: Path, listing: Listing, config: ImageFolderConfig, train: 
     steps = [f"{part}/" for part in listing.parts if part != "all"]
     steps += [] if len(steps) == 3 else [f"split by seed {config.seed}"]
     nested = f"; {listing.nested} in subfolders of their class" if listing.nested else ""
-    left_out = listing.left_out.summary()
+    left_out, unusual = listing.left_out.summary(), notes.summary()
+    train, validation, test = sizes_of_parts
     return (
-        f"{folder}: {sum(sizes.values())} images in {len(sizes)} classes ({counts}){nested}; {', '.join(steps)}: "
-        f"{train} for training, {validation} for validation, {test} for testing"
-    ) + (f" (left out: {left_out})" if left_out else "")
+        (
+            f"{folder}: {sum(sizes.values())} images in {len(sizes)} classes ({counts}){nested}; {', '.join(steps)}: "
+            f"{train} for training, {validation} for validation, {test} for testing"
+        )
+        + (f" (left out: {left_out})" if left_out else "")
+        + (f" (note: {unusual})" if unusual else "")
+    )
 
 
 class FolderSplit(PictureSplit):
@@ -125,6 +135,9 @@ class FolderSplit(PictureSplit):
     def sources(self, indices: Sequence[int]) -> list[str]:
         """Return the paths of files, which errors name."""
         return [self.paths[index] for index in indices]
+
+    def decode_all(self) -> Tally:
+        return decode_files(self.paths, self.folder)
 
     def _compute_hashes(self) -> dict[str, str]:
         names = (os.path.relpath(path, self.folder) for path in self.paths)

@@ -1,6 +1,6 @@
 """MNIST and the data sets in its format, Fashion-MNIST: read and if necessary downloaded by torchvision.
 
-Sources: Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits" (1998); H. Xiao, K. Rasul
+Source: Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits" (1998); H. Xiao, K. Rasul
 and R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms" (2017). The four
 files of each are in ``MNIST/raw`` and ``FashionMNIST/raw`` of the data folder.
 

@@ -17,6 +17,7 @@ from zoo.config.data import AugmentConfig
 from zoo.data.augment import augment
 from zoo.data.hashing import hash_tensors
 from zoo.data.sampling import Batch
+from zoo.data.tally import FAULTS_FIX, FAULTS_NAMED, Tally
 from zoo.data.task import Task
 from zoo.utils.errors import DataError
 
@@ -62,6 +63,10 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         if self._hashes is None:
             self._hashes = self._compute_hashes()
         return dict(self._hashes)
+
+    def decode_all(self) -> Tally:
+        """Decode the samples that are only decoded when a batch needs them; return the faulty ones."""
+        return Tally()
 
     def _compute_hashes(self) -> dict[str, str]:
         """Hash all raw samples; a split that can tell its samples apart without decoding them overrides this."""
@@ -128,3 +133,13 @@ class Data:
     def task(self) -> Task:
         """The task that the data set poses to a model."""
         return Task(self.input_spec.shape, len(self.labels))
+
+    def check(self) -> None:
+        """Decode every sample of all splits. Raises DataError, which names all samples that cannot be read."""
+        faults = Tally()
+        for split in (self.train, self.validation, self.test):
+            for reason, paths in split.decode_all().paths.items():
+                for path in paths:
+                    faults.add(reason, path)
+        if faults.paths:
+            raise DataError(f"found {faults.summary(FAULTS_NAMED)}; {FAULTS_FIX}")

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+FAULTS_FIX = "repair or remove them, or set data.on_error: skip to go on without them"
+FAULTS_NAMED = 5
+"""Paths that an error names for each kind of fault."""
+
 
 @dataclass
 class Tally:
