@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
@@ -30,6 +32,14 @@ class Batch:
     here. All processes have the same seed and draw the random numbers of the whole batch."""
     world: int = 1
     """Number of processes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As an array: tensors would go to a worker through shared memory, which may be full.
+        return _restore, (self.indices.numpy(), self.seed, self.rank, self.world)
+
+
+def _restore(indices: NDArray[np.int64], seed: int | None, rank: int, world: int) -> Batch:
+    return Batch(torch.from_numpy(indices), seed, rank, world)
 
 
 def derive_seed(*parts: int) -> int:

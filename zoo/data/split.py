@@ -19,6 +19,7 @@ from zoo.data.hashing import hash_tensors
 from zoo.data.sampling import Batch
 from zoo.data.tally import FAULTS_FIX, FAULTS_NAMED, Tally
 from zoo.data.task import Task
+from zoo.data.workers import explain, share, start_workers
 from zoo.utils.errors import DataError
 
 _HASH_BATCH = 1024
@@ -77,23 +78,31 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
     def stream(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield prepared inputs ``[B, *shape]`` and labels ``[B]`` on ``device`` for each batch.
 
-        Raises DataError, in one line, for a file that cannot be read, also when a worker process reads it.
+        Raises DataError, in one line, for a file that cannot be read, also when a worker process reads it, and for a
+        worker process that died or found no shared memory.
         """
         loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
             self,
             batch_size=None,
             sampler=batches,
             num_workers=self.workers,
+            collate_fn=share,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # the loader draws a seed, which must not advance the global generator
         )
+        iterator, workers = start_workers(loader)
         try:
-            for raw, labels in loader:
+            for raw, labels in iterator:
                 yield self.prepare(raw.to(device, non_blocking=True)), labels.to(device, non_blocking=True)
-        except DataError as error:
+        except (DataError, RuntimeError, OSError, EOFError) as error:
             traceback.clear_frames(error.__traceback__)  # its frames hold the loader, whose workers would keep running
-            # The message of a worker's error is a whole traceback, whose last line is the original message.
-            raise DataError(str(error).splitlines()[-1].split("DataError: ")[-1]) from None
+            if isinstance(error, DataError):
+                # The message of a worker's error is a whole traceback, whose last line is the original message.
+                raise DataError(str(error).splitlines()[-1].split("DataError: ")[-1]) from None
+            found = explain(error, workers)
+            if found is None:
+                raise
+            raise found from None
 
 
 class ArraySplit(Split):
