@@ -99,9 +99,9 @@ def match(names: Sequence[str], found: Sequence[Hashable], where: str) -> list[i
         if len(found) != len(names):
             raise InputError(f"{where}: found {len(found)} columns without names, allowed {_wanted(names)}")
         return list(range(len(names)))
-    repeated = [str(name) for name, count in Counter(found).items() if count > 1 and str(name).strip()]
+    repeated = repeated_names(found)
     if repeated:
-        raise InputError(f"{where}: found column {listed(repeated)} more than once, allowed each name once")
+        raise InputError(f"{where}: found column {repeated} more than once, allowed each name once")
     positions = {name: number for number, name in enumerate(found) if isinstance(name, str)}
     rest = [name for name in positions if name not in set(names)]
     matched = [positions[name] if name in positions else _near(name, names, rest, positions) for name in names]
@@ -112,6 +112,11 @@ def match(names: Sequence[str], found: Sequence[Hashable], where: str) -> list[i
             f"allowed {_wanted(names)}"
         )
     return [position for position in matched if position is not None]
+
+
+def repeated_names(found: Sequence[Hashable]) -> str:
+    """Return the names that are there more than once, for an error; nothing if there is none. Blanks are no names."""
+    return listed([str(name) for name, count in Counter(found).items() if count > 1 and str(name).strip()])
 
 
 def _near(name: str, names: Sequence[str], rest: Sequence[str], positions: Mapping[str, int]) -> int | None:

@@ -114,7 +114,7 @@ def _number(name: str, cells: Sequence[Any], present: Sequence[int], fill: str |
             raise DataError(f"{place([number])}: column {name!r}: {error}") from None
     if len(np.unique(values.astype(np.float32))) == 1:
         return None
-    return Number(name, fill=None if fill is None else float(values.mean()), example=float(np.median(values)))
+    return Number(name, fill=None if fill is None else float(values.mean()), example=float(f"{np.median(values):.4g}"))
 
 
 def _category(
