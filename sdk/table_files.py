@@ -15,9 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from sdk.column_names import match
 from sdk.columns import Columns
 from sdk.errors import InputError
-from sdk.tables import Rows, gather, match, numbered
+from sdk.tables import Rows, gather, numbered
 from sdk.validation import describe
 
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")

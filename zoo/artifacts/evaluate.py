@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import sdk
 from sdk.artifact import RECIPE_FILE, ArtifactConfig
 from sdk.backends import backend_file, choose_backend
-from sdk.columns import listed
+from sdk.column_types import listed
 from sdk.errors import LoadError
 from sdk.inputs import InputSpec
 from sdk.loading import open_model

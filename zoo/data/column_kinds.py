@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sdk.cells import FALSE, TRUE, is_missing, number_of, show, text_of
-from sdk.columns import Category, Column, Number, listed, text_problem
+from sdk.column_types import Category, Column, Number, listed, text_problem
 from sdk.errors import InputError
 from sdk.validation import describe
 from zoo.utils.errors import DataError

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sdk.column_names import repeated_names
 from sdk.errors import InputError
 from sdk.table_files import sniff
-from sdk.tables import repeated_names
 from zoo.utils.errors import DataError
 
 
