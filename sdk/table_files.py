@@ -15,9 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from sdk.column_names import match
 from sdk.columns import Columns
 from sdk.errors import InputError
-from sdk.tables import Rows, gather, match, numbered
+from sdk.tables import Rows, gather, numbered
 from sdk.validation import describe
 
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
@@ -50,11 +51,11 @@ def read_file(path: str | os.PathLike[str], columns: Columns, size: int) -> Iter
     return readers.get(file.suffix.lower(), _read_csv)(file, columns, size)
 
 
-def read_csv(path: Path, names: Sequence[str] = ()) -> tuple[list[str], Iterator[Record]]:
-    """Return the names of the columns of a CSV file, and its records.
+def sniff(path: Path, names: Sequence[str] = ()) -> tuple[list[str], str, Iterator[Record]]:
+    """Return the names of the columns of a CSV file, its delimiter, and its records.
 
-    ``names`` are columns to look for, which decide about the delimiter. Raises InputError for a file without names,
-    and, while records are read, for text that is not UTF-8.
+    The delimiter is that which splits the first line into the most of ``names``, and among those into the most names.
+    Raises InputError for a file without names, and, while records are read, for text that is not UTF-8.
     """
     first = next(_lines(path), "")
     if not first.strip():
@@ -65,11 +66,11 @@ def read_csv(path: Path, names: Sequence[str] = ()) -> tuple[list[str], Iterator
     }
     known = set(names)
     best = max(split, key=lambda delimiter: (len(known & set(split[delimiter])), len(split[delimiter])))
-    return split[best], _records(path, best, len(split[best]))
+    return split[best], best, _records(path, best, len(split[best]))
 
 
 def _read_csv(path: Path, columns: Columns, size: int) -> Iterator[Rows]:
-    header, records = read_csv(path, columns.names)
+    header, _, records = sniff(path, columns.names)
     positions = match(columns.names, header, str(path))
     while block := list(islice(records, size)):
         bad = {number: found for number, (_, found) in enumerate(block) if isinstance(found, InputError)}

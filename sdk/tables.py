@@ -1,29 +1,24 @@
 """Raw rows of a table in every form that a model takes, matched with its columns by name.
 
-Columns of frames, dicts and files are found by name, wherever they stand. A name matches exactly or, if that decides
-between no two columns, apart from case, from spaces, underscores, dots and hyphens, and from a unit in parentheses that
-only one of the two names has. Other columns, such as the target, are ignored. Lists, tuples and arrays without names
-hold the columns in the model's order.
+Columns of frames, dicts and files are found by name (:mod:`sdk.column_names`), wherever they stand. Other columns, such
+as the target, are ignored. Lists, tuples and arrays without names hold the columns in the model's order.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.columns import CellError, Cells, Columns, listed
+from sdk.column_names import match, wanted
+from sdk.column_types import CellError, Cells
+from sdk.columns import Columns
 from sdk.errors import InputError
 from sdk.validation import describe
-
-_UNIT = re.compile(r"(.*?)\s*[(\[]([^()\[\]]+)[)\]]\s*")
-_SEPARATORS = re.compile(r"[\s_.\-]+")
 
 
 @dataclass(frozen=True)
@@ -89,53 +84,18 @@ def read_rows(inputs: Any, columns: Columns, size: int) -> tuple[Iterator[Rows],
     return _array(inputs, columns, size)
 
 
-def match(names: Sequence[str], found: Sequence[Hashable], where: str) -> list[int]:
-    """Return the position in ``found`` of each of the model's ``names``.
-
-    Raises InputError if one of them is missing, or if ``found`` has a name twice. Names 0, 1, ... are no names but the
-    positions of the model's columns.
-    """
-    if found and list(found) == list(range(len(found))) and all(type(name) is not bool for name in found):
-        if len(found) != len(names):
-            raise InputError(f"{where}: found {len(found)} columns without names, allowed {_wanted(names)}")
-        return list(range(len(names)))
-    repeated = [str(name) for name, count in Counter(found).items() if count > 1 and str(name).strip()]
-    if repeated:
-        raise InputError(f"{where}: found column {listed(repeated)} more than once, allowed each name once")
-    positions = {name: number for number, name in enumerate(found) if isinstance(name, str)}
-    rest = [name for name in positions if name not in set(names)]
-    matched = [positions[name] if name in positions else _near(name, names, rest, positions) for name in names]
-    missing = [name for name, position in zip(names, matched, strict=True) if position is None]
-    if missing:
-        raise InputError(
-            f"{where}: found no column {listed(missing)} among {listed([str(n) for n in found]) or 'none'}, "
-            f"allowed {_wanted(names)}"
-        )
-    return [position for position in matched if position is not None]
+def named_columns(inputs: Any) -> Columns | None:
+    """Return columns of numbers with the names of a DataFrame or the like; None for data without names."""
+    found = _names(inputs) if _is_frame(inputs) else []
+    return Columns.of_numbers(found) if found and all(isinstance(name, str) for name in found) else None
 
 
-def _near(name: str, names: Sequence[str], rest: Sequence[str], positions: Mapping[str, int]) -> int | None:
-    """Return the position of the one name of ``rest`` that is written differently, if it is like no other name."""
-    like = [other for other in rest if _alike(name, other)]
-    if len(like) != 1 or sum(_alike(own, like[0]) for own in names) != 1:
+def read_all(inputs: Any, columns: Columns) -> NDArray[np.float32] | None:
+    """Return the features ``float32 [B, width]`` of all rows; None where :func:`read_rows` gives None."""
+    read = read_rows(inputs, columns, 2**62)
+    if read is None:
         return None
-    return positions[like[0]]
-
-
-def _alike(one: str, other: str) -> bool:
-    (base, unit), (other_base, other_unit) = _parts(one), _parts(other)
-    return bool(base) and base == other_base and (unit == other_unit or not unit or not other_unit)
-
-
-def _parts(name: str) -> tuple[str, str]:
-    """Return a name in plain spelling, and its unit or nothing."""
-    with_unit = _UNIT.fullmatch(name)
-    base, unit = with_unit.groups() if with_unit else (name, "")
-    return _SEPARATORS.sub(" ", base).strip().casefold(), unit.strip()
-
-
-def _wanted(names: Sequence[str]) -> str:
-    return f"the {len(names)} columns {listed(names)}"
+    return np.concatenate([np.empty((0, columns.width), np.float32), *(b.encode(columns, 0, None) for b in read[0])])
 
 
 def _mapping(inputs: Mapping[Any, Any], columns: Columns, size: int) -> tuple[Iterator[Rows], bool]:
@@ -276,9 +236,9 @@ def _row(item: Any, columns: Columns, where: str, known: dict[tuple[Any, ...], l
     if not isinstance(item, (list, tuple)) and not (isinstance(item, np.ndarray) and item.ndim == 1):
         raise InputError(
             f"{where}: found {type(item).__name__} {describe(item)}, allowed a row: a dict, or a list of "
-            f"{_wanted(columns.names)}"
+            f"{wanted(columns.names)}"
         )
     if len(item) != len(columns.columns):
         encoded = f", or of {columns.width} features" if columns.width != len(columns.columns) else ""
-        raise InputError(f"{where}: found {len(item)} values, allowed {_wanted(columns.names)}{encoded}")
+        raise InputError(f"{where}: found {len(item)} values, allowed {wanted(columns.names)}{encoded}")
     return list(item.tolist() if isinstance(item, np.ndarray) else item)

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk.columns import Columns
 from sdk.errors import CellzooError, InputError, LoadError
 from sdk.inputs import FloatArray
 from sdk.model import Model
+from sdk.tables import named_columns, read_all
 from sdk.validation import describe
 
 _LARGEST_SEED = 2**63 - 1
@@ -29,6 +31,9 @@ class EvolvedClassifier:
         """Per layer ``[inputs, outputs]``."""
         self.history: list[list[FloatArray]] = []
         """The weights before the first step and after each."""
+        self.columns: Columns | None = model.input_spec.columns
+        """The columns by whose names ``X`` is read; of a rule that learns, those of the DataFrame that it was grown
+        from. None if they have no names."""
 
     @property
     def n_features_in_(self) -> int:
@@ -41,6 +46,8 @@ class EvolvedClassifier:
         Raises InputError for examples that the rule cannot use.
         """
         module = self._model.module
+        if self._model.config.model["rule"]["senses"] == "teaching":
+            self.columns = named_columns(X)
         inputs, targets, features = self._support_set(X, y)
         architecture = module.architecture(self._layers, self._hidden, features, len(self.classes_))
         import torch
@@ -125,8 +132,9 @@ class EvolvedClassifier:
             if single:
                 raise InputError(f"X: found one row of {rows.shape[1]} features, expected [samples, features]")
             return rows
+        named = None if self.columns is None else read_all(inputs, self.columns)
         try:
-            array = np.asarray(inputs, np.float32)
+            array = np.asarray(inputs, np.float32) if named is None else named
         except (TypeError, ValueError) as error:
             raise InputError(f"X: expected numbers [samples, features]: {error}") from None
         if array.ndim != 2 or not array.size or (features is not None and array.shape[1] != features):

@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 from sdk.artifact import ArtifactConfig
-from sdk.columns import Category, Column, Columns
+from sdk.column_types import Category, Column
+from sdk.columns import Columns
 
 MOST_COLUMNS = 40
 """Most columns that a card lists."""

@@ -11,7 +11,9 @@ import torch.nn.functional as F
 import sdk
 from sdk.artifact import RECIPE_FILE, ArtifactConfig
 from sdk.backends import backend_file, choose_backend
+from sdk.column_types import listed
 from sdk.errors import LoadError
+from sdk.inputs import InputSpec
 from sdk.loading import open_model
 from sdk.resolve import open_artifact
 from zoo.data import load_data
@@ -19,6 +21,7 @@ from zoo.data.sampling import evaluation_batches
 from zoo.data.split import Split
 from zoo.recipe import load_recipe
 from zoo.training.result import Evaluation
+from zoo.utils.errors import DataError
 from zoo.utils.progress import Progress, no_progress
 
 
@@ -32,6 +35,20 @@ def evaluate_model(model: sdk.Model, split: Split, batch_size: int, progress: Pr
         correct += int((logits.argmax(-1) == labels).sum())
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
     return Evaluation(correct, len(split), loss / max(1, len(split)))
+
+
+def check_columns(config: ArtifactConfig, found: InputSpec) -> None:
+    """Raise DataError for a table that now has other columns or categories than the model was trained on."""
+    known, columns = config.input.columns, found.columns
+    if known is None or columns is None or known.features == columns.features:
+        return
+    lost = [name for name in known.features if name not in columns.features]
+    new = [name for name in columns.features if name not in known.features]
+    changes = [f"{what} {listed(names)}" for what, names in (("no", lost), ("new", new)) if names]
+    raise DataError(
+        f"{config.name}: found other columns than those that it was trained on: "
+        f"{' and '.join(changes) or 'another order'}; evaluate it on its own data"
+    )
 
 
 def evaluate_artifact(
@@ -59,7 +76,9 @@ def evaluate_artifact(
     model = open_model(artifact, choose_backend(artifact.config, backend), device=device)
     recipe = load_recipe(artifact.file(RECIPE_FILE))
     progress(f"loading {recipe.data.name}")
-    test = load_data(recipe.data, data_dir).test
+    data = load_data(recipe.data, data_dir)
+    check_columns(artifact.config, data.input_spec)
+    test = data.test
     measured = evaluate_model(model, test, recipe.train.eval_batch_size, progress)
     recorded = artifact.config.metrics
     same = (measured.correct, measured.total) == (recorded.get("test_correct"), recorded.get("test_total"))

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from sdk.artifact import CARD_FILE, HISTORY_FILE, NAME_PATTERN, ONNX_FILE, ArtifactConfig
-from sdk.errors import InputError
 from sdk.inputs import InputSpec
 from sdk.validation import describe
 from zoo.artifacts.card import MODULE_FAMILY, read_notes
 from zoo.artifacts.example import draw_example, with_appearance
+from zoo.artifacts.given_input import read_input
 from zoo.artifacts.graph import export_graph
 from zoo.artifacts.onnx import check_onnx
 from zoo.artifacts.outputs import check_outputs, show_shape
@@ -54,8 +54,9 @@ def save(
     ``labels`` are the names of the classes, in the order of the logits. ``input`` says how the SDK prepares raw inputs:
     an :class:`sdk.InputSpec`; a dict of its parts, of which ``shape`` is enough; or the shape alone, ``(C, H, W)`` for
     images with values in [0, 1] or ``(features,)`` for tables. ``mean`` and ``std`` must be those by which the training
-    normalised. ``name`` is that of the folder unless given; ``data`` is that of the data set, for the card.
-    ``licence`` is an SPDX identifier.
+    normalised. For a table, ``columns`` lists their names, by which the SDK then finds them in rows, DataFrames and
+    files (or entries of :mod:`sdk.columns`, which also describe categories). ``name`` is that of the folder unless
+    given; ``data`` is that of the data set, for the card. ``licence`` is an SPDX identifier.
 
     ``metrics`` go to the model card: ``test_correct`` and ``test_total`` become accuracy and interval; other entries
     are plain JSON values. With ``training``, raw images ``[N, C, H, W]`` (uint8, or floats in [0, 1]) and integer
@@ -73,7 +74,7 @@ def save(
     name = out.name if name is None else name
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}; give another folder, or name=")
-    spec, names, measured = _input_spec(input), _label_names(labels), _metrics(metrics or {})
+    spec, names, measured = read_input(input), _label_names(labels), _metrics(metrics or {})
     check_writable(out, overwrite)
     plain = _unwrap(module)
     check_finished: Callable[[], None] = getattr(plain, "check_finished", lambda: None)
@@ -164,39 +165,6 @@ def _check_weights(module: nn.Module) -> None:
             raise ExportError(f"tensor {name} is {tensor.dtype}; weights are exported in float32: call module.float()")
         if not bool(tensor.isfinite().all()):
             raise ExportError(f"tensor {name} holds NaN or infinite values; lower the learning rate of the training")
-
-
-def _input_spec(given: InputSpec | Mapping[str, Any] | tuple[int, ...]) -> InputSpec:
-    """Return the input spec; a shape alone means an image or a table that was not normalised."""
-    if isinstance(given, InputSpec):
-        return given
-    parts: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"shape": given}
-    unknown = sorted(parts.keys() - {"kind", "shape", "mean", "std", "resize"})
-    if unknown or "shape" not in parts:
-        found = f"unknown {', '.join(map(repr, unknown))}" if unknown else "no 'shape'"
-        raise InputError(f"input: {found}; allowed: shape, and kind, mean, std, resize")
-    shape = parts["shape"]
-    if not isinstance(shape, (list, tuple)) or not all(type(n) is int for n in shape) or len(shape) not in (1, 3):
-        raise InputError(f"input shape: found {describe(shape)}, allowed (C, H, W) for images, (features,) for tables")
-    count = shape[0]
-    return InputSpec(
-        kind=parts.get("kind", "image" if len(shape) == 3 else "table"),
-        shape=tuple(shape),
-        mean=_numbers(parts.get("mean", 0.0), count),
-        std=_numbers(parts.get("std", 1.0), count),
-        resize=parts.get("resize"),
-    )
-
-
-def _numbers(given: Any, count: int) -> tuple[float, ...]:
-    """Return one number per channel or feature, from a number for all of them, or from a list, array or tensor."""
-    values = given.tolist() if hasattr(given, "tolist") else given
-    try:
-        if isinstance(values, (list, tuple)):
-            return tuple(float(value) for value in values)
-        return (float(values),) * max(count, 0)
-    except (TypeError, ValueError):
-        raise InputError(f"input mean, std: found {describe(given)}, allowed a number or a list of numbers") from None
 
 
 def _label_names(labels: Iterable[str]) -> list[str]:

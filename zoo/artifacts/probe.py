@@ -12,6 +12,7 @@ from typing import Any
 from sdk.artifact import FIGURES_FOLDER, HISTORY_FILE, PROBE_FILE, Artifact
 from zoo.artifacts.card import findings_text
 from zoo.artifacts.edit import changing, open_stored
+from zoo.artifacts.evaluate import check_columns
 from zoo.artifacts.example import EXAMPLE_NAME
 from zoo.artifacts.target import check_writable
 from zoo.data import load_data
@@ -39,6 +40,7 @@ def probe_model(name: str, data_dir: Path | None = None, progress: Progress = no
     folder = check_writable(stored.artifact.folder, overwrite=True)
     progress(f"loading {stored.recipe.data.name}")
     data = load_data(stored.recipe.data, data_dir)
+    check_columns(stored.config, data.input_spec)
     progress(f"probing {stored.config.name}, a {family.name}")
     with TemporaryDirectory() as temporary:
         figures = Path(temporary)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +15,7 @@ from sdk.errors import InputError
 from zoo.cli.console import showing_progress
 from zoo.cli.inputs import find_inputs, predict_files
 from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, QUIET, print_json
+from zoo.cli.rows import find_tables, predict_rows
 
 _INVERT: dict[str, Invert] = {"auto": "auto", "yes": True, "no": False}
 
@@ -44,7 +47,7 @@ def eval_command(
         sys.exit(1)
 
 
-@click.command(short_help="Predict the labels of images.")
+@click.command(short_help="Predict the labels of images, or of the rows of tables.")
 @click.argument("model")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Number of labels to show.")
@@ -63,25 +66,29 @@ def predict(
 ) -> None:
     """Predict the labels of INPUT files with MODEL (a name or an artifact's folder).
 
-    INPUT is an image, a folder of images or a pattern such as 'scans/*.png'. A file that cannot be read gets an error
-    in its place, and the exit code is 1.
+    INPUT is an image, a folder of images or a pattern such as 'scans/*.png'. For a model of a table, it is a CSV, JSON
+    or Parquet file, each row of which is predicted. A file or row that cannot be read gets an error in its place, and
+    the exit code is 1.
     """
     loaded = sdk.load(model, backend=backend)
-    if loaded.input_spec.kind != "image":
-        raise InputError(
-            f"{loaded.name} takes {loaded.input_spec.shape[0]} numbers, and `zoo predict` images; in Python: "
-            f"sdk.load({model!r}).predict([...])"
-        )
-    files = find_inputs(inputs)
+    table = loaded.input_spec.kind == "table"
+    failed = False
+    answers: dict[str, Any] = {}
     with showing_progress("predicting", quiet) as progress:
-        found = predict_files(loaded, files, top, progress, _INVERT[invert])
-    if as_json:
-        print_json({file: {"error": str(row)} if isinstance(row, InputError) else dict(row) for file, row in found})
-    else:
-        for file, row in found:
-            if isinstance(row, InputError):
+        found: Iterable[tuple[str, Any]] = (
+            predict_rows(loaded, find_tables(inputs), top, progress)
+            if table
+            else predict_files(loaded, find_inputs(inputs), top, progress, _INVERT[invert])
+        )
+        for place, row in found:
+            failed = failed or isinstance(row, InputError)
+            if as_json:
+                answers[place] = {"error": str(row)} if isinstance(row, InputError) else dict(row)
+            elif isinstance(row, InputError):
                 click.echo(f"zoo: error: {row}", err=True)
             else:
-                click.echo(f"{file}: {', '.join(f'{label} ({probability:.1%})' for label, probability in row)}")
-    if any(isinstance(row, InputError) for _, row in found):
+                click.echo(f"{place}: {', '.join(f'{label} ({probability:.1%})' for label, probability in row)}")
+    if as_json:
+        print_json(answers)
+    if failed:
         sys.exit(1)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sdk.cells import FALSE, TRUE, is_missing, number_of, show, text_of
-from sdk.columns import Category, Column, Number, listed, text_problem
+from sdk.column_types import Category, Column, Number, listed, text_problem
 from sdk.errors import InputError
 from sdk.validation import describe
 from zoo.utils.errors import DataError
@@ -114,7 +114,7 @@ def _number(name: str, cells: Sequence[Any], present: Sequence[int], fill: str |
             raise DataError(f"{place([number])}: column {name!r}: {error}") from None
     if len(np.unique(values.astype(np.float32))) == 1:
         return None
-    return Number(name, fill=None if fill is None else float(values.mean()), example=float(np.median(values)))
+    return Number(name, fill=None if fill is None else float(values.mean()), example=float(f"{np.median(values):.4g}"))
 
 
 def _category(

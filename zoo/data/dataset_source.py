@@ -22,6 +22,7 @@ from sdk.table_files import read_csv
 from sdk.validation import hint
 from zoo.config.data import DatasetConfig, SplitsConfig
 from zoo.data.dataset_card import read_configs
+from zoo.data.dataset_csv import csv_options
 from zoo.data.dataset_hub import DATA_SUFFIXES, fetch_dataset
 from zoo.data.image_files import EXTENSIONS
 from zoo.data.location import is_hub_id
@@ -136,6 +137,8 @@ def _read(place: Place, config: DatasetConfig) -> dict[str, datasets.Dataset]:
     outside = next((file for file in files if not _is_inside(file, path)), None)
     if outside is not None:
         raise DataError(f"{origin}: found the data file {outside}, allowed are files inside the data set")
+    if builder.name == "csv":
+        options |= csv_options(files)
     return {name: _undecoded(rows) for name, rows in datasets.load_dataset(**options).items()}
 
 

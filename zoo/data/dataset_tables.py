@@ -6,7 +6,7 @@ from typing import Any
 
 import datasets
 
-from sdk.columns import listed
+from sdk.column_types import listed
 from sdk.validation import hint
 from zoo.config.data import DatasetConfig
 from zoo.data.dataset_parts import Part

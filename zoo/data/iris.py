@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from sklearn.datasets import load_iris
 
-from sdk.columns import Columns, Number
+from sdk.column_types import Number
+from sdk.columns import Columns
 from sdk.inputs import InputSpec
 from zoo.config.data import IrisConfig
 from zoo.data.in_memory import split_in_memory

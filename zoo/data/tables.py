@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sdk.cells import is_missing
-from sdk.columns import Category, CellError, Columns, Number, listed
+from sdk.column_types import Category, CellError, Number, listed
+from sdk.columns import Columns
 from sdk.errors import InputError
 from sdk.inputs import InputSpec
 from zoo.config.data import AugmentConfig
