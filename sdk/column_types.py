@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.cells import FALSE, MISSING_TEXTS, TRUE, is_missing, number_of, show, text_of
+from sdk.cells import FALSE, LARGEST, MISSING_TEXTS, TRUE, is_missing, number_of, show, text_of
 from sdk.errors import InputError
 from sdk.validation import check_keys, check_list, check_type, describe, hint
 
@@ -171,7 +171,7 @@ def _plain_numbers(cells: Cells) -> NDArray[np.float64] | None:
 
 
 def _float32_range(numbers: NDArray[np.float64]) -> bool:
-    return bool((np.abs(numbers) <= np.finfo(np.float32).max).all())  # False for NaN and infinity
+    return bool((np.abs(numbers) <= LARGEST).all())  # False for NaN and infinity
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
@@ -206,7 +206,7 @@ def _optional(fields: dict[str, Any], key: str, where: str, check: Callable[[obj
 
 def _number(value: object, name: str) -> float:
     number: float = check_type(value, float, name)
-    if abs(number) > np.finfo(np.float32).max:
+    if abs(number) > LARGEST:
         raise InputError(f"{name}: found {describe(value)}, allowed numbers of float32")
     return number
 
