@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import time
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 @click.command(short_help="Train a recipe and write its artifact.")
 @click.argument("recipe", required=False)
 @OVERRIDES
+@click.option(
+    "--from",
+    "start_from",
+    metavar="MODEL",
+    help="Start from the weights of a trained model of the same family: a name, a folder or a Hub id.",
+)
 @click.option("--device", help="cpu, cuda or mps (default: the best available).")
 @DATA_DIR
 @click.option(
@@ -58,6 +65,7 @@ if TYPE_CHECKING:
 def train(
     recipe: str | None,
     overrides: tuple[str, ...],
+    start_from: str | None,
     device: str | None,
     data_dir: Path | None,
     out: Path | None,
@@ -70,7 +78,7 @@ def train(
 ) -> None:
     """Train RECIPE (a shipped name or a .yaml file), test the model once and write its artifact.
 
-    With --resume, RECIPE and -o may be left out; if given, they must agree with the run.
+    With --resume, RECIPE, -o and --from may be left out; if given, they must agree with the run.
     """
     if resume and run_dir:
         raise click.UsageError("--resume already names the run folder; leave out --run-dir")
@@ -87,6 +95,8 @@ def train(
         from zoo.training.multi_seed import train_seeds
         from zoo.utils.errors import TrainingInterruptedError
 
+        if start_from is not None:
+            overrides = (*overrides, f"train.start_from={json.dumps(start_from)}")
         loaded = _recipe(recipe, overrides, resume)
         target = check_writable(out or models_folder() / loaded.name, overwrite)
         folder = resume or run_dir or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -200,6 +200,7 @@ def finish(run: Run) -> TrainResult:
         history=run.history,
         findings=run.learner.findings(),
         run_dir=run.run_dir,
+        start=run.start,
     )
 
 
