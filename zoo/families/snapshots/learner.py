@@ -60,7 +60,8 @@ class SnapshotsLearner(Learner):
         """Keep the weights of the edges that the network holds, whose gradients are 0 from now on."""
         self.held = self.module.weight.detach()[: self.module.held].clone()
         if len(self.held):
-            self.module.weight.register_hook(lambda gradient: gradient.index_fill(0, self._held_slots(), 0))
+            slots = torch.arange(len(self.held), device=self.held.device)
+            self.module.weight.register_hook(lambda gradient: gradient.index_fill(0, slots, 0))  # type: ignore[no-untyped-call]
 
     def training_step(self, inputs: Tensor, labels: Tensor) -> StepResult:
         """See :class:`Learner`; also saves the batch, for the decisions at the end of the epoch."""
@@ -152,9 +153,6 @@ class SnapshotsLearner(Learner):
         self.rotation = state["rotation"]
         device = self.module.weight.device
         self.recent = [(inputs.to(device), labels.to(device)) for inputs, labels in state["recent"]]
-
-    def _held_slots(self) -> Tensor:
-        return torch.arange(len(self.held), device=self.held.device)
 
     def _activations(self, inputs: Tensor) -> Tensor:
         """Return activations ``[B, units]``; the output layer's sums pass through the activation like all others."""

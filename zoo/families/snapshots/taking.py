@@ -39,14 +39,12 @@ def take(net: SnapshotNet, source: SnapshotNet, match: Match) -> Taken:
             f"model.max_density {net.config.max_density:g} allows {slots} edges, the start has {len(begin)}; set it to "
             f"at least {len(begin) / net.layout.possible:.4g}"
         )
-    if count:
-        net.start_again(begin, end, weight, inherited=count)
+    if not count:
+        return Taken((), {"weight, bias": "no edge joins units that both networks have"}, (), 0)
+    net.start_again(begin, end, weight, inherited=count)
     biases = _take_biases(net, source, units)
-    new = {} if count else {"weight": "no edge joins units that both networks have"}
-    note = (
-        f"{count:,} edges taken, {len(begin) - count:,} new, room for {slots - len(begin):,} to grow" if count else ""
-    )
-    return Taken(("weight", "bias")[not count :], new, (), count + biases, note)
+    note = f"{count:,} edges taken, {len(begin) - count:,} new, room for {slots - len(begin):,} to grow"
+    return Taken(("weight", "bias"), {}, (), count + biases, note)
 
 
 def freeze(net: SnapshotNet, names: Sequence[str]) -> None:
