@@ -57,12 +57,13 @@ def take_by_name(module: nn.Module, source: nn.Module, match: Match, ends: Calla
     ours, theirs = dict(module.named_parameters()), dict(source.named_parameters())
     mine, other = ends(module), ends(source)
     state = module.state_dict()
-    new: dict[str, str] = {}
-    for name, parameter in ours.items():
-        reason = _reason(name, parameter, theirs.get(name), match, mine, other)
-        if reason:
-            new[name] = reason
-            continue
+    reasons = {name: _reason(name, ours[name], theirs.get(name), match, mine, other) for name in ours}
+    head = next((reasons[name] for name in mine.classes if reasons.get(name)), None)
+    reasons |= {
+        name: head for name in mine.classes if name in ours and head
+    }  # a bias means nothing without its weights
+    new = {name: reason for name, reason in reasons.items() if reason}
+    for name in ours.keys() - new.keys():
         value = theirs[name].detach()
         if name in mine.classes and match.classes is not None:
             value = value.index_select(mine.classes[name], torch.tensor(match.classes))

@@ -36,6 +36,7 @@ def setup(
     recipe: Recipe,
     run_dir: Path,
     *,
+    data: Data | None = None,
     data_dir: str | Path | None = None,
     device: str | None = None,
     resume: bool = False,
@@ -56,7 +57,7 @@ def setup(
         check_same_recipe(recipe, saved["recipe"], run_dir)
     with accelerator.main_process_first():  # a single process downloads
         source = open_source(recipe) if saved is None else None  # a checkpoint holds the weights
-        data = load_data(recipe.data, data_dir)
+        data = data or load_data(recipe.data, data_dir)
     steps_per_epoch = len(data.train) // settings.batch_size
     _check_batch_size(settings.batch_size, len(data.train), accelerator.num_processes)
     total_steps = settings.steps or (settings.epochs or 0) * steps_per_epoch
