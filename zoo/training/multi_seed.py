@@ -42,7 +42,7 @@ def train_seeds(
         advice = f"it holds {found}; say how many seeds to train with --seeds N" if found else "nothing to resume"
         raise TrainingError(f"no checkpoint in {run_dir}: {advice}")
     if resume:
-        check_same_source(first, list(folders.values()))
+        check_same_source(first, [folders[one.train.seed] for one in (first, *others)])
     finished = {one.train.seed: _finished(one, folders[one.train.seed], resume) for one in (first, *others)}
 
     def run(one: Recipe, **more: Any) -> TrainResult:

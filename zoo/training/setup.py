@@ -68,6 +68,8 @@ def setup(
     start = start_from(recipe, module, data, source) if source is not None else None
     if saved is not None and saved.get("start_from"):
         start = Start.from_dict(saved["start_from"])
+    if saved is not None:
+        module.load_state_dict(saved["module"])  # what a network has grown decides on what can be frozen
     frozen = freeze(recipe, module)
     tested = make_average(module, settings.ema) if settings.ema else copy.deepcopy(module)
     optimizer = make_optimizer(settings.optimizer, parameter_groups(module, settings, start.taken if start else ()))

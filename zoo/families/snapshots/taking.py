@@ -48,15 +48,18 @@ def take(net: SnapshotNet, source: SnapshotNet, match: Match) -> Taken:
 
 
 def freeze(net: SnapshotNet, names: Sequence[str]) -> None:
-    """Hold the taken edges (without any, those at the start) and the biases; edges that grow are trained."""
+    """Hold the taken edges (without any, those at the start) and the biases; edges that grow are trained.
+
+    Raises BuildError if nothing is left to train: growth waits for changes of a gradient.
+    """
     if "weight" in names:
         net.holds = True
     if "bias" in names:
         net.bias.requires_grad_(False)
-    if len(names) == 2 and net.held == int(net.edges) == len(net.weight):
+    if len(names) == 2 and net.held == int(net.edges):
         raise BuildError(
-            f"train.freeze: all biases and all {net.held} edges are frozen and model.max_density leaves no room for "
-            "others, so nothing is left to train"
+            f"train.freeze: all {net.held} edges and all biases are frozen, so nothing is left to train, and without a "
+            "gradient the network does not grow; freeze weight alone"
         )
 
 
