@@ -192,3 +192,20 @@ def test_every_shipped_card_is_up_to_date_with_the_template(name: str) -> None:
     assert card(folder) == card_text(folder, config, read_notes(folder / "README.md"))
     [result] = ModelCard.load(folder / "README.md").data.eval_results
     assert result.metric_value == config.metrics["test_accuracy"]
+
+
+def test_a_model_that_started_from_one_on_the_hub_names_it_as_base_model(tmp_path: Path) -> None:
+    commit = "0123456789abcdef" * 2 + "01234567"
+    start = {"name": "tiny", "repo": "alice/tiny", "commit": commit, "weights_sha256": "f" * 64,
+             "taken_parameters": 900, "new_parameters": 100, "taken": ["weight"]}  # fmt: skip
+    made = gather_provenance(RECIPE, seed=0, steps=1, wall_seconds=1.0, data={"name": "digits"})
+    folder = write_tiny(
+        tmp_path / "mine", recipe_yaml=RECIPE, metrics=METRICS, provenance={**made, "start_from": start}
+    )
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.base_model == "alice/tiny"
+    assert card.data["base_model_relation"] == "finetune"
+    repo = "[alice/tiny](https://huggingface.co/alice/tiny)"
+    assert f"It took 900 of its 1,000 parameters from {repo} at commit `{commit[:12]}`" in card.text
+    shown = CliRunner().invoke(cli, ["info", str(folder)]).output
+    assert f"alice/tiny@{commit}: 900 of 1,000 parameters taken" in shown
