@@ -101,15 +101,18 @@ def test_a_run_starts_from_every_parameter_of_the_same_model(
     assert set(result.start.taken) == set(expected)
 
 
-@pytest.mark.parametrize("name", FREEZE)
-@pytest.mark.parametrize("more", [[], ["train.ema=0.5"], ["train.precision=bf16"]], ids=["plain", "ema", "bf16"])
+VARIANTS = {"plain": [], "ema": ["train.ema=0.5"], "bf16": ["train.precision=bf16"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [(name, more) for name in FREEZE for more in VARIANTS if (name, more) != ("nca-iris", "ema")],  # nca takes no ema
+)
 def test_frozen_parameters_stay_bit_for_bit_and_the_others_learn(
-    name: str, more: list[str], source: Callable[[str], Path], tmp_path: Path
+    name: str, more: str, source: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    if name == "nca-iris" and more == ["train.ema=0.5"]:
-        pytest.skip("nca takes no running average")
     decay = "train.optimizer={name: adamw, lr: 1e-2, weight_decay: 0.5}"
-    options = [f"train.start_from={source(name)}", f"train.freeze={FREEZE[name]}", decay, *more]
+    options = [f"train.start_from={source(name)}", f"train.freeze={FREEZE[name]}", decay, *VARIANTS[more]]
     result = fit(name, tmp_path, *options)
     expected = state(source(name))
     patterns = [pattern.strip("[]' ") for pattern in FREEZE[name].split(",")]
