@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -37,7 +38,7 @@ def take(net: SnapshotNet, source: SnapshotNet, match: Match) -> Taken:
     if len(begin) > slots:
         raise BuildError(
             f"model.max_density {net.config.max_density:g} allows {slots} edges, the start has {len(begin)}; set it to "
-            f"at least {len(begin) / net.layout.possible:.4g}"
+            f"at least {math.ceil(1e4 * len(begin) / net.layout.possible) / 1e4:g}"
         )
     if not count:
         return Taken((), {"weight, bias": "no edge joins units that both networks have"}, (), 0)
