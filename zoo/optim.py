@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,20 +28,28 @@ _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 }
 
 
-def make_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Make torch's optimizer of that name; the recipe's keys are its arguments."""
+def make_optimizer(
+    config: OptimizerConfig, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]]
+) -> torch.optim.Optimizer:
+    """Make torch's optimizer of that name; the recipe's keys are its arguments.
+
+    ``parameters`` may be groups: dicts of ``params`` and arguments of their own.
+    """
     return _OPTIMIZERS[config.name](parameters, **config.model_dump(exclude={"name"}))
 
 
 def make_schedule(config: ScheduleConfig, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
-    """Make a schedule over ``steps`` optimizer steps, to be stepped after each of them."""
-    peak = optimizer.param_groups[0]["lr"]
+    """Make a schedule over ``steps`` optimizer steps, to be stepped after each of them.
+
+    The learning rate of each group of parameters is the peak of its own.
+    """
+    peaks = [group["lr"] for group in optimizer.param_groups]
     warmup = warmup_steps(config.warmup, steps)
     match config:
         case OneCycleConfig():
             return OneCycleLR(
                 optimizer,
-                max_lr=peak,
+                max_lr=peaks,
                 total_steps=steps + 1,  # torch also asks for the value after the last step
                 pct_start=(max(1, warmup) + 1) / (steps + 1),  # torch divides by zero without a rising phase
                 div_factor=1 / config.initial,
@@ -48,13 +57,21 @@ def make_schedule(config: ScheduleConfig, optimizer: torch.optim.Optimizer, step
                 cycle_momentum=config.cycle_momentum,
             )
         case CosineConfig():
-            after: LRScheduler = CosineAnnealingLR(optimizer, max(1, steps - warmup), eta_min=peak * config.final)
+            after: LRScheduler = _Cosine(optimizer, max(1, steps - warmup), eta_min=peaks[0] * config.final)
         case ConstantConfig():
             after = ConstantLR(optimizer, factor=1)
     if not warmup:
         return after
     rising = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
     return SequentialLR(optimizer, [rising, after], milestones=[warmup])
+
+
+class _Cosine(CosineAnnealingLR):
+    """torch's schedule, whose ``eta_min`` is the floor of the first group; the other groups move in proportion."""
+
+    def get_lr(self) -> list[float | torch.Tensor]:
+        first = super().get_lr()[0]
+        return [first, *(first * base / self.base_lrs[0] for base in self.base_lrs[1:])]
 
 
 def warmup_steps(warmup: int | float, steps: int) -> int:

@@ -38,6 +38,30 @@ def rates(config: Any, steps: int, **optimizer: Any) -> list[float]:
 
 
 @pytest.mark.parametrize(
+    "config",
+    [
+        ConstantConfig(name="constant", warmup=3),
+        CosineConfig(name="cosine", warmup=2, final=0.2),
+        CosineConfig(name="cosine"),
+        OneCycleConfig(name="one_cycle"),
+    ],
+)
+def test_every_group_of_parameters_follows_the_schedule_from_its_own_peak(config: Any) -> None:
+    one, two = (nn.Parameter(torch.ones(1)) for _ in range(2))
+    groups = [{"params": [one], "lr": PEAK}, {"params": [two], "lr": PEAK / 10}]
+    optimizer = make_optimizer(SgdConfig(name="sgd", lr=PEAK), groups)
+    schedule = make_schedule(config, optimizer, 12)
+    seen = []
+    for _ in range(12):
+        first, second = (group["lr"] for group in optimizer.param_groups)
+        assert second == pytest.approx(first / 10)
+        seen.append(first)
+        optimizer.step()
+        schedule.step()
+    assert seen == rates(config, 12)
+
+
+@pytest.mark.parametrize(
     ("config", "kind", "expected"),
     [
         (

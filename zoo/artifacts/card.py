@@ -102,6 +102,7 @@ def _metadata(config: ArtifactConfig) -> ModelCardData:
     known = licence in _HUB_LICENCES
     task = _PIPELINE_TAGS[config.input.kind]
     accuracy = config.metrics.get("test_accuracy")
+    repo = config.provenance.get("start_from", {}).get("repo")  # a model that is not on the Hub has no identifier there
     result = EvalResult(
         task_type=task, dataset_type=dataset, dataset_name=data, dataset_split="test", metric_type="accuracy",
         metric_name="test accuracy", metric_value=accuracy,
@@ -114,6 +115,8 @@ def _metadata(config: ArtifactConfig) -> ModelCardData:
         tags=["cellzoo", config.family, *(["onnx"] if ONNX_FILE in config.files else [])],
         datasets=[dataset] if dataset else None,
         metrics=["accuracy"],
+        base_model=repo,
+        base_model_relation="finetune" if repo else None,
         model_name=config.name,
         eval_results=[result] if data and accuracy is not None else None,
     )
@@ -198,9 +201,23 @@ def _training(config: ArtifactConfig) -> str:
     return (
         f"Trained for {made['steps']:,} steps with seed {made['seed']} on {data['name']}"
         f"{f' ({parts} samples)' if parts else ''} in {made['wall_seconds']:,.0f} s, on {made['date'][:10]} with "
-        f"torch {versions['torch']} on {made['platform']['machine']}. To repeat it, save this recipe as "
+        f"torch {versions['torch']} on {made['platform']['machine']}. {_start(made)}To repeat it, save this recipe as "
         f"`{config.name}.yaml` and run `zoo train {config.name}.yaml{seeds}`:"
     )
+
+
+def _start(made: dict[str, Any]) -> str:
+    """Name the trained model that the training started from, in a sentence; nothing for random weights."""
+    start = made.get("start_from")
+    if start is None:
+        return ""
+    name = f"`{start['name']}`"
+    if "repo" in start:
+        page = f"https://huggingface.co/{start['repo']}"
+        name = f"[{start['repo']}]({page}) at commit `{start['commit'][:12]}`"
+    taken, new = start["taken_parameters"], start["new_parameters"]
+    share = f"{taken:,} of its {taken + new:,} parameters" if new else f"all of its {taken:,} parameters"
+    return f"It took {share} from {name} (sha256 of the weights: `{start['weights_sha256'][:12]}`) before training. "
 
 
 def findings_text(findings: Findings) -> str:

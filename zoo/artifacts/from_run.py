@@ -44,7 +44,10 @@ def export_run(result: TrainResult, out: Path, overwrite: bool = False, seeds: S
         input_spec=result.data.input_spec,
         labels=result.data.labels,
         metrics=metrics,
-        provenance=gather_provenance(recipe_yaml, recipe.train.seed, result.steps, result.seconds, data),
+        provenance={
+            **gather_provenance(recipe_yaml, recipe.train.seed, result.steps, result.seconds, data),
+            **({"start_from": result.start.provenance()} if result.start is not None else {}),
+        },
         recipe_yaml=recipe_yaml,
         licence=recipe.export.licence,
         history=result.history,

@@ -99,7 +99,8 @@ def _rehearse(folder: Path, recipe: Recipe, data: Data, module: nn.Module) -> No
 
 def _check_text(recipe: Recipe, data: Data) -> None:
     """Raise ExportError for text that a file cannot hold, such as a label from a folder's name in another encoding."""
-    for what, text in (("the licence", recipe.export.licence), *(("the label", label) for label in data.labels)):
+    given = (("the licence", recipe.export.licence), ("train.start_from", recipe.train.start_from or ""))
+    for what, text in (*given, *(("the label", label) for label in data.labels)):
         if any(0xD800 <= ord(character) < 0xE000 for character in text):
             raise ExportError(f"{what} {text!r} is not Unicode text and cannot be stored; rename it")
 

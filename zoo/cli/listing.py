@@ -88,6 +88,11 @@ def _model_facts(model: dict[str, Any]) -> dict[str, str]:
         facts["trained"] = (
             f"{made['date'][:10]}, {made['steps']:,} steps in {made['wall_seconds']:,.0f} s, seed {made['seed']}"
         )
+    if "start_from" in made:
+        start = made["start_from"]
+        place = f"{start['repo']}@{start['commit']}" if "repo" in start else start["origin"]
+        total = start["taken_parameters"] + start["new_parameters"]
+        facts["started from"] = f"{place}: {start['taken_parameters']:,} of {total:,} parameters taken"
     if "versions" in made:
         facts["made with"] = ", ".join(f"{package} {version}" for package, version in made["versions"].items())
     facts["licence"] = model["licence"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import time
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 )
 @click.option("--target", metavar="COLUMN", help="With --data: the column of the classes.")
 @click.option("--name", help="Name of the model (default: the recipe's name; with --data, and that of the data).")
+    "--from",
+    "start_from",
+    metavar="MODEL",
+    help="Start from the weights of a trained model of the same family: a name, a folder or a Hub id.",
+)
 @click.option("--device", help="cpu, cuda or mps (default: the best available).")
 @DATA_DIR
 @click.option(
@@ -68,6 +74,7 @@ def train(
     data: str | None,
     target: str | None,
     name: str | None,
+    start_from: str | None,
     device: str | None,
     data_dir: Path | None,
     out: Path | None,
@@ -80,7 +87,7 @@ def train(
 ) -> None:
     """Train RECIPE (a shipped name or a .yaml file), test the model once and write its artifact.
 
-    With --resume, RECIPE and -o may be left out; if given, they must agree with the run.
+    With --resume, RECIPE, -o and --from may be left out; if given, they must agree with the run.
     """
     if resume and run_dir:
         raise click.UsageError("--resume already names the run folder; leave out --run-dir")
@@ -104,6 +111,8 @@ def train(
         from zoo.utils.errors import TrainingInterruptedError
 
         notes: list[str] = []
+        if start_from is not None:
+            overrides = (*overrides, f"train.start_from={json.dumps(start_from)}")
         if data is None:
             loaded = _recipe(recipe, overrides, resume, name)
         else:

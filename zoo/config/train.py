@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from zoo.config.base import CountOrFraction, Decay, Fraction, NonNegative, Positive, Section
 
@@ -149,6 +156,23 @@ class TrainConfig(Section):
     """Optimizer steps between two lines of the metrics log."""
     checkpoint_every: PositiveInt | None = None
     """Optimizer steps between validations, each of which saves a checkpoint; null: one epoch."""
+    start_from: str | None = Field(default=None, min_length=1)
+    """Trained model of the same family whose weights training starts from: a name, a folder or a Hub id, as
+    ``zoo train --from`` takes it. A relative folder starts at the recipe's file. null: random weights."""
+    taken_lr_factor: Positive = 1.0
+    """Factor of the learning rate for the parameters that are taken from ``start_from``, which it needs."""
+    freeze: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Patterns of parameter names, such as ``stem.*``; parameters that match one are not trained. In a
+    growing network, the edges that exist at the start stay as they are."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # These keys were added after the first models shipped, whose recipes and hashes must stay what they are.
+        values: dict[str, Any] = serialize(self)
+        fields = type(self).model_fields
+        later = ("start_from", "taken_lr_factor", "freeze")
+        unset = {key for key in later if getattr(self, key) == fields[key].default}
+        return {key: value for key, value in values.items() if key not in unset}
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
@@ -162,6 +186,8 @@ class TrainConfig(Section):
             raise ValueError(
                 f"schedule.cycle_momentum needs an optimizer with momentum, and {self.optimizer.name} has none here"
             )
+        if self.taken_lr_factor != 1 and self.start_from is None:
+            raise ValueError(f"taken_lr_factor {self.taken_lr_factor:g} needs start_from, found none")
         return self
 
     def _has_momentum(self) -> bool:

@@ -21,6 +21,16 @@ class FamilyConfig(Section):
 
 
 @dataclass(frozen=True)
+class Ends:
+    """The parameters of a module that belong to its inputs or to its classes, for a start from a trained model."""
+
+    inputs: tuple[str, ...] = ()
+    """Names of parameters with a weight per position of a flat input; they mean nothing for another input shape."""
+    classes: Mapping[str, int] = field(default_factory=dict)
+    """Names of parameters with a slice per class, and the axis of the classes."""
+
+
+@dataclass(frozen=True)
 class Family:
     """Everything that training, export and the SDK need to know about a family.
 
@@ -41,6 +51,14 @@ class Family:
     """For the reference of keys: why they differ."""
     distributed: bool = True
     """True if the family can train in several processes."""
+    ends: str | None = None
+    """``module -> Ends``, for a start from a trained model; None: no parameter depends on inputs or classes but by its
+    shape."""
+    take: str | None = None
+    """``(module, source, match) -> Taken``: starts ``module`` from ``source``, a trained module of the family, where
+    names and shapes of parameters do not tell what fits; see :mod:`zoo.families.taking`."""
+    freeze: str | None = None
+    """``(module, names) -> None``: holds parameters in the family's own way; None: they get no gradient."""
     onnx_graph: str | None = None
     """``(module, task) -> onnx.ModelProto`` from ``input [B, *input_shape]`` to ``logits [B, classes]``; see
     :class:`zoo.families.onnx_builder.GraphBuilder`."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from sdk.artifact import CONFIG_FILE
+from sdk.resolve import BUNDLED_PREFIX, local_models
 from zoo.data.location import is_hub_id
 from zoo.recipe.problems import show_value
 from zoo.utils.errors import RecipeError
@@ -59,10 +61,31 @@ def make_path_absolute(tree: dict[Any, Any], folder: Path) -> None:
         return
     if data.get("name") == "dataset" and is_hub_id(path) and not (folder / path).exists():
         return
+    data["path"] = _absolute(path, folder)
+
+
+def make_source_absolute(tree: dict[Any, Any], folder: Path) -> None:
+    """Make ``train.start_from`` absolute, in place, if it is a path relative to ``folder``.
+
+    ``a/b`` is a path if such a model exists, else a repo on the Hub. A plain name that means a bundled model becomes
+    ``bundled:NAME``, so that it means the same after a model of the user's own has got the name.
+    """
+    train = tree.get("train")
+    if not isinstance(train, dict) or not isinstance(source := train.get("start_from"), str):
+        return
+    separate = "/" in source or os.sep in source or source in (".", "..")
+    if separate and (source[0] in "./~" or os.path.isfile(folder / source / CONFIG_FILE)):
+        train["start_from"] = _absolute(source, folder)
+    elif not separate and (meant := local_models(source)) and meant[0][1].startswith(BUNDLED_PREFIX):
+        train["start_from"] = meant[0][1]
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """Return a path relative to ``folder`` as an absolute one, which starts with ~ below the user's home."""
     absolute = Path(os.path.abspath(folder / os.path.expanduser(path)))
     home = Path(os.path.expanduser("~"))
     below_home = absolute.is_relative_to(home) and home != Path(home.anchor)
-    data["path"] = str("~" / absolute.relative_to(home)) if below_home else str(absolute)
+    return str("~" / absolute.relative_to(home)) if below_home else str(absolute)
 
 
 def _parse(text: str, where: str) -> Any:

@@ -17,7 +17,7 @@ from zoo.config.export import ExportConfig
 from zoo.config.train import TrainConfig
 from zoo.families.base import FamilyConfig
 from zoo.recipe.files import find_recipe
-from zoo.recipe.reading import make_path_absolute, override_key, read_tree
+from zoo.recipe.reading import make_path_absolute, make_source_absolute, override_key, read_tree
 from zoo.recipe.validation import validate_sections
 
 
@@ -48,15 +48,17 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     """Load a shipped recipe by name, or any recipe by path, with ``key.path=value`` overrides.
 
     A string that ends in ``.yaml`` or contains a path separator is a path. The value of an override is YAML. A relative
-    ``data.path`` starts at the recipe's folder, that of an override at the current one. Raises RecipeError with one
-    line per problem.
+    ``data.path`` or ``train.start_from`` starts at the recipe's folder, that of an override at the current one. Raises
+    RecipeError with one line per problem.
     """
     path = find_recipe(name_or_path)
     tree = read_tree(path)
     make_path_absolute(tree, path.parent)
+    make_source_absolute(tree, path.parent)
     for override in overrides:
         override_key(tree, override)
     make_path_absolute(tree, Path())
+    make_source_absolute(tree, Path())
     return Recipe.model_construct(name=path.stem, **validate_sections(tree, path))
 
 

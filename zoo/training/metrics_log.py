@@ -100,7 +100,7 @@ class RunLog:
 
     def _print(self, line: str) -> None:
         if not self.bar.disable:
-            self.bar.console.print(line, highlight=False, soft_wrap=True)
+            self.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def read_test(run_dir: Path) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from zoo.training.metrics_log import read_test
 from zoo.training.result import SeedResult, TrainResult
 from zoo.training.run_folder import check_claimable, check_same_recipe, seed_folders
 from zoo.training.setup import Check
+from zoo.training.start_from import check_same_source
 from zoo.utils.errors import TrainingError
 
 
@@ -40,6 +41,8 @@ def train_seeds(
         found = ", ".join(seed_folders(run_dir))
         advice = f"it holds {found}; say how many seeds to train with --seeds N" if found else "nothing to resume"
         raise TrainingError(f"no checkpoint in {run_dir}: {advice}")
+    if resume:
+        check_same_source(first, [folders[one.train.seed] for one in (first, *others)])
     finished = {one.train.seed: _finished(one, folders[one.train.seed], resume) for one in (first, *others)}
 
     def run(one: Recipe, **more: Any) -> TrainResult:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from zoo.data.split import Data
     from zoo.recipe import Recipe
+    from zoo.training.start_from import Start
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class TrainResult:
     findings: dict[str, Any]
     """The learner's findings, which go into the artifact's metrics."""
     run_dir: Path
+    start: Start | None = None
+    """The trained model whose weights the run started from; None: random weights."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from zoo.data.split import Data
 from zoo.families.learner import Learner
 from zoo.recipe import Recipe
 from zoo.training.metrics_log import RunLog
+from zoo.training.start_from import Start
 
 
 @dataclass
@@ -37,6 +38,8 @@ class Run:
     log: RunLog
     total_steps: int
     steps_per_epoch: int
+    start: Start | None = None
+    """The trained model whose weights the run started from; None: random weights."""
     step: int = 0
     seconds: float = 0.0
     """Training and validation time over all attempts."""
@@ -71,6 +74,7 @@ def run_state(run: Run) -> dict[str, Any]:
         "schedule": run.schedule.state_dict(),
         "scaler": scaler.state_dict() if scaler is not None else None,
         "learner": run.learner.state_dict(),
+        "start_from": run.start.to_dict() if run.start is not None else None,
     }
 
 

@@ -25,6 +25,7 @@ from zoo.training.fit_batch import fit_batch_size
 from zoo.training.metrics_log import RunLog
 from zoo.training.run import Run, restore_run
 from zoo.training.run_folder import check_same_recipe, claim
+from zoo.training.start_from import Start, freeze, open_source, parameter_groups, start_from
 from zoo.utils.errors import BuildError, TrainingError
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -36,6 +37,7 @@ def setup(
     recipe: Recipe,
     run_dir: Path,
     *,
+    data: Data | None = None,
     data_dir: str | Path | None = None,
     device: str | None = None,
     resume: bool = False,
@@ -52,8 +54,12 @@ def setup(
     """
     keep_freed_memory()
     accelerator = _accelerator(device, recipe.train.precision)
+    saved = load_checkpoint(run_dir) if resume else None
+    if saved is not None:
+        check_same_recipe(recipe, saved["recipe"], run_dir)
     with accelerator.main_process_first():  # a single process downloads
-        data = load_data(recipe.data, data_dir)
+        source = open_source(recipe) if saved is None else None  # a checkpoint holds the weights
+        data = data or load_data(recipe.data, data_dir)
     recipe, cut = fit_batch_size(recipe, len(data.train)) if fit_batch else (recipe, "")
     settings = recipe.train
     steps_per_epoch = len(data.train) // settings.batch_size
@@ -63,8 +69,14 @@ def setup(
     _check_processes(family, accelerator.num_processes)
     set_seed(settings.seed)
     module = _build(family, recipe, data, accelerator.device)
+    start = start_from(recipe, module, data, source) if source is not None else None
+    if saved is not None and saved.get("start_from"):
+        start = Start.from_dict(saved["start_from"])
+    if saved is not None:
+        module.load_state_dict(saved["module"])  # what a network has grown decides on what can be frozen
+    frozen = freeze(recipe, module)
     tested = make_average(module, settings.ema) if settings.ema else copy.deepcopy(module)
-    optimizer = make_optimizer(settings.optimizer, module.parameters())
+    optimizer = make_optimizer(settings.optimizer, parameter_groups(module, settings, start.taken if start else ()))
     schedule = make_schedule(settings.schedule, optimizer, total_steps)
     module, optimizer = accelerator.prepare(module, optimizer)
     learner: Learner = load_hook(family.learner)(module, recipe.model)
@@ -76,17 +88,16 @@ def setup(
     if check is not None and not silent:
         with torch.random.fork_rng(devices=[]):  # a check must not change what training draws
             check(recipe, data, accelerator.unwrap_model(module))
-    saved = load_checkpoint(run_dir) if resume else None
-    if saved is not None:
-        check_same_recipe(recipe, saved["recipe"], run_dir)
     if not silent:
         claim(run_dir, recipe, resume)
     log = RunLog(run_dir, total_steps, silent=silent, progress=progress, tensorboard=tensorboard)
     log.note(data.about)
     for line in (*notes, cut):
         log.note(line)
+    log.note(start.report if start else "")
+    log.note(f"frozen: {', '.join(frozen)}" if frozen else "")
     run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, run_dir, log,
-              total_steps, steps_per_epoch)  # fmt: skip
+              total_steps, steps_per_epoch, start)  # fmt: skip
     if saved is not None:
         restore_run(run, saved)
     return run

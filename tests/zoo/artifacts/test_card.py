@@ -207,3 +207,20 @@ def test_a_card_names_and_links_the_data_set(tmp_path: Path, data: str, link: st
     folder = artifact(tmp_path, data)
     assert link in card(folder)
     assert ModelCard.load(folder / "README.md").data.datasets == [identifier]
+
+
+def test_a_model_that_started_from_one_on_the_hub_names_it_as_base_model(tmp_path: Path) -> None:
+    commit = "0123456789abcdef" * 2 + "01234567"
+    start = {"name": "tiny", "repo": "alice/tiny", "commit": commit, "weights_sha256": "f" * 64,
+             "taken_parameters": 900, "new_parameters": 100, "taken": ["weight"]}  # fmt: skip
+    made = gather_provenance(RECIPE, seed=0, steps=1, wall_seconds=1.0, data={"name": "digits"})
+    folder = write_tiny(
+        tmp_path / "mine", recipe_yaml=RECIPE, metrics=METRICS, provenance={**made, "start_from": start}
+    )
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.base_model == "alice/tiny"
+    assert card.data["base_model_relation"] == "finetune"
+    repo = "[alice/tiny](https://huggingface.co/alice/tiny)"
+    assert f"It took 900 of its 1,000 parameters from {repo} at commit `{commit[:12]}`" in card.text
+    shown = CliRunner().invoke(cli, ["info", str(folder)]).output
+    assert f"alice/tiny@{commit}: 900 of 1,000 parameters taken" in shown

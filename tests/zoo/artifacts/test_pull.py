@@ -7,6 +7,7 @@ from tests.support.artifacts import files_of
 from tests.support.hub_fixtures import REPO
 from tests.support.hub_server import HubServer, Repo
 from tests.support.hub_worker import HubClient
+from tests.support.starting import FAMILIES, make_source
 
 
 def test_commands_accept_models_on_the_hub(client: HubClient, repo: Repo, tmp_path: Path) -> None:
@@ -48,3 +49,19 @@ def test_an_altered_file_leaves_no_folder(client: HubClient, repo: Repo, tmp_pat
     result = client.zoo("pull", REPO, "--out", tmp_path / "out", cache=tmp_path / "cache")
     assert "recipe.yaml was altered or damaged" in result["err"]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_training_starts_from_a_model_on_the_hub_and_names_its_commit(
+    client: HubClient, hub: HubServer, tmp_path: Path
+) -> None:
+    source = make_source("normnet-digits", tmp_path / "source")
+    hub.repos["alice/digits"] = Repo()
+    commit = hub.repos["alice/digits"].put(dict(files_of(source)))
+    out = tmp_path / "mine"
+    overrides = [part for option in FAMILIES["normnet-digits"] for part in ("-o", option)]
+    command = ["train", "normnet-digits", "--from", "alice/digits", *overrides, "--out", out, "--quiet"]
+    result = client.zoo(*command, "--run-dir", tmp_path / "run", cache=tmp_path / "cache")
+    assert result["code"] == 0, result
+    made = read_artifact(out).config.provenance["start_from"]
+    assert (made["repo"], made["commit"], made["new_parameters"]) == ("alice/digits", commit, 0)
+    assert "base_model: alice/digits" in (out / "README.md").read_text()

@@ -221,3 +221,29 @@ def interrupt_after_first_round(monkeypatch: pytest.MonkeyPatch, *arguments: str
         result = run(*arguments)
     assert result.exit_code == 130
     return result
+
+
+def test_from_starts_at_a_trained_model_and_agrees_with_the_run_it_resumes(tmp_path: Path) -> None:
+    arguments = ["train", "gridnet-digits", *QUICK, "-o", "model.outer_steps=8", "--run-dir", str(tmp_path / "run")]
+    loud = [argument for argument in arguments if argument != "--quiet"]
+    result = run(*loud, "--from", "bundled:gridnet-digits", "--out", str(tmp_path / "one"))
+    assert result.exit_code == 0, result.output
+    assert "started from bundled:gridnet-digits: took 10 of 10 tensors" in result.stderr
+    assert "started from   bundled:gridnet-digits: " in run("info", str(tmp_path / "one")).output
+    resume = ["train", "--resume", str(tmp_path / "run"), "--quiet"]
+    same = run(*resume, "--from", "bundled:gridnet-digits", "--out", str(tmp_path / "two"))
+    assert same.exit_code == 0, same.output
+    line = fails(1, *resume, "--from", "bundled:gridnet-mnist", "--out", str(tmp_path / "three"))
+    assert "train.start_from is bundled:gridnet-mnist, was bundled:gridnet-digits" in line
+
+
+def test_from_refuses_what_it_cannot_start_from_in_one_line(tmp_path: Path) -> None:
+    for source, message in (
+        ("nope", "train.start_from: no model named 'nope'"),
+        ("bundled:cellnet-digits", "is a cellnet, and the recipe trains a gridnet"),
+        (str(tmp_path), "no config.json"),
+        ("", "train.start_from"),
+    ):
+        line = fails(1, "train", "gridnet-digits", "--from", source, "--run-dir", str(tmp_path / "run"))
+        assert message in line
+    assert not (tmp_path / "run").exists()

@@ -57,3 +57,18 @@ def test_every_key_of_training_has_a_default() -> None:
 @pytest.mark.parametrize("name", ["adam", "adamw", "adadelta"])
 def test_an_adaptive_optimizer_needs_only_its_name(name: str) -> None:
     assert TrainConfig.model_validate({"optimizer": {"name": name}}).optimizer.lr > 0
+
+
+def test_keys_of_a_start_are_stored_only_when_they_are_set() -> None:
+    keys = {"start_from", "taken_lr_factor", "freeze"}
+    assert not keys & TrainConfig().model_dump(mode="json").keys()
+    section = {"start_from": "a", "taken_lr_factor": 0.5, "freeze": ["stem.*"]}
+    stored = TrainConfig.model_validate({**section, "freeze": ("stem.*",)}).model_dump(mode="json")
+    assert {key: stored[key] for key in keys} == section
+
+
+def test_a_rate_for_taken_parameters_needs_a_source() -> None:
+    assert problem("train.taken_lr_factor=0.5") == (
+        "train.taken_lr_factor: taken_lr_factor 0.5 needs start_from, found none"
+    )
+    assert "greater than 0" in problem("train.start_from=a", "train.taken_lr_factor=0")

@@ -14,9 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+import sdk
 import zoo.training.loop
 import zoo.training.setup
 from tests.support.paths import ROOT
+from tests.support.starting import FAMILIES, make_source
 from tests.support.training import SMALL, fit, interrupt, metrics, stop_at, weights
 from zoo.families.learner import StepResult
 from zoo.recipe import load_recipe
@@ -238,3 +240,19 @@ def test_two_processes_take_the_same_steps_as_one(tmp_path: Path) -> None:
     (one,), (two,) = metrics(tmp_path / "alone", "test"), metrics(tmp_path / "two", "test")
     assert one["total"] == two["total"] == 360
     assert one["loss"] == pytest.approx(two["loss"], rel=1e-3)
+
+
+def test_two_processes_start_from_a_model_and_keep_its_frozen_weights(tmp_path: Path) -> None:
+    source = make_source("gridnet-digits", tmp_path / "source")
+    options = [*FAMILIES["gridnet-digits"], f"train.start_from={source}", "train.freeze=[weight]"]
+    script = tmp_path / "script.py"
+    script.write_text(TWO_PROCESSES.format(overrides=options))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(script), str(tmp_path / "two")]
+    subprocess.run(command, check=True, env=environment, capture_output=True, timeout=300)
+    state = load_checkpoint(tmp_path / "two")
+    trained = sdk.load(source, "torch").module.state_dict()
+    for part, prefix in ((state["module"], ""), (state["average"], "module.")):
+        assert torch.equal(part[f"{prefix}weight"], trained["weight"])
+        assert not torch.equal(part[f"{prefix}bias"], trained["bias"])
+    assert state["start_from"]["new_parameters"] == 0

@@ -11,6 +11,7 @@ FAMILY = Family(
     config=CellnetConfig,
     build="zoo.families.cellnet.model:Cellnet",
     learner="zoo.families.cellnet.learner:CellnetLearner",
+    ends="zoo.families.cellnet.model:ends",
     onnx_graph="zoo.families.cellnet.onnx:onnx_graph",
     probe="zoo.families.cellnet.probe:probe",
     bench="zoo.families.cellnet.bench:bench",

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.data.task import Task
+from zoo.families.base import Ends
 from zoo.families.cellnet.config import CellnetConfig, StemConfig
 from zoo.utils.errors import BuildError
 
@@ -83,6 +84,8 @@ class Cellnet(nn.Module):
         history = []
         for step in range(start, steps):
             cores = self._step(cores, fed if step < self.config.input_steps else None, first=step == 0)
+            if trace and torch.is_grad_enabled() and not cores.requires_grad:
+                cores.requires_grad_()  # no trained parameter led here, but the losses differentiate by the cores
             history.append(cores)
         if trace:
             return Trace(tuple(history), tuple(self.read(cores) for cores in history))
@@ -116,6 +119,11 @@ class Cellnet(nn.Module):
         weight, bias = self.input.weight.flatten(0, 1), self.input.bias.flatten()
         fed = F.linear(self.stem(x), weight, bias).view(x.shape[0], *self.input.bias.shape).transpose(0, 1)
         return F.pad(fed, (0, 0, 0, 0, 0, self.config.cells - self.config.in_cells))
+
+
+def ends(module: Cellnet) -> Ends:
+    """Return the InCells' weights of the flat features, and the last layer of the OutCells."""
+    return Ends(inputs=("input.weight",), classes={"readout.1.weight": 1, "readout.1.bias": 1})
 
 
 class MemberLinear(nn.Module):

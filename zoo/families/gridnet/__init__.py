@@ -11,6 +11,7 @@ FAMILY = Family(
     name="gridnet",
     config=GridnetConfig,
     build="zoo.families.gridnet.model:Gridnet",
+    ends="zoo.families.gridnet.model:ends",
     onnx_graph="zoo.families.gridnet.onnx:onnx_graph",
     probe="zoo.families.gridnet.probe:probe",
     about="""A gridnet is a 3-D grid of neurons. In every step, each neuron computes a weighted sum over the 3x3x3

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.task import Task
+from zoo.families.base import Ends
 from zoo.families.gridnet.config import GridnetConfig, PatchConfig
 from zoo.families.gridnet.layers import GridEvolution
 from zoo.utils.errors import BuildError
@@ -41,6 +42,11 @@ class Gridnet(GridEvolution):
         faces = grid[..., -self.config.output_layers :]
         logits: Tensor = self.readout(self.readout_norm(faces).flatten(1))
         return logits
+
+
+def ends(module: Gridnet) -> Ends:
+    """Return the parameters with a slice per class; the image enters the grid without weights, or by a convolution."""
+    return Ends(classes={"readout.weight": 0, "readout.bias": 0})
 
 
 def _patch_embedding(patch: PatchConfig | None, task: Task) -> nn.Module:

@@ -11,6 +11,7 @@ FAMILY = Family(
     config=NormnetConfig,
     build="zoo.families.normnet.model:Normnet",
     learner="zoo.families.normnet.learner:NormnetLearner",
+    ends="zoo.families.normnet.model:ends",
     onnx_graph="zoo.families.normnet.onnx:onnx_graph",
     probe="zoo.families.normnet.probe:probe",
     about="""A layer of a normnet computes `m * act(x tan(W) / n)`: the weights enter through the tangent, the sum is

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.data.task import Task
+from zoo.families.base import Ends
 from zoo.families.normnet.config import ConvolutionConfig, NormnetConfig
 from zoo.families.normnet.layers import NormConvolution, NormLayer, ResidualNormLayer
 from zoo.utils.errors import BuildError
@@ -55,6 +56,12 @@ class Normnet(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return x
+
+
+def ends(module: Normnet) -> Ends:
+    """Return the first fully connected layer, which reads a flat input, and the last, whose outputs are the classes."""
+    first, last = "layers.0", f"layers.{len(module.layers) - 1}"
+    return Ends(inputs=(f"{first}.weight",), classes={f"{last}.weight": 0, f"{last}.bias": 0})
 
 
 def _length(length: int, c: ConvolutionConfig) -> int:

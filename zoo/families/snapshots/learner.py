@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from zoo.families.base import FamilyConfig
 from zoo.families.learner import Learner, StepResult
@@ -52,6 +53,15 @@ class SnapshotsLearner(Learner):
         """Source layer at which the next growth event starts."""
         self.recent: list[tuple[Tensor, Tensor]] = []
         """Last batches of the epoch, on which activity is measured."""
+        self.held = module.weight.detach()[:0]
+        """Weights of the edges that training must not change."""
+
+    def on_start(self, optimizer: Optimizer) -> None:
+        """Keep the weights of the edges that the network holds, whose gradients are 0 from now on."""
+        self.held = self.module.weight.detach()[: self.module.held].clone()
+        if len(self.held):
+            slots = torch.arange(len(self.held), device=self.held.device)
+            self.module.weight.register_hook(lambda gradient: gradient.index_fill(0, slots, 0))  # type: ignore[no-untyped-call]
 
     def training_step(self, inputs: Tensor, labels: Tensor) -> StepResult:
         """See :class:`Learner`; also saves the batch, for the decisions at the end of the epoch."""
@@ -63,6 +73,8 @@ class SnapshotsLearner(Learner):
         grads = [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
         if self.trigger.observe(float(torch.nn.utils.get_total_norm(grads))):
             self.economy.earn()
+        with torch.no_grad():
+            self.module.weight[: len(self.held)] = self.held  # weight decay moves weights without a gradient, too
 
     def on_epoch_end(self, epoch: int) -> None:
         self.epoch = epoch

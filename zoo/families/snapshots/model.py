@@ -64,6 +64,8 @@ class SnapshotNet(nn.Module):
         self.snapshots = SnapshotStore(capacity, slots + len(self.bias))
         self.register_buffer("mixture", torch.zeros(capacity))
         self.register_buffer("threshold", torch.zeros(()))
+        self.holds = False
+        """True if training must not change the :attr:`held` edges."""
         self._wirings: dict[int, Wiring] = {}
         self.lay(source, target, start_weights(target, units, config.activation))
         self.register_load_state_dict_post_hook(_check_loaded)  # type: ignore[no-untyped-call]
@@ -136,6 +138,15 @@ class SnapshotNet(nn.Module):
         self.edges += count
         self._wirings.clear()
 
+    @torch.no_grad()
+    def start_again(self, source: Tensor, target: Tensor, weight: Tensor, inherited: int) -> None:
+        """Replace all edges by these ``[n]``, of which the first ``inherited`` come from a trained network."""
+        for tensor in (self.source, self.target, self.weight, self.edges, self.events):
+            tensor.zero_()
+        self.lay(source, target, weight)
+        # Growth never fills the last row, because it pauses before training ends; readers skip a row of epoch 0.
+        self.events[-1] = torch.tensor([0, inherited, len(source)])
+
     @property
     def room(self) -> int:
         """Number of free slots."""
@@ -167,7 +178,12 @@ class SnapshotNet(nn.Module):
     @property
     def started(self) -> int:
         """Number of edges at the start."""
-        return sum(start_counts(self.layout, self.config.start))
+        return int(self.events[-1, 2]) or sum(start_counts(self.layout, self.config.start))
+
+    @property
+    def held(self) -> int:
+        """Number of edges, the first ones laid, that training must not change: the inherited ones, else the start's."""
+        return (int(self.events[-1, 1]) or self.started) if self.holds else 0
 
     @property
     def growth(self) -> list[tuple[int, int, int]]:
