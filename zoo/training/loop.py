@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from zoo.data.sampling import derive_seed, evaluation_batches, training_batches
-from zoo.data.split import Split
+from zoo.data.split import Data, Split
 from zoo.families.learner import StepResult
 from zoo.recipe import Recipe
 from zoo.training.checkpoint import save_checkpoint
@@ -33,6 +33,7 @@ def train(
     recipe: Recipe,
     *,
     run_dir: str | Path,
+    data: Data | None = None,
     data_dir: str | Path | None = None,
     device: str | None = None,
     resume: bool = False,
@@ -42,14 +43,16 @@ def train(
 ) -> TrainResult:
     """Train a recipe's model; write checkpoints, ``recipe.yaml`` and ``metrics.jsonl`` to ``run_dir``.
 
-    ``device`` is cpu, cuda or mps (None: the best available). ``resume`` continues from the checkpoint in ``run_dir``;
-    on the CPU the final weights are those of an uninterrupted run, bit for bit. ``check`` is called with the recipe,
-    the data and the untrained module before anything is written. Raises TrainingError, DataError or CheckpointError
-    with a message of one line, the errors of ``check``, and TrainingInterruptedError on Ctrl-C.
+    ``data`` takes the place of the recipe's data set. ``device`` is cpu, cuda or mps (None: the best available).
+    ``resume`` continues from the checkpoint in ``run_dir``; on the CPU the final weights are those of an uninterrupted
+    run, bit for bit. ``check`` is called with the recipe, the data and the untrained module before anything is written.
+    Raises TrainingError, DataError or CheckpointError with a message of one line, the errors of ``check``, and
+    TrainingInterruptedError on Ctrl-C.
     """
     run = setup(
         recipe,
         Path(run_dir),
+        data=data,
         data_dir=data_dir,
         device=device,
         resume=resume,

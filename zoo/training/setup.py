@@ -35,6 +35,7 @@ def setup(
     recipe: Recipe,
     run_dir: Path,
     *,
+    data: Data | None = None,
     data_dir: str | Path | None = None,
     device: str | None = None,
     resume: bool = False,
@@ -51,7 +52,7 @@ def setup(
     keep_freed_memory()
     accelerator = _accelerator(device, settings.precision)
     with accelerator.main_process_first():  # a single process downloads
-        data = load_data(recipe.data, data_dir)
+        data = data or load_data(recipe.data, data_dir)
     steps_per_epoch = len(data.train) // settings.batch_size
     _check_batch_size(settings.batch_size, len(data.train), accelerator.num_processes)
     total_steps = settings.steps or (settings.epochs or 0) * steps_per_epoch
