@@ -43,7 +43,7 @@ class FashionMNIST(datasets.FashionMNIST):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Source:
-    """What differs between the data sets in MNIST's format."""
+    """The properties of one data set in MNIST's format."""
 
     title: str
     reader: type[datasets.MNIST]
