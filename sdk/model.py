@@ -133,6 +133,17 @@ class Model:
         """Return logits, the inputs of the softmax: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
         return self._run(self._runner.logits, inputs, batch_size, invert)
 
+    def to_sklearn(self) -> Any:
+        """Return the model as a scikit-learn classifier, which predicts but cannot be fitted.
+
+        Its ``X`` is a batch of inputs as described above, or flat rows ``[N, C * H * W]`` for images. Its ``classes_``
+        are integers if all labels are written like integers, as a data set's ``y`` would hold them, else strings.
+        Raises ImportError without scikit-learn.
+        """
+        from sdk.estimator import TrainedClassifier
+
+        return TrainedClassifier(self)
+
     def _predict(
         self, network: Network, inputs: Any, batch_size: int, top_k: int | None, invert: Invert, errors: Errors
     ) -> Any:

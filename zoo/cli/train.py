@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--target", metavar="COLUMN", help="With --data: the column of the classes.")
 @click.option("--name", help="Name of the model (default: the recipe's name; with --data, and that of the data).")
+@click.option(
     "--from",
     "start_from",
     metavar="MODEL",
