@@ -16,9 +16,9 @@ from sdk.artifact import CARD_FILE, RECIPE_FILE, WEIGHTS_FILE, Artifact, Artifac
 from sdk.resolve import find_model
 from zoo.artifacts.card import read_notes
 from zoo.artifacts.example import draw_example, with_appearance
+from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.target import check_writable
 from zoo.artifacts.writer import complete, inference_copy
-from zoo.data import load_data
 from zoo.recipe import Recipe, load_recipe
 from zoo.utils.errors import ExportError
 from zoo.utils.files import replacing_folder
@@ -89,12 +89,13 @@ def refresh_example(name: str, data_dir: Path | None = None) -> Path:
     """Record again what a model's training images look like, render its card, and return the card's path.
 
     Adds ``appearance`` to the provenance and the picture of training samples; every other file stays the same. Raises
-    ExportError for a model that does not take images, DataError if the recipe's data is not available, and CardError.
+    ExportError for a model that does not take images, DataError if the recipe's data is not available or has other
+    classes, and CardError.
     """
     stored = open_stored(name)
     if stored.config.input.kind != "image":
         raise ExportError(f"{stored.config.name}: found inputs of kind 'table', allowed 'image'; leave out --example")
-    training = load_data(stored.recipe.data, data_dir).train
+    training = load_matching_data(stored.recipe.data, stored.config, data_dir).train
     config = with_appearance(stored.config, training)
     with changing(stored, config) as new:
         draw_example(new, config, training)

@@ -85,7 +85,7 @@ def train(
         from zoo.artifacts.preflight import check_exportable
         from zoo.artifacts.target import check_writable
         from zoo.training.multi_seed import train_seeds
-        from zoo.utils.errors import TrainingInterruptedError
+        from zoo.utils.errors import IncompleteArtifactError, TrainingInterruptedError
 
         loaded = _recipe(recipe, overrides, resume)
         target = check_writable(out or models_folder() / loaded.name, overwrite)
@@ -117,13 +117,19 @@ def train(
             raise TrainingInterruptedError(f"{error}; continue with: {command}" if command else str(error)) from None
     if not PartialState().is_main_process:
         return
+    missing = None
     with showing_progress("writing the artifact", quiet):
-        export_run(result, target, overwrite, results)
+        try:
+            export_run(result, target, overwrite, results)
+        except IncompleteArtifactError as error:
+            missing = error  # raised when the result has been printed
     for line in (*_seed_lines(results), _summary_line(result)):
         click.echo(line)
     click.echo(f"artifact: {target}")
     if not quiet:
         _say_what_is_next(result, target, folder, data_dir)
+    if missing is not None:
+        raise missing
 
 
 def _recipe(recipe: str | None, overrides: Sequence[str], resume: Path | None) -> Recipe:

@@ -68,7 +68,7 @@ def test_fashion_mnist_is_read_from_its_own_folder_with_its_own_classes(tmp_path
 
 @pytest.mark.usefixtures("_no_network")
 def test_missing_fashion_mnist_is_named_as_such(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Fashion-MNIST is not in .*FOLDER/FashionMNIST/raw"):
+    with pytest.raises(DataError, match=r"Fashion-MNIST is not in .*FOLDER/FashionMNIST/raw"):
         load_data(FashionMnistConfig(name="fashion_mnist"), tmp_path)
 
 
