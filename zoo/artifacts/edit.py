@@ -17,9 +17,9 @@ from sdk.inputs import InputSpec
 from sdk.resolve import find_model
 from zoo.artifacts.card import read_notes
 from zoo.artifacts.example import draw_example, with_appearance
+from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.target import check_writable
 from zoo.artifacts.writer import complete, inference_copy
-from zoo.data import load_data
 from zoo.recipe import Recipe, load_recipe
 from zoo.utils.errors import ExportError
 from zoo.utils.files import replacing_folder
@@ -91,10 +91,11 @@ def refresh_example(name: str, data_dir: Path | None = None) -> Path:
 
     For images, adds ``appearance`` to the provenance and the picture of training samples; for tables, adds the columns,
     by whose names the SDK finds them. Every other file stays the same. Raises ExportError for a table whose features
-    are no longer those that the model was trained on, DataError if the recipe's data is not available, and CardError.
+    are no longer those that the model was trained on, DataError if the recipe's data is not available or has other
+    classes, and CardError.
     """
     stored = open_stored(name)
-    data = load_data(stored.recipe.data, data_dir)
+    data = load_matching_data(stored.recipe.data, stored.config, data_dir)
     if stored.config.input.kind == "table":
         config = replace(stored.config, input=_with_columns(stored.config, data.input_spec))
     else:

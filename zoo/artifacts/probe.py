@@ -12,10 +12,9 @@ from typing import Any
 from sdk.artifact import FIGURES_FOLDER, HISTORY_FILE, PROBE_FILE, Artifact
 from zoo.artifacts.card import findings_text
 from zoo.artifacts.edit import changing, open_stored
-from zoo.artifacts.evaluate import check_columns
 from zoo.artifacts.example import EXAMPLE_NAME
+from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.target import check_writable
-from zoo.data import load_data
 from zoo.families.base import Family
 from zoo.families.probing import Findings, ProbeContext
 from zoo.families.registry import families_with, get_family, load_hook
@@ -29,7 +28,7 @@ def probe_model(name: str, data_dir: Path | None = None, progress: Progress = no
 
     The numbers go to ``metrics["probe"]``, the text and the captions to probe.md and the card, the figures to
     ``figures/``; they replace those of an earlier probe. Raises ProbeError for a family without a probe, DataError if
-    the recipe's data is not available, and ExportError if the artifact cannot be written.
+    the recipe's data is not available or has other classes, and ExportError if the artifact cannot be written.
     """
     stored = open_stored(name)
     module = stored.module
@@ -39,8 +38,7 @@ def probe_model(name: str, data_dir: Path | None = None, progress: Progress = no
         raise ProbeError(f"{stored.config.name}: family {family.name} has no probe; families that have one: {probed}")
     folder = check_writable(stored.artifact.folder, overwrite=True)
     progress(f"loading {stored.recipe.data.name}")
-    data = load_data(stored.recipe.data, data_dir)
-    check_columns(stored.config, data.input_spec)
+    data = load_matching_data(stored.recipe.data, stored.config, data_dir)
     progress(f"probing {stored.config.name}, a {family.name}")
     with TemporaryDirectory() as temporary:
         figures = Path(temporary)

@@ -11,12 +11,11 @@ from torch import nn
 from sdk.artifact import ONNX_FILE, RECIPE_FILE
 from sdk.validation import hint
 from zoo.artifacts.edit import Stored, changing, open_stored
+from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.onnx import write_extra_onnx, write_onnx
 from zoo.artifacts.target import check_writable
-from zoo.data import load_data
 from zoo.data.split import Split
 from zoo.families.registry import get_family, load_hook
-from zoo.recipe import Recipe
 from zoo.utils.errors import DataError, ExportError
 from zoo.utils.files import write_text
 from zoo.utils.progress import Progress, no_progress
@@ -53,7 +52,7 @@ def export_file(
     stored = open_stored(name)
     module = stored.module if member is None else _member(stored, member)
     progress(f"loading {stored.recipe.data.name}")
-    test, uncompared = _test_part(stored.recipe, data_dir)
+    test, uncompared = _test_part(stored, data_dir)
     path = write_onnx(out, module, stored.config, preprocessing=preprocessing, test=test, progress=progress)
     return Exported(path, uncompared)
 
@@ -66,7 +65,7 @@ def add_onnx(name: str, data_dir: Path | None = None, progress: Progress = no_pr
     stored = open_stored(name)
     folder, recipe = check_writable(stored.artifact.folder, overwrite=True), stored.recipe
     progress(f"loading {recipe.data.name}")
-    test, uncompared = _test_part(recipe, data_dir)
+    test, uncompared = _test_part(stored, data_dir)
     formats = tuple(dict.fromkeys((*recipe.export.formats, "onnx")))
     recipe_yaml = recipe.model_copy(update={"export": recipe.export.model_copy(update={"formats": formats})}).to_yaml()
     digest = hashlib.sha256(recipe_yaml.encode()).hexdigest()
@@ -87,13 +86,13 @@ def _member(stored: Stored, name: str) -> nn.Module:
     return found[name]
 
 
-def _test_part(recipe: Recipe, data_dir: Path | None) -> tuple[Split | None, str | None]:
+def _test_part(stored: Stored, data_dir: Path | None) -> tuple[Split | None, str | None]:
     """Return the recipe's test split, or the reason why it is not available.
 
     Raises DataError if ``data_dir`` is given and does not hold the data.
     """
     try:
-        return load_data(recipe.data, data_dir).test, None
+        return load_matching_data(stored.recipe.data, stored.config, data_dir).test, None
     except DataError as error:
         if data_dir is not None:
             raise

@@ -8,6 +8,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ from sdk.errors import CellzooError
 from sdk.inputs import InputSpec
 from sdk.loading import open_model
 from zoo.artifacts.card import card_text, findings_text, read_notes
-from zoo.artifacts.example import draw_example, with_appearance
+from zoo.artifacts.example import EXAMPLE_NAME, draw_example, with_appearance
+from zoo.artifacts.extras import Extras
 from zoo.artifacts.onnx import write_extra_onnx, write_onnx
 from zoo.artifacts.random_inputs import random_inputs
 from zoo.artifacts.target import check_writable
@@ -70,11 +72,13 @@ def write_artifact(
     """Write the artifact folder ``out`` atomically and return it.
 
     Before the folder is installed, the SDK loads it and must give bit-equal logits on a random batch. With "onnx" in
-    ``formats``, model.onnx must agree up to rounding, and predict the same labels on ``test``. With ``training``, an
-    artifact for images records what they look like and shows some of them. ``overwrite`` replaces an older artifact,
-    which stays until the new one is complete; the notes in its card are preserved. A model that was trained outside
-    the zoo's loop has no ``recipe_yaml``. A tensor with two names (tied weights) is stored under both. Raises
-    ExportError, and CardError if the notes cannot be preserved.
+    ``formats``, model.onnx must agree up to rounding, and predict the same labels on ``test``, ties apart. With
+    ``training``, an artifact for images records what they look like and shows some of them. ``overwrite`` replaces an
+    older artifact, which stays until the new one is complete; the notes in its card are preserved. A model that was
+    trained outside the zoo's loop has no ``recipe_yaml``. A tensor with two names (tied weights) is stored under both.
+
+    Raises ExportError, and CardError if the notes cannot be preserved. If only model.onnx, a figure or the card cannot
+    be made, the artifact is written without it, and IncompleteArtifactError is raised afterwards.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}")
@@ -99,16 +103,22 @@ def write_artifact(
                 licence=licence,
                 files={},
             )
+            extras = Extras(folder)
             if "onnx" in formats:  # sealed first, because the metadata of model.onnx holds the weights' hash
-                write_onnx(folder / ONNX_FILE, trained, seal(folder, config), test=test)
-                write_extra_onnx(folder, trained, config)
-            _draw_portrait(folder, trained, config)
+                sealed = seal(folder, config)
+                with extras.trying(ONNX_FILE):
+                    write_onnx(folder / ONNX_FILE, trained, sealed, test=test)
+                    write_extra_onnx(folder, trained, config)
+            with extras.trying(FIGURES_FOLDER, PROBE_FILE):
+                _draw_portrait(folder, trained, config)
             if training is not None:
                 config = with_appearance(config, training)
-                draw_example(folder, config, training)
-            complete(folder, config, trained, read_notes(out / CARD_FILE))
+                with extras.trying(f"{FIGURES_FOLDER}/{EXAMPLE_NAME}"):
+                    draw_example(folder, config, training)
+            complete(folder, config, trained, read_notes(out / CARD_FILE), extras)
     except OSError as error:
         raise ExportError(f"cannot write {out}: {error}") from error
+    extras.check(name, out)
     return out
 
 
@@ -120,13 +130,16 @@ def inference_copy(module: nn.Module) -> nn.Module:
     return trained
 
 
-def complete(folder: Path, config: ArtifactConfig, module: nn.Module | None, notes: str) -> None:
+def complete(
+    folder: Path, config: ArtifactConfig, module: nn.Module | None, notes: str, extras: Extras | None = None
+) -> None:
     """Add the card and config.json to a folder that holds all other files, and check that the SDK loads it.
 
-    Without a ``module``, the logits of the loaded model are not compared.
+    Without a ``module``, the logits of the loaded model are not compared. With ``extras``, the card may fail.
     """
     config = seal(folder, config)
-    write_text(folder / CARD_FILE, card_text(folder, config, notes))
+    with extras.trying(CARD_FILE) if extras else nullcontext():
+        write_text(folder / CARD_FILE, card_text(folder, config, notes))
     seal(folder, config)
     check_loads_back(folder, module)
 

@@ -109,7 +109,7 @@ def train(
         from zoo.artifacts.preflight import check_exportable
         from zoo.artifacts.target import check_writable
         from zoo.training.multi_seed import train_seeds
-        from zoo.utils.errors import TrainingInterruptedError
+        from zoo.utils.errors import IncompleteArtifactError, TrainingInterruptedError
 
         notes: list[str] = []
         if start_from is not None:
@@ -149,13 +149,19 @@ def train(
             raise TrainingInterruptedError(f"{error}; continue with: {command}" if command else str(error)) from None
     if not PartialState().is_main_process:
         return
+    missing = None
     with showing_progress("writing the artifact", quiet):
-        export_run(result, folder_out, overwrite, results)
+        try:
+            export_run(result, folder_out, overwrite, results)
+        except IncompleteArtifactError as error:
+            missing = error  # raised when the result has been printed
     for line in (*_seed_lines(results), _summary_line(result)):
         click.echo(line)
     click.echo(f"artifact: {folder_out}")
     if not quiet:
         _say_what_is_next(result, folder_out, folder, data_dir)
+    if missing is not None:
+        raise missing
 
 
 def _on_data(*arguments: Any) -> tuple[Recipe, list[str]]:

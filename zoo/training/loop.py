@@ -7,6 +7,7 @@ handles placement and distribution: the same function runs alone and under ``tor
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -27,6 +28,9 @@ from zoo.training.result import Evaluation, TrainResult
 from zoo.training.run import Run, run_state
 from zoo.training.setup import Check, setup
 from zoo.utils.errors import TrainingError, TrainingInterruptedError
+
+_LOST_PEER = re.compile("(?i)connection (was )?(closed|reset|refused)|peer|timed out")
+"""Messages of torch.distributed's backends about a process that no longer answers."""
 
 
 def train(
@@ -76,6 +80,10 @@ def train(
         state = f"the checkpoint of step {saved} is" if saved else "no checkpoint yet"
         where = f"interrupted at step {run.step} of {run.total_steps}"
         raise TrainingInterruptedError(f"{where}; {state} in {run.run_dir}") from None
+    except RuntimeError as error:
+        if run.accelerator.num_processes > 1 and _LOST_PEER.search(str(error)):
+            raise TrainingError(f"stopped after step {run.step}: another process of this run has died") from error
+        raise
     finally:
         run.log.close()
 

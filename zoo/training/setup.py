@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -111,7 +112,24 @@ def _accelerator(device: str | None, precision: str) -> Accelerator:
     if precision == "fp16" and (device == "cpu" or usable == ["cpu"]):
         raise TrainingError("train.precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
     AcceleratorState._reset_state(reset_partial_state=True)  # or the first run in a process decides for later ones
-    return Accelerator(cpu=device == "cpu", mixed_precision="no" if precision == "fp32" else precision)
+    # Accelerate joins the processes of a launcher on the CPU only if it is told that the CPU is meant.
+    on_cpu = device == "cpu" or usable == ["cpu"]
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision="no" if precision == "fp32" else precision)
+    _check_launch(accelerator.num_processes)
+    return accelerator
+
+
+def _check_launch(processes: int) -> None:
+    """Raise TrainingError if a launcher started more processes than have found each other.
+
+    Each of them would train a model of its own, in the same run folder.
+    """
+    wanted = os.environ.get("WORLD_SIZE", "1")
+    if wanted.isdigit() and int(wanted) != processes:
+        raise TrainingError(
+            f"the launcher started {wanted} processes (WORLD_SIZE), and this run has {processes}; choose a device that "
+            "they can share, such as --device cpu, or start one process without torchrun"
+        )
 
 
 def _check_batch_size(batch_size: int, samples: int, processes: int) -> None:

@@ -49,6 +49,10 @@ class ExportError(CellzooError):
     """An artifact or file cannot be written, or does not reproduce the outputs of its module."""
 
 
+class IncompleteArtifactError(ExportError):
+    """An artifact was written with its weights, but without a file that was asked for."""
+
+
 class CardError(CellzooError):
     """The hand-written notes of a model card cannot be separated from the rest."""
 

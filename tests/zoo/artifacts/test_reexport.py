@@ -27,9 +27,10 @@ def _split(count: int) -> ArraySplit:
 def test_a_failed_export_leaves_the_artifact_unchanged(tmp_path: Path) -> None:
     folder = write(tmp_path / "tiny", formats=("safetensors",))
     before = read_artifact(folder).config
-    result = CliRunner().invoke(cli, ["export", str(folder)])  # its recipe names a data set of 8x8 pixels
+    elsewhere = ["--data-dir", str(tmp_path)]  # its recipe names a data set of 8x8 pixels and other classes
+    result = CliRunner().invoke(cli, ["export", str(folder), *elsewhere])
     assert result.exit_code == 1
-    assert "wrong shape" in result.output
+    assert "the data set digits does not have the classes of tiny: it lacks 'a', 'b', 'ü'" in result.output
     assert read_artifact(folder).config == before
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import sdk
 import zoo.training.loop
 import zoo.training.setup
-from tests.support.paths import ROOT
-from tests.support.starting import FAMILIES, make_source
-from tests.support.training import SMALL, fit, interrupt, metrics, stop_at, weights
+from tests.support.training import fit, interrupt, metrics, stop_at, weights
 from zoo.families.learner import StepResult
 from zoo.recipe import load_recipe
 from zoo.training.checkpoint import load_checkpoint
@@ -204,55 +198,3 @@ def test_gridnet_imagenet_trains_on_a_folder_of_images(tmp_path: Path) -> None:
     assert result.data.labels == ["dark", "light"]
     assert result.test.total == 6
     assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
-
-
-# What `torchrun --standalone --nproc-per-node 2` does; where fork is safe, torch is imported only once.
-TWO_PROCESSES = """
-import os, sys
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-from zoo.recipe import load_recipe
-from zoo.training.loop import train
-
-def run():
-    assert os.environ["WORLD_SIZE"] == "2"
-    train(load_recipe("gridnet-digits", {overrides!r}), run_dir=sys.argv[1], device="cpu")
-
-if __name__ == "__main__":
-    once = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=2, run_id="test", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
-        max_restarts=0, start_method="fork" if sys.platform == "linux" else "spawn",
-    )
-    elastic_launch(once, run)()
-"""
-
-
-def test_two_processes_take_the_same_steps_as_one(tmp_path: Path) -> None:
-    options = ["data.augment={}", "train.schedule={name: constant}", "train.steps=4"]
-    alone = fit(tmp_path / "alone", *options)
-    script = tmp_path / "script.py"
-    script.write_text(TWO_PROCESSES.format(overrides=[*SMALL, *options]))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(script), str(tmp_path / "two")]
-    subprocess.run(command, check=True, env=environment, capture_output=True, timeout=300)
-    average = load_checkpoint(tmp_path / "two")["average"]
-    for name, tensor in alone.module.state_dict().items():
-        torch.testing.assert_close(average[f"module.{name}"], tensor, rtol=1e-3, atol=1e-4)
-    (one,), (two,) = metrics(tmp_path / "alone", "test"), metrics(tmp_path / "two", "test")
-    assert one["total"] == two["total"] == 360
-    assert one["loss"] == pytest.approx(two["loss"], rel=1e-3)
-
-
-def test_two_processes_start_from_a_model_and_keep_its_frozen_weights(tmp_path: Path) -> None:
-    source = make_source("gridnet-digits", tmp_path / "source")
-    options = [*FAMILIES["gridnet-digits"], f"train.start_from={source}", "train.freeze=[weight]"]
-    script = tmp_path / "script.py"
-    script.write_text(TWO_PROCESSES.format(overrides=options))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(script), str(tmp_path / "two")]
-    subprocess.run(command, check=True, env=environment, capture_output=True, timeout=300)
-    state = load_checkpoint(tmp_path / "two")
-    trained = sdk.load(source, "torch").module.state_dict()
-    for part, prefix in ((state["module"], ""), (state["average"], "module.")):
-        assert torch.equal(part[f"{prefix}weight"], trained["weight"])
-        assert not torch.equal(part[f"{prefix}bias"], trained["bias"])
-    assert state["start_from"]["new_parameters"] == 0
