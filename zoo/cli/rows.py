@@ -55,4 +55,4 @@ def _files_of(text: str) -> list[str | InputError]:
         if not names:
             return [InputError(f"{text}: no tables in this folder; give files that end with {', '.join(ENDINGS)}")]
         return [os.path.join(text, name) for name in names]
-    return list(find_inputs([text]))
+    return [file if error is None else error for file, error in find_inputs([text])]

@@ -1,37 +1,54 @@
-"""Options with which ``datasets`` reads a CSV file as the SDK reads it for predictions."""
+"""Reads CSV files for training as the SDK reads them for predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+import datasets
+
+from sdk.cells import MISSING_TEXTS
 from sdk.column_names import repeated_names
 from sdk.errors import InputError
 from sdk.table_files import sniff
+from zoo.config.data import DatasetConfig
 from zoo.utils.errors import DataError
 
 
-def csv_options(files: Sequence[str]) -> dict[str, Any]:
-    """Return the options for CSV files: their delimiter, and numbers rounded as Python rounds them.
+def read_csv_files(paths: Iterable[str | Path], config: DatasetConfig) -> datasets.Dataset:
+    """Return the rows of CSV files: cells are texts, and those that mean "no value" are None.
 
-    Raises DataError for a broken file: a column that is named twice, a row with more or fewer cells than names, text
-    that is not UTF-8, and files that differ in their delimiter.
+    Raises DataError for a broken file: a column without a name or named twice, a row with more or fewer cells than
+    names, text that is not UTF-8; and for files that differ in their columns.
     """
-    delimiters = {}
-    for file in files:
-        try:
-            header, delimiter, records = sniff(Path(file))
-            broken = next((found for _, found in records if isinstance(found, InputError)), None)
-        except InputError as error:
-            raise DataError(str(error)) from None
-        if broken is not None:
-            raise DataError(str(broken))
-        repeated = repeated_names(header)
-        if repeated:
-            raise DataError(f"{file}: found column {repeated} more than once, allowed each name once")
-        delimiters[delimiter] = file
-    if len(delimiters) > 1:
-        raise DataError(f"found cells separated by {' and by '.join(map(repr, delimiters))}, allowed one delimiter in "
-                        f"all files: {', '.join(delimiters.values())}")  # fmt: skip
-    return {"sep": next(iter(delimiters), ","), "float_precision": "round_trip", "encoding": "utf-8-sig"}
+    parts = {str(path): _read(Path(path), config) for path in paths}
+    first, *others = parts
+    for path in others:
+        if parts[path].column_names != parts[first].column_names:
+            names = [", ".join(parts[one].column_names) for one in (path, first)]
+            raise DataError(f"{path}: found the columns {names[0]}, allowed those of {first}: {names[1]}")
+    return datasets.concatenate_datasets(list(parts.values()))
+
+
+def _read(path: Path, config: DatasetConfig) -> datasets.Dataset:
+    inputs = (config.input,) if isinstance(config.input, str) else config.input or ()
+    try:
+        header, _, records = sniff(path, (*inputs, *([config.target] if config.target else [])))
+        lines = [found for _, found in records]
+    except InputError as error:
+        raise DataError(str(error)) from None
+    faults = [found for found in lines if isinstance(found, InputError)]
+    if faults:
+        raise DataError(f"{faults[0]}" + (f" (the first of {len(faults)} faults)" if len(faults) > 1 else ""))
+    if repeated := repeated_names(header):
+        raise DataError(f"{path}: found column {repeated} more than once, allowed each name once")
+    if "" in header:
+        raise DataError(f"{path}: found the columns {', '.join(header)}, allowed a name for each")
+    rows = [found for found in lines if isinstance(found, list)]
+    cells = {name: [_present(row[number]) for row in rows] for number, name in enumerate(header)}
+    features = datasets.Features({name: datasets.Value("string") for name in header})
+    return datasets.Dataset.from_dict(cells, features=features)
+
+
+def _present(cell: str) -> str | None:
+    return None if cell.strip() in MISSING_TEXTS else cell.strip()

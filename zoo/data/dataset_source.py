@@ -16,13 +16,10 @@ from typing import Any
 
 import datasets
 
-from sdk.cells import MISSING_TEXTS
-from sdk.errors import InputError
-from sdk.table_files import read_csv
 from sdk.validation import hint
 from zoo.config.data import DatasetConfig, SplitsConfig
 from zoo.data.dataset_card import read_configs
-from zoo.data.dataset_csv import csv_options
+from zoo.data.dataset_csv import read_csv_files
 from zoo.data.dataset_hub import DATA_SUFFIXES, fetch_dataset
 from zoo.data.image_files import EXTENSIONS
 from zoo.data.location import is_hub_id
@@ -119,7 +116,7 @@ def _read(place: Place, config: DatasetConfig) -> dict[str, datasets.Dataset]:
     path, origin = place.path, place.origin
     if path.is_file():
         if path.suffix.lower() in (".csv", ".tsv"):
-            return {"train": read_csv_file(path, config)}
+            return {"train": read_csv_files([path], config)}
         reader = READERS.get(path.suffix.lower())
         if reader is None:
             raise DataError(f"{origin}: found a {path.suffix or 'nameless'} file, allowed: {', '.join(READERS)}")
@@ -138,31 +135,8 @@ def _read(place: Place, config: DatasetConfig) -> dict[str, datasets.Dataset]:
     if outside is not None:
         raise DataError(f"{origin}: found the data file {outside}, allowed are files inside the data set")
     if builder.name == "csv":
-        options |= csv_options(files)
+        return {str(name): read_csv_files(found, config) for name, found in (builder.config.data_files or {}).items()}
     return {name: _undecoded(rows) for name, rows in datasets.load_dataset(**options).items()}
-
-
-def read_csv_file(path: Path, config: DatasetConfig) -> datasets.Dataset:
-    """Read a CSV file as the SDK does for predictions: cells are texts, and those that mean "no value" are None."""
-    inputs = (config.input,) if isinstance(config.input, str) else config.input or ()
-    try:
-        header, records = read_csv(path, (*inputs, *([config.target] if config.target else [])))
-        lines = [(line, found) for line, found in records]
-    except InputError as error:
-        raise DataError(str(error)) from None
-    faults = [found for _, found in lines if isinstance(found, InputError)]
-    if faults:
-        raise DataError(f"{faults[0]}" + (f" (the first of {len(faults)} faults)" if len(faults) > 1 else ""))
-    if len(set(header)) < len(header) or "" in header:
-        raise DataError(f"{path}: found the columns {', '.join(header)}, allowed a name of its own for each")
-    rows = [found for _, found in lines if isinstance(found, list)]
-    cells = {name: [_present(row[number]) for row in rows] for number, name in enumerate(header)}
-    features = datasets.Features({name: datasets.Value("string") for name in header})
-    return datasets.Dataset.from_dict(cells, features=features)
-
-
-def _present(cell: str) -> str | None:
-    return None if cell.strip() in MISSING_TEXTS else cell.strip()
 
 
 def _check_folder(place: Place, config: DatasetConfig) -> None:
