@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from sdk.columns import Columns
 from sdk.errors import InputError
-from sdk.tables import Rows, read_rows
+from sdk.rows import Rows
+from sdk.tables import read_rows
 from sdk.validation import check_keys, check_list, check_type, describe
 
 FloatArray: TypeAlias = NDArray[np.float32]

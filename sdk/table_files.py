@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from sdk.column_names import match
 from sdk.columns import Columns
 from sdk.errors import InputError
-from sdk.tables import Rows, gather, numbered
+from sdk.rows import Rows, gather, numbered
 from sdk.validation import describe
 
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
