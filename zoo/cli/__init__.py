@@ -26,6 +26,7 @@ from zoo.cli.prediction import eval_command, predict
 from zoo.cli.recipe import recipe
 from zoo.cli.sharing import pull, push
 from zoo.cli.train import train
+from zoo.cli.web import web
 from zoo.utils.errors import TrainingInterruptedError
 
 # Errors that a user can cause and fix, printed on one line. Any other exception is reported as a bug.
@@ -137,5 +138,6 @@ for _command in (
     push,
     recipe,
     train,
+    web,
 ):
     cli.add_command(_command)
