@@ -68,7 +68,9 @@ def build_site(
         (folder / "runtime").mkdir()
         for name in FILES:
             shutil.copyfile(found / name, folder / "runtime" / name)
-        entries = [_add_model(folder, artifact, samples, data_dir, note) for artifact in artifacts]
+        entries = [_add_model(folder, artifact) for artifact in artifacts]
+        stored = _store_samples(folder, artifacts, samples, data_dir, note) if samples else {}
+        entries = [{**entry, "samples": stored.get(entry["name"])} for entry in entries]
         index = {"cellzoo": sdk.__version__, "hub": constants.ENDPOINT, "models": entries}
         (folder / INDEX_FILE).write_text(json.dumps(index, indent=1))
     files = [path for path in out.rglob("*") if path.is_file()]
@@ -109,32 +111,33 @@ def _check_distinct(artifacts: Sequence[Artifact]) -> None:
         raise SiteError(f"found several models named {', '.join(repeated)}; a site shows each name once")
 
 
-def _add_model(folder: Path, artifact: Artifact, samples: int, data_dir: Path | None, note: Note) -> dict[str, Any]:
+def _add_model(folder: Path, artifact: Artifact) -> dict[str, Any]:
     """Copy a model's files, and return its entry in the index."""
     config = artifact.config
     target = folder / "models" / config.name
-    shown = sorted(artifact.verified - {RECIPE_FILE})
-    for file in (CONFIG_FILE, *shown):
+    for file in (CONFIG_FILE, *sorted(artifact.verified - {RECIPE_FILE})):
         (target / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(artifact.folder / file, target / file)
-    entry = {"name": config.name, "family": config.family, "labels": len(config.labels)}
-    stored = _store_samples(folder, artifact, samples, data_dir, note) if samples else None
-    return entry if stored is None else {**entry, "samples": stored}
+    return {"name": config.name, "family": config.family}
 
 
 def _store_samples(
-    folder: Path, artifact: Artifact, count: int, data_dir: Path | None, note: Note
-) -> dict[str, Any] | None:
-    name = artifact.config.name
-    if RECIPE_FILE not in artifact.verified:
-        note(f"{name} has no recipe, which would name its data set; the site has no test samples for it")
-        return None
+    folder: Path, artifacts: Sequence[Artifact], count: int, data_dir: Path | None, note: Note
+) -> dict[str, dict[str, Any]]:
+    """Store test samples, and return their descriptions by the models' names; ``note`` says why a model has none."""
     try:
-        from zoo.web.samples import store_samples
-
-        return store_samples(folder, artifact, count, data_dir)
+        from zoo.web.samples import SampleStore
     except ModuleNotFoundError as error:
-        note(f"the training side is not installed (no {error.name}); the site has no test samples for {name}")
-    except CellzooError as error:
-        note(f"the site has no test samples for {name}: {error}")
-    return None
+        note(f"the training side is not installed (no {error.name}); the site has no test samples")
+        return {}
+    store, found = SampleStore(folder, count, data_dir), {}
+    for artifact in artifacts:
+        name = artifact.config.name
+        if RECIPE_FILE not in artifact.verified:
+            note(f"{name} has no recipe, which would name its data set; the site has no test samples for it")
+            continue
+        try:
+            found[name] = store.add(artifact)
+        except CellzooError as error:
+            note(f"the site has no test samples for {name}: {error}")
+    return found

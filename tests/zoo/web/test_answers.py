@@ -37,7 +37,7 @@ def raw_samples(site: Path, entry: dict[str, Any]) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize("name", sorted(bundled_models()))
 def test_labels_and_logits_are_those_of_the_sdk(site: Path, tab: SitePage, name: str) -> None:
     entry = entries(site)[name]
-    if "samples" not in entry:
+    if entry["samples"] is None:
         pytest.skip(f"the data set of {name} is not on this machine")
     raw = raw_samples(site, entry)
     assert entry["samples"]["test"] == (30 if raw.ndim == 2 else 100)

@@ -9,7 +9,7 @@ import { showBench } from "./views/bench.js";
 import { ModelView } from "./views/model.js";
 
 /** @typedef {import("./core/samples.js").SampleEntry} SampleEntry */
-/** @typedef {{name: string, family: string, samples?: SampleEntry}} Entry */
+/** @typedef {{name: string, family: string, samples: SampleEntry | null}} Entry */
 /** @typedef {{cellzoo: string, hub: string, models: Entry[]}} Index */
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -47,7 +47,7 @@ async function guarded(action) {
 
 /**
  * @param {Promise<Artifact>} reading
- * @param {SampleEntry} [entry]
+ * @param {SampleEntry | null} [entry]
  */
 async function open(reading, entry) {
   const number = ++opened;
