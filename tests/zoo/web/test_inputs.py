@@ -96,18 +96,25 @@ def read(tab: SitePage, content: bytes, given: InputSpec) -> np.ndarray[Any, Any
     return np.array(found, np.uint8).reshape(given.shape)
 
 
+def check_pixels(tab: SitePage, content: bytes, given: InputSpec) -> None:
+    found, expected = read(tab, content, given).astype(int), read_picture(content, given.shape, given.resize)
+    with Image.open(io.BytesIO(content)) as image:
+        tall = image.height > image.width
+    # The page resamples rows before columns, as Pillow does except for some tall images since version 13, which it takes
+    # the other way round and so rounds in another order.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1 if tall else 0)
+
+
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 20, 44)], ids=str)
 @pytest.mark.parametrize("name", FILES)
 def test_image_files_give_the_pixels_of_the_sdk(tab: SitePage, name: str, shape: tuple[int, int, int]) -> None:
-    given = spec(shape)
-    np.testing.assert_array_equal(read(tab, FILES[name], given), read_picture(FILES[name], shape, None))
+    check_pixels(tab, FILES[name], spec(shape))
 
 
 def test_the_resize_rule_of_the_spec_is_applied_before_the_crop(tab: SitePage) -> None:
     for resize in (28, 40, 97):
-        given = spec((3, 28, 28), resize)
-        expected = read_picture(FILES["colour"], given.shape, resize)
-        np.testing.assert_array_equal(read(tab, FILES["colour"], given), expected)
+        for name in ("colour", "grey"):
+            check_pixels(tab, FILES[name], spec((3, 28, 28), resize))
 
 
 def test_photographs_are_turned_upright_and_nearly_equal(tab: SitePage) -> None:
@@ -149,6 +156,7 @@ def test_what_is_no_image_is_said_in_a_sentence(tab: SitePage, content: bytes) -
     assert message.endswith(".")
 
 
+@pytest.mark.filterwarnings("ignore:inverted")
 @pytest.mark.parametrize("name", ["gridnet-mnist", "gridnet-digits", "normnet-fashion-conv", "gridnet-cifar10"])
 @pytest.mark.parametrize("invert", [True, False])
 def test_images_of_the_opposite_polarity_are_inverted_as_by_the_sdk(tab: SitePage, name: str, invert: bool) -> None:

@@ -9,7 +9,7 @@ const HEADER_LIMIT = 16 * 2 ** 20;
 
 /**
  * @param {Uint8Array<ArrayBuffer>} bytes
- * @returns {Map<string, Tensor>} float32 and int32 tensors by name
+ * @returns {Map<string, Tensor>} float32 and int32 tensors by name; others, such as counters, are left out
  */
 export function readSafetensors(bytes) {
   const fail = (/** @type {string} */ problem) => new UserError(`model.safetensors is not readable: ${problem}.`);
@@ -27,7 +27,7 @@ export function readSafetensors(bytes) {
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") continue;
     const { dtype, shape, data_offsets: [start, end] } = /** @type {any} */ (entry);
-    if (dtype !== "F32" && dtype !== "I32") throw fail(`${name} has the type ${dtype}, allowed F32 and I32`);
+    if (dtype !== "F32" && dtype !== "I32") continue;
     if (end - start !== 4 * product(shape) || 8 + length + end > bytes.length) throw fail(`${name} is cut short`);
     const copy = bytes.slice(8 + length + start, 8 + length + end).buffer; // aligned to four bytes
     tensors.set(name, { shape, data: dtype === "F32" ? new Float32Array(copy) : new Int32Array(copy) });
