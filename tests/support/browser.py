@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from typing import Any
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
@@ -13,6 +14,14 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
 WEBGPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
 """Options for a WebGPU device that computes on the CPU."""
 READY = "document.querySelector('#stage > *') && !document.querySelector('#stage[aria-busy]')"
+
+
+def wait(page: Any, condition: str, timeout: float = 60.0) -> None:
+    """Wait until an expression of JavaScript is true. Playwright's own way is refused by the page's security policy."""
+    end = time.monotonic() + timeout
+    while not page.evaluate(f"() => Boolean({condition})"):
+        assert time.monotonic() < end, f"not true within {timeout:g} s: {condition}"
+        page.wait_for_timeout(20)
 
 
 class SitePage:
@@ -31,7 +40,7 @@ class SitePage:
     def open(self, hash: str = "", query: str = "") -> Any:
         """Go to a model and wait for its first answer; return Playwright's page."""
         self.page.goto(f"{self.url}{query}#{hash}")
-        self.page.wait_for_function(READY)
+        wait(self.page, READY)
         return self.page
 
     def call(self, body: str, argument: Any = None) -> Any:
