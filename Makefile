@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 CPP := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow web lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/zoo train gridnet-digits --out runs/demo/gridnet-digits --run-dir runs/demo/run --overwrite
@@ -16,6 +16,10 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+# The site of README's pictures; needs npm once, for onnxruntime-web.
+web: $(INSTALLED)
+	$(BIN)/zoo web gridnet-mnist cellnet-mnist nca-iris snapshots-mnist normnet-mnist-conv --out site --overwrite
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -100,8 +100,8 @@ def check_pixels(tab: SitePage, content: bytes, given: InputSpec) -> None:
     found, expected = read(tab, content, given).astype(int), read_picture(content, given.shape, given.resize)
     with Image.open(io.BytesIO(content)) as image:
         tall = image.height > image.width
-    # The page resamples rows before columns, as Pillow does except for some tall images since version 13, which it takes
-    # the other way round and so rounds in another order.
+    # The page resamples rows before columns. Pillow does so, too, except for some tall images since version 13, which
+    # it takes the other way round and so rounds in another order.
     np.testing.assert_allclose(found, expected, rtol=0, atol=1 if tall else 0)
 
 
