@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import sys
 import threading
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -19,6 +21,7 @@ from zoo.web.serve import address, site_server
 
 FOLDER = Path(__file__).resolve().parent / "web"
 SIZE = {"width": 1100, "height": 1120}
+COLOURS = 128
 PHONE = {"width": 390, "height": 844}
 
 
@@ -43,7 +46,9 @@ def shoot(browser: Any, url: str, name: str, file: str, scheme: str, size: dict[
         page.evaluate("document.querySelector('#prune').value = 60")
         page.locator("#prune").dispatch_event("input")
     page.wait_for_timeout(1500)
-    page.screenshot(path=FOLDER / file)
+    taken = Image.open(BytesIO(page.screenshot()))
+    few = taken.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    few.save(FOLDER / file, optimize=True)
     context.close()
     assert shown.problems == []
 

@@ -131,7 +131,7 @@ def test_a_machine_without_npm_is_told_what_to_do(
     with pytest.raises(RuntimeFilesError, match="found no npm; install npm, or pass --runtime FOLDER"):
         find_runtime()
     assert find_runtime(fake_runtime) == fake_runtime
-    with pytest.raises(RuntimeFilesError, match="found no ort.wasm.min.mjs"):
+    with pytest.raises(RuntimeFilesError, match=r"found no ort\.wasm\.min\.mjs"):
         find_runtime(tmp_path)
 
 

@@ -92,11 +92,11 @@ export class ModelView {
       if (this.current) this.show(this.current, null, false);
     });
     const parts = [
-      this.pad.canvas,
+      h("div", { className: "drawing" }, this.pad.canvas,
+        h("div", {}, this.seen, h("p", { className: "soft small" }, "What the model sees"))),
       h("div", { className: "buttons" },
         button("Clear", () => this.clear()),
         h("label", { className: "button" }, "Upload an image", upload)),
-      h("div", { className: "row" }, this.seen, h("p", { className: "soft small grow" }, "What the model sees")),
       this.hint,
     ];
     if (input.polarity) {
@@ -196,7 +196,7 @@ export class ModelView {
    * @param {boolean} [clearsPad]
    */
   show(input, hint, clearsPad = true) {
-    if (clearsPad) this.pad?.clear();
+    if (clearsPad) this.pad?.preview(input(), this.model.config.input.shape);
     if (this.hint && hint !== null) this.hint.textContent = hint;
     this.mark(-1);
     this.current = input;

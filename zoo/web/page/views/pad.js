@@ -1,7 +1,7 @@
 // A square to draw on. A drawing is centred and scaled as the digits of MNIST are.
 
 import { fromImageData, toRaw } from "../core/image.js";
-import { context, h } from "./dom.js";
+import { context, h, paintRaw } from "./dom.js";
 
 /** @typedef {import("../core/inputs.js").InputSpec} InputSpec */
 
@@ -34,6 +34,20 @@ export class Pad {
     this.ink = false;
   }
 
+  /**
+   * Show an image that was not drawn; the next stroke replaces it.
+   * @param {import("../core/inputs.js").Raw} raw
+   * @param {number[]} shape
+   */
+  preview(raw, shape) {
+    const image = h("canvas");
+    paintRaw(image, raw, shape);
+    this.clear();
+    const draw = context(this.canvas);
+    draw.imageSmoothingEnabled = false;
+    draw.drawImage(image, 0, 0, SIDE, SIDE);
+  }
+
   /** @param {PointerEvent} event */
   place(event) {
     const box = this.canvas.getBoundingClientRect();
@@ -43,6 +57,7 @@ export class Pad {
   /** @param {PointerEvent} event */
   start(event) {
     this.canvas.setPointerCapture(event.pointerId);
+    if (!this.ink) this.clear();
     this.last = this.place(event);
     this.line(this.last, this.last);
   }

@@ -80,11 +80,12 @@ class SnapshotsPanel {
     draw.clearRect(0, 0, WIDTH, HEIGHT);
     const edges = this.edges.of(this.chosen.value);
     const spread = Math.sqrt(edges.reduce((sum, { weight }) => sum + weight * weight, 0) / edges.length) || 1;
+    const share = Math.min(0.3, 500 / edges.length); // more edges are drawn fainter, or they would hide each other
     for (const { source, target, weight } of edges) {
       const [x0, y0] = this.position(source);
       const [x1, y1] = this.position(target);
       const colour = weight > 0 ? (dark ? "255,185,66" : "179,72,10") : (dark ? "92,200,255" : "10,84,150");
-      draw.strokeStyle = `rgba(${colour},${Math.min(0.6, (0.12 * Math.abs(weight)) / spread + 0.03)})`;
+      draw.strokeStyle = `rgba(${colour},${Math.min(0.6, (share * Math.abs(weight)) / spread)})`;
       draw.beginPath();
       draw.moveTo(x0, y0);
       draw.lineTo(x1, y1);
