@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import shlex
-import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 
+from sdk.errors import CellzooError
 from sdk.places import models_folder
 from zoo.cli.console import showing_progress
 from zoo.cli.options import DATA_DIR, OVERRIDES
+from zoo.utils.errors import ExportError, TrainingInterruptedError
+from zoo.utils.signals import exit_code, stop_signals
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,27 +80,33 @@ def train(
         raise click.UsageError("--resume already names the run folder; leave out --run-dir")
     if resume is None and recipe is None:
         raise click.UsageError("Missing argument 'RECIPE', or --resume RUN_DIR")
-    with ExitStack() as preparing:
-        worker = os.environ.get("RANK", "0") != "0"  # one of several processes shows progress
-        progress = preparing.enter_context(showing_progress("preparing the training", quiet or worker))
-        from accelerate import PartialState
+    with stop_signals(), ExitStack() as held, _explaining_stops() as stop:
+        with ExitStack() as preparing:
+            worker = os.environ.get("RANK", "0") != "0"  # one of several processes shows progress
+            progress = preparing.enter_context(showing_progress("preparing the training", quiet or worker))
+            from accelerate import PartialState
 
-        from zoo.artifacts.from_run import export_run
-        from zoo.artifacts.preflight import check_exportable
-        from zoo.artifacts.target import check_writable
-        from zoo.training.multi_seed import train_seeds
-        from zoo.utils.errors import TrainingInterruptedError
+            from zoo.artifacts.from_run import export_run
+            from zoo.artifacts.preflight import check_exportable
+            from zoo.artifacts.target import check_writable
+            from zoo.training.multi_seed import train_seeds
+            from zoo.training.run_folder import new_run_folder
 
-        loaded = _recipe(recipe, overrides, resume)
-        target = check_writable(out or models_folder() / loaded.name, overwrite)
-        folder = resume or run_dir or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            loaded = _recipe(recipe, overrides, resume)
+            target = check_writable(out or models_folder() / loaded.name, overwrite)
+            folder = resume or run_dir or held.enter_context(new_run_folder(loaded.name))
+            stop.command = partial(
+                _resume_command,
+                folder,
+                {"--seeds": seeds if seeds > 1 else None, "--device": device, "--data-dir": data_dir, "--out": out},
+                {"--overwrite": overwrite, "--tensorboard": tensorboard},
+            )
 
-        def check(recipe: Recipe, data: Data, module: nn.Module) -> None:
-            progress("trying to write the artifact")
-            check_exportable(recipe, data, module, target, overwrite)
-            preparing.close()  # the training shows its own progress
+            def check(recipe: Recipe, data: Data, module: nn.Module) -> None:
+                progress("trying to write the artifact")
+                check_exportable(recipe, data, module, target, overwrite)
+                preparing.close()  # the training shows its own progress
 
-        try:
             result, results = train_seeds(
                 loaded,
                 seeds,
@@ -108,17 +118,11 @@ def train(
                 progress=not quiet,
                 check=check,
             )
-        except TrainingInterruptedError as error:
-            command = _resume_command(
-                folder,
-                {"--seeds": seeds if seeds > 1 else None, "--device": device, "--data-dir": data_dir, "--out": out},
-                {"--overwrite": overwrite, "--tensorboard": tensorboard},
-            )
-            raise TrainingInterruptedError(f"{error}; continue with: {command}" if command else str(error)) from None
-    if not PartialState().is_main_process:
-        return
-    with showing_progress("writing the artifact", quiet):
-        export_run(result, target, overwrite, results)
+        if not PartialState().is_main_process:
+            return
+        stop.trained = True
+        with showing_progress("writing the artifact", quiet):
+            export_run(result, target, overwrite, results)
     for line in (*_seed_lines(results), _summary_line(result)):
         click.echo(line)
     click.echo(f"artifact: {target}")
@@ -126,10 +130,44 @@ def train(
         _say_what_is_next(result, target, folder, data_dir)
 
 
+@dataclass
+class _Stop:
+    """What to say when the command ends early."""
+
+    command: Callable[[], str | None] = lambda: None
+    """Returns the command that continues the run, or None if there is nothing to continue."""
+    trained: bool = False
+
+
+@contextmanager
+def _explaining_stops() -> Iterator[_Stop]:
+    """Say how to continue when a signal, or an artifact that cannot be written, ends the command."""
+    stop = _Stop()
+    try:
+        yield stop
+    except KeyboardInterrupt as error:
+        phase = "while the artifact was written" if stop.trained else "between two runs" if stop.command() else (
+            "before the training; nothing was written"
+        )  # fmt: skip
+        raise TrainingInterruptedError(_with_command(f"interrupted {phase}", stop), exit_code(error)) from None
+    except TrainingInterruptedError as error:
+        raise TrainingInterruptedError(_with_command(str(error), stop), error.exit_code) from None
+    except (CellzooError, OSError) as error:
+        if not stop.trained:
+            raise
+        text = f"{error}; the finished run is kept"
+        raise ExportError(_with_command(text, stop, "write its artifact with")) from error
+
+
+def _with_command(text: str, stop: _Stop, advice: str = "continue with") -> str:
+    command = stop.command()
+    return f"{text}; {advice}: {command}" if command else text
+
+
 def _recipe(recipe: str | None, overrides: Sequence[str], resume: Path | None) -> Recipe:
     """Load the recipe that is named, or that of the run to resume."""
     from zoo.recipe import load_recipe
-    from zoo.training.run_folder import check_same_name, recipe_of_run
+    from zoo.training.resume import check_same_name, recipe_of_run
 
     if recipe is None:
         return recipe_of_run(cast(Path, resume), overrides)

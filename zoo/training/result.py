@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from zoo.recipe import Recipe
 
 
+EXAMPLE_FILE = "example.png"
+"""A test sample in the run folder, for the commands that follow a training."""
+
+
 @dataclass(frozen=True)
 class TrainResult:
     """A finished run: its model, its data and its accuracy."""
