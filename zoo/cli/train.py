@@ -80,7 +80,13 @@ def train(
         raise click.UsageError("--resume already names the run folder; leave out --run-dir")
     if resume is None and recipe is None:
         raise click.UsageError("Missing argument 'RECIPE', or --resume RUN_DIR")
+    command = partial(
+        _resume_command,
+        options={"--seeds": seeds if seeds > 1 else None, "--device": device, "--data-dir": data_dir, "--out": out},
+        flags={"--overwrite": overwrite, "--tensorboard": tensorboard},
+    )
     with stop_signals(), ExitStack() as held, _explaining_stops() as stop:
+        stop.command = partial(command, resume or run_dir)
         with ExitStack() as preparing:
             worker = os.environ.get("RANK", "0") != "0"  # one of several processes shows progress
             progress = preparing.enter_context(showing_progress("preparing the training", quiet or worker))
@@ -95,12 +101,7 @@ def train(
             loaded = _recipe(recipe, overrides, resume)
             target = check_writable(out or models_folder() / loaded.name, overwrite)
             folder = resume or run_dir or held.enter_context(new_run_folder(loaded.name))
-            stop.command = partial(
-                _resume_command,
-                folder,
-                {"--seeds": seeds if seeds > 1 else None, "--device": device, "--data-dir": data_dir, "--out": out},
-                {"--overwrite": overwrite, "--tensorboard": tensorboard},
-            )
+            stop.command = partial(command, folder)
 
             def check(recipe: Recipe, data: Data, module: nn.Module) -> None:
                 progress("trying to write the artifact")
@@ -146,9 +147,7 @@ def _explaining_stops() -> Iterator[_Stop]:
     try:
         yield stop
     except KeyboardInterrupt as error:
-        phase = "while the artifact was written" if stop.trained else "between two runs" if stop.command() else (
-            "before the training; nothing was written"
-        )  # fmt: skip
+        phase = "while the artifact was written" if stop.trained else "while the training was prepared"
         raise TrainingInterruptedError(_with_command(f"interrupted {phase}", stop), exit_code(error)) from None
     except TrainingInterruptedError as error:
         raise TrainingInterruptedError(_with_command(str(error), stop), error.exit_code) from None
@@ -177,15 +176,16 @@ def _recipe(recipe: str | None, overrides: Sequence[str], resume: Path | None) -
     return loaded
 
 
-def _resume_command(folder: Path, options: dict[str, object], flags: dict[str, bool]) -> str | None:
+def _resume_command(folder: Path | None, options: dict[str, object], flags: dict[str, bool]) -> str | None:
     """Return the command that continues an interrupted run; None if it has no checkpoint yet.
 
     Options that are None and flags that are False are left out.
     """
     from zoo.cli.next_steps import programs
-    from zoo.training.checkpoint import CHECKPOINT_FILE
+    from zoo.training.result import CHECKPOINT_FILE
 
-    if not any(folder.rglob(CHECKPOINT_FILE)):
+    folders = [] if folder is None else [folder, *folder.glob("seed-*")]
+    if not any((one / CHECKPOINT_FILE).is_file() for one in folders):
         return None
     given = [text for option, value in options.items() if value is not None for text in (option, str(value))]
     set_flags = [flag for flag, value in flags.items() if value]

@@ -16,11 +16,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zoo.training.result import CHECKPOINT_FILE
 from zoo.utils.errors import CheckpointError
 from zoo.utils.files import partial_path, sync
 
 FORMAT = 1
-CHECKPOINT_FILE = "checkpoint.safetensors"
 
 
 def save_checkpoint(run_dir: Path, state: dict[str, Any]) -> None:

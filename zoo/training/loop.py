@@ -22,9 +22,9 @@ from zoo.data.sampling import derive_seed, evaluation_batches, training_batches
 from zoo.data.split import Split
 from zoo.families.learner import StepResult
 from zoo.recipe import Recipe
-from zoo.training.checkpoint import CHECKPOINT_FILE, save_checkpoint
+from zoo.training.checkpoint import save_checkpoint
 from zoo.training.evaluate import evaluate
-from zoo.training.result import Evaluation, TrainResult
+from zoo.training.result import CHECKPOINT_FILE, Evaluation, TrainResult
 from zoo.training.run import Run, run_state
 from zoo.training.run_folder import check_resumable, hold
 from zoo.training.setup import Check, setup

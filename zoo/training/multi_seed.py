@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.recipe import Recipe
-from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
+from zoo.training.checkpoint import load_checkpoint
 from zoo.training.loop import train_held
 from zoo.training.metrics_log import read_test
-from zoo.training.result import SeedResult, TrainResult
+from zoo.training.result import CHECKPOINT_FILE, SeedResult, TrainResult
 from zoo.training.resume import check_same_data, check_same_recipe
 from zoo.training.run_folder import hold, seed_folders
 from zoo.training.setup import Check

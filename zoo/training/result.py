@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from zoo.recipe import Recipe
 
 
+CHECKPOINT_FILE = "checkpoint.safetensors"
 EXAMPLE_FILE = "example.png"
 """A test sample in the run folder, for the commands that follow a training."""
 

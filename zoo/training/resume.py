@@ -9,7 +9,8 @@ from typing import Any
 
 from zoo.data.fingerprint import Fingerprint, describe_difference
 from zoo.recipe import Recipe, stored_recipe
-from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
+from zoo.training.checkpoint import load_checkpoint
+from zoo.training.result import CHECKPOINT_FILE
 from zoo.training.run_folder import seed_folders
 from zoo.utils.errors import CheckpointError, TrainingError
 

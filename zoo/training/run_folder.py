@@ -11,9 +11,9 @@ from itertools import count
 from pathlib import Path
 
 from sdk.artifact import RECIPE_FILE
-from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
+from zoo.training.checkpoint import load_checkpoint
 from zoo.training.metrics_log import METRICS_FILE
-from zoo.training.result import EXAMPLE_FILE
+from zoo.training.result import CHECKPOINT_FILE, EXAMPLE_FILE
 from zoo.utils.errors import CheckpointError, TrainingError
 from zoo.utils.locks import LockedError, folder_lock, make_folders, remove_empty
 
