@@ -58,7 +58,7 @@ class _Commands(SuggestingGroup):
 def _explain(error: Exception, command: str | None) -> tuple[str, int]:
     """Return the message and the exit code for an error of a command."""
     if isinstance(error, TrainingInterruptedError):
-        return str(error), 130
+        return str(error), error.exit_code
     if isinstance(error, UnknownModelError):
         from zoo.recipe import recipe_names
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -55,6 +56,18 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     tree = read_tree(path)
     make_path_absolute(tree, path.parent)
     make_source_absolute(tree, path.parent)
+    return _build(tree, path, overrides)
+
+
+def stored_recipe(tree: dict[str, Any], source: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Build the recipe whose :meth:`Recipe.to_dict` is stored in the file ``source``; it has the file's name.
+
+    Raises RecipeError.
+    """
+    return _build(copy.deepcopy(tree), source, overrides)
+
+
+def _build(tree: dict[Any, Any], path: Path, overrides: Sequence[str]) -> Recipe:
     for override in overrides:
         override_key(tree, override)
     make_path_absolute(tree, Path())

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from zoo.training.start_from import Start
 
 
+CHECKPOINT_FILE = "checkpoint.safetensors"
+EXAMPLE_FILE = "example.png"
+"""A test sample in the run folder, for the commands that follow a training."""
+
+
 @dataclass(frozen=True)
 class TrainResult:
     """A finished run: its model, its data and its accuracy."""

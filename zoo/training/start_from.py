@@ -20,7 +20,8 @@ from zoo.families.base import Ends, FamilyConfig
 from zoo.families.registry import get_family, load_hook
 from zoo.families.taking import Match, Taken, match_labels, take_by_name
 from zoo.recipe import Recipe
-from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
+from zoo.training.checkpoint import load_checkpoint
+from zoo.training.result import CHECKPOINT_FILE
 from zoo.utils.errors import BuildError, TrainingError
 
 _SHOWN = 3

@@ -41,8 +41,8 @@ def test_an_unavailable_device_is_refused(tmp_path: Path, device: str) -> None:
 
 
 def test_one_process_can_train_in_several_precisions_in_turn(tmp_path: Path) -> None:
-    for precision in ("bf16", "fp32", "bf16"):
-        assert fit(tmp_path, f"train.precision={precision}").steps == 6
+    for number, precision in enumerate(("bf16", "fp32", "bf16")):
+        assert fit(tmp_path / str(number), f"train.precision={precision}").steps == 6
 
 
 @pytest.mark.parametrize("name", ["nca-iris", "snapshots-digits"])
