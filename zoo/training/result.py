@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from zoo.data.split import Data
     from zoo.recipe import Recipe
-    from zoo.training.start_from import Start
+    from zoo.training.start import Start
 
 
 CHECKPOINT_FILE = "checkpoint.safetensors"

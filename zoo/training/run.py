@@ -18,7 +18,7 @@ from zoo.data.split import Data
 from zoo.families.learner import Learner
 from zoo.recipe import Recipe
 from zoo.training.metrics_log import RunLog
-from zoo.training.start_from import Start
+from zoo.training.start import Start
 
 
 @dataclass

@@ -28,7 +28,8 @@ from zoo.training.fit_batch import fit_batch_size
 from zoo.training.metrics_log import RunLog
 from zoo.training.resume import check_same_data, check_same_recipe
 from zoo.training.run import Run, restore_run, run_state
-from zoo.training.start_from import Start, freeze, open_source, parameter_groups, start_from
+from zoo.training.start import Start
+from zoo.training.start_from import freeze, open_source, parameter_groups, start_from
 from zoo.utils.errors import BuildError, TrainingError
 from zoo.utils.files import replace_file
 

@@ -50,6 +50,7 @@ def test_a_single_process_family_refuses_several_processes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zoo.training.setup.Accelerator, "num_processes", property(lambda self: 2))
+    monkeypatch.setattr(zoo.training.setup, "_check_launch", lambda processes: None)
     with pytest.raises(TrainingError, match="trains in one process, found 2: start it without torchrun"):
         train(load_recipe(name), run_dir=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
