@@ -31,8 +31,8 @@ def sparse_linear(x: Tensor, values: Tensor, structure: Structure) -> Tensor:
 
 def uses_kernel(structure: Structure, device: str) -> bool:
     """True if the compiled kernel runs, False if the dense form does."""
-    built = device == "cpu" or (device == "cuda" and runtime.compiled().cuda_built)
-    return built and structure.density < DENSE_FROM[device]
+    built = device in ("cpu", "meta") or (device == "cuda" and runtime.compiled().cuda_built)
+    return built and structure.density < DENSE_FROM["cuda" if device == "cuda" else "cpu"]
 
 
 def _check(x: Tensor, values: Tensor, structure: Structure) -> None:
