@@ -28,10 +28,10 @@ def evolve(
     one dtype, float32 or float64, and one device. Gradients flow to states, signals and parameters. Raises ValueError
     for a wrong shape, device or value, TypeError for a wrong dtype.
     """
-    check_arguments(state, signals, fire_mask, units, parameters, spec)
     if runtime.mode() == "reference" or not _is_built(state.device.type):
+        check_arguments(state, signals, fire_mask, units, parameters, spec)
         return evolve_reference(state, signals, fire_mask, units, parameters, spec)
-    return run_op(state, signals, fire_mask, units, parameters, spec)
+    return run_op(state, signals, fire_mask, units, parameters, spec)  # checks its arguments
 
 
 def _is_built(device: str) -> bool:

@@ -98,5 +98,7 @@ def check_size(state: Tensor) -> None:
 
 
 def int32_units(units: Tensor) -> Tensor:
-    """Return units as int32; numbers beyond its range stay out of range."""
+    """Return integers as int32; numbers beyond its range stay out of range, and other dtypes are left to the op."""
+    if units.dtype == torch.int32 or units.dtype not in _INTEGERS:
+        return units
     return units.clamp(-1, _MOST).int() if units.dtype == torch.int64 else units.int()

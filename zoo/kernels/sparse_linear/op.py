@@ -34,50 +34,69 @@ _patterns = Validated()
 
 
 def _check(x: Tensor, values: Tensor, pattern: tuple[Tensor, ...], grad_y: Tensor | None = None) -> None:
-    """Check dtypes, shapes and devices; raises ValueError and TypeError."""
-    row_starts, columns, column_starts, _, _ = pattern
+    """Check x, values and grad_y beside a pattern; raises ValueError and TypeError."""
     if x.ndim != 2:
         raise ValueError(f"x should be [B, inputs], found {list(x.shape)}")
     if x.dtype not in CPU_DTYPES:
         raise TypeError(f"x should be float32 or float64, found {x.dtype}")
+    inputs, outputs = pattern[2].shape[0] - 1, pattern[0].shape[0] - 1
+    if x.shape[1] != inputs:
+        raise ValueError(f"x should be [B, {inputs}] to fit column_starts, found {list(x.shape)}")
+    if x.device != pattern[0].device:
+        raise ValueError(f"x is on {x.device}, row_starts are on {pattern[0].device}: they should be the same")
+    _check_like("values", values, pattern[1].shape, x)
+    if grad_y is not None:
+        _check_like("grad_y", grad_y, (x.shape[0], outputs), x)
+
+
+def _check_like(name: str, tensor: Tensor, shape: tuple[int, ...], x: Tensor) -> None:
+    if tensor.shape != shape:
+        raise ValueError(f"{name} should be {list(shape)}, found {list(tensor.shape)}")
+    if tensor.dtype != x.dtype:
+        raise TypeError(f"{name} are {tensor.dtype}, x is {x.dtype}: they should be the same")
+    if tensor.device != x.device:
+        raise ValueError(f"{name} are on {tensor.device}, x is on {x.device}: they should be the same")
+
+
+def _check_pattern(pattern: tuple[Tensor, ...]) -> None:
+    """Check a pattern's dtypes, shapes and devices."""
+    device, entries = pattern[0].device, pattern[1].shape
     for name, tensor in zip(_NAMES, pattern, strict=True):
-        if tensor.ndim != 1:
-            raise ValueError(f"{name} should have one axis, found {list(tensor.shape)}")
+        starts = name.endswith("starts")
+        if tensor.ndim != 1 or (starts and tensor.shape[0] < 1):
+            raise ValueError(
+                f"{name} should have one axis{' of at least 1' if starts else ''}, found {list(tensor.shape)}"
+            )
         if tensor.dtype != torch.int32:
             raise TypeError(f"{name} should be int32, found {tensor.dtype}")
-        if tensor.device != x.device:
-            raise ValueError(f"{name} are on {tensor.device}, x is on {x.device}: they should be the same")
-    entries, outputs = columns.shape[0], row_starts.shape[0] - 1
-    if outputs < 0 or column_starts.shape[0] != x.shape[1] + 1:
-        raise ValueError(
-            f"row_starts and column_starts should be [outputs + 1] and [{x.shape[1] + 1}] to fit x, found "
-            f"{list(row_starts.shape)} and {list(column_starts.shape)}"
-        )
-    shapes: list[tuple[str, Tensor, tuple[int, ...]]]
-    shapes = [("values", values, (entries,)), ("rows", pattern[3], (entries,)), ("order", pattern[4], (entries,))]
-    if grad_y is not None:
-        shapes.append(("grad_y", grad_y, (x.shape[0], outputs)))
-    for name, tensor, shape in shapes:
-        if tensor.shape != shape:
-            raise ValueError(f"{name} should be {list(shape)}, found {list(tensor.shape)}")
-    for name, tensor in (("values", values), ("grad_y", x if grad_y is None else grad_y)):
-        if tensor.dtype != x.dtype:
-            raise TypeError(f"{name} are {tensor.dtype}, x is {x.dtype}: they should be the same")
-        if tensor.device != x.device:
-            raise ValueError(f"{name} are on {tensor.device}, x is on {x.device}: they should be the same")
+        if tensor.device != device:
+            raise ValueError(f"{name} are on {tensor.device}, row_starts on {device}: they should be the same")
+        if not starts and tensor.shape != entries:
+            raise ValueError(f"{name} should be {list(entries)} like columns, found {list(tensor.shape)}")
+
+
+def _check_contents(pattern: tuple[Tensor, ...]) -> None:
+    """Check that the indices of a pattern stay inside the matrix, and that its two orders have the same entries."""
+    _check_pattern(pattern)
+    if pattern[0].device.type == "meta":
+        raise ValueError("row_starts are on meta, x is not: they should be the same")
+    here = [tensor.cpu().contiguous() for tensor in pattern]
+    runtime.compiled().sparse_check(_shape(pattern), _addresses(here))
+
+
+def _known(pattern: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return the pattern after its check, which is made once and again after a change in place."""
+    _patterns.check(pattern, lambda: _check_contents(pattern))
+    return pattern
+
+
+def _shape(pattern: tuple[Tensor, ...]) -> list[int]:
+    """Return a matrix's outputs, inputs and entries."""
+    return [len(pattern[0]) - 1, len(pattern[2]) - 1, len(pattern[1])]
 
 
 def _arguments(pattern: tuple[Tensor, ...]) -> tuple[list[int], tuple[Tensor, ...]]:
-    """Return the shape and the contiguous tensors of a pattern whose contents fit each other, else raise ValueError."""
-    row_starts, columns, column_starts, _, _ = pattern
-    shape = [len(row_starts) - 1, len(column_starts) - 1, len(columns)]
-    _patterns.check(pattern, lambda: _check_contents(shape, pattern))
-    return shape, tuple(tensor.contiguous() for tensor in pattern)
-
-
-def _check_contents(shape: list[int], pattern: tuple[Tensor, ...]) -> None:
-    here = [tensor.cpu().contiguous() for tensor in pattern]
-    runtime.compiled().sparse_check(shape, _addresses(here))
+    return _shape(pattern), tuple(tensor.contiguous() for tensor in pattern)
 
 
 def _addresses(tensors: Iterable[Tensor]) -> list[int]:
@@ -89,7 +108,7 @@ def _addresses(tensors: Iterable[Tensor]) -> list[int]:
 )
 def _forward(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
     """Return ``[B, outputs]``."""
-    _check(x, values, pattern)
+    _check(x, values, _known(pattern))
     y = x.new_empty(len(x), len(pattern[0]) - 1)
     if len(x):
         shape, tensors = _arguments(pattern)
@@ -103,6 +122,7 @@ def _forward(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
 
 @_forward.register_fake
 def _(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
+    _check_pattern(pattern)
     _check(x, values, pattern)
     return x.new_empty(x.shape[0], pattern[0].shape[0] - 1)
 
@@ -116,7 +136,7 @@ def _(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
 def _backward_op(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     """Return the gradients of the values and of x (empty without ``need_x``)."""
     *pattern, need_x = rest
-    _check(x, values, tuple(pattern), grad_y)
+    _check(x, values, _known(tuple(pattern)), grad_y)
     grad_values, grad_x = _new_grads(x, values, need_x)
     if len(x):
         shape, tensors = _arguments(tuple(pattern))
@@ -132,13 +152,14 @@ def _backward_op(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple
 @_backward_op.register_fake
 def _(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     *pattern, need_x = rest
+    _check_pattern(tuple(pattern))
     _check(x, values, tuple(pattern), grad_y)
     return values.new_empty(values.shape), x.new_empty(x.shape if need_x else 0)
 
 
 @_forward.register_kernel("cuda")
 def _(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
-    _check(x, values, pattern)
+    _check(x, values, _known(pattern))
     y = x.new_empty(len(x), len(pattern[0]) - 1)
     if len(x):
         kernels, (shape, tensors) = runtime.compiled(), _arguments(pattern)
@@ -155,7 +176,7 @@ def _(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
 @_backward_op.register_kernel("cuda")
 def _(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     *pattern, need_x = rest
-    _check(x, values, tuple(pattern), grad_y)
+    _check(x, values, _known(tuple(pattern)), grad_y)
     grad_values, grad_x = _new_grads(x, values, need_x)
     if len(x):
         kernels, (shape, tensors) = runtime.compiled(), _arguments(tuple(pattern))
