@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+T = TypeVar("T")
 
-class Validated:
-    """Remembers groups of tensors whose contents were found good. Threads may share it."""
 
-    def __init__(self) -> None:
-        # The last tensor of a group, to the others (kept alive, so that none is mistaken for a new one) and versions.
-        self._groups = WeakTensorKeyDictionary()
+class Validated(Generic[T]):
+    """Remembers groups of tensors whose contents were found good, with what ``check`` made of them. Thread-safe."""
 
-    def check(self, tensors: tuple[Tensor, ...], check: Callable[[], None]) -> None:
-        """Call ``check``, which raises for bad contents, unless the same tensors have passed it and are unchanged."""
+    def __init__(self, check: Callable[[tuple[Tensor, ...]], T]) -> None:
+        self._check = check
+        # The last tensor of a group -> the others, versions and the result. The others are kept alive, so that none is
+        # mistaken for a new one.
+        self._groups: Any = WeakTensorKeyDictionary()
+
+    def __call__(self, tensors: tuple[Tensor, ...]) -> T:
+        """Return ``check(tensors)``, which raises for bad contents; computed again only after a change in place."""
         *others, key = tensors
-        versions = [_version(tensor) for tensor in tensors]
-        known = self._groups.get(key)  # type: ignore[no-untyped-call]
-        if known is not None and known[1] == versions and all(a is b for a, b in zip(known[0], others, strict=True)):
-            return
-        check()
-        self._groups[key] = others, versions
+        versions = [-1 if t.is_inference() else t._version for t in tensors]  # inference tensors count no changes
+        known = self._groups.get(key)
+        if known is not None and known[1] == versions and all(map(_same, known[0], others)):
+            result: T = known[2]
+            return result
+        result = self._check(tensors)
+        self._groups[key] = others, versions, result
+        return result
 
 
-def _version(tensor: Tensor) -> int:
-    """Return torch's count of changes in place; tensors made in inference mode have none."""
-    return -1 if tensor.is_inference() else tensor._version
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a is b

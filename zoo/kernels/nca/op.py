@@ -29,7 +29,6 @@ from zoo.kernels.nca.reference import RuleSpec
 from zoo.kernels.validated import Validated
 from zoo.kernels.vmap import map_by_slices
 
-_units = Validated()
 _TENSORS = "Tensor? signals, Tensor fire_mask, Tensor units, Tensor parameters"
 _RULE = "SymInt[] widths, str hidden, str change, float scale, str pooling, bool norm, float norm_eps"
 
@@ -43,6 +42,9 @@ def run_op(
     rule = (list(spec.widths), spec.hidden, spec.change, spec.scale, spec.pooling, spec.norm, spec.norm_eps)
     out: Tensor = _evolve(state, signals, fire_mask, int32_units(units), parameters, *rule, save)[0]
     return out
+
+
+_units_on_host = Validated(lambda tensors: tensors[0].cpu())
 
 
 def _spec(rule: Sequence[Any]) -> RuleSpec:
@@ -85,9 +87,9 @@ def _check_for_cpu(state: Tensor, units: Tensor) -> None:
 
 
 def _check_for_cuda(state: Tensor, units: Tensor) -> None:
-    """Check what the kernels address memory with; the values of ``units`` once, because reading them waits."""
+    """Check what the kernels address memory with; ``units`` are fetched once, because that waits."""
     check_size(state)
-    _units.check((units,), lambda: check_units(state, units))
+    check_units(state, _units_on_host((units,)))
 
 
 @custom_op(

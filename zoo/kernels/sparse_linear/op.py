@@ -7,7 +7,7 @@ used, and again after it was changed in place.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,7 +30,6 @@ def run_op(x: Tensor, values: Tensor, structure: Structure) -> Tensor:
 
 _PATTERN = "Tensor row_starts, Tensor columns, Tensor column_starts, Tensor rows, Tensor order"
 _NAMES = ("row_starts", "columns", "column_starts", "rows", "order")
-_patterns = Validated()
 
 
 def _check(x: Tensor, values: Tensor, pattern: tuple[Tensor, ...], grad_y: Tensor | None = None) -> None:
@@ -75,28 +74,29 @@ def _check_pattern(pattern: tuple[Tensor, ...]) -> None:
             raise ValueError(f"{name} should be {list(entries)} like columns, found {list(tensor.shape)}")
 
 
-def _check_contents(pattern: tuple[Tensor, ...]) -> None:
+class _Pattern(NamedTuple):
+    """A pattern as the kernels take it."""
+
+    shape: list[int]
+    """Outputs, inputs and entries."""
+    addresses: list[int]
+    tensors: list[Tensor]
+    """Contiguous; they own the memory."""
+
+
+def _check_contents(pattern: tuple[Tensor, ...]) -> _Pattern:
     """Check that the indices of a pattern stay inside the matrix, and that its two orders have the same entries."""
     _check_pattern(pattern)
     if pattern[0].device.type == "meta":
         raise ValueError("row_starts are on meta, x is not: they should be the same")
+    shape = [len(pattern[0]) - 1, len(pattern[2]) - 1, len(pattern[1])]
     here = [tensor.cpu().contiguous() for tensor in pattern]
-    runtime.compiled().sparse_check(_shape(pattern), _addresses(here))
+    runtime.compiled().sparse_check(shape, _addresses(here))
+    tensors = [tensor.detach().contiguous() for tensor in pattern]
+    return _Pattern(shape, _addresses(tensors), tensors)
 
 
-def _known(pattern: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the pattern after its check, which is made once and again after a change in place."""
-    _patterns.check(pattern, lambda: _check_contents(pattern))
-    return pattern
-
-
-def _shape(pattern: tuple[Tensor, ...]) -> list[int]:
-    """Return a matrix's outputs, inputs and entries."""
-    return [len(pattern[0]) - 1, len(pattern[2]) - 1, len(pattern[1])]
-
-
-def _arguments(pattern: tuple[Tensor, ...]) -> tuple[list[int], tuple[Tensor, ...]]:
-    return _shape(pattern), tuple(tensor.contiguous() for tensor in pattern)
+_known_pattern = Validated(_check_contents)
 
 
 def _addresses(tensors: Iterable[Tensor]) -> list[int]:
@@ -108,14 +108,14 @@ def _addresses(tensors: Iterable[Tensor]) -> list[int]:
 )
 def _forward(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
     """Return ``[B, outputs]``."""
-    _check(x, values, _known(pattern))
+    known = _known_pattern(pattern)
+    _check(x, values, pattern)
     y = x.new_empty(len(x), len(pattern[0]) - 1)
     if len(x):
-        shape, tensors = _arguments(pattern)
         x, values = x.contiguous(), values.contiguous()
         kernel = getattr(runtime.compiled(), f"sparse_forward_{CPU_DTYPES[x.dtype]}")
         kernel(
-            shape, _addresses(tensors), values.data_ptr(), x.data_ptr(), len(x), y.data_ptr(), torch.get_num_threads()
+            known.shape, known.addresses, values.data_ptr(), x.data_ptr(), len(x), y.data_ptr(), torch.get_num_threads()
         )
     return y
 
@@ -135,15 +135,15 @@ def _(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
 )
 def _backward_op(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     """Return the gradients of the values and of x (empty without ``need_x``)."""
-    *pattern, need_x = rest
-    _check(x, values, _known(tuple(pattern)), grad_y)
+    pattern, need_x = rest[:-1], rest[-1]
+    known = _known_pattern(pattern)
+    _check(x, values, pattern, grad_y)
     grad_values, grad_x = _new_grads(x, values, need_x)
     if len(x):
-        shape, tensors = _arguments(tuple(pattern))
         x, values, grad_y = x.contiguous(), values.contiguous(), grad_y.contiguous()
         kernel = getattr(runtime.compiled(), f"sparse_backward_{CPU_DTYPES[x.dtype]}")
         kernel(
-            shape, _addresses(tensors), values.data_ptr(), x.data_ptr(), grad_y.data_ptr(), len(x),
+            known.shape, known.addresses, values.data_ptr(), x.data_ptr(), grad_y.data_ptr(), len(x),
             grad_values.data_ptr(), grad_x.data_ptr() if need_x else 0, torch.get_num_threads(),
         )  # fmt: skip
     return grad_values, grad_x
@@ -151,23 +151,24 @@ def _backward_op(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple
 
 @_backward_op.register_fake
 def _(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    *pattern, need_x = rest
-    _check_pattern(tuple(pattern))
-    _check(x, values, tuple(pattern), grad_y)
+    pattern, need_x = rest[:-1], rest[-1]
+    _check_pattern(pattern)
+    _check(x, values, pattern, grad_y)
     return values.new_empty(values.shape), x.new_empty(x.shape if need_x else 0)
 
 
 @_forward.register_kernel("cuda")
 def _(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
-    _check(x, values, _known(pattern))
+    known = _known_pattern(pattern)
+    _check(x, values, pattern)
     y = x.new_empty(len(x), len(pattern[0]) - 1)
     if len(x):
-        kernels, (shape, tensors) = runtime.compiled(), _arguments(pattern)
+        kernels = runtime.compiled()
         x, values = x.contiguous(), values.contiguous()
         with torch.cuda.device(x.device):
-            workspace = _cuda_workspace(x, shape)
+            workspace = _cuda_workspace(x, known.shape)
             kernels.cuda_sparse_forward(
-                shape, _addresses(tensors), CUDA_DTYPES[x.dtype], values.data_ptr(), x.data_ptr(), len(x),
+                known.shape, known.addresses, CUDA_DTYPES[x.dtype], values.data_ptr(), x.data_ptr(), len(x),
                 y.data_ptr(), workspace.data_ptr(), torch.cuda.current_stream().cuda_stream,
             )  # fmt: skip
     return y
@@ -175,16 +176,17 @@ def _(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
 
 @_backward_op.register_kernel("cuda")
 def _(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    *pattern, need_x = rest
-    _check(x, values, _known(tuple(pattern)), grad_y)
+    pattern, need_x = rest[:-1], rest[-1]
+    known = _known_pattern(pattern)
+    _check(x, values, pattern, grad_y)
     grad_values, grad_x = _new_grads(x, values, need_x)
     if len(x):
-        kernels, (shape, tensors) = runtime.compiled(), _arguments(tuple(pattern))
+        kernels = runtime.compiled()
         x, values, grad_y = x.contiguous(), values.contiguous(), grad_y.contiguous()
         with torch.cuda.device(x.device):
-            workspace = _cuda_workspace(x, shape)
+            workspace = _cuda_workspace(x, known.shape)
             kernels.cuda_sparse_backward(
-                shape, _addresses(tensors), CUDA_DTYPES[x.dtype], values.data_ptr(), x.data_ptr(), grad_y.data_ptr(),
+                known.shape, known.addresses, CUDA_DTYPES[x.dtype], values.data_ptr(), x.data_ptr(), grad_y.data_ptr(),
                 len(x), grad_values.data_ptr(), grad_x.data_ptr() if need_x else 0, workspace.data_ptr(),
                 torch.cuda.current_stream().cuda_stream,
             )  # fmt: skip
