@@ -23,14 +23,19 @@ class Validated(Generic[T]):
     def __call__(self, tensors: tuple[Tensor, ...]) -> T:
         """Return ``check(tensors)``, which raises for bad contents; computed again only after a change in place."""
         *others, key = tensors
-        versions = [-1 if t.is_inference() else t._version for t in tensors]  # inference tensors count no changes
-        known = self._groups.get(key)
+        versions = [_version(tensor) for tensor in tensors]
+        known = None if key is None else self._groups.get(key)
         if known is not None and known[1] == versions and all(map(_same, known[0], others)):
             result: T = known[2]
             return result
         result = self._check(tensors)
         self._groups[key] = others, versions, result
         return result
+
+
+def _version(tensor: Tensor | None) -> int:
+    """Return torch's count of changes in place, which inference tensors lack, and -1 for no tensor."""
+    return -1 if tensor is None or tensor.is_inference() else tensor._version
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.kernels import runtime
+from zoo.kernels.required import require
 
 ACTIVATION_CODES = {"silu": 0, "relu": 1, "leaky_relu": 2, "tanh": 3}
 CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
@@ -72,7 +73,8 @@ def check_tensors(x: Tensor, **tensors: tuple[Tensor, tuple[int, ...]]) -> None:
 
 def check_op(tensors: Tensors, options: Options) -> None:
     """Check the arguments of the registered op; raises ValueError and TypeError."""
-    weight, _, residual_scale, norm_weight, norm_bias, x = tensors
+    weight, bias, residual_scale, norm_weight, norm_bias, x = tensors
+    require(("weight", "bias", "x"), weight, bias, x)
     grid = _check_grid(x)
     _check_device(x, autocast=False)
     _check_numbers(grid, options.block, options.inner_steps, options.activation)
@@ -87,6 +89,7 @@ def check_op(tensors: Tensors, options: Options) -> None:
 
 def check_backward(tensors: Tensors, saved: Tensor, grad_out: Tensor, options: Options) -> None:
     """Check the arguments of the registered op's backward; the kernels check the size of ``saved``."""
+    require(("saved", "grad_out"), saved, grad_out)
     check_op(tensors, options)
     x = tensors[-1]
     _check_tensor("grad_out", grad_out, x.shape, x, autocast=False)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.kernels.nca.reference import RuleSpec
+from zoo.kernels.required import require
 
 CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
 CUDA_DTYPES = {torch.float32: 0, torch.float64: 1}
@@ -27,6 +28,7 @@ def check_arguments(
     state: Tensor, signals: Tensor | None, fire_mask: Tensor, units: Tensor, parameters: Tensor, spec: RuleSpec
 ) -> None:
     """Check dtypes, shapes, devices and the rule; raises ValueError and TypeError."""
+    require(("state", "fire_mask", "units", "parameters"), state, fire_mask, units, parameters)
     _check_spec(spec)
     if state.ndim != 5 or state.shape[-1] != spec.channels:
         raise ValueError(f"state should be [P, L, N, M, {spec.channels}], found {list(state.shape)}")
@@ -78,16 +80,19 @@ def _check_kinds(state: Tensor, signals: Tensor | None, *others: Tensor) -> None
             raise ValueError(f"{name} are on {tensor.device}, state is on {state.device}: they should be the same")
 
 
-def check_units(state: Tensor, units: Tensor) -> None:
-    """Raise ValueError for ``units`` beyond the room of the states, TypeError unless they are int32."""
+def check_units_dtype(units: Tensor) -> None:
+    """Raise TypeError unless ``units`` are int32, as the kernels read them."""
     if units.dtype != torch.int32:
         raise TypeError(f"units should be int32, found {units.dtype}")
+
+
+def check_units(state: Tensor, units: Tensor) -> None:
+    """Raise ValueError for ``units``, on the CPU, beyond the room of the states."""
     rows, columns = state.shape[2:4]
     most = [min(rows, columns)] * units.shape[1]
     most[0], most[-1] = rows, columns
-    here = units.cpu()
-    if bool(((here < 0) | (here > torch.tensor(most))).any()):
-        raise ValueError(f"units should be from 0 to {most}, by layer, found {here.tolist()}")
+    if bool(((units < 0) | (units > torch.tensor(most))).any()):
+        raise ValueError(f"units should be from 0 to {most}, by layer, found {units.tolist()}")
 
 
 def check_size(state: Tensor) -> None:

@@ -23,9 +23,11 @@ from zoo.kernels.nca.checks import (
     check_arguments,
     check_size,
     check_units,
+    check_units_dtype,
     int32_units,
 )
 from zoo.kernels.nca.reference import RuleSpec
+from zoo.kernels.required import require
 from zoo.kernels.validated import Validated
 from zoo.kernels.vmap import map_by_slices
 
@@ -82,13 +84,13 @@ def _inputs(
 
 def _check_for_cpu(state: Tensor, units: Tensor) -> None:
     check_size(state)
-    if units.dtype != torch.int32:  # the kernels check the values
-        check_units(state, units)
+    check_units_dtype(units)  # the kernels check the values
 
 
 def _check_for_cuda(state: Tensor, units: Tensor) -> None:
     """Check what the kernels address memory with; ``units`` are fetched once, because that waits."""
     check_size(state)
+    check_units_dtype(units)
     check_units(state, _units_on_host((units,)))
 
 
@@ -139,8 +141,8 @@ def _(
 ) -> tuple[Tensor, Tensor]:
     spec, save = _spec(rest[:-1]), rest[-1]
     check_arguments(state, signals, fire_mask, units, parameters, spec)
-    sizes_known = all(isinstance(n, int) for n in (*state.shape, len(fire_mask.shape) and fire_mask.shape[0]))
-    if save and not sizes_known:  # as in torch.export
+    check_units_dtype(units)
+    if save and not _sizes_known(state, fire_mask):  # as in torch.export
         return state.new_empty(state.shape), state.new_empty(torch.library.get_ctx().new_dynamic_size())
     config = _config(state, fire_mask, spec) if save else None
     return state.new_empty(state.shape), _new_saved(config, state, save)
@@ -216,8 +218,17 @@ def _(
     grad_out: Tensor,
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    check_arguments(grad_out, signals, fire_mask, units, parameters, _spec(rest[:-1]))
+    spec = _spec(rest[:-1])
+    check_arguments(grad_out, signals, fire_mask, units, parameters, spec)
+    check_units_dtype(units)
+    require(("saved",), saved)
+    if _sizes_known(saved, grad_out, fire_mask):
+        _check_saved(saved, _config(grad_out, fire_mask, spec), grad_out)
     return _new_grads(signals, parameters, grad_out, rest[-1])
+
+
+def _sizes_known(*tensors: Tensor) -> bool:
+    return all(isinstance(size, int) for tensor in tensors for size in tensor.shape)
 
 
 def _new_saved(config: Any, state: Tensor, save: bool) -> Tensor:
@@ -225,6 +236,7 @@ def _new_saved(config: Any, state: Tensor, save: bool) -> Tensor:
 
 
 def _check_saved(saved: Tensor, config: Any, grad_out: Tensor) -> None:
+    require(("saved",), saved)
     wanted = runtime.compiled().nca_saved_size(config)
     if saved.shape != (wanted,) or saved.dtype != grad_out.dtype or saved.device != grad_out.device:
         raise ValueError(

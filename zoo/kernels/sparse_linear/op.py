@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.library import custom_op, register_autocast
 
 from zoo.kernels import runtime
+from zoo.kernels.required import require
 from zoo.kernels.sparse_linear.structure import Structure
 from zoo.kernels.validated import Validated
 from zoo.kernels.vmap import map_by_slices
@@ -34,6 +35,7 @@ _NAMES = ("row_starts", "columns", "column_starts", "rows", "order")
 
 def _check(x: Tensor, values: Tensor, pattern: tuple[Tensor, ...], grad_y: Tensor | None = None) -> None:
     """Check x, values and grad_y beside a pattern; raises ValueError and TypeError."""
+    require(("x", "values"), x, values)
     if x.ndim != 2:
         raise ValueError(f"x should be [B, inputs], found {list(x.shape)}")
     if x.dtype not in CPU_DTYPES:
@@ -59,8 +61,9 @@ def _check_like(name: str, tensor: Tensor, shape: tuple[int, ...], x: Tensor) ->
 
 def _check_pattern(pattern: tuple[Tensor, ...]) -> None:
     """Check a pattern's dtypes, shapes and devices."""
-    device, entries = pattern[0].device, pattern[1].shape
+    require(_NAMES, *pattern)
     for name, tensor in zip(_NAMES, pattern, strict=True):
+        device, entries = pattern[0].device, pattern[1].shape
         starts = name.endswith("starts")
         if tensor.ndim != 1 or (starts and tensor.shape[0] < 1):
             raise ValueError(
@@ -136,6 +139,7 @@ def _(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
 def _backward_op(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     """Return the gradients of the values and of x (empty without ``need_x``)."""
     pattern, need_x = rest[:-1], rest[-1]
+    require(("grad_y",), grad_y)
     known = _known_pattern(pattern)
     _check(x, values, pattern, grad_y)
     grad_values, grad_x = _new_grads(x, values, need_x)
@@ -152,6 +156,7 @@ def _backward_op(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple
 @_backward_op.register_fake
 def _(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     pattern, need_x = rest[:-1], rest[-1]
+    require(("grad_y",), grad_y)
     _check_pattern(pattern)
     _check(x, values, pattern, grad_y)
     return values.new_empty(values.shape), x.new_empty(x.shape if need_x else 0)
@@ -177,6 +182,7 @@ def _(x: Tensor, values: Tensor, *pattern: Tensor) -> Tensor:
 @_backward_op.register_kernel("cuda")
 def _(x: Tensor, values: Tensor, grad_y: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     pattern, need_x = rest[:-1], rest[-1]
+    require(("grad_y",), grad_y)
     known = _known_pattern(pattern)
     _check(x, values, pattern, grad_y)
     grad_values, grad_x = _new_grads(x, values, need_x)
