@@ -13,13 +13,16 @@ from torch import Tensor
 from torch._library.custom_ops import CustomOpDef
 
 
+def _slice(argument: Any, dim: Any, number: int) -> Any:
+    return argument.select(dim, number) if isinstance(argument, Tensor) and isinstance(dim, int) else argument
+
+
 def map_by_slices(op: CustomOpDef) -> None:
     """Register the rule for an op whose outputs are a tensor, or a tuple or list of tensors."""
 
     def rule(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Any, Any]:
         slices = [
-            op(*(a if dim is None else a.select(dim, i) for a, dim in zip(arguments, in_dims, strict=True)))
-            for i in range(info.batch_size)
+            op(*(_slice(a, dim, i) for a, dim in zip(arguments, in_dims, strict=True))) for i in range(info.batch_size)
         ]
         if isinstance(slices[0], Tensor):
             return torch.stack(slices), 0

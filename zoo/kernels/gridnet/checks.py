@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.kernels import runtime
-from zoo.kernels.required import require
+from zoo.kernels.arguments import require
 
 ACTIVATION_CODES = {"silu": 0, "relu": 1, "leaky_relu": 2, "tanh": 3}
 CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
@@ -46,7 +46,7 @@ def check_options(
     """Return the grid (M, N, K) of ``x``; raises ValueError and TypeError for it or an option."""
     grid = _check_grid(x)
     if runtime.mode() == "compiled":
-        _check_device(x, torch.is_autocast_enabled(x.device.type))
+        _check_device(x, _is_autocast(x))
     _check_numbers(grid, block, inner_steps, activation)
     for name, value in (("eps", eps), ("norm_eps", norm_eps)):
         _check_eps(name, value)
@@ -66,7 +66,7 @@ def check_sets(weight: Tensor, outer_steps: int, recompute: int) -> int:
 
 def check_tensors(x: Tensor, **tensors: tuple[Tensor, tuple[int, ...]]) -> None:
     """Raise ValueError or TypeError unless each tensor has its shape and x's device and dtype."""
-    autocast = torch.is_autocast_enabled(x.device.type)
+    autocast = _is_autocast(x)
     for name, (tensor, shape) in tensors.items():
         _check_tensor(name, tensor, shape, x, autocast)
 
@@ -109,6 +109,11 @@ def check_backward(tensors: Tensors, saved: Tensor, grad_out: Tensor, options: O
 def saved_dtype(x: Tensor) -> torch.dtype:
     """Return the dtype of the buffer of saved activations: bytes on CUDA, x's dtype elsewhere."""
     return torch.uint8 if x.device.type == "cuda" else x.dtype
+
+
+def _is_autocast(x: Tensor) -> bool:
+    kind = x.device.type
+    return kind != "meta" and torch.is_autocast_enabled(kind)  # meta has no autocast
 
 
 def _check_grid(x: Tensor) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.library import custom_op, register_autocast
 
 from zoo.kernels import runtime
+from zoo.kernels.arguments import refuse_tangents
 from zoo.kernels.gridnet.checks import (
     ACTIVATION_CODES,
     CPU_DTYPES,
@@ -39,6 +40,7 @@ def run_op(
 ) -> Tensor:
     """Call the op. It saves activations for backward only if some input requires a gradient."""
     given = (weight, bias, residual_scale, norm_weight, norm_bias, x)
+    refuse_tangents("gridnet", *given)
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
     out: Tensor = _evolve(*given, *options, save)[0]
     return out
@@ -153,10 +155,10 @@ def _(*arguments: Any) -> tuple[Tensor, Tensor]:
     "zoo::gridnet_evolve_backward",
     mutates_args=(),
     device_types="cpu",
-    schema=f"({_TENSORS}, Tensor saved, Tensor grad_out, {_OPTIONS}) -> Tensor[]",
+    schema=f"({_TENSORS}, Tensor saved, Tensor grad_out, {_OPTIONS}) -> ({', '.join(['Tensor'] * 6)})",
 )
-def _evolve_backward(*arguments: Any) -> list[Tensor]:
-    """Return the gradients of the inputs that are not None, in their order."""
+def _evolve_backward(*arguments: Any) -> tuple[Tensor, ...]:
+    """Return the gradients of the six tensors, empty for those that are None."""
     given, saved, grad_out, options = arguments[:6], *arguments[6:8], Options(*arguments[8:])
     check_backward(given, saved, grad_out, options)
     x, grads = given[5], _new_grads(given)
@@ -167,11 +169,11 @@ def _evolve_backward(*arguments: Any) -> list[Tensor]:
             _kernel_config(given, options), _addresses(tensors), _address(saved), saved.numel(), _address(grad_out),
             _addresses(grads), torch.get_num_threads(),
         )  # fmt: skip
-    return [g for g in grads if g is not None]
+    return grads
 
 
 @_evolve_backward.register_kernel("cuda")
-def _(*arguments: Any) -> list[Tensor]:
+def _(*arguments: Any) -> tuple[Tensor, ...]:
     given, saved, grad_out, options = arguments[:6], *arguments[6:8], Options(*arguments[8:])
     check_backward(given, saved, grad_out, options)
     x, grads = given[5], _new_grads(given)
@@ -187,13 +189,13 @@ def _(*arguments: Any) -> list[Tensor]:
                 config, dtype, _addresses(tensors), _address(saved), _address(grad_out), _addresses(grads),
                 _address(workspace), torch.cuda.current_stream().cuda_stream,
             )  # fmt: skip
-    return [g for g in grads if g is not None]
+    return grads
 
 
 @_evolve_backward.register_fake
-def _(*arguments: Any) -> list[Tensor]:
+def _(*arguments: Any) -> tuple[Tensor, ...]:
     check_backward(arguments[:6], arguments[6], arguments[7], Options(*arguments[8:]))
-    return [t.new_empty(t.shape) for t in arguments[:6] if t is not None]
+    return _new_grads(arguments[:6])
 
 
 def _saves(arguments: tuple[Any, ...]) -> bool:
@@ -202,10 +204,11 @@ def _saves(arguments: tuple[Any, ...]) -> bool:
     return save and norm_weight is not None
 
 
-def _new_grads(tensors: Tensors) -> list[Tensor | None]:
-    """Return the gradients' memory, zeros for an empty batch."""
-    empty = tensors[5].shape[0] == 0
-    return [None if t is None else t.new_zeros(t.shape) if empty else t.new_empty(t.shape) for t in tensors]
+def _new_grads(tensors: Tensors) -> tuple[Tensor, ...]:
+    """Return the gradients' memory: zeros for an empty batch, nothing for a tensor that is None."""
+    x = tensors[5]
+    make = x.new_zeros if x.shape[0] == 0 else x.new_empty
+    return tuple(make(0 if t is None else t.shape) for t in tensors)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -219,8 +222,8 @@ def _backward(ctx: Any, grad_out: Tensor | None, _grad_saved: None) -> tuple[Ten
     if grad_out is None:
         return (None,) * (6 + len(ctx.options) + 1)
     *tensors, saved = ctx.saved_tensors  # read once: under checkpointing, reading it recomputes the forward pass
-    given = iter(_evolve_backward(*tensors, saved, grad_out, *ctx.options))
-    grads = [None if t is None else next(given) for t in tensors]
+    made = _evolve_backward(*tensors, saved, grad_out, *ctx.options)
+    grads = [None if t is None else grad for t, grad in zip(tensors, made, strict=True)]
     return (*grads, *(None for _ in ctx.options), None)
 
 

@@ -10,8 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from zoo.kernels.arguments import require
 from zoo.kernels.nca.reference import RuleSpec
-from zoo.kernels.required import require
 
 CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
 CUDA_DTYPES = {torch.float32: 0, torch.float64: 1}

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.library import custom_op, register_autocast
 
 from zoo.kernels import runtime
+from zoo.kernels.arguments import refuse_tangents, require
 from zoo.kernels.nca.checks import (
     CHANGE_CODES,
     CPU_DTYPES,
@@ -27,7 +28,6 @@ from zoo.kernels.nca.checks import (
     int32_units,
 )
 from zoo.kernels.nca.reference import RuleSpec
-from zoo.kernels.required import require
 from zoo.kernels.validated import Validated
 from zoo.kernels.vmap import map_by_slices
 
@@ -39,6 +39,7 @@ def run_op(
     state: Tensor, signals: Tensor | None, fire_mask: Tensor, units: Tensor, parameters: Tensor, spec: RuleSpec
 ) -> Tensor:
     """Call the op. It saves states for backward only if some input requires a gradient."""
+    refuse_tangents("nca", state, signals, parameters)
     given = [t for t in (state, signals, parameters) if t is not None]
     save = torch.is_grad_enabled() and any(t.requires_grad for t in given)
     rule = (list(spec.widths), spec.hidden, spec.change, spec.scale, spec.pooling, spec.norm, spec.norm_eps)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.library import custom_op, register_autocast
 
 from zoo.kernels import runtime
-from zoo.kernels.required import require
+from zoo.kernels.arguments import refuse_tangents, require
 from zoo.kernels.sparse_linear.structure import Structure
 from zoo.kernels.validated import Validated
 from zoo.kernels.vmap import map_by_slices
@@ -25,6 +25,7 @@ CUDA_DTYPES = {torch.float32: 0, torch.float64: 1}
 
 def run_op(x: Tensor, values: Tensor, structure: Structure) -> Tensor:
     """Call the op: ``x [B, inputs]`` and ``values [entries]`` -> ``[B, outputs]``."""
+    refuse_tangents("sparse_linear", x, values)
     y: Tensor = _forward(x, values, *structure.pattern)
     return y
 
