@@ -3,8 +3,8 @@
     python -m tests.support.hammer gridnet-mnist --backend torch --processes 8 --threads 32 --seconds 600
 
 Every process loads the model once; its threads share it and predict batches of different sizes. Each answer is compared
-with the one that this process computed alone, and that one with the other processes'. Memory is the largest resident set
-of a process in MB, in the second, third and last quarter of the time. Ends with 1 if results differ, or if the last
+with the one that this process computed alone, and that one with the other processes'. Memory is the largest resident
+set of a process in MB, in the second, third and last quarter of the time. Ends with 1 if results differ, or if the last
 quarter's exceeds the third's by more than 32 MB: caches of threads fill at first, a leak goes on.
 """
 
