@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 CPP := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow sanitize hammer lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/zoo train gridnet-digits --out runs/demo/gridnet-digits --run-dir runs/demo/run --overwrite
@@ -16,6 +16,13 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+sanitize: $(INSTALLED)
+	$(BIN)/python -m tests.support.sanitize
+
+hammer: $(INSTALLED)
+	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend onnx
+	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend torch
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -81,6 +82,21 @@ def open_backend(artifact: Artifact, backend: str, **options: Any) -> Backend:
         ) from error
     runner: Backend = module.open_backend(artifact, **given)
     return runner
+
+
+def is_forked_child() -> bool:
+    """True in a process that was forked after sdk was imported; a library's threads are missing there."""
+    return _is_child
+
+
+def _mark_child() -> None:
+    global _is_child
+    _is_child = True
+
+
+_is_child = False
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_mark_child)
 
 
 def _wrong_option(backend: str, option: str) -> LoadError:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,17 +17,23 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sdk.artifact import WEIGHTS_FILE, Artifact
+from sdk.backends import is_forked_child
 from sdk.errors import ArtifactError, LoadError
 from sdk.inputs import FloatArray
 from sdk.validation import describe
 from sdk.weights import TensorSpec, read_weights
 from zoo.data.task import Task
 from zoo.families.base import Family, FamilyConfig
-from zoo.families.registry import get_family, load_hook
+from zoo.families.building import build_module, fixed_defaults
+from zoo.families.registry import get_family
 
 
 class TorchBackend:
-    """Runs the module in eval mode; safe to call from several threads as long as no thread trains it."""
+    """Runs the module in eval mode; safe to call from several threads as long as no thread trains it.
+
+    In a forked child torch computes on one thread: it waits for ever for the threads of its pool, which only the parent
+    has.
+    """
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
         self.module = module
@@ -52,9 +61,12 @@ class TorchBackend:
         return self._run(lambda inputs: module.output(name, inputs), x)
 
     def _run(self, network: Callable[[torch.Tensor], torch.Tensor], x: FloatArray) -> NDArray[np.float32]:
+        _use_one_thread_after_fork()
         with torch.inference_mode():
-            output: NDArray[np.float32] = network(torch.from_numpy(x).to(self.device)).float().cpu().numpy()
-        return output
+            if _is_unset(self.device):
+                return _compute(network, x, self.device)
+            with torch.autocast(self.device.type, enabled=False), self.device:
+                return _compute(network, x, self.device)
 
 
 def open_backend(artifact: Artifact, device: str | torch.device | None = None) -> TorchBackend:
@@ -63,10 +75,17 @@ def open_backend(artifact: Artifact, device: str | torch.device | None = None) -
     Raises ArtifactError for an unknown family, a config that the family refuses or weights that do not fit, and
     LoadError for a device that is not available.
     """
+    _use_one_thread_after_fork()
     target = _device(device)
     family, config = _family_config(artifact)
     task = Task(artifact.config.input.shape, len(artifact.config.labels))
     weights = artifact.file(WEIGHTS_FILE)
+    with fixed_defaults(), _one_thread():
+        module = _load(artifact, family, config, task, weights)
+    return TorchBackend(module.eval().to(target), target)
+
+
+def _load(artifact: Artifact, family: Family, config: FamilyConfig, task: Task, weights: Path) -> nn.Module:
     with torch.random.fork_rng(devices=[]), _Allowance(weights.stat().st_size):
         module = _build(artifact, family, config, task)
     arrays = read_weights(weights, {name: _spec(tensor) for name, tensor in module.state_dict().items()})
@@ -74,7 +93,41 @@ def open_backend(artifact: Artifact, device: str | torch.device | None = None) -
         module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=True)
     except ValueError as error:  # raised by a family that checks the values of its tensors
         raise ArtifactError(f"{weights}: {error}") from error
-    return TorchBackend(module.eval().to(target), target)
+    return module
+
+
+def _is_unset(device: torch.device) -> bool:
+    """True if the program around has set neither autocast nor a default device for this thread."""
+    return not torch.is_autocast_enabled(device.type) and torch.empty(0).device.type in ("cpu", device.type)
+
+
+def _compute(
+    network: Callable[[torch.Tensor], torch.Tensor], x: FloatArray, device: torch.device
+) -> NDArray[np.float32]:
+    output: NDArray[np.float32] = network(torch.from_numpy(x).to(device)).float().cpu().numpy()
+    return output
+
+
+_one_thread_since: int | None = None
+"""The forked child in which torch was limited to one thread."""
+
+
+def _use_one_thread_after_fork() -> None:
+    global _one_thread_since
+    if is_forked_child() and _one_thread_since != os.getpid():
+        torch.set_num_threads(1)
+        _one_thread_since = os.getpid()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Start no thread of torch's pool, so that a program may load a model and fork then."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _versions(module: nn.Module) -> list[tuple[int, int]]:
@@ -112,8 +165,7 @@ def _family_config(artifact: Artifact) -> tuple[Family, FamilyConfig]:
 
 def _build(artifact: Artifact, family: Family, config: FamilyConfig, task: Task) -> nn.Module:
     try:
-        module: nn.Module = load_hook(family.build)(config, task)
-        return module
+        return build_module(family, config, task)
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"{artifact.folder}: config.json: the model cannot be built: {reason}") from error

@@ -18,6 +18,7 @@ from zoo.data import load_data
 from zoo.data.fingerprint import fingerprint
 from zoo.data.split import Data
 from zoo.families.base import Family
+from zoo.families.building import build_module
 from zoo.families.learner import Learner
 from zoo.families.registry import get_family, load_hook
 from zoo.kernels.runtime import keep_freed_memory
@@ -168,7 +169,7 @@ def _check_processes(family: Family, processes: int) -> None:
 def _build(family: Family, recipe: Recipe, data: Data, device: torch.device) -> nn.Module:
     """Build the model on ``device``; raises TrainingError if it does not fit the data or the memory."""
     try:
-        module: nn.Module = load_hook(family.build)(recipe.model, data.task).to(device)
+        module: nn.Module = build_module(family, recipe.model, data.task).to(device)
     except BuildError as error:
         raise TrainingError(f"{recipe.name}: model does not fit the data {recipe.data.name}: {error}") from None
     except RuntimeError as error:

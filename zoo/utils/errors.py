@@ -70,5 +70,9 @@ class BenchError(CellzooError):
     """A benchmark cannot run, or its contenders disagree."""
 
 
+class StaleAnswerError(CellzooError, RuntimeError):
+    """A module was trained or changed, but answers by something stored that its parameters no longer give."""
+
+
 class StaleEnsembleWarning(CellzooWarning):
     """A network is trained that answers by an ensemble of stored snapshots, which the training does not change."""
