@@ -120,7 +120,8 @@ def leads_to_tensor(start: Any) -> bool:
 def test_every_field_of_the_installed_onnx_that_leads_to_a_tensor_is_followed() -> None:
     short = {
         "ModelProto": "Model", "TrainingInfoProto": "Training", "FunctionProto": "Function", "GraphProto": "Graph",
-        "NodeProto": "Node", "AttributeProto": "Attribute", "SparseTensorProto": "SparseTensor", "TensorProto": "Tensor",
+        "NodeProto": "Node", "AttributeProto": "Attribute", "SparseTensorProto": "SparseTensor",
+        "TensorProto": "Tensor",
     }  # fmt: skip
 
     def nested(start: Any) -> Iterator[tuple[int, str]]:
@@ -129,4 +130,4 @@ def test_every_field_of_the_installed_onnx_that_leads_to_a_tensor_is_followed() 
                 yield field.number, short[field.message_type.name]
 
     known = descriptors(onnx.ModelProto.DESCRIPTOR, {})
-    assert _NESTED == {name: dict(nested(known[full])) for full, name in short.items()}
+    assert {name: dict(nested(known[full])) for full, name in short.items()} == _NESTED
