@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from zoo.config.base import CountOrFraction, Positive, Section
+from sdk.inputs import LARGEST_SIDE
+from zoo.config.base import CountOrFraction, NonNegativeInt, Positive, Section
 
 
 class CropConfig(Section):
@@ -54,7 +48,7 @@ class _DataConfig(Section):
     """Number or fraction of the training samples to hold out for validation, above 0, the same share of every class."""
     seed: NonNegativeInt = 0
     """Seed of the choice of held-out samples."""
-    workers: NonNegativeInt = 0
+    workers: int = Field(default=0, ge=0, le=1024)
     """Processes that prepare batches during training; 0: the training process prepares them itself."""
 
     @model_validator(mode="after")
@@ -113,7 +107,7 @@ class FashionMnistConfig(_StoredConfig):
 def _usual_resize(known: dict[str, Any]) -> int:
     """Return the shorter side before the crop in the proportion that is usual for photographs, 256 to 224."""
     image_size: int = known.get("image_size", 224)  # missing if it is invalid, which is then the error
-    return round(image_size * 256 / 224)
+    return min(LARGEST_SIDE, round(image_size * 256 / 224))
 
 
 class ImageFolderConfig(_StoredConfig):
@@ -130,9 +124,11 @@ class ImageFolderConfig(_StoredConfig):
     test: CountOrFraction | None = None
     """Number or fraction of the images to hold out as the test set, above 0, the same share of every class; a fraction
     gives at least one per class. null: 0.1. Refused if the folder has test/ or val/, which is the test set."""
-    image_size: PositiveInt = 224
+    image_size: int = Field(default=224, ge=1, le=LARGEST_SIDE)
     """Side of the model's square input, in pixels."""
-    resize: PositiveInt = Field(default_factory=_usual_resize, json_schema_extra={"default": "image_size * 256 / 224"})
+    resize: int = Field(
+        default_factory=_usual_resize, ge=1, le=LARGEST_SIDE, json_schema_extra={"default": "image_size * 256 / 224"}
+    )
     """Length of the shorter side, in pixels, before the centre crop of evaluation; at least ``image_size``. The default
     is rounded."""
 

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from zoo.config.base import CountOrFraction, Decay, Fraction, NonNegative, Positive, Section
+from zoo.config.base import (
+    CountOrFraction,
+    Decay,
+    Fraction,
+    NonNegative,
+    NonNegativeInt,
+    Positive,
+    PositiveInt,
+    Section,
+)
 
 DEFAULT_EPOCHS = 10
 
