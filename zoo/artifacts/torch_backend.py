@@ -22,7 +22,6 @@ from zoo.data.task import Task
 from zoo.families.base import Family, FamilyConfig
 from zoo.families.registry import get_family, load_hook
 
-
 _FAILURES = (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 """The errors of a module whose config asks for the impossible."""
 _SHOWN = 5

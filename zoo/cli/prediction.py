@@ -10,7 +10,8 @@ import click
 import sdk
 from sdk.appearance import Invert
 from sdk.errors import InputError
-from zoo.cli.console import showing_progress
+from sdk.text import printable
+from zoo.cli.console import say, showing_progress
 from zoo.cli.inputs import find_inputs, predict_files
 from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, QUIET, print_json
 
@@ -35,7 +36,7 @@ def eval_command(
     if as_json:
         print_json(measured)
     else:
-        click.echo(
+        say(
             f"{measured['name']}: test accuracy {measured['accuracy']:.2%} "
             f"({measured['correct']}/{measured['total']}), recorded {measured['recorded_correct']}"
             f"/{measured['recorded_total']}: {'the same' if measured['reproduced'] else 'DIFFERENT'}"
@@ -80,8 +81,9 @@ def predict(
     else:
         for file, row in found:
             if isinstance(row, InputError):
-                click.echo(f"zoo: error: {row}", err=True)
+                say(f"zoo: error: {row}", err=True)
             else:
-                click.echo(f"{file}: {', '.join(f'{label} ({probability:.1%})' for label, probability in row)}")
+                answers = ", ".join(f"{label} ({probability:.1%})" for label, probability in row)
+                say(printable(f"{file}: {answers}"))
     if any(isinstance(row, InputError) for _, row in found):
         sys.exit(1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from sdk.places import models_folder
-from zoo.cli.console import showing_progress
+from zoo.cli.console import say, showing_progress
 from zoo.cli.options import DATA_DIR, OVERRIDES
 
 if TYPE_CHECKING:
@@ -120,8 +120,8 @@ def train(
     with showing_progress("writing the artifact", quiet):
         export_run(result, target, overwrite, results)
     for line in (*_seed_lines(results), _summary_line(result)):
-        click.echo(line)
-    click.echo(f"artifact: {target}")
+        say(line)
+    say(f"artifact: {target}")
     if not quiet:
         _say_what_is_next(result, target, folder, data_dir)
 
@@ -158,11 +158,11 @@ def _say_what_is_next(result: TrainResult, target: Path, folder: Path, data_dir:
     """Print where the logs are and the commands that use the new model."""
     from zoo.cli.next_steps import next_commands
 
-    click.echo(f"logs and checkpoint: {folder}")
+    say(f"logs and checkpoint: {folder}")
     commands = next_commands(result, target, folder, data_dir)
-    click.echo("next:")
+    say("next:")
     for command in commands:
-        click.echo(f"  {command}")
+        say(f"  {command}")
 
 
 def _seed_lines(results: Sequence[SeedResult]) -> list[str]:
