@@ -8,6 +8,8 @@
 Importing sdk loads neither torch nor the training side; each backend is imported by the first model that uses it.
 """
 
+import os
+
 from sdk.catalog import ModelInfo, list_models
 from sdk.errors import (
     ArtifactError,
@@ -25,6 +27,9 @@ from sdk.errors import (
 from sdk.inputs import InputSpec
 from sdk.loading import load
 from sdk.model import Model
+
+# Read when onnxruntime is imported; without it, some builds send usage data and leave files in the user's cache.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 

@@ -26,6 +26,10 @@ Raw: TypeAlias = "list[Any] | NDArray[Any]"
 Adjust: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 """Takes raw values ``[B, *shape]`` (uint8, bool or float, checked) and returns changed ones, or the same array."""
 
+LARGEST_SIDE = 8192
+"""Most pixels along an axis of an image, or of the picture that it is cut from."""
+_MOST_VALUES = 2**27
+"""Most values in one input; as float32 they take half a GiB."""
 _ROUNDING = 1e-5
 """Tolerance of the range [0, 1]: resampling a float image may overshoot it by a few units in the last place."""
 
@@ -58,6 +62,11 @@ class InputSpec:
         if len(self.shape) != axes[self.kind] or any(n < 1 for n in self.shape):
             form = "[C, H, W]" if self.kind == "image" else "[features]"
             raise InputError(f"input shape must be {form}, all positive, found {list(self.shape)}")
+        if math.prod(self.shape) > _MOST_VALUES or (self.kind == "image" and max(self.shape[1:]) > LARGEST_SIDE):
+            raise InputError(
+                f"input shape {list(self.shape)} is too large; allowed are {_MOST_VALUES} values, and sides of "
+                f"{LARGEST_SIDE} pixels"
+            )
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.shape[0]:
                 unit = "channel" if self.kind == "image" else "feature"
@@ -68,6 +77,8 @@ class InputSpec:
             raise InputError(f"input std must be finite and positive, found {describe(list(self.std))}")
         if self.resize is not None and self.kind != "image":
             raise InputError(f"input resize is for images only, found {self.resize} for a table")
+        if self.resize is not None and self.resize > LARGEST_SIDE:
+            raise InputError(f"input resize {self.resize} is too large; allowed are {LARGEST_SIDE} pixels")
         if self.resize is not None and self.resize < max(self.shape[1:]):
             raise InputError(f"input resize {self.resize} is smaller than the crop {list(self.shape[1:])}")
         if self.columns is not None and (self.kind != "table" or self.columns.width != self.shape[0]):

@@ -33,7 +33,7 @@ class _BackendInfo(NamedTuple):
 
 # In the order in which "auto" prefers them.
 _BACKENDS = {
-    "onnx": _BackendInfo(ONNX_FILE, "sdk.backends.onnx", ("providers", "threads")),
+    "onnx": _BackendInfo(ONNX_FILE, "sdk.backends.onnx", ("providers", "threads", "timeout")),
     "torch": _BackendInfo(WEIGHTS_FILE, "zoo.artifacts.torch_backend", ("device",)),
 }
 # The package to install for a module that is missing.
@@ -102,4 +102,8 @@ if hasattr(os, "register_at_fork"):
 def _wrong_option(backend: str, option: str) -> LoadError:
     owners = [name for name, info in _BACKENDS.items() if option in info.options]
     hint = f"; {option} is for backend='{owners[0]}'" if owners else ""
-    return LoadError(f"the {backend} backend takes {' and '.join(_BACKENDS[backend].options)}, not {option}{hint}")
+    return LoadError(f"the {backend} backend takes {_listed(_BACKENDS[backend].options)}, not {option}{hint}")
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk.appearance import Invert
-from sdk.errors import LoadError
+from sdk.errors import ArtifactError, LoadError
 from sdk.inputs import FloatArray
 from sdk.model import Errors, Model, Network, softmax
-from sdk.validation import check_positive
+from sdk.validation import check_positive, describe
 
 
 class CellnetTrace(NamedTuple):
@@ -41,8 +42,12 @@ class CellnetModel(Model):
         if self.backend == "torch":
             steps: int = self.module.config.input_steps
             return steps
-        properties = self._runner.session.get_modelmeta().custom_metadata_map  # type: ignore[attr-defined]
-        return int(properties["steps"])
+        found = self._runner.properties.get("steps")  # type: ignore[attr-defined]
+        if found is None or not re.fullmatch(r"[1-9][0-9]{0,5}", found):
+            raise ArtifactError(
+                f"{self.name}: model.onnx: its metadata has steps {describe(found)}, allowed 1 to 999999"
+            )
+        return int(found)
 
     @overload
     def predict(

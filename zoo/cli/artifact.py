@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.console import note, showing_progress
+from zoo.cli.console import note, say, showing_progress
 from zoo.cli.options import AS_JSON, DATA_DIR, QUIET, print_json
 
 
@@ -43,7 +43,7 @@ def export(
             exported = export_file(model, out, preprocessing, overwrite, data_dir, member, progress)
     if exported.uncompared:
         note(f"not compared with torch on the test split: {exported.uncompared}")
-    click.echo(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
+    say(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
 
 
 @click.command(short_help="Run a family's probe on a model.")
@@ -60,9 +60,9 @@ def probe(model: str, data_dir: Path | None, as_json: bool, quiet: bool) -> None
     if as_json:
         print_json(findings.metrics)
         return
-    click.echo(findings.text.strip())
+    say(findings.text.strip())
     for path in (*(f"figures/{name}" for name in findings.figures), "probe.md", "README.md"):
-        click.echo(f"written: {folder / path}")
+        say(f"written: {folder / path}")
 
 
 @click.command(short_help="Render a model's card again.")
@@ -76,4 +76,4 @@ def card(model: str, example: bool, data_dir: Path | None, quiet: bool) -> None:
         from zoo.artifacts.edit import refresh_example, render_card
 
         path = refresh_example(model, data_dir) if example else render_card(model)
-    click.echo(f"card: {path}")
+    say(f"card: {path}")

@@ -12,7 +12,8 @@ import click
 import sdk
 from sdk.appearance import Invert
 from sdk.errors import InputError
-from zoo.cli.console import showing_progress
+from sdk.text import printable
+from zoo.cli.console import say, showing_progress
 from zoo.cli.inputs import find_inputs, predict_files
 from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, QUIET, print_json
 from zoo.cli.rows import find_tables, predict_rows
@@ -38,7 +39,7 @@ def eval_command(
     if as_json:
         print_json(measured)
     else:
-        click.echo(
+        say(
             f"{measured['name']}: test accuracy {measured['accuracy']:.2%} "
             f"({measured['correct']}/{measured['total']}), recorded {measured['recorded_correct']}"
             f"/{measured['recorded_total']}: {'the same' if measured['reproduced'] else 'DIFFERENT'}"
@@ -85,9 +86,10 @@ def predict(
             if as_json:
                 answers[place] = {"error": str(row)} if isinstance(row, InputError) else dict(row)
             elif isinstance(row, InputError):
-                click.echo(f"zoo: error: {row}", err=True)
+                say(f"zoo: error: {row}", err=True)
             else:
-                click.echo(f"{place}: {', '.join(f'{label} ({probability:.1%})' for label, probability in row)}")
+                labels = ", ".join(f"{label} ({probability:.1%})" for label, probability in row)
+                say(printable(f"{place}: {labels}"))
     if as_json:
         print_json(answers)
     if failed:

@@ -16,7 +16,7 @@ import click
 
 from sdk.errors import CellzooError
 from sdk.places import models_folder
-from zoo.cli.console import showing_progress
+from zoo.cli.console import say, showing_progress
 from zoo.cli.options import DATA_DIR, OVERRIDES
 from zoo.utils.errors import ExportError, TrainingInterruptedError
 from zoo.utils.signals import exit_code, stop_signals
@@ -162,8 +162,8 @@ def train(
             except IncompleteArtifactError as error:
                 missing = error  # raised when the result has been printed
     for line in (*_seed_lines(results), _summary_line(result)):
-        click.echo(line)
-    click.echo(f"artifact: {folder_out}")
+        say(line)
+    say(f"artifact: {folder_out}")
     if not quiet:
         _say_what_is_next(result, folder_out, folder, data_dir)
     if missing is not None:
@@ -243,11 +243,11 @@ def _say_what_is_next(result: TrainResult, target: Path, folder: Path, data_dir:
     """Print where the logs are and the commands that use the new model."""
     from zoo.cli.next_steps import next_commands
 
-    click.echo(f"logs and checkpoint: {folder}")
+    say(f"logs and checkpoint: {folder}")
     commands = next_commands(result, target, folder, data_dir)
-    click.echo("next:")
+    say("next:")
     for command in commands:
-        click.echo(f"  {command}")
+        say(f"  {command}")
 
 
 def _seed_lines(results: Sequence[SeedResult]) -> list[str]:

@@ -46,6 +46,8 @@ def _descend(schema: Any, data: Any, loc: tuple[int | str, ...]) -> tuple[list[s
         if len(choices) > 1:  # pydantic adds the tag of the chosen variant to the location
             schema = choices[str(key)]
             continue
+        if not choices and isinstance(key, str) and keys:
+            continue  # the name of a variant among plain types
         keys.append(str(key))
         if len(choices) == 1:
             schema = next(iter(choices.values()))

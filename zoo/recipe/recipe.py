@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import SerializeAsAny
 
 from zoo.config.base import Section
@@ -18,6 +17,7 @@ from zoo.config.export import ExportConfig
 from zoo.config.train import TrainConfig
 from zoo.families.base import FamilyConfig
 from zoo.recipe.files import find_recipe
+from zoo.recipe.parsing import to_yaml
 from zoo.recipe.reading import make_path_absolute, make_source_absolute, override_key, read_tree
 from zoo.recipe.validation import validate_sections
 
@@ -73,8 +73,3 @@ def _build(tree: dict[Any, Any], path: Path, overrides: Sequence[str]) -> Recipe
     make_path_absolute(tree, Path())
     make_source_absolute(tree, Path())
     return Recipe.model_construct(name=path.stem, **validate_sections(tree, path))
-
-
-def to_yaml(recipe: dict[str, Any]) -> str:
-    """Return the sections of a recipe as YAML."""
-    return yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None, width=110)

@@ -21,6 +21,8 @@ from zoo.recipe.problems import problem_line, show_value
 from zoo.utils.errors import RecipeError
 
 _SECTIONS: dict[str, Any] = {"data": DataConfig, "train": TrainConfig, "export": ExportConfig}
+_SHOWN = 20
+"""Most problems that an error lists."""
 
 
 def validate_sections(tree: dict[Any, Any], path: Path) -> dict[str, Any]:
@@ -99,4 +101,7 @@ def _non_finite(tree: Any, place: str = "") -> Iterator[tuple[str, float]]:
 
 
 def _error(path: Path, problems: Sequence[str]) -> RecipeError:
-    return RecipeError("\n".join(f"{path}: {problem}" for problem in problems))
+    shown = list(problems[:_SHOWN])
+    if len(problems) > _SHOWN:
+        shown.append(f"and {len(problems) - _SHOWN} more problems")
+    return RecipeError("\n".join(f"{path}: {problem}" for problem in shown))
