@@ -12,6 +12,7 @@ import os
 
 from sdk.catalog import ModelInfo, list_models
 from sdk.errors import (
+    AmbiguousInputWarning,
     ArtifactError,
     CellzooError,
     CellzooWarning,
@@ -34,6 +35,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 __version__ = "0.1.0"
 
 __all__ = [
+    "AmbiguousInputWarning",
     "ArtifactError",
     "CellzooError",
     "CellzooWarning",
