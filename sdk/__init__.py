@@ -10,6 +10,7 @@ Importing sdk loads neither torch nor the training side; each backend is importe
 
 import os
 
+from sdk.batch_predictor import BatchPredictor
 from sdk.catalog import ModelInfo, list_models
 from sdk.errors import (
     AmbiguousInputWarning,
@@ -37,6 +38,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AmbiguousInputWarning",
     "ArtifactError",
+    "BatchPredictor",
     "CellzooError",
     "CellzooWarning",
     "DamagedModelWarning",

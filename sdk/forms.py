@@ -85,6 +85,7 @@ def fits_one_and_batch(inputs: Any, shape: tuple[int, ...]) -> bool:
     if not isinstance(inputs, (list, tuple)):
         return tuple(getattr(inputs, "shape", ())) == shape
     try:
-        return holds_numbers(inputs) and np.shape(inputs) == shape
+        found: tuple[int, ...] = np.shape(inputs) if holds_numbers(inputs) else ()
     except ValueError:  # lists of different lengths
         return False
+    return found == shape

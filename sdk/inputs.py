@@ -147,9 +147,7 @@ class InputSpec:
         ``adjust`` changes raw values before they are normalised. With ``failures``, items of a list that cannot be
         used are left out, and their errors are recorded there by the number of the item.
         """
-        if not (batch is None or isinstance(batch, (bool, np.bool_))):
-            found = describe(batch)
-            raise InputError(f"batch: found {found}, allowed True, False or None; batch_size is how many at once")
+        _check_batch(batch)
         table = None if self.columns is None else read_rows(inputs, self.columns, size)
         if table is not None:
             return self._encoded(table[0], failures), _checked(table[1], batch)
@@ -245,6 +243,12 @@ def _few(values: tuple[float, ...]) -> str:
     """Show at most four numbers."""
     shown = [f"{value:.4g}" for value in values[:4]]
     return f"({', '.join(shown)}, ... {len(values)} values)" if len(values) > 4 else f"({', '.join(shown)})"
+
+
+def _check_batch(batch: object) -> None:
+    if not (batch is None or isinstance(batch, (bool, np.bool_))):
+        found = describe(batch)
+        raise InputError(f"batch: found {found}, allowed True, False or None; batch_size is how many at once")
 
 
 def _checked(single: bool, batch: bool | None) -> bool:
