@@ -172,7 +172,9 @@ def _read_parquet(path: Path, columns: Columns, size: int) -> Iterator[Rows]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise InputError(f"{path}: Parquet needs pyarrow; `pip install pyarrow`, or give a CSV file") from None
+        raise InputError(
+            f"{path}: Parquet needs pyarrow; `pip install 'cellzoo[parquet]'`, or give a CSV file"
+        ) from None
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             found = file.schema_arrow.names
