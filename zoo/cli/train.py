@@ -179,7 +179,7 @@ def _on_data(*arguments: Any) -> tuple[Recipe, list[str]]:
 
 @dataclass
 class _Stop:
-    """What to say when the command ends early."""
+    """The command and the phase to name when the command ends early."""
 
     command: Callable[[], str | None] = lambda: None
     """Returns the command that continues the run, or None if there is nothing to continue."""

@@ -44,7 +44,7 @@ Size = tuple[int, int]
 
 @dataclass
 class _Seen:
-    """What the headers of images say."""
+    """Sizes and colours in the headers of images."""
 
     sizes: set[Size]
     grey: bool
