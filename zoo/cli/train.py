@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     metavar="RUN_DIR",
     help="Continue an earlier run with its own recipe; finished seeds are not trained again.",
 )
+@click.option("--check-data", is_flag=True, help="Decode every image of all parts before the first step.")
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs to the run folder.")
 @click.option("--quiet", is_flag=True, help="Print the result and the artifact's path only.")
 def train(
@@ -87,6 +88,7 @@ def train(
     seeds: int,
     run_dir: Path | None,
     resume: Path | None,
+    check_data: bool,
     tensorboard: bool,
     quiet: bool,
 ) -> None:
@@ -135,6 +137,9 @@ def train(
             stop.command = partial(command, folder)
 
             def check(recipe: Recipe, data: Data, module: nn.Module) -> None:
+                if check_data:
+                    progress("decoding all images")
+                    data.check()
                 progress("trying to write the artifact")
                 check_exportable(recipe, data, module, folder_out, overwrite)
                 preparing.close()  # the training shows its own progress
@@ -179,7 +184,7 @@ def _on_data(*arguments: Any) -> tuple[Recipe, list[str]]:
 
 @dataclass
 class _Stop:
-    """What to say when the command ends early."""
+    """The command and the phase to name when the command ends early."""
 
     command: Callable[[], str | None] = lambda: None
     """Returns the command that continues the run, or None if there is nothing to continue."""

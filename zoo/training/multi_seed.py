@@ -10,7 +10,7 @@ from zoo.training.checkpoint import load_checkpoint
 from zoo.training.loop import train_held
 from zoo.training.metrics_log import read_test
 from zoo.training.result import CHECKPOINT_FILE, SeedResult, TrainResult
-from zoo.training.resume import check_same_data, check_same_recipe
+from zoo.training.resume import check_same_data, check_same_recipe, recipe_of_run
 from zoo.training.run_folder import hold, seed_folders
 from zoo.training.setup import Check
 from zoo.training.start_from import check_same_source
@@ -61,6 +61,27 @@ def train_seeds(
                 _check_same_data(folders[first.train.seed], folders[one.train.seed])
             results.append(done or _seed_result(run(one)))
         return result, results
+
+
+def load_finished(
+    run_dir: Path, *, data_dir: str | Path | None = None, device: str | None = None
+) -> tuple[TrainResult, list[SeedResult]]:
+    """Load a finished run, test its model again, and return what :func:`train_seeds` returned for it.
+
+    Raises TrainingError for a run of which a seed has not finished, and CheckpointError for a folder without a run.
+    """
+    folders = [folder for folder in (run_dir, *seed_folders(run_dir).values()) if _has_checkpoint(folder)]
+    for folder in folders:
+        saved = load_checkpoint(folder)
+        if saved["step"] < saved["total_steps"]:
+            raise TrainingError(
+                f"{folder} has stopped at step {saved['step']} of {saved['total_steps']}; finish it with "
+                f"`zoo train --resume {run_dir}`"
+            )
+    recipe = recipe_of_run(run_dir)
+    return train_seeds(
+        recipe, max(1, len(folders)), run_dir=run_dir, resume=True, progress=False, data_dir=data_dir, device=device
+    )
 
 
 def _has_checkpoint(folder: Path) -> bool:

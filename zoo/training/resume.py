@@ -1,4 +1,4 @@
-"""What a resumed run is compared with: its recipe and its data must be those that it was started with."""
+"""Compares a run that is resumed with its start: recipe and data must be the same."""
 
 from __future__ import annotations
 

@@ -332,7 +332,7 @@ def test_a_file_without_properties_is_refused(change: Callable[..., None], artif
 
 def test_other_inputs_and_outputs_than_the_models_are_refused(artifact: Path, reseal: Reseal) -> None:
     model = sdk.load(artifact, backend="torch")
-    write_onnx(artifact / FILE, model.module, model.config, preprocessing=True)
+    write_onnx(artifact / FILE, model.module, model.config, preprocessing=True, overwrite=True)
     reseal(artifact, FILE, (artifact / FILE).read_bytes())
     with pytest.raises(ArtifactError, match=r"its input is image tensor\(uint8\) .*, the model's is input tensor"):
         sdk.load(artifact)

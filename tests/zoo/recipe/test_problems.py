@@ -41,7 +41,8 @@ from tests.support.recipes import problem
         ("train.epochs=null", "train.epochs: epochs or steps is missing"),
         ("train.precision=int8", "train.precision: found \"int8\", should be 'fp32', 'bf16' or 'fp16'"),
         ("train.ema=1", "train.ema: found 1, should be less than 1"),
-        ("data.name=cifar", 'data.name: found "cifar", allowed: digits, mnist, iris, image_folder'),
+        ("data.name=cifar", 'data.name: found "cifar", allowed: digits, mnist, fashion_mnist, iris, image_folder, '
+         "dataset"),
         ("data.image_size=8", "data.image_size: unknown key; allowed keys: "),
         ("data.validation=0", "data.validation: validation should be above 0"),
         ("data.augment.shift=1.5", "data.augment.shift: found 1.5, should be a valid integer"),
