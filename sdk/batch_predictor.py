@@ -16,7 +16,7 @@ from sdk.loading import load
 from sdk.model import Errors, Model
 from sdk.validation import check_positive, describe
 
-PICTURE_COLUMNS = ("image", "img", "picture", "bytes", "content", "path", "file")
+PICTURE_COLUMNS = ("image", "img", "picture", "bytes", "content", "path", "file", "file_name")
 """Names by which a column of pictures is found, the preferred one first."""
 _Key: TypeAlias = "tuple[tuple[str, Any], ...]"
 _models: dict[_Key, Model] = {}
@@ -135,7 +135,7 @@ class BatchPredictor:
         """Return the names of the kept columns, and the predicted columns."""
         pictures = self._picture_column(names)
         kept = self._kept(names, pictures)
-        inputs = batch if pictures is None else [_cell(value) for value in batch[pictures]]
+        inputs = batch if pictures is None else [picture_in(value) for value in batch[pictures]]
         answers: list[Answer] = self.model.predict(
             inputs, self.batch_size, top_k=self._count(), invert=self.invert, errors=self.errors, batch=True
         )
@@ -157,16 +157,7 @@ class BatchPredictor:
                     f"column: found {describe(self.column)}, allowed None: {self.model.name} finds its columns by name"
                 )
             return None
-        known = [name for name in PICTURE_COLUMNS if name in names] if self.model.input_spec.kind == "image" else []
-        chosen = self.column or (names[0] if len(names) == 1 else next(iter(known), None))
-        if chosen not in names:
-            found = ", ".join(map(str, names)) or "none"
-            raise InputError(
-                f"batch: found the columns {found}, "
-                + (f"allowed one named {describe(chosen)}" if chosen else "and none is known as that of the inputs")
-                + "; set column="
-            )
-        return chosen
+        return picture_column(names, self.column, "batch", "column=", self.model.input_spec.kind == "image")
 
     def _kept(self, names: list[Any], pictures: str | None) -> list[Any]:
         kept = [name for name in names if name != pictures] if self.keep is None else list(self.keep)
@@ -182,11 +173,27 @@ class BatchPredictor:
         return kept
 
 
-def _cell(value: Any) -> Any:
+def picture_column(names: Sequence[Any], column: str | None, where: str, option: str, known: bool = True) -> str:
+    """Return the name of the column of pictures: ``column``, else the only one, else the first of PICTURE_COLUMNS.
+
+    Unless ``known``, those names mean nothing. Raises InputError, which names ``where`` and the ``option`` to set.
+    """
+    found = [name for name in PICTURE_COLUMNS if known and name in names]
+    chosen = column or (names[0] if len(names) == 1 else next(iter(found), None))
+    if chosen is None or chosen not in names:
+        listed = ", ".join(map(str, names)) or "none"
+        reason = (
+            "and none is known as that of the inputs" if chosen is None else f"allowed one named {describe(chosen)}"
+        )
+        raise InputError(f"{where}: found the columns {listed}, {reason}; set {option}")
+    return str(chosen)
+
+
+def picture_in(cell: Any) -> Any:
     """Return the picture in a cell: of a dict, as Hub data sets have, its bytes or else its path."""
-    if isinstance(value, Mapping):
-        return value.get("bytes") or value.get("path")
-    return value
+    if isinstance(cell, Mapping):
+        return cell.get("bytes") or cell.get("path")
+    return cell
 
 
 def _unplaced(answer: Answer, number: int) -> Answer:

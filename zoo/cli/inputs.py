@@ -1,21 +1,15 @@
-"""The files that ``zoo predict`` is given, and the predictions of images."""
+"""The files that ``zoo predict`` is given, and the form of its predictions."""
 
 from __future__ import annotations
 
 import glob
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import sdk
 from sdk.answers import Answer
-from sdk.appearance import Invert
-from sdk.errors import InputError, InvertedInputWarning
-from zoo.utils.progress import Progress
-
-_BATCH = 64
+from sdk.errors import InputError
 
 
 class File(NamedTuple):
@@ -63,40 +57,9 @@ def is_image_file(name: str) -> bool:
     return Image.registered_extensions().get(os.path.splitext(name)[1].lower()) in (*FORMATS, "AVIF")
 
 
-def predict_files(
-    model: sdk.Model, files: Sequence[File], top: int, progress: Progress, invert: Invert = "auto"
-) -> Iterator[Prediction]:
-    """Yield each file with its ``top`` most likely labels, or with the error of a file that the model cannot take.
-
-    Gives one InvertedInputWarning, after the last file, for all files whose polarity is the opposite of the model's.
-    """
-    inverted, seen = 0, 0
-    reason = ""
-    for start in range(0, len(files), _BATCH):
-        progress("predicting", start, len(files))
-        batch = files[start : start + _BATCH]
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            readable = [file.name for file in batch if file.error is None]
-            answers = model.predict(readable, top_k=top, invert=invert, errors="return")
-        for message in (warning.message for warning in caught):
-            if isinstance(message, InvertedInputWarning):
-                inverted, reason = inverted + message.inverted, str(message)
-        answered = iter(answers)
-        for file in batch:
-            answer = file.error or _named(file.name, next(answered))
-            seen += not isinstance(answer, InputError)
-            yield Prediction(file.name, None, file.name, answer)
-    if inverted:
-        reason = reason.split(": ", 1)[1].replace("invert=False uses", "--invert no uses")
-        warnings.warn(InvertedInputWarning(f"inverted {inverted} of {seen} images: {reason}"), stacklevel=2)
-
-
-def _named(file: str, answer: Answer) -> Answer:
-    """Return an answer, or an error that names the file."""
-    if isinstance(answer, InputError) and file not in str(answer):
-        return InputError(f"{file}: {answer}")
-    return answer
+def row_number(place: str) -> int:
+    """Return the number at the end of the name of a row, such as "wine.csv, line 2"."""
+    return int(place.rpartition(" ")[2])
 
 
 def _files_of(text: str, wanted: Callable[[str], bool], what: str, recursive: bool) -> list[str]:

@@ -16,8 +16,9 @@ from sdk.errors import InputError
 from sdk.table_files import is_table_file
 from sdk.text import printable
 from zoo.cli.console import say, showing_progress
-from zoo.cli.inputs import Prediction, find_files, is_image_file, predict_files
+from zoo.cli.inputs import Prediction, find_files, is_image_file
 from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, QUIET, print_json
+from zoo.cli.pictures import predict_pictures
 from zoo.cli.results import check_results_file, writing_results
 from zoo.cli.rows import predict_rows
 
@@ -70,6 +71,7 @@ def eval_command(
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing FILE of --out.")
 @click.option("--recursive", is_flag=True, help="Take the files in the subfolders of folders as well.")
+@click.option("--column", metavar="NAME", help="Column of the images in tables (default: image, bytes, path, ...).")
 @BACKEND
 @AS_JSON
 @QUIET
@@ -81,34 +83,38 @@ def predict(
     out: Path | None,
     overwrite: bool,
     recursive: bool,
+    column: str | None,
     backend: str,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Predict the labels of INPUT files with MODEL (a name or an artifact's folder).
 
-    INPUT is an image, a folder of images or a pattern such as 'scans/*.png'. For a model of a table, it is a CSV, JSON
-    or Parquet file, each row of which is predicted. A file or row that cannot be read gets an error in its place, and
-    the exit code is 1; with --out, it is 1 only if no input could be predicted.
+    INPUT is an image, a folder of images, a pattern such as 'scans/*.png', or a CSV, JSON or Parquet file with a column
+    of images. For a model of a table, it is such a file, each row of which is predicted. A file or row that cannot be
+    read gets an error in its place, and the exit code is 1; with --out, it is 1 only if no input could be predicted.
     """
     if out is not None:
         check_results_file(out, overwrite, inputs)
     loaded = sdk.load(model, backend=backend)
     table = loaded.input_spec.kind == "table"
+    if table and column is not None:
+        raise InputError(f"--column: {loaded.name} takes tables and finds its columns by name; leave it out")
     wanted, what = (is_table_file, "tables") if table else (is_image_file, "images")
     files = find_files(inputs, wanted, what, recursive)
     with showing_progress("predicting", quiet) as progress:
         found = (
             predict_rows(loaded, files, top, progress)
             if table
-            else predict_files(loaded, files, top, progress, _INVERT[invert])
+            else predict_pictures(loaded, files, top, progress, _INVERT[invert], column)
         )
         if out is None:
             # All at once, so that the note about inverted images comes first.
             failed = _show(list(found), as_json)
         else:
             check_results_file(out, overwrite, [file.name for file in files])
-            failed = _write(found, out, overwrite, table, min(top, len(loaded.labels)), as_json)
+            rows = table or any(file.error is None and is_table_file(file.name) for file in files)
+            failed = _write(found, out, overwrite, rows, min(top, len(loaded.labels)), as_json)
     if failed:
         sys.exit(1)
 
@@ -129,11 +135,11 @@ def _show(found: Sequence[Prediction], as_json: bool) -> bool:
     return any(isinstance(prediction.answer, InputError) for prediction in found)
 
 
-def _write(found: Iterable[Prediction], out: Path, overwrite: bool, table: bool, top: int, as_json: bool) -> bool:
+def _write(found: Iterable[Prediction], out: Path, overwrite: bool, rows: bool, top: int, as_json: bool) -> bool:
     """Write predictions to a file and print a summary; return True if there was nothing but errors."""
     predicted, errors = 0, 0
     first = ""
-    columns = {"input": str, **({"row": int} if table else {}), **columns_of(top)}
+    columns = {"input": str, **({"row": int} if rows else {}), **columns_of(top)}
     with writing_results(out, columns, overwrite) as write:
         for file, row, place, answer in found:
             if isinstance(answer, InputError):
@@ -141,11 +147,10 @@ def _write(found: Iterable[Prediction], out: Path, overwrite: bool, table: bool,
                 answer = InputError(str(answer).removeprefix(f"{place}: "))
             else:
                 predicted += 1
-            write(file, *([row] if table else []), *row_of(answer, top))
+            write(file, *([row] if rows else []), *row_of(answer, top))
     if as_json:
         print_json({"out": str(out), "predicted": predicted, "errors": errors})
         return not predicted and errors > 0
-    kind = "rows" if table else "images"
     trouble = f"; {errors:,} without, see column error; the first: {first}" if errors else ""
-    say(printable(f"{out}: labels of {predicted:,} of {predicted + errors:,} {kind}{trouble}"))
+    say(printable(f"{out}: labels of {predicted:,} of {predicted + errors:,} inputs{trouble}"))
     return not predicted and errors > 0

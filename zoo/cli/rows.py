@@ -10,7 +10,7 @@ from sdk.answers import Answer
 from sdk.errors import InputError
 from sdk.rows import Rows
 from sdk.table_files import read_file
-from zoo.cli.inputs import File, Prediction
+from zoo.cli.inputs import File, Prediction, row_number
 from zoo.utils.progress import Progress
 
 _BATCH = 1024
@@ -46,8 +46,8 @@ def predict_rows(model: sdk.Model, files: Sequence[File], top: int, progress: Pr
 
 
 def _prediction(file: str, rows: Rows, number: int, answer: Answer) -> Prediction:
-    place = rows.place(number)  # ends with the number of the line or row
-    return Prediction(file, int(place.rpartition(" ")[2]), place, answer)
+    place = rows.place(number)
+    return Prediction(file, row_number(place), place, answer)
 
 
 def _rows_in(file: str) -> int:

@@ -46,7 +46,7 @@ def test_images_and_bad_files_are_rows_of_one_file(
     inputs = [good[0], str(tmp_path / "cut.png"), "missing.png", str(tmp_path / "*.jpg"), *good[1:]]
     result = run("predict", "gridnet-digits", *inputs, "--out", str(out), "--top", "2")
     assert result.exit_code == 0
-    assert result.stdout.startswith(f"{out}: labels of 8 of 11 images; 3 without, see column error; the first: ")
+    assert result.stdout.startswith(f"{out}: labels of 8 of 11 inputs; 3 without, see column error; the first: ")
     found = READERS[ending](out)
     assert list(found) == ["input", "label", "probability", "label_2", "probability_2", "error"]
     assert found["input"].tolist() == inputs
@@ -74,7 +74,7 @@ def test_rows_of_tables_are_found_again_by_file_and_row(ending: str, source: str
     writers[source]()
     result = run("predict", "nca-iris", str(table), str(tmp_path / "no.csv"), "--out", str(out))
     assert result.exit_code == 0
-    assert result.stdout.startswith(f"{out}: labels of 149 of 151 rows; 2 without")
+    assert result.stdout.startswith(f"{out}: labels of 149 of 151 inputs; 2 without")
     found = READERS[ending](out)
     assert list(found) == ["input", "row", "label", "probability", "error"]
     first = {".csv": 2, ".jsonl": 1, ".parquet": 0, ".json": 0}[source]
@@ -171,7 +171,7 @@ def test_the_exit_code_is_one_only_if_nothing_was_predicted(tmp_path: Path, iris
     assert run("predict", "nca-iris", "missing.csv", str(iris), "--out", str(out), "--overwrite").exit_code == 0
     (tmp_path / "empty.csv").write_text(",".join(NAMES) + "\n")
     result = run("predict", "nca-iris", str(tmp_path / "empty.csv"), "--out", str(out), "--overwrite")
-    assert (result.exit_code, result.stdout) == (0, f"{out}: labels of 0 of 0 rows\n")
+    assert (result.exit_code, result.stdout) == (0, f"{out}: labels of 0 of 0 inputs\n")
     assert list(pd.read_csv(out)) == ["input", "row", "label", "probability", "error"]
 
 
@@ -212,3 +212,71 @@ def test_inverted_images_are_noted_once(tmp_path: Path, digit_files: list[tuple[
         ImageOps.invert(source).save(tmp_path / f"negative-{number:02}.png")
     result = run("predict", "gridnet-digits", str(tmp_path / "negative-*"), "--out", str(tmp_path / "found.csv"))
     assert result.stderr.count("zoo: note: inverted 70 of 70 images: ") == 1
+
+
+@pytest.fixture
+def picture_tables(tmp_path: Path, digit_files: list[tuple[str, str]]) -> tuple[list[Path], list[str]]:
+    """Tables of the digits in every form, and their labels."""
+    names = [Path(path).name for path, _ in digit_files]
+    contents = [Path(path).read_bytes() for path, _ in digit_files]
+    frames = {
+        "paths.csv": pd.DataFrame({"file_name": names, "label": [label for _, label in digit_files]}),
+        "paths.tsv": pd.DataFrame({"path": [path for path, _ in digit_files]}),
+        "paths.jsonl": pd.DataFrame({"id": range(8), "path": names}),
+        "bytes.parquet": pd.DataFrame({"content": contents}),
+        "hub.parquet": pd.DataFrame({"image": [{"bytes": content, "path": None} for content in contents], "label": 0}),
+    }
+    for name, frame in frames.items():
+        if name.endswith(".parquet"):
+            frame.to_parquet(tmp_path / name)
+        elif name.endswith(".jsonl"):
+            frame.to_json(tmp_path / name, orient="records", lines=True)
+        else:
+            frame.to_csv(tmp_path / name, index=False, sep="\t" if name.endswith(".tsv") else ",")
+    labels: list[str] = sdk.load("gridnet-digits").predict([path for path, _ in digit_files], batch=True)
+    return [tmp_path / name for name in frames], labels
+
+
+def test_images_are_found_in_the_columns_of_tables(
+    tmp_path: Path, picture_tables: tuple[list[Path], list[str]], digit_files: list[tuple[str, str]]
+) -> None:
+    tables, labels = picture_tables
+    out = tmp_path / "found.csv"
+    inputs = [digit_files[0][0], *map(str, tables), "missing.png"]
+    assert run("predict", "gridnet-digits", *inputs, "--out", str(out)).exit_code == 0
+    found = pd.read_csv(out, dtype={"label": str})
+    assert list(found) == ["input", "row", "label", "probability", "error"]
+    for table in tables:
+        rows = found[found["input"] == str(table)]
+        assert rows["label"].tolist() == labels
+        first = {".csv": 2, ".tsv": 2, ".jsonl": 1, ".parquet": 0}[table.suffix]
+        assert rows["row"].tolist() == list(range(first, first + 8))
+    assert found["row"].isna().sum() == 2
+    assert found["label"][0] == labels[0]
+    shown = run("predict", "gridnet-digits", str(tables[0])).stdout.splitlines()
+    assert shown[0].startswith(f"{tables[0]}, line 2: {labels[0]} (")
+
+
+def test_a_bad_cell_or_column_of_images_is_an_error_of_its_row(
+    tmp_path: Path, digit_files: list[tuple[str, str]]
+) -> None:
+    good = Path(digit_files[0][0]).name
+    table, out = tmp_path / "rows.csv", tmp_path / "found.csv"
+    table.write_text(f"a,b\n{good},x\nmissing.png,x\n,x\n{good}\n{good},x\n")
+    given = ["predict", "gridnet-digits", str(table), "--out", str(out), "--overwrite"]
+    assert run(*given, "--column", "a").exit_code == 0
+    found = pd.read_csv(out)
+    assert found["label"].isna().tolist() == [False, True, True, True, False]
+    assert found["row"].tolist() == [2, 3, 4, 5, 6]
+    assert found["error"][1] == f"no such file: '{tmp_path / 'missing.png'}'"
+    assert found["error"][3] == "found 1 cells, allowed 2 as in the first line"
+    assert run(*given).exit_code == 1
+    assert pd.read_csv(out)["error"].tolist() == [
+        "found the columns a, b, and none is known as that of the inputs; set --column NAME"
+    ]
+    assert "--column: nca-iris takes tables" in fails(1, "predict", "nca-iris", str(table), "--column", "a")
+    for name, content in (("empty.csv", ""), ("bad.parquet", "PAR1"), ("bad.jsonl", "{"), ("none.json", "[]")):
+        (tmp_path / name).write_text(content)
+        result = run("predict", "gridnet-digits", str(tmp_path / name), "--out", str(out), "--overwrite")
+        assert result.exit_code == 1
+        assert len(pd.read_csv(out)) == 1
