@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, QUIET, print_json
 from zoo.cli.pictures import predict_pictures
 from zoo.cli.results import check_results_file, writing_results
 from zoo.cli.rows import predict_rows
+from zoo.utils.signals import exit_code, stop_signals
 
 _INVERT: dict[str, Invert] = {"auto": "auto", "yes": True, "no": False}
 
@@ -140,7 +142,7 @@ def _write(found: Iterable[Prediction], out: Path, overwrite: bool, rows: bool, 
     predicted, errors = 0, 0
     first = ""
     columns = {"input": str, **({"row": int} if rows else {}), **columns_of(top)}
-    with writing_results(out, columns, overwrite) as write:
+    with _without_leftovers(out), writing_results(out, columns, overwrite) as write:
         for file, row, place, answer in found:
             if isinstance(answer, InputError):
                 errors, first = errors + 1, first or str(answer)
@@ -154,3 +156,14 @@ def _write(found: Iterable[Prediction], out: Path, overwrite: bool, rows: bool, 
     trouble = f"; {errors:,} without, see column error; the first: {first}" if errors else ""
     say(printable(f"{out}: labels of {predicted:,} of {predicted + errors:,} inputs{trouble}"))
     return not predicted and errors > 0
+
+
+@contextmanager
+def _without_leftovers(out: Path) -> Iterator[None]:
+    """End in order, without a partial file, when a signal asks for it, and say so."""
+    try:
+        with stop_signals():
+            yield
+    except KeyboardInterrupt as stop:
+        say(f"zoo: error: interrupted; {printable(str(out))} was not written", err=True)
+        sys.exit(exit_code(stop))

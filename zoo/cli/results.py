@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +25,8 @@ Write = Callable[[Sequence[Sequence[Any]]], None]
 def check_results_file(path: Path, overwrite: bool, inputs: Sequence[str]) -> None:
     """Raise InputError, before anything is predicted, for a file that :func:`writing_results` cannot write.
 
-    That is one in another format or in a folder that is missing, a file that exists (without ``overwrite``), one of the
-    inputs, and Parquet without pyarrow.
+    That is one in another format, or in a folder that is missing or cannot be written to, a file that exists (without
+    ``overwrite``), one of the inputs, and Parquet without pyarrow.
     """
     if path.suffix.lower() not in ENDINGS:
         raise InputError(
@@ -35,12 +36,16 @@ def check_results_file(path: Path, overwrite: bool, inputs: Sequence[str]) -> No
         raise InputError(f"--out {path}: found a folder, allowed a file in it, such as {path / 'predictions.csv'}")
     if not path.parent.is_dir():
         raise InputError(f"--out {path}: found no folder {path.parent}; make it first")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise InputError(f"--out {path}: found a file of this name; replace it with --overwrite, or give another name")
     if path.exists() and any(os.path.exists(name) and os.path.samefile(name, path) for name in inputs):
         raise InputError(f"--out {path}: found one of the inputs; give another name")
     if path.suffix.lower() == ".parquet":
         _import_pyarrow(path)
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise InputError(f"--out {path}: cannot write to {path.parent}: {error.strerror or error}") from None
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -127,13 +128,34 @@ def test_a_file_that_appears_meanwhile_stays(tmp_path: Path, iris: Path, monkeyp
     assert leftovers(tmp_path) == []
 
 
-def test_an_interrupted_prediction_leaves_no_file(tmp_path: Path, iris: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def predict(*given: Any, **options: Any) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(sdk.Model, "predict", predict)
-    assert run("predict", "nca-iris", str(iris), "--out", str(tmp_path / "found.csv")).exit_code != 0
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_prediction_leaves_no_file(
+    number: int, code: int, tmp_path: Path, iris: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdk.Model, "predict", lambda *given, **options: signal.raise_signal(number))
+    out = tmp_path / "found.csv"
+    line = fails(code, "predict", "nca-iris", str(iris), "--out", str(out))
+    assert line == f"zoo: error: interrupted; {out} was not written"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["iris.csv"]
+
+
+def test_a_link_that_leads_nowhere_is_a_file_of_that_name(tmp_path: Path, iris: Path) -> None:
+    (tmp_path / "found.csv").symlink_to(tmp_path / "none")
+    assert "found a file of this name" in fails(
+        1, "predict", "nca-iris", str(iris), "--out", str(tmp_path / "found.csv")
+    )
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_first(
+    tmp_path: Path, iris: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**options: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(options["dir"]))
+
+    monkeypatch.setattr("zoo.cli.results.tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr(sdk, "load", None)
+    line = fails(1, "predict", "nca-iris", str(iris), "--out", str(tmp_path / "found.csv"))
+    assert line.endswith(f"found.csv: cannot write to {tmp_path}: Permission denied")
 
 
 @pytest.mark.parametrize("name", ["found.txt", "found", "found.json", "none/found.csv", "folder", "folder.csv"])
