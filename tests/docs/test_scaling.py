@@ -117,10 +117,12 @@ def test_the_spark_job_gives_the_columns_of_its_schema() -> None:
 
 
 def test_the_slurm_jobs_share_the_photos(folder: Path, execute: Callable[..., str]) -> None:
-    for task in range(10):
+    tasks = (0, 2, 9)
+    for task in tasks:
         execute("bash", "-ec", block("--array=0-9"), SLURM_ARRAY_TASK_ID=str(task))
-    found = pd.concat(pd.read_csv(folder / f"labels-{task}.csv", dtype={"label": str}) for task in range(10))
-    assert found.sort_values("input")["label"].tolist() == expected(folder)
+    found = pd.concat(pd.read_csv(folder / f"labels-{task}.csv", dtype={"label": str}) for task in tasks)
+    shared = [label for number, label in enumerate(expected(folder)) if number % 10 in tasks]
+    assert found.sort_values("input")["label"].tolist() == shared
     execute("bash", "-n", "-c", block("scontrol"))
 
 
