@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 CPP := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo test test-slow web lint format clean
+.PHONY: demo test test-slow web sanitize hammer lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/zoo train gridnet-digits --out runs/demo/gridnet-digits --run-dir runs/demo/run --overwrite
@@ -20,6 +20,13 @@ test-slow: $(INSTALLED)
 # The site of README's pictures; needs npm once, for onnxruntime-web.
 web: $(INSTALLED)
 	$(BIN)/zoo web gridnet-mnist cellnet-mnist nca-iris snapshots-mnist normnet-mnist-conv --out site --overwrite
+
+sanitize: $(INSTALLED)
+	$(BIN)/python -m tests.support.sanitize
+
+hammer: $(INSTALLED)
+	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend onnx
+	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend torch
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

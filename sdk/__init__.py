@@ -8,8 +8,12 @@
 Importing sdk loads neither torch nor the training side; each backend is imported by the first model that uses it.
 """
 
+import os
+
+from sdk.batch_predictor import BatchPredictor
 from sdk.catalog import ModelInfo, list_models
 from sdk.errors import (
+    AmbiguousInputWarning,
     ArtifactError,
     CellzooError,
     CellzooWarning,
@@ -26,10 +30,15 @@ from sdk.inputs import InputSpec
 from sdk.loading import load
 from sdk.model import Model
 
+# Read when onnxruntime is imported; without it, some builds send usage data and leave files in the user's cache.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 __version__ = "0.1.0"
 
 __all__ = [
+    "AmbiguousInputWarning",
     "ArtifactError",
+    "BatchPredictor",
     "CellzooError",
     "CellzooWarning",
     "DamagedModelWarning",

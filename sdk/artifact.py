@@ -7,7 +7,6 @@ used, and nothing is unpickled.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -18,6 +17,8 @@ from typing import Any, NoReturn
 from sdk.columns import Columns
 from sdk.errors import ArtifactError, InputError
 from sdk.inputs import InputSpec
+from sdk.json_text import parse_json
+from sdk.measurements import check_metrics
 from sdk.validation import check_keys, check_list, check_type, describe
 
 FORMAT_VERSION = 1
@@ -116,7 +117,7 @@ class ArtifactConfig:
             input=_with_columns(InputSpec.from_json(fields["input"]), provenance),
             labels=labels,
             parameters=parameters,
-            metrics=Metrics(check_type(fields["metrics"], dict, "metrics")),
+            metrics=Metrics(check_metrics(fields["metrics"])),
             provenance=provenance,
             licence=check_type(fields["licence"], str, "licence"),
             files={path: _parse_record(path, record) for path, record in files.items()},
@@ -181,10 +182,11 @@ def read_config(folder: Path, within: Path | None = None) -> ArtifactConfig:
     if path.stat().st_size > CONFIG_LIMIT:
         _fail(folder, f"{CONFIG_FILE} has {path.stat().st_size} bytes, more than the {CONFIG_LIMIT} allowed")
     try:
-        data = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        with path.open("rb") as file:
+            data = parse_json(file.read(CONFIG_LIMIT))  # no more, even if the file has grown meanwhile
     except OSError as error:
         _fail(folder, f"cannot read {CONFIG_FILE}: {error.strerror}")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         _fail(folder, f"{CONFIG_FILE} is not valid JSON: {error}")
     try:
         return ArtifactConfig.from_json(data)
@@ -265,10 +267,6 @@ def _contained(folder: Path, path: str, within: Path | None) -> Path:
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else describe(value)
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a JSON number")
 
 
 def _fail(folder: Path, problem: str) -> NoReturn:

@@ -42,7 +42,7 @@ class Number:
 
     @property
     def width(self) -> int:
-        """How many features the column has."""
+        """The number of features of the column."""
         return 1
 
     def encode(self, cells: Cells, csv: bool = False) -> NDArray[np.float32]:
@@ -82,7 +82,7 @@ class Category:
 
     @property
     def width(self) -> int:
-        """How many features the column has."""
+        """The number of features of the column."""
         return len(self.categories)
 
     @cached_property

@@ -6,10 +6,19 @@ import os
 import sys
 import warnings
 
+from sdk.text import printable
+
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-class CellzooError(Exception):
+class _Shown(BaseException):
+    """Shows its message without characters that a terminal obeys: names and labels in it come from outside."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), lines=True)
+
+
+class CellzooError(_Shown, Exception):
     """Base of every error that cellzoo raises on purpose. Any other error is a bug."""
 
 
@@ -44,7 +53,7 @@ class HubUnreachableError(HubError):
     """A Hub that cannot be reached or has a temporary problem."""
 
 
-class CellzooWarning(UserWarning):
+class CellzooWarning(_Shown, UserWarning):
     """Base of every warning that cellzoo gives. ``zoo`` prints it as ``zoo: note: ...``."""
 
 
@@ -55,6 +64,10 @@ class InvertedInputWarning(CellzooWarning):
     """Number of images that were inverted."""
     seen = 0
     """Number of images of the call."""
+
+
+class AmbiguousInputWarning(CellzooWarning):
+    """An array that is one image with its channel, or a batch of one without; ``batch=`` says which."""
 
 
 class ShadowedModelWarning(CellzooWarning):

@@ -58,6 +58,7 @@ def load(
     providers: Sequence[str] | None = None,
     threads: int | None = None,
     revision: str | None = None,
+    timeout: float | None = None,
 ) -> Model:
     """Load a model by name, by the path of its folder, or from the Hub as ``user/name``.
 
@@ -74,16 +75,18 @@ def load(
 
     Options of the onnx backend: ``providers``, in order of preference, are "cpu", "cuda", "coreml", "directml" or
     onnxruntime's own names (default: cpu); ``threads`` is the number of threads that compute one batch (default: one
-    per core). Option of the torch backend: ``device`` (default: cpu).
+    per core); ``timeout`` is the most seconds that a batch may take (default: any), for a graph that is not trusted to
+    end. Option of the torch backend: ``device`` (default: cpu).
 
     Raises LoadError if the model, backend or device is not available, its subclass HubError if the Hub does not provide
     the model, and ArtifactError if the model is damaged.
     """
     artifact = open_artifact(name_or_path, lambda config: [backend_file(choose_backend(config, backend))], revision)
     chosen = choose_backend(artifact.config, backend)
-    model = open_model(artifact, chosen, device=device, providers=providers, threads=threads)
+    model = open_model(artifact, chosen, device=device, providers=providers, threads=threads, timeout=timeout)
     model.origin = artifact.origin
-    options = {"device": None if device is None else str(device), "providers": providers, "threads": threads}
+    device = None if device is None else str(device)
+    options = {"device": device, "providers": providers, "threads": threads, "timeout": timeout}
     model._reference = Origin(
         artifact.origin, chosen, artifact.config.files[backend_file(chosen)].sha256, _given(options)
     )

@@ -7,6 +7,7 @@ Importing zoo loads neither torch nor any other package.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     save: Callable[..., Path]
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as in sdk, for modules that import onnxruntime first
 
 _LAZY = {"save": "zoo.artifacts.from_module"}
 """Names by the module that defines them, which is imported when a name is first used."""

@@ -23,14 +23,12 @@ std::array<Isa, kIsas> detect() {
 #endif
 }
 
-const std::array<Isa, kIsas>& isas() {
-  static const std::array<Isa, kIsas> found = detect();
-  return found;
-}
+// Found while the module loads: a static of a function has a lock, which a fork might catch closed.
+const std::array<Isa, kIsas> isas = detect();
 
 int best_isa() {
   int index = 0;
-  while (!isas()[index].usable) ++index;
+  while (!isas[index].usable) ++index;
   return index;
 }
 
@@ -45,17 +43,17 @@ int current_isa_index() {
 
 std::vector<std::string> usable_isas() {
   std::vector<std::string> names;
-  for (const Isa& isa : isas()) {
+  for (const Isa& isa : isas) {
     if (isa.usable) names.push_back(isa.name);
   }
   return names;
 }
 
-std::string current_isa() { return isas()[current_isa_index()].name; }
+std::string current_isa() { return isas[current_isa_index()].name; }
 
 void set_isa(const std::string& name) {
   for (int index = 0; index < kIsas; ++index) {
-    if (isas()[index].usable && name == isas()[index].name) return chosen.store(index, std::memory_order_relaxed);
+    if (isas[index].usable && name == isas[index].name) return chosen.store(index, std::memory_order_relaxed);
   }
   std::string names;
   for (const std::string& usable : usable_isas()) names += (names.empty() ? "" : ", ") + usable;

@@ -1,12 +1,12 @@
 #include "core/thread_pool.h"
 
-#include <unistd.h>
-
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include "core/per_process.h"
 
 namespace zoo {
 namespace {
@@ -101,19 +101,8 @@ class Pool {
   uint64_t round_ = 0;
 };
 
-// Never destroyed, because its detached threads may outlive static destruction. A forked child has none of the parent's
-// threads, so it starts a pool of its own.
-Pool& pool() {
-  static std::mutex guard;
-  static Pool* current = nullptr;
-  static pid_t owner = 0;
-  std::lock_guard<std::mutex> lock(guard);
-  if (owner != getpid()) {
-    current = new Pool;
-    owner = getpid();
-  }
-  return *current;
-}
+// Never destroyed, because its detached threads may outlive static destruction.
+PerProcess<Pool> pool;
 
 }  // namespace
 
@@ -130,6 +119,6 @@ Team Team::split(int groups) const {
 
 int clamp_threads(int threads) { return threads < 1 ? 1 : threads > kMaxThreads ? kMaxThreads : threads; }
 
-void run_team(int threads, TeamBody body, void* context) { pool().run(threads, body, context); }
+void run_team(int threads, TeamBody body, void* context) { pool.get().run(threads, body, context); }
 
 }  // namespace zoo

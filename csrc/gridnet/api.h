@@ -8,11 +8,13 @@ namespace zoo::gridnet {
 template <class T>
 int64_t saved_size(const EvolveConfig& config, int threads);
 
-// Overwrites out, and saved unless it is null. Throws std::bad_alloc.
+// Overwrites out, and saved unless it is null. Throws std::bad_alloc, and std::invalid_argument unless `saved` has the
+// size of the instruction set in use.
 template <class T>
 void evolve_forward(const EvolveConfig& config, const ForwardArgs<T>& args, int threads);
 
-// Overwrites every gradient. Throws std::bad_alloc, and std::invalid_argument if another instruction set wrote `saved`.
+// Overwrites every gradient. Throws std::bad_alloc, and std::invalid_argument if another instruction set or a call with
+// other arguments wrote `saved`.
 template <class T>
 void evolve_backward(const EvolveConfig& config, const BackwardArgs<T>& args, int threads);
 

@@ -87,6 +87,7 @@ struct ForwardArgs {
   // Activations that forward saves for backward. Null in inference, and without norm when there is one outer step. A
   // buffer of bytes on CUDA, of elements on the CPU.
   T* saved;
+  int64_t saved_size = 0;  // elements of `saved`; read on the CPU only
 };
 
 template <class T>
@@ -95,6 +96,7 @@ struct BackwardArgs {
   const T* saved;
   const T* grad_out;  // [batch, m, n, k]
   Grads<T> grads;
+  int64_t saved_size = 0;  // elements of `saved`; read on the CPU only
 };
 
 }  // namespace zoo::gridnet

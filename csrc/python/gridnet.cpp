@@ -65,37 +65,41 @@ Grads<T> grads_at(const Addresses& a) {
 }
 
 template <class T>
-ForwardArgs<T> forward_args(const Addresses& inputs, uintptr_t out, uintptr_t saved) {
-  return {.inputs = inputs_at<T>(inputs), .out = pointer<T>(out), .saved = pointer<T>(saved)};
+ForwardArgs<T> forward_args(const Addresses& inputs, uintptr_t out, uintptr_t saved, int64_t saved_size = 0) {
+  return {.inputs = inputs_at<T>(inputs), .out = pointer<T>(out), .saved = pointer<T>(saved), .saved_size = saved_size};
 }
 
 template <class T>
-BackwardArgs<T> backward_args(const Addresses& inputs, uintptr_t saved, uintptr_t grad_out, const Addresses& grads) {
+BackwardArgs<T> backward_args(const Addresses& inputs, uintptr_t saved, uintptr_t grad_out, const Addresses& grads,
+                              int64_t saved_size = 0) {
   return {.inputs = inputs_at<T>(inputs),
           .saved = pointer<const T>(saved),
           .grad_out = pointer<const T>(grad_out),
-          .grads = grads_at<T>(grads)};
+          .grads = grads_at<T>(grads),
+          .saved_size = saved_size};
 }
 
 template <class T>
-void forward(const EvolveConfig& config, const Addresses& inputs, uintptr_t out, uintptr_t saved, int threads) {
+void forward(const EvolveConfig& config, const Addresses& inputs, uintptr_t out, uintptr_t saved, int64_t saved_size,
+             int threads) {
   nb::gil_scoped_release release;
-  evolve_forward(config, forward_args<T>(inputs, out, saved), threads);
+  evolve_forward(config, forward_args<T>(inputs, out, saved, saved_size), threads);
 }
 
 template <class T>
-void backward(const EvolveConfig& config, const Addresses& inputs, uintptr_t saved, uintptr_t grad_out,
-              const Addresses& grads, int threads) {
+void backward(const EvolveConfig& config, const Addresses& inputs, uintptr_t saved, int64_t saved_size,
+              uintptr_t grad_out, const Addresses& grads, int threads) {
   nb::gil_scoped_release release;
-  evolve_backward(config, backward_args<T>(inputs, saved, grad_out, grads), threads);
+  evolve_backward(config, backward_args<T>(inputs, saved, grad_out, grads, saved_size), threads);
 }
 
 template <class T>
 void bind_dtype(nb::module_& m, const std::string& dtype) {
   m.def(("saved_size_" + dtype).c_str(), &saved_size<T>, "config"_a, "threads"_a);
-  m.def(("forward_" + dtype).c_str(), &forward<T>, "config"_a, "inputs"_a, "out"_a, "saved"_a, "threads"_a);
-  m.def(("backward_" + dtype).c_str(), &backward<T>, "config"_a, "inputs"_a, "saved"_a, "grad_out"_a, "grads"_a,
+  m.def(("forward_" + dtype).c_str(), &forward<T>, "config"_a, "inputs"_a, "out"_a, "saved"_a, "saved_size"_a,
         "threads"_a);
+  m.def(("backward_" + dtype).c_str(), &backward<T>, "config"_a, "inputs"_a, "saved"_a, "saved_size"_a, "grad_out"_a,
+        "grads"_a, "threads"_a);
 }
 
 #ifdef ZOO_CUDA

@@ -91,6 +91,10 @@ void bind_cuda(nb::module_& m) {
 }  // namespace
 
 void bind_sparse(nb::module_& m) {
+  m.def(
+      "sparse_check",
+      [](const Shape& shape, const Addresses& pattern) { check_consistent(pattern_at(shape, pattern)); }, "shape"_a,
+      "pattern"_a);
   bind_dtype<float>(m, "float");
   bind_dtype<double>(m, "double");
 #ifdef ZOO_CUDA

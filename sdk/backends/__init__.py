@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -32,7 +33,7 @@ class _BackendInfo(NamedTuple):
 
 # In the order in which "auto" prefers them.
 _BACKENDS = {
-    "onnx": _BackendInfo(ONNX_FILE, "sdk.backends.onnx", ("providers", "threads")),
+    "onnx": _BackendInfo(ONNX_FILE, "sdk.backends.onnx", ("providers", "threads", "timeout")),
     "torch": _BackendInfo(WEIGHTS_FILE, "zoo.artifacts.torch_backend", ("device",)),
 }
 # The package to install for a module that is missing.
@@ -83,7 +84,26 @@ def open_backend(artifact: Artifact, backend: str, **options: Any) -> Backend:
     return runner
 
 
+def is_forked_child() -> bool:
+    """True in a process that was forked after sdk was imported; a library's threads are missing there."""
+    return _is_child
+
+
+def _mark_child() -> None:
+    global _is_child
+    _is_child = True
+
+
+_is_child = False
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_mark_child)
+
+
 def _wrong_option(backend: str, option: str) -> LoadError:
     owners = [name for name, info in _BACKENDS.items() if option in info.options]
     hint = f"; {option} is for backend='{owners[0]}'" if owners else ""
-    return LoadError(f"the {backend} backend takes {' and '.join(_BACKENDS[backend].options)}, not {option}{hint}")
+    return LoadError(f"the {backend} backend takes {_listed(_BACKENDS[backend].options)}, not {option}{hint}")
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

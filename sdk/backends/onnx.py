@@ -1,9 +1,16 @@
-"""The onnx backend: runs model.onnx in onnxruntime, without torch."""
+"""The onnx backend: runs model.onnx in onnxruntime, without torch.
+
+A graph is a program that a stranger may have written: it can loop and allocate, within this process. It reads no other
+file, its results are checked, and ``timeout`` stops it.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,23 +35,38 @@ _HINTS = {
     "DmlExecutionProvider": "; install onnxruntime-directml instead of onnxruntime to get it",
     "CoreMLExecutionProvider": "; onnxruntime has it only on macOS",
 }
-_LOG_ERRORS_ONLY = 3
-# onnxruntime's errors have no common base class.
-_RUNTIME_ERRORS = (
-    runtime_errors.Fail,
-    runtime_errors.InvalidArgument,
-    runtime_errors.InvalidGraph,
-    runtime_errors.InvalidProtobuf,
-    runtime_errors.NotImplemented,
-    runtime_errors.RuntimeException,
+_LOG_FATAL_ONLY = 4
+# onnxruntime's own errors have no common base class; others come from its bindings, from numpy and from the allocator.
+_RUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    *(kind for kind in vars(runtime_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
 )
+_SETTINGS = {
+    "session.load_model_format": "ONNX",  # onnxruntime's own format, which it would recognise, is not checked here
+    # A second guard behind has_external_data: weights in other files would be looked for here, not beside the caller.
+    "session.model_external_initializers_file_folder_path": os.devnull,
+}
 
 
 class OnnxBackend:
-    """Runs an onnxruntime session; safe to call from several threads, which share the session's thread pool."""
+    """Runs an onnxruntime session; safe to call from several threads, which share the session's thread pool.
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    ``classes`` is the number of logits that the model must give for an input, ``timeout`` the most seconds for a batch.
+    """
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, source: str, classes: int, timeout: float | None = None
+    ) -> None:
         self.session = session
+        self.source = source
+        """The file, for errors."""
+        self.classes = classes
+        self.timeout = timeout
 
     @property
     def providers(self) -> list[str]:
@@ -56,43 +78,75 @@ class OnnxBackend:
         """The names of the graph's outputs, which :meth:`output` takes."""
         return [value.name for value in self.session.get_outputs()]
 
+    @property
+    def properties(self) -> dict[str, str]:
+        """The file's own properties, such as its model's name."""
+        return dict(self.session.get_modelmeta().custom_metadata_map)
+
     def logits(self, x: FloatArray) -> NDArray[np.float32]:
-        """Return the logits ``[B, classes]`` of prepared inputs ``[B, *shape]``."""
+        """Return the logits ``[B, classes]`` of prepared inputs ``[B, *shape]``; raises as :meth:`output` does."""
         return self.output(ONNX_OUTPUT, x)
 
     def output(self, name: str, x: FloatArray) -> NDArray[np.float32]:
-        """Compute one output of the graph, and no node that it does not depend on; thread-safe."""
+        """Compute one output of the graph, ``[B, classes]``, and no node that it does not depend on; thread-safe.
+
+        Raises ArtifactError if the graph fails or gives anything else, and LoadError if it takes longer than
+        ``timeout``.
+        """
         options = onnxruntime.RunOptions()
         options.only_execute_path_to_fetches = True
-        output: NDArray[np.float32] = self.session.run([name], {ONNX_INPUT: x}, options)[0]
-        return output
+        options.log_severity_level = _LOG_FATAL_ONLY  # the error is raised; onnxruntime would print it, too
+        late = threading.Event()
+        try:
+            with _terminating(options, self.timeout, late):
+                found = self.session.run([name], {ONNX_INPUT: x}, options)[0]
+        except _RUNTIME_ERRORS as error:
+            if late.is_set():
+                raise LoadError(
+                    f"{self.source}: {len(x)} inputs took longer than timeout={self.timeout:g} s and were stopped; "
+                    "give a longer timeout, or fewer inputs at once with batch_size"
+                ) from error
+            raise ArtifactError(f"{self.source}: its graph fails for {len(x)} inputs: {_one_line(error)}") from error
+        wanted = (len(x), self.classes)
+        if not isinstance(found, np.ndarray) or found.dtype != np.float32 or found.shape != wanted:
+            given = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else type(found).__name__
+            raise ArtifactError(
+                f"{self.source}: its output {name} is {given} for {len(x)} inputs, it must be float32 {list(wanted)}"
+            )
+        return found
 
 
-def open_backend(artifact: Artifact, providers: Sequence[str] | None = None, threads: int | None = None) -> OnnxBackend:
+def open_backend(
+    artifact: Artifact,
+    providers: Sequence[str] | None = None,
+    threads: int | None = None,
+    timeout: float | None = None,
+) -> OnnxBackend:
     """Open a session on model.onnx, which must be the model that config.json describes.
 
     ``providers``, in order of preference, are "cpu", "cuda", "coreml", "directml" or onnxruntime's own names
     (default: cpu); operators that they do not support run on the cpu. ``threads`` is the number of threads that
-    compute one batch (default: one per core). Raises ArtifactError for a file that is not this model, and LoadError for
-    a provider that is not available or options of the wrong type.
+    compute one batch (default: one per core). ``timeout`` is the most seconds that one batch may take (default: any);
+    the graph is stopped between two of its nodes. Raises ArtifactError for a file that is not this model, and LoadError
+    for a provider that is not available or options of the wrong type.
     """
     wanted = _resolve_providers(providers)
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise LoadError(f"threads must be a positive integer, found {describe(threads)}")
+    if timeout is not None and not _is_duration(timeout):
+        raise LoadError(f"timeout must be a positive number of seconds, found {describe(timeout)}")
     file = artifact.file(ONNX_FILE)
     content = file.read_bytes()
     try:
         if has_external_data(content):
             raise ArtifactError(f"{file}: its weights are in other files, which are never read")
         session = _open_session(content, wanted, threads)
-    except (ValueError, *_RUNTIME_ERRORS) as error:
-        if isinstance(error, (ArtifactError, LoadError)):
-            raise
-        raise ArtifactError(f"{file}: not a valid ONNX file: {' '.join(str(error).split())}") from error
-    problem = _mismatch(session, artifact.config)
+        problem = _mismatch(session, artifact.config)
+    except _RUNTIME_ERRORS as error:
+        raise ArtifactError(f"{file}: not a valid ONNX file: {_one_line(error)}") from error
     if problem:
         raise ArtifactError(f"{file}: {problem}")
-    return OnnxBackend(session)
+    return OnnxBackend(session, str(file), len(artifact.config.labels), timeout)
 
 
 def onnx_metadata(config: ArtifactConfig) -> dict[str, str]:
@@ -110,7 +164,9 @@ def onnx_metadata(config: ArtifactConfig) -> dict[str, str]:
 
 def _open_session(content: bytes, providers: list[str], threads: int | None) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _LOG_ERRORS_ONLY
+    options.log_severity_level = _LOG_FATAL_ONLY  # errors are raised; onnxruntime would print them, too
+    for key, value in _SETTINGS.items():
+        options.add_session_config_entry(key, value)
     options.intra_op_num_threads = threads or 0
     session = onnxruntime.InferenceSession(content, options, providers=providers)
     unused = [name for name in providers if name not in session.get_providers()]
@@ -152,3 +208,32 @@ def _mismatch(session: onnxruntime.InferenceSession, config: ArtifactConfig) -> 
         if metadata.get(key) != expected:
             return f"its metadata has {key} {describe(metadata.get(key))}, config.json says {describe(expected)}"
     return None
+
+
+@contextmanager
+def _terminating(options: onnxruntime.RunOptions, seconds: float | None, late: threading.Event) -> Iterator[None]:
+    """Stop the run with these options after ``seconds``, if given, and set ``late`` then."""
+    if seconds is None:
+        yield
+        return
+
+    def stop() -> None:
+        late.set()
+        options.terminate = True
+
+    timer = threading.Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _is_duration(value: object) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and 0 < value <= threading.TIMEOUT_MAX  # type: ignore[operator]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500] or type(error).__name__

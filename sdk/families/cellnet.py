@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk.appearance import Invert
-from sdk.errors import LoadError
+from sdk.errors import ArtifactError, LoadError
 from sdk.inputs import FloatArray
 from sdk.model import Errors, Model, Network, softmax
-from sdk.validation import check_positive
+from sdk.validation import check_positive, describe
 
 
 class CellnetTrace(NamedTuple):
@@ -41,8 +42,12 @@ class CellnetModel(Model):
         if self.backend == "torch":
             steps: int = self.module.config.input_steps
             return steps
-        properties = self._runner.session.get_modelmeta().custom_metadata_map  # type: ignore[attr-defined]
-        return int(properties["steps"])
+        found = self._runner.properties.get("steps")  # type: ignore[attr-defined]
+        if found is None or not re.fullmatch(r"[1-9][0-9]{0,5}", found):
+            raise ArtifactError(
+                f"{self.name}: model.onnx: its metadata has steps {describe(found)}, allowed 1 to 999999"
+            )
+        return int(found)
 
     @overload
     def predict(
@@ -53,6 +58,7 @@ class CellnetModel(Model):
         *,
         top_k: None = None,
         invert: Invert = "auto",
+        batch: bool | None = None,
         errors: Literal["raise"] = "raise",
     ) -> str | list[str]: ...
 
@@ -65,6 +71,7 @@ class CellnetModel(Model):
         *,
         top_k: int | None = None,
         invert: Invert = "auto",
+        batch: bool | None = None,
         errors: Errors = "raise",
     ) -> Any: ...
 
@@ -76,29 +83,44 @@ class CellnetModel(Model):
         *,
         top_k: int | None = None,
         invert: Invert = "auto",
+        batch: bool | None = None,
         errors: Errors = "raise",
     ) -> Any:
         """Return the most likely label after ``steps``, or what ``top_k`` and ``errors`` ask for (see Model)."""
-        return self._predict(self._network(steps), inputs, batch_size, top_k, invert, errors)
+        return self._predict(self._network(steps), inputs, batch_size, top_k, invert, batch, errors)
 
     def predict_proba(
-        self, inputs: Any, batch_size: int = 64, steps: int | None = None, *, invert: Invert = "auto"
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        steps: int | None = None,
+        *,
+        invert: Invert = "auto",
+        batch: bool | None = None,
     ) -> NDArray[np.float32]:
         """Return probabilities after ``steps``: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        return softmax(self.logits(inputs, batch_size, steps, invert=invert))
+        return softmax(self.logits(inputs, batch_size, steps, invert=invert, batch=batch))
 
     def logits(
-        self, inputs: Any, batch_size: int = 64, steps: int | None = None, *, invert: Invert = "auto"
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        steps: int | None = None,
+        *,
+        invert: Invert = "auto",
+        batch: bool | None = None,
     ) -> NDArray[np.float32]:
         """Return logits after ``steps``: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        return self._run(self._network(steps), inputs, batch_size, invert)
+        return self._run(self._network(steps), inputs, batch_size, invert, batch)
 
-    def trace(self, inputs: Any, steps: int | None = None, *, invert: Invert = "auto") -> CellnetTrace:
+    def trace(
+        self, inputs: Any, steps: int | None = None, *, invert: Invert = "auto", batch: bool | None = None
+    ) -> CellnetTrace:
         """Return cores and logits after each of ``steps``, for all inputs at once. Needs the torch backend."""
         module, count = self.module, self._checked(steps)
         import torch  # installed, because the model is on the torch backend
 
-        prepared, single = self._prepare_all(inputs, invert)
+        prepared, single = self._prepare_all(inputs, invert, batch)
         device = next(module.parameters()).device
         with torch.inference_mode():
             traced = module(torch.from_numpy(prepared).to(device), count, trace=True)

@@ -1,28 +1,25 @@
 """Downloads models from the Hub into the cache that the Hugging Face libraries share, and verifies them there.
 
 A repo is untrusted data: only config.json and files that it lists are downloaded, each only if it has the listed size.
-Hashes are checked, which the client does not do, and no code from a repo runs.
+Hashes are checked, and no code from a repo runs.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub import constants, try_to_load_from_cache
 
 from sdk.artifact import CONFIG_FILE, CONFIG_LIMIT, Artifact, ArtifactConfig, hash_file, read_artifact, read_config
 from sdk.errors import ArtifactError, HubError, HubUnreachableError, OfflineWarning, give_warning
 from sdk.hub.errors import hub_errors
 from sdk.hub.reference import HubReference
+from sdk.hub.transfer import COMMIT, ask, fetch, is_intact, is_link_of_cache, remove
 
 Choose = Callable[[ArtifactConfig], Collection[str]]
 """Returns the files of an artifact that the caller needs."""
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def fetch_artifact(reference: HubReference, choose: Choose) -> Artifact:
@@ -61,19 +58,30 @@ def _cache() -> Path:
 def _fetch_config(reference: HubReference) -> Path:
     """Return the cache's folder for the commit that the revision points to, with config.json downloaded."""
     cached = _cached_folder(reference)
-    if cached is not None and (constants.HF_HUB_OFFLINE or _COMMIT.fullmatch(reference.revision)):
+    if cached is not None and not is_intact(cached / CONFIG_FILE):
+        if constants.HF_HUB_OFFLINE:
+            raise HubError(
+                f"{CONFIG_FILE} of {reference} is damaged in the cache {_cache()}, and HF_HUB_OFFLINE is set; unset it"
+            )
+        remove(cached / CONFIG_FILE)
+        cached = None
+    if cached is not None and (constants.HF_HUB_OFFLINE or COMMIT.fullmatch(reference.revision)):
         return cached
     if constants.HF_HUB_OFFLINE:
         raise HubError(f"{reference} is not in the cache {_cache()}, and HF_HUB_OFFLINE is set; unset it")
     try:
         with hub_errors(reference.repo_id, reference.revision):
-            _check_size(reference, CONFIG_FILE, CONFIG_LIMIT, exact=False)
+            file = ask(reference, CONFIG_FILE)
+            if file.size > CONFIG_LIMIT:
+                raise ArtifactError(
+                    f"{reference}: {CONFIG_FILE} has {file.size} bytes, more than the {CONFIG_LIMIT} allowed"
+                )
     except HubUnreachableError as error:
         if cached is None:
             raise
         give_warning(OfflineWarning(f"{error}; using the cached commit {cached.name} of {reference}"))
         return cached
-    return Path(hf_hub_download(reference.repo_id, CONFIG_FILE, revision=reference.revision)).parent
+    return fetch(file, reference.revision).parent
 
 
 def _cached_folder(reference: HubReference) -> Path | None:
@@ -85,26 +93,10 @@ def _download(pinned: HubReference, path: str, size: int) -> None:
     """Download one file of a commit into the cache; raises ArtifactError unless it has the size in config.json."""
     if constants.HF_HUB_OFFLINE:
         raise HubError(f"{path} of {pinned} is not in the cache {_cache()}, and HF_HUB_OFFLINE is set; unset it")
-    _check_size(pinned, path, size, exact=True)
-    hf_hub_download(pinned.repo_id, path, revision=pinned.revision)
-
-
-def _check_size(reference: HubReference, path: str, limit: int, exact: bool) -> None:
-    """Raise ArtifactError unless the repo has the file with ``limit`` bytes, or at most that if not ``exact``."""
-    try:
-        url = hf_hub_url(reference.repo_id, path, revision=reference.revision)
-        metadata = get_hf_file_metadata(url)
-    except EntryNotFoundError as error:
-        reason = "no config.json in it, so it is not a cellzoo model" if path == CONFIG_FILE else f"{path} is missing"
-        raise ArtifactError(f"{reference}: {reason}") from error
-    if metadata.commit_hash is None or metadata.size is None:
-        raise HubError(f"{constants.ENDPOINT} does not answer like a Hub; check HF_ENDPOINT")
-    if exact and metadata.size != limit:
-        raise ArtifactError(
-            f"{reference}: {path} was altered or cut short: {metadata.size} bytes on the Hub, expected {limit}"
-        )
-    if metadata.size > limit:
-        raise ArtifactError(f"{reference}: {path} has {metadata.size} bytes, more than the {limit} allowed")
+    file = ask(pinned, path)
+    if file.size != size:
+        raise ArtifactError(f"{pinned}: {path} was altered or cut short: {file.size} bytes on the Hub, expected {size}")
+    fetch(file, pinned.revision)
 
 
 def _remove_damaged(folder: Path) -> list[str]:
@@ -112,13 +104,14 @@ def _remove_damaged(folder: Path) -> list[str]:
     try:
         config = read_config(folder, within=_cache())
     except ArtifactError:  # without a config, no hashes to compare with
-        return []
+        if is_link_of_cache(folder / CONFIG_FILE):  # its content is what the Hub has
+            return []
+        remove(folder / CONFIG_FILE)
+        return [CONFIG_FILE]
     removed = []
     for path, record in config.files.items():
         blob = (folder / path).resolve()
-        contained = blob.is_relative_to(_cache().resolve())
-        if contained and blob.is_file() and hash_file(blob) != record.sha256:
-            blob.unlink()
-            (folder / path).unlink(missing_ok=True)
+        if blob.is_relative_to(_cache().resolve()) and blob.is_file() and hash_file(blob) != record.sha256:
+            remove(folder / path)
             removed.append(path)
     return removed

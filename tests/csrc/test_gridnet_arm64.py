@@ -13,13 +13,14 @@ import torch
 from tests.support.paths import ROOT
 from tests.zoo.kernels.gridnet.test_op import CASES, Case
 from zoo.kernels.gridnet import reference
-from zoo.kernels.gridnet.op import ACTIVATION_CODES
+from zoo.kernels.gridnet.checks import ACTIVATION_CODES
 
 pytestmark = pytest.mark.slow
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
 SOURCES = [
     "core/dispatch.cpp",
+    "core/per_process.cpp",
     "core/thread_pool.cpp",
     "core/workspace.cpp",
     "gridnet/cpu/api.cpp",

@@ -61,11 +61,14 @@ int main() {
   }
   const double* grad_out = read_tensor(sizes[5]);
   double* out = tensor(sizes[5]);
-  double* saved = c.norm ? tensor(saved_size<double>(c, threads)) : nullptr;
+  const int64_t saved_elements = c.norm ? saved_size<double>(c, threads) : 0;
+  double* saved = c.norm ? tensor(saved_elements) : nullptr;
   const Inputs<double> inputs{in[0], in[1], in[2], in[3], in[4], in[5]};
   const Grads<double> grads{grad[0], grad[1], grad[2], grad[3], grad[4], grad[5]};
-  evolve_forward<double>(c, {.inputs = inputs, .out = out, .saved = saved}, threads);
-  evolve_backward<double>(c, {.inputs = inputs, .saved = saved, .grad_out = grad_out, .grads = grads}, threads);
+  evolve_forward<double>(c, {.inputs = inputs, .out = out, .saved = saved, .saved_size = saved_elements}, threads);
+  evolve_backward<double>(
+      c, {.inputs = inputs, .saved = saved, .grad_out = grad_out, .grads = grads, .saved_size = saved_elements},
+      threads);
   write_tensor(out, sizes[5]);
   for (int i = 0; i < 6; ++i) write_tensor(grad[i], sizes[i]);
 }

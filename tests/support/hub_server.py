@@ -38,6 +38,8 @@ class Fault:
     cut: bool = False
     alter: Callable[[bytes], bytes] | None = None
     """Changes the body of the answer."""
+    headers: dict[str, str] | None = None
+    """Headers of the answer that are replaced."""
     times: int = 10**9
     """The number of requests that it affects."""
 
@@ -115,6 +117,8 @@ class HubServer:
             response = self._api.answer(request, path, body)
         except ApiError as error:
             return error.response
+        for key, value in (fault.headers or {}).items() if fault else ():
+            response.headers[key] = value
         if fault is None or request.method == "HEAD":
             return response
         content = fault.alter(bytes(response.body)) if fault.alter else bytes(response.body)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from sdk.artifact import RECIPE_FILE, Artifact
 from sdk.backends import backends_of
@@ -15,6 +12,7 @@ from sdk.errors import LoadError
 from sdk.resolve import BUNDLED_PREFIX, local_models, open_artifact
 from sdk.validation import hint
 from zoo.recipe import load_recipe, recipe_names
+from zoo.recipe.reading import read_tree
 
 
 def list_rows(family: str | None = None) -> list[dict[str, Any]]:
@@ -93,6 +91,6 @@ def _empty_row(name: str, where: str | None, family: str | None, recipe: bool) -
     }
 
 
-def _recipe_of(artifact: Artifact) -> Any:
+def _recipe_of(artifact: Artifact) -> dict[Any, Any]:
     """Return the sections in the artifact's recipe.yaml as they are: another version may have written them."""
-    return yaml.safe_load(Path(artifact.file(RECIPE_FILE)).read_text(encoding="utf-8"))
+    return read_tree(artifact.file(RECIPE_FILE))

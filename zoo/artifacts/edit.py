@@ -18,8 +18,8 @@ from sdk.resolve import find_model
 from zoo.artifacts.card import read_notes
 from zoo.artifacts.example import draw_example, with_appearance
 from zoo.artifacts.matching import load_matching_data
-from zoo.artifacts.target import check_writable
-from zoo.artifacts.writer import complete, inference_copy
+from zoo.artifacts.target import check_replaceable, check_writable
+from zoo.artifacts.writer import cannot_write, complete, inference_copy
 from zoo.recipe import Recipe, load_recipe
 from zoo.utils.errors import ExportError
 from zoo.utils.files import replacing_folder
@@ -76,14 +76,14 @@ def changing(stored: Stored, config: ArtifactConfig) -> Iterator[Path]:
     folder = check_writable(stored.artifact.folder, overwrite=True)
     notes = read_notes(folder / CARD_FILE)
     try:
-        with replacing_folder(folder) as new:
+        with replacing_folder(folder, overwrite=True, check=check_replaceable) as new:
             for path in stored.artifact.verified:
                 (new / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(folder / path, new / path)
             yield new
             complete(new, config, stored.found_module, notes)
     except OSError as error:
-        raise ExportError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise cannot_write(folder, error) from error
 
 
 def refresh_example(name: str, data_dir: Path | None = None) -> Path:

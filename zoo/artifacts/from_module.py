@@ -21,8 +21,8 @@ from zoo.artifacts.given_input import read_input
 from zoo.artifacts.graph import export_graph
 from zoo.artifacts.onnx import check_onnx
 from zoo.artifacts.outputs import check_outputs, show_shape
-from zoo.artifacts.target import check_writable
-from zoo.artifacts.writer import complete, inference_copy, write_artifact
+from zoo.artifacts.target import check_replaceable, check_writable
+from zoo.artifacts.writer import cannot_write, complete, inference_copy, write_artifact
 from zoo.config.data import AugmentConfig
 from zoo.data.split import ArraySplit, Split
 from zoo.families.base import FamilyConfig
@@ -113,15 +113,17 @@ def save(
         licence=licence,
         files={},
     )
-    return _write_graph(out, trained, described, images)
+    return _write_graph(out, trained, described, images, overwrite)
 
 
-def _write_graph(out: Path, trained: nn.Module, config: ArtifactConfig, training: Split | None) -> Path:
+def _write_graph(
+    out: Path, trained: nn.Module, config: ArtifactConfig, training: Split | None, overwrite: bool
+) -> Path:
     """Write the artifact of a module that belongs to no family: its ONNX graph, and no weights file."""
     model = export_graph(trained, config)
     check_onnx(model, trained, config.input, relative=True)
     try:
-        with replacing_folder(out) as folder:
+        with replacing_folder(out, overwrite=overwrite, check=check_replaceable) as folder:
             (folder / ONNX_FILE).write_bytes(model.SerializeToString())
             write_text(folder / HISTORY_FILE, "[]\n")
             if training is not None:
@@ -129,7 +131,7 @@ def _write_graph(out: Path, trained: nn.Module, config: ArtifactConfig, training
                 draw_example(folder, config, training)
             complete(folder, config, None, read_notes(out / CARD_FILE))
     except OSError as error:
-        raise ExportError(f"cannot write {out}: {error.strerror or error}") from error
+        raise cannot_write(out, error) from error
     return out
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from zoo.data.split import Split
 from zoo.data.task import Task
 from zoo.families.registry import get_family, load_hook
 from zoo.utils.errors import ExportError
+from zoo.utils.files import new_file
 from zoo.utils.progress import Progress, no_progress
 
 PROBABILITIES = "probabilities"
@@ -41,6 +40,7 @@ def write_onnx(
     *,
     preprocessing: bool = False,
     test: Split | None = None,
+    overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Path:
     """Write ``module`` (on the CPU, in eval mode) as a single ONNX file, atomically and only if it passes its checks.
@@ -48,22 +48,16 @@ def write_onnx(
     The graph maps ``input``, prepared float32 ``[B, *shape]``, to ``logits [B, classes]``. With ``preprocessing`` it
     maps raw inputs (``image``, uint8 ``[B, C, H, W]``, or ``features``, float32 ``[B, features]``) to
     ``probabilities [B, classes]``. The metadata properties describe the model. With ``test``, the labels of every
-    test sample must equal those of the module. Raises ExportError.
+    test sample must equal those of the module. Raises ExportError, also if ``path`` exists without ``overwrite``.
     """
     progress("building the ONNX graph")
     model = build_onnx(module, config, preprocessing)
     check_onnx(model, module, config.input, test, progress)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(model.SerializeToString())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with new_file(path, overwrite=overwrite) as temporary:
+            temporary.write_bytes(model.SerializeToString())
     except OSError as error:
         raise ExportError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

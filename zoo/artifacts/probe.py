@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sdk.artifact import FIGURES_FOLDER, HISTORY_FILE, PROBE_FILE, Artifact
+from sdk.errors import ArtifactError
+from sdk.json_text import parse_json
 from zoo.artifacts.card import findings_text
 from zoo.artifacts.edit import changing, open_stored
 from zoo.artifacts.example import EXAMPLE_NAME
@@ -70,7 +71,13 @@ def read_history(artifact: Artifact) -> list[dict[str, Any]]:
     """Return the records of the training rounds; an artifact older than history.json gives none."""
     if HISTORY_FILE not in artifact.config.files:
         return []
-    history: list[dict[str, Any]] = json.loads(artifact.file(HISTORY_FILE).read_bytes())
+    file = artifact.file(HISTORY_FILE)
+    try:
+        history = parse_json(file.read_bytes())
+    except ValueError as error:
+        raise ArtifactError(f"{file}: not valid JSON: {error}") from error
+    if not isinstance(history, list) or not all(isinstance(record, dict) for record in history):
+        raise ArtifactError(f"{file}: should be a list of objects, one for each round of training")
     return history
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def pull_artifact(name: str, backend: str = "auto", out: Path | None = None) -> 
         raise LoadError(f"{name!r} is a local model, in {reference}; give a model on the Hub as 'user/name'")
     if out is None:
         return fetch_artifact(reference, lambda config: [backend_file(choose_backend(config, backend))])
-    if out.exists():
+    if os.path.lexists(out):
         raise LoadError(f"{out} exists; give another folder")
     pulled = fetch_artifact(reference, lambda config: list(config.files))
     try:

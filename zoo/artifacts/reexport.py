@@ -53,7 +53,8 @@ def export_file(
     module = stored.module if member is None else _member(stored, member)
     progress(f"loading {stored.recipe.data.name}")
     test, uncompared = _test_part(stored, data_dir)
-    path = write_onnx(out, module, stored.config, preprocessing=preprocessing, test=test, progress=progress)
+    path = write_onnx(out, module, stored.config, preprocessing=preprocessing, test=test, overwrite=overwrite,
+                      progress=progress)  # fmt: skip
     return Exported(path, uncompared)
 
 
@@ -71,7 +72,7 @@ def add_onnx(name: str, data_dir: Path | None = None, progress: Progress = no_pr
     digest = hashlib.sha256(recipe_yaml.encode()).hexdigest()
     config = replace(stored.config, provenance={**stored.config.provenance, "recipe_sha256": digest})
     with changing(stored, config) as new:
-        write_onnx(new / ONNX_FILE, stored.module, config, test=test, progress=progress)
+        write_onnx(new / ONNX_FILE, stored.module, config, test=test, overwrite=True, progress=progress)
         write_extra_onnx(new, stored.module, config)
         write_text(new / RECIPE_FILE, recipe_yaml)
     return Exported(folder / ONNX_FILE, uncompared)

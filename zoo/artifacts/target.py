@@ -9,7 +9,7 @@ from sdk.artifact import CARD_FILE, CONFIG_FILE, read_config
 from sdk.errors import ArtifactError
 from zoo.artifacts.card import read_notes
 from zoo.utils.errors import ExportError
-from zoo.utils.files import check_creatable
+from zoo.utils.files import check_creatable, clean_leftovers
 
 _FREE_TO_REMOVE = {".DS_Store", "Thumbs.db"}
 
@@ -22,6 +22,7 @@ def check_writable(out: Path, overwrite: bool) -> Path:
     be preserved.
     """
     out = Path(os.path.abspath(out))
+    clean_leftovers(out)
     try:
         _check_free(out, overwrite)
         check_creatable(out)
@@ -43,6 +44,21 @@ def _check_free(out: Path, overwrite: bool) -> None:
             f"{out} exists; replace it with --overwrite (overwrite=True in Python), "
             "or write to another folder with --out FOLDER"
         )
+    _check_removable(out)
+
+
+def check_replaceable(old: Path, new: Path) -> None:
+    """Raise ExportError if removing ``old`` loses files that are not an artifact's, or notes that ``new`` lacks.
+
+    The last check before ``new`` takes its place: ``old`` may have changed since :func:`check_writable`.
+    """
+    _check_removable(old)
+    if read_notes(old / CARD_FILE) != read_notes(new / CARD_FILE):
+        raise ExportError(f"{old / CARD_FILE}: its notes were edited meanwhile; repeat the command")
+
+
+def _check_removable(out: Path) -> None:
+    """Raise ExportError if the folder holds files that are not an artifact's, or notes that cannot be read."""
     present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
     if not present:
         return

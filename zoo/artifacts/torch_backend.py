@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,21 +17,36 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sdk.artifact import WEIGHTS_FILE, Artifact
-from sdk.errors import ArtifactError, LoadError
+from sdk.backends import is_forked_child
+from sdk.errors import ArtifactError, CellzooError, LoadError
 from sdk.inputs import FloatArray
 from sdk.validation import describe
 from sdk.weights import TensorSpec, read_weights
 from zoo.data.task import Task
 from zoo.families.base import Family, FamilyConfig
-from zoo.families.registry import get_family, load_hook
+from zoo.families.building import build_module, fixed_defaults
+from zoo.families.registry import get_family
+
+_FAILURES = (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+"""The errors of a module whose config asks for the impossible."""
+_SHOWN = 5
+"""Most problems of a config that an error lists."""
+_BASE_BYTES, _BYTES_PER_BYTE = 64 * 2**20, 16
+_BYTES_PER_OPERATION = 4096
 
 
 class TorchBackend:
-    """Runs the module in eval mode; safe to call from several threads as long as no thread trains it."""
+    """Runs the module in eval mode; safe to call from several threads as long as no thread trains it.
 
-    def __init__(self, module: nn.Module, device: torch.device) -> None:
+    In a forked child torch computes on one thread: it waits for ever for the threads of its pool, which only the parent
+    has. ``source`` is the weights file, for errors; ``classes`` is the number of logits that the module must give.
+    """
+
+    def __init__(self, module: nn.Module, device: torch.device, source: str, classes: int) -> None:
         self.module = module
         self.device = device
+        self.source = source
+        self.classes = classes
         self._loaded = _versions(module)
 
     @property
@@ -52,9 +70,30 @@ class TorchBackend:
         return self._run(lambda inputs: module.output(name, inputs), x)
 
     def _run(self, network: Callable[[torch.Tensor], torch.Tensor], x: FloatArray) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            output: NDArray[np.float32] = network(torch.from_numpy(x).to(self.device)).float().cpu().numpy()
+        """Return what a network gives for inputs, ``[B, classes]``; raises ArtifactError if it fails or gives another.
+
+        Errors of cellzoo itself pass.
+        """
+        _use_one_thread_after_fork()
+        try:
+            with torch.inference_mode():
+                output = self._compute(network, x)
+        except CellzooError:
+            raise
+        except _FAILURES as error:
+            raise ArtifactError(f"{self.source}: its module fails for {len(x)} inputs: {_reason(error)}") from error
+        if output.shape != (len(x), self.classes):
+            raise ArtifactError(
+                f"{self.source}: its module gives {list(output.shape)} for {len(x)} inputs, "
+                f"it must be {[len(x), self.classes]}"
+            )
         return output
+
+    def _compute(self, network: Callable[[torch.Tensor], torch.Tensor], x: FloatArray) -> NDArray[np.float32]:
+        if _is_unset(self.device):
+            return _compute(network, x, self.device)
+        with torch.autocast(self.device.type, enabled=False), self.device:
+            return _compute(network, x, self.device)
 
 
 def open_backend(artifact: Artifact, device: str | torch.device | None = None) -> TorchBackend:
@@ -63,18 +102,59 @@ def open_backend(artifact: Artifact, device: str | torch.device | None = None) -
     Raises ArtifactError for an unknown family, a config that the family refuses or weights that do not fit, and
     LoadError for a device that is not available.
     """
+    _use_one_thread_after_fork()
     target = _device(device)
     family, config = _family_config(artifact)
     task = Task(artifact.config.input.shape, len(artifact.config.labels))
     weights = artifact.file(WEIGHTS_FILE)
+    with fixed_defaults(), _one_thread():
+        module = _load(artifact, family, config, task, weights)
+    return TorchBackend(module.eval().to(target), target, str(weights), task.num_classes)
+
+
+def _load(artifact: Artifact, family: Family, config: FamilyConfig, task: Task, weights: Path) -> nn.Module:
     with torch.random.fork_rng(devices=[]), _Allowance(weights.stat().st_size):
         module = _build(artifact, family, config, task)
     arrays = read_weights(weights, {name: _spec(tensor) for name, tensor in module.state_dict().items()})
     try:
         module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=True)
-    except ValueError as error:  # raised by a family that checks the values of its tensors
-        raise ArtifactError(f"{weights}: {error}") from error
-    return TorchBackend(module.eval().to(target), target)
+    except _FAILURES as error:  # raised by a family that checks the values of its tensors
+        raise ArtifactError(f"{weights}: {_reason(error)}") from error
+    return module
+
+
+def _is_unset(device: torch.device) -> bool:
+    """True if the program around has set neither autocast nor a default device for this thread."""
+    return not torch.is_autocast_enabled(device.type) and torch.empty(0).device.type in ("cpu", device.type)
+
+
+def _compute(
+    network: Callable[[torch.Tensor], torch.Tensor], x: FloatArray, device: torch.device
+) -> NDArray[np.float32]:
+    output: NDArray[np.float32] = network(torch.from_numpy(x).to(device)).float().cpu().numpy()
+    return output
+
+
+_one_thread_since: int | None = None
+"""The forked child in which torch was limited to one thread."""
+
+
+def _use_one_thread_after_fork() -> None:
+    global _one_thread_since
+    if is_forked_child() and _one_thread_since != os.getpid():
+        torch.set_num_threads(1)
+        _one_thread_since = os.getpid()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Start no thread of torch's pool, so that a program may load a model and fork then."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _versions(module: nn.Module) -> list[tuple[int, int]]:
@@ -101,26 +181,33 @@ def _family_config(artifact: Artifact) -> tuple[Family, FamilyConfig]:
         family = get_family(config.family)
         return family, family.config.model_validate(config.model)
     except ValidationError as error:
+        found = error.errors(include_url=False)
         problems = "; ".join(
             f"{'.'.join(map(str, ('model', *e['loc'])))}: {e['msg']}, found {describe(e['input'])}"
-            for e in error.errors()
+            for e in found[:_SHOWN]
         )
-        raise ArtifactError(f"{artifact.folder}: config.json: {problems}") from error
+        more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise ArtifactError(f"{artifact.folder}: config.json: {problems}{more}") from error
     except ValueError as error:
         raise ArtifactError(f"{artifact.folder}: config.json: {error}") from error
 
 
 def _build(artifact: Artifact, family: Family, config: FamilyConfig, task: Task) -> nn.Module:
     try:
-        module: nn.Module = load_hook(family.build)(config, task)
-        return module
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{artifact.folder}: config.json: the model cannot be built: {reason}") from error
+        return build_module(family, config, task)
+    except _FAILURES as error:
+        raise ArtifactError(f"{artifact.folder}: config.json: the model cannot be built: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:500]
 
 
 class _Allowance(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Stops the construction of a module that allocates out of proportion to its weights file.
+    """Stops the construction of a module that costs out of proportion to its weights file.
+
+    All tensors together may have _BYTES_PER_BYTE times its bytes, and _BASE_BYTES, which leave room for small models;
+    each operation counts as _BYTES_PER_OPERATION, so that many tiny tensors are no way around.
 
     The sizes come from an untrusted config, so each is checked before its tensor exists. (Building on the meta device
     would also work, but its first use spends two seconds on imports.)
@@ -129,13 +216,13 @@ class _Allowance(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, weights_bytes: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.weights_bytes = weights_bytes
-        # Every tensor is created, scaled and copied a few times; the constant leaves room for small models.
-        self.left = 16 * weights_bytes + 64 * 2**20
+        # Every tensor is created, scaled and copied a few times.
+        self.left = _BYTES_PER_BYTE * weights_bytes + _BASE_BYTES
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        self._spend(max((_elements(argument) for argument in args), default=0))
+        self._spend(_BYTES_PER_OPERATION + max((_elements(argument) for argument in args), default=0))
         result = func(*args, **(kwargs or {}))
         if isinstance(result, torch.Tensor):
             self._spend(result.nbytes)

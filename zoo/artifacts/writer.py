@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from torch import nn
 
@@ -43,7 +44,7 @@ from zoo.artifacts.example import EXAMPLE_NAME, draw_example, with_appearance
 from zoo.artifacts.extras import Extras
 from zoo.artifacts.onnx import write_extra_onnx, write_onnx
 from zoo.artifacts.random_inputs import random_inputs
-from zoo.artifacts.target import check_writable
+from zoo.artifacts.target import check_replaceable, check_writable
 from zoo.data.split import Split
 from zoo.families.base import FamilyConfig
 from zoo.families.registry import get_family, load_hook
@@ -86,7 +87,7 @@ def write_artifact(
     trained = inference_copy(module)
     tensors = _tensors(trained)
     try:
-        with replacing_folder(out) as folder:
+        with replacing_folder(out, overwrite=overwrite, check=check_replaceable) as folder:
             save_file(tensors, folder / WEIGHTS_FILE)
             if recipe_yaml is not None:
                 write_text(folder / RECIPE_FILE, recipe_yaml)
@@ -116,10 +117,15 @@ def write_artifact(
                 with extras.trying(f"{FIGURES_FOLDER}/{EXAMPLE_NAME}"):
                     draw_example(folder, config, training)
             complete(folder, config, trained, read_notes(out / CARD_FILE), extras)
-    except OSError as error:
-        raise ExportError(f"cannot write {out}: {error}") from error
+    except (OSError, SafetensorError) as error:
+        raise cannot_write(out, error) from error
     extras.check(name, out)
     return out
+
+
+def cannot_write(out: Path, error: Exception) -> ExportError:
+    """Return the error for a file system that refuses, such as a full disk, or for a target that appeared meanwhile."""
+    return ExportError(f"cannot write {out}: {getattr(error, 'strerror', None) or error}")
 
 
 def inference_copy(module: nn.Module) -> nn.Module:

@@ -68,7 +68,7 @@ def check_folder(folder: Path) -> None:
 
 def save(report: Report, folder: Path, draw: Callable[[Report, Path], None]) -> None:
     """Write bench.json, a CSV per table (the main one is bench.csv) and bench.png to ``folder``, atomically."""
-    with replacing_folder(folder.absolute()) as place:
+    with replacing_folder(folder.absolute(), overwrite=True, check=lambda old, _: check_folder(old)) as place:
         (place / "bench.json").write_text(json.dumps(report.to_json(), indent=2, allow_nan=False) + "\n")
         for name, rows in report.results.items():
             file = "bench.csv" if name == "results" else f"bench-{name}.csv"

@@ -64,7 +64,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     length = ["train.epochs=null", f"train.steps={steps + warmup}"]
     recipe = load_recipe(request["recipe"], [*request["overrides"], *length])
     with tempfile.TemporaryDirectory() as folder:
-        run = setup(recipe, Path(folder) / "run", data_dir=request["data_dir"], device="cpu")
+        run = setup(recipe, Path(folder), data_dir=request["data_dir"], device="cpu")
         try:
             phases = _timed_steps(run, steps, warmup)
         finally:

@@ -18,7 +18,7 @@ import sdk
 from sdk.errors import UnknownModelError
 from zoo.cli.artifact import card, export, probe
 from zoo.cli.bench import bench
-from zoo.cli.console import note
+from zoo.cli.console import note, say
 from zoo.cli.doctor import doctor
 from zoo.cli.groups import SuggestingGroup
 from zoo.cli.listing import info, list_command
@@ -59,7 +59,7 @@ class _Commands(SuggestingGroup):
 def _explain(error: Exception, command: str | None) -> tuple[str, int]:
     """Return the message and the exit code for an error of a command."""
     if isinstance(error, TrainingInterruptedError):
-        return str(error), 130
+        return str(error), error.exit_code
     if isinstance(error, UnknownModelError):
         from zoo.recipe import recipe_names
 
@@ -113,7 +113,7 @@ def _warnings_as_notes() -> Iterator[None]:
 
 def _fail(message: str, code: int) -> None:
     for line in message.splitlines() or [""]:
-        click.echo(f"zoo: error: {line}", err=True)
+        say(f"zoo: error: {line}", err=True)
     sys.exit(code)
 
 

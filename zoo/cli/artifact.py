@@ -6,12 +6,20 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.console import note, showing_progress
+from sdk.places import models_folder
+from zoo.cli.console import note, say, showing_progress
 from zoo.cli.options import AS_JSON, DATA_DIR, QUIET, print_json
 
 
-@click.command(short_help="Export a model to ONNX.")
-@click.argument("model")
+@click.command(short_help="Export a model to ONNX, or a finished run as a model.")
+@click.argument("model", required=False)
+@click.option(
+    "--run",
+    "run_dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="RUN_DIR",
+    help="Write the model of a finished run, without training, to --out (default: your own models).",
+)
 @click.option("--format", "form", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="File format.")
 @click.option("--preprocessing", is_flag=True, help="Take raw inputs and give probabilities (with --out).")
 @click.option("--out", type=click.Path(path_type=Path), help="Write a separate file (default: into the artifact).")
@@ -20,7 +28,8 @@ from zoo.cli.options import AS_JSON, DATA_DIR, QUIET, print_json
 @DATA_DIR
 @QUIET
 def export(
-    model: str,
+    model: str | None,
+    run_dir: Path | None,
     form: str,
     preprocessing: bool,
     out: Path | None,
@@ -29,7 +38,17 @@ def export(
     data_dir: Path | None,
     quiet: bool,
 ) -> None:
-    """Export MODEL (a name or an artifact's folder) to ONNX, checked against torch, into its artifact or to a file."""
+    """Export MODEL (a name or an artifact's folder) to ONNX, checked against torch, into its artifact or to a file.
+
+    With --run, write the model of a finished run, whose export failed or whose model was deleted.
+    """
+    if run_dir is not None:
+        if model is not None or preprocessing or member is not None:
+            raise click.UsageError("--run RUN_DIR takes --out, --overwrite and --data-dir, and no MODEL")
+        _export_run(run_dir, out, overwrite, data_dir, quiet)
+        return
+    if model is None:
+        raise click.UsageError("Missing argument 'MODEL', or --run RUN_DIR")
     if out is None and preprocessing:
         raise click.UsageError("the artifact's model.onnx takes prepared inputs; give --out FILE for --preprocessing")
     if out is None and member is not None:
@@ -43,7 +62,22 @@ def export(
             exported = export_file(model, out, preprocessing, overwrite, data_dir, member, progress)
     if exported.uncompared:
         note(f"not compared with torch on the test split: {exported.uncompared}")
-    click.echo(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
+    say(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
+
+
+def _export_run(run_dir: Path, out: Path | None, overwrite: bool, data_dir: Path | None, quiet: bool) -> None:
+    """Write the model of a finished run."""
+    with showing_progress(f"loading {run_dir}", quiet) as progress:
+        from zoo.artifacts.from_run import export_run
+        from zoo.artifacts.target import check_writable
+        from zoo.training.multi_seed import load_finished
+        from zoo.training.resume import recipe_of_run
+
+        target = check_writable(out or models_folder() / recipe_of_run(run_dir).name, overwrite)
+        result, results = load_finished(run_dir, data_dir=data_dir)
+        progress("writing the model")
+        export_run(result, target, overwrite, results)
+    say(f"artifact: {target}")
 
 
 @click.command(short_help="Run a family's probe on a model.")
@@ -60,9 +94,9 @@ def probe(model: str, data_dir: Path | None, as_json: bool, quiet: bool) -> None
     if as_json:
         print_json(findings.metrics)
         return
-    click.echo(findings.text.strip())
+    say(findings.text.strip())
     for path in (*(f"figures/{name}" for name in findings.figures), "probe.md", "README.md"):
-        click.echo(f"written: {folder / path}")
+        say(f"written: {folder / path}")
 
 
 @click.command(short_help="Render a model's card again.")
@@ -76,4 +110,4 @@ def card(model: str, example: bool, data_dir: Path | None, quiet: bool) -> None:
         from zoo.artifacts.edit import refresh_example, render_card
 
         path = refresh_example(model, data_dir) if example else render_card(model)
-    click.echo(f"card: {path}")
+    say(f"card: {path}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.console import print_table
+from zoo.cli.console import print_table, say
 from zoo.cli.groups import SuggestingGroup
 from zoo.cli.options import AS_JSON, DATA_DIR, OVERRIDES, QUIET, print_json
 from zoo.utils.progress import say_nothing
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _say(line: str) -> None:
     """Show what is measured next on stderr."""
-    click.echo(f"measuring {line}", err=True)
+    say(f"measuring {line}", err=True)
 
 
 def _whole_numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -92,14 +92,14 @@ def _publish(report: Report, tables: list[Table], folder: Path, docs: Path | Non
     if as_json:
         print_json(report.to_json())
         return
-    click.echo(facts_line(report.machine))
+    say(facts_line(report.machine))
     for table in tables:
-        click.secho(f"\n{table.title}", bold=True)
+        say(f"\n{table.title}", bold=True)
         print_table(table.rows)
     warning = busy_warning(report.machine)
     if warning:
-        click.echo(f"\nnote: {warning}")
-    click.echo(f"\nwritten: {folder}")
+        say(f"\nnote: {warning}")
+    say(f"\nwritten: {folder}")
 
 
 _QUICK = click.option("--quick", is_flag=True, help="Take seconds instead of minutes; the figures are meaningless.")

@@ -13,13 +13,23 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from sdk.text import printable
+
 if TYPE_CHECKING:
     from zoo.utils.progress import Progress as Report
 
 
+def say(text: str = "", err: bool = False, bold: bool = False, end: bool = True) -> None:
+    """Print text on stdout, or on stderr, with escapes for what a terminal would obey; every command prints by this.
+
+    Line breaks stay; for a value from outside, which should have none, use :func:`sdk.text.printable` as well.
+    """
+    click.secho(printable(text, lines=True), err=err, bold=bold or None, nl=end)
+
+
 def note(message: str) -> None:
     """Print a note on stderr."""
-    click.echo(f"zoo: note: {message}", err=True)
+    say(f"zoo: note: {message}", err=True)
 
 
 @contextmanager
@@ -34,7 +44,7 @@ def showing_progress(what: str, quiet: bool) -> Iterator[Report]:
         task = progress.add_task(what, total=None)
 
         def report(what: str, done: int = 0, total: int = 0) -> None:
-            progress.update(task, description=escape(what), completed=done, total=total or None)
+            progress.update(task, description=escape(printable(what)), completed=done, total=total or None)
 
         yield report
 
@@ -47,13 +57,13 @@ def progress_console() -> Console:
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
     """Print rows as a table; the keys of the first row are the columns, and None becomes a dash."""
     if not rows:
-        print("no rows")
+        say("no rows")
         return
     table = Table(box=None, pad_edge=False)
     for key in rows[0]:
         table.add_column(key, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(_show(key, value)) for key, value in row.items()))
+        table.add_row(*(escape(printable(_show(key, value))) for key, value in row.items()))
     progress_console().print(table)
 
 
@@ -76,4 +86,4 @@ def print_facts(facts: Mapping[str, str]) -> None:
     """Print names and values in two aligned columns."""
     width = max(map(len, facts))
     for name, value in facts.items():
-        print(f"  {name:<{width}}  {value}")
+        say(f"  {printable(name):<{width}}  {printable(value)}")

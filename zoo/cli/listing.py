@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from zoo.cli.console import note, print_facts, print_table
+from sdk.text import printable
+from zoo.cli.console import note, print_facts, print_table, say
 from zoo.cli.options import AS_JSON, print_json
 
 
@@ -51,12 +52,12 @@ def info(name: str, as_json: bool) -> None:
         return
     if "model" in facts:
         model = facts["model"]
-        click.secho(f"{model['name']} {model['version']}", bold=True)
+        say(printable(f"{model['name']} {model['version']}"), bold=True)
         print_facts(_model_facts(model))
     if "recipe" in facts:
-        click.secho("recipe", bold=True)
+        say("recipe", bold=True)
         for line in to_yaml(facts["recipe"]).splitlines():
-            click.echo(f"  {line}")
+            say(f"  {line}")
 
 
 def _model_facts(model: dict[str, Any]) -> dict[str, str]:

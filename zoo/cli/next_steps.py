@@ -10,13 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.training.result import EXAMPLE_FILE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zoo.training.result import TrainResult
-
-EXAMPLE_FILE = "example.png"
-"""A test sample in the run folder, for the commands to predict."""
 
 
 def next_commands(result: TrainResult, target: Path, run_dir: Path, data_dir: Path | None) -> list[str]:

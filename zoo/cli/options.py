@@ -28,4 +28,4 @@ BACKEND = click.option("--backend", default="auto", show_default=True, help="Bac
 
 def print_json(value: Any) -> None:
     """Print ``value`` as indented JSON on stdout."""
-    click.echo(json.dumps(value, indent=2))
+    click.echo(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))  # JSON escapes all other control characters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from zoo.cli.console import print_table
+from zoo.cli.console import print_table, say
 from zoo.cli.options import OVERRIDES
 
 
@@ -24,15 +24,15 @@ def recipe(recipe: str | None, overrides: tuple[str, ...], topic: str | None) ->
     if topic is None:
         from zoo.recipe import load_recipe
 
-        click.echo(load_recipe(recipe or "", overrides).to_yaml(), nl=False)
+        say(load_recipe(recipe or "", overrides).to_yaml(), end=False)
         return
     from zoo.recipe.reference import keys_of, notes_of
 
     for title, keys in keys_of(topic).items():
-        click.secho(title, bold=True)
+        say(title, bold=True)
         print_table(
             [{"key": key.path, "allowed": key.allowed, "default": key.default, "meaning": key.meaning} for key in keys]
         )
-        click.echo()
+        say()
     if notes_of(topic):
-        click.echo(notes_of(topic))
+        say(notes_of(topic))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from zoo.cli.console import say
+
 
 @click.command(short_help="Upload a model to the Hub.")
 @click.argument("name")
@@ -41,7 +43,7 @@ def push(
         folder, repo_id, private=private, revision=revision, create_pr=create_pr, message=message, dry_run=dry_run
     )
     for line in done.report():
-        click.echo(line)
+        say(line)
 
 
 def _push_space(
@@ -64,6 +66,6 @@ def pull(model: str, backend: str, out: Path | None) -> None:
     from zoo.artifacts.pull import pull_artifact
 
     pulled = pull_artifact(model, backend, out)
-    click.echo(f"model: {pulled.origin}")
-    click.echo(f"files: {', '.join(sorted(pulled.verified))}")
-    click.echo(f"folder: {out or pulled.folder}")
+    say(f"model: {pulled.origin}")
+    say(f"files: {', '.join(sorted(pulled.verified))}")
+    say(f"folder: {out or pulled.folder}")

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from sdk.errors import CellzooError
 from sdk.places import models_folder
-from zoo.cli.console import showing_progress
+from zoo.cli.console import say, showing_progress
 from zoo.cli.options import DATA_DIR, OVERRIDES
+from zoo.utils.errors import ExportError, TrainingInterruptedError
+from zoo.utils.signals import exit_code, stop_signals
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,6 +71,7 @@ if TYPE_CHECKING:
     metavar="RUN_DIR",
     help="Continue an earlier run with its own recipe; finished seeds are not trained again.",
 )
+@click.option("--check-data", is_flag=True, help="Decode every image of all parts before the first step.")
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs to the run folder.")
 @click.option("--quiet", is_flag=True, help="Print the result and the artifact's path only.")
 def train(
@@ -83,6 +88,7 @@ def train(
     seeds: int,
     run_dir: Path | None,
     resume: Path | None,
+    check_data: bool,
     tensorboard: bool,
     quiet: bool,
 ) -> None:
@@ -100,33 +106,44 @@ def train(
         )
     if target is not None and data is None:
         raise click.UsageError("--target needs --data PATH; a recipe's own column is -o data.target=COLUMN")
-    with ExitStack() as preparing:
-        worker = os.environ.get("RANK", "0") != "0"  # one of several processes shows progress
-        progress = preparing.enter_context(showing_progress("preparing the training", quiet or worker))
-        from accelerate import PartialState
+    command = partial(
+        _resume_command,
+        options={"--seeds": seeds if seeds > 1 else None, "--device": device, "--data-dir": data_dir, "--out": out},
+        flags={"--overwrite": overwrite, "--tensorboard": tensorboard},
+    )
+    with stop_signals(), ExitStack() as held, _explaining_stops() as stop:
+        stop.command = partial(command, resume or run_dir)
+        with ExitStack() as preparing:
+            worker = os.environ.get("RANK", "0") != "0"  # one of several processes shows progress
+            progress = preparing.enter_context(showing_progress("preparing the training", quiet or worker))
+            from accelerate import PartialState
 
-        from zoo.artifacts.from_run import export_run
-        from zoo.artifacts.preflight import check_exportable
-        from zoo.artifacts.target import check_writable
-        from zoo.training.multi_seed import train_seeds
-        from zoo.utils.errors import IncompleteArtifactError, TrainingInterruptedError
+            from zoo.artifacts.from_run import export_run
+            from zoo.artifacts.preflight import check_exportable
+            from zoo.artifacts.target import check_writable
+            from zoo.training.multi_seed import train_seeds
+            from zoo.training.run_folder import new_run_folder
+            from zoo.utils.errors import IncompleteArtifactError
 
-        notes: list[str] = []
-        if start_from is not None:
-            overrides = (*overrides, f"train.start_from={json.dumps(start_from)}")
-        if data is None:
-            loaded = _recipe(recipe, overrides, resume, name)
-        else:
-            loaded, notes = _on_data(cast(str, recipe), data, target, name, overrides, data_dir)
-        folder_out = check_writable(out or models_folder() / loaded.name, overwrite)
-        folder = resume or run_dir or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            notes: list[str] = []
+            if start_from is not None:
+                overrides = (*overrides, f"train.start_from={json.dumps(start_from)}")
+            if data is None:
+                loaded = _recipe(recipe, overrides, resume, name)
+            else:
+                loaded, notes = _on_data(cast(str, recipe), data, target, name, overrides, data_dir)
+            folder_out = check_writable(out or models_folder() / loaded.name, overwrite)
+            folder = resume or run_dir or held.enter_context(new_run_folder(loaded.name))
+            stop.command = partial(command, folder)
 
-        def check(recipe: Recipe, data: Data, module: nn.Module) -> None:
-            progress("trying to write the artifact")
-            check_exportable(recipe, data, module, folder_out, overwrite)
-            preparing.close()  # the training shows its own progress
+            def check(recipe: Recipe, data: Data, module: nn.Module) -> None:
+                if check_data:
+                    progress("decoding all images")
+                    data.check()
+                progress("trying to write the artifact")
+                check_exportable(recipe, data, module, folder_out, overwrite)
+                preparing.close()  # the training shows its own progress
 
-        try:
             result, results = train_seeds(
                 loaded,
                 seeds,
@@ -140,24 +157,20 @@ def train(
                 notes=notes,
                 fit_batch=data is not None and not any(one.startswith("train.batch_size=") for one in overrides),
             )
-        except TrainingInterruptedError as error:
-            command = _resume_command(
-                folder,
-                {"--seeds": seeds if seeds > 1 else None, "--device": device, "--data-dir": data_dir, "--out": out},
-                {"--overwrite": overwrite, "--tensorboard": tensorboard},
-            )
-            raise TrainingInterruptedError(f"{error}; continue with: {command}" if command else str(error)) from None
-    if not PartialState().is_main_process:
-        return
-    missing = None
-    with showing_progress("writing the artifact", quiet):
-        try:
-            export_run(result, folder_out, overwrite, results)
-        except IncompleteArtifactError as error:
-            missing = error  # raised when the result has been printed
+        main = PartialState().is_main_process
+        PartialState().destroy_process_group()  # left to the end of the process, it may abort
+        if not main:
+            return
+        stop.trained = True
+        missing = None
+        with showing_progress("writing the artifact", quiet):
+            try:
+                export_run(result, folder_out, overwrite, results)
+            except IncompleteArtifactError as error:
+                missing = error  # raised when the result has been printed
     for line in (*_seed_lines(results), _summary_line(result)):
-        click.echo(line)
-    click.echo(f"artifact: {folder_out}")
+        say(line)
+    say(f"artifact: {folder_out}")
     if not quiet:
         _say_what_is_next(result, folder_out, folder, data_dir)
     if missing is not None:
@@ -171,11 +184,43 @@ def _on_data(*arguments: Any) -> tuple[Recipe, list[str]]:
     return recipe_on_data(*arguments)
 
 
+@dataclass
+class _Stop:
+    """The command and the phase to name when the command ends early."""
+
+    command: Callable[[], str | None] = lambda: None
+    """Returns the command that continues the run, or None if there is nothing to continue."""
+    trained: bool = False
+
+
+@contextmanager
+def _explaining_stops() -> Iterator[_Stop]:
+    """Say how to continue when a signal, or an artifact that cannot be written, ends the command."""
+    stop = _Stop()
+    try:
+        yield stop
+    except KeyboardInterrupt as error:
+        phase = "while the artifact was written" if stop.trained else "while the training was prepared"
+        raise TrainingInterruptedError(_with_command(f"interrupted {phase}", stop), exit_code(error)) from None
+    except TrainingInterruptedError as error:
+        raise TrainingInterruptedError(_with_command(str(error), stop), error.exit_code) from None
+    except (CellzooError, OSError) as error:
+        if not stop.trained:
+            raise
+        text = f"{error}; the finished run is kept"
+        raise ExportError(_with_command(text, stop, "write its artifact with")) from error
+
+
+def _with_command(text: str, stop: _Stop, advice: str = "continue with") -> str:
+    command = stop.command()
+    return f"{text}; {advice}: {command}" if command else text
+
+
 def _recipe(recipe: str | None, overrides: Sequence[str], resume: Path | None, name: str | None) -> Recipe:
     """Load the recipe that is named, or that of the run to resume."""
     from zoo.recipe import load_recipe
     from zoo.recipe.files import check_name
-    from zoo.training.run_folder import check_same_name, recipe_of_run
+    from zoo.training.resume import check_same_name, recipe_of_run
 
     if recipe is None:
         return recipe_of_run(cast(Path, resume), overrides)
@@ -185,15 +230,16 @@ def _recipe(recipe: str | None, overrides: Sequence[str], resume: Path | None, n
     return loaded if name is None else loaded.model_copy(update={"name": check_name(name)})
 
 
-def _resume_command(folder: Path, options: dict[str, object], flags: dict[str, bool]) -> str | None:
+def _resume_command(folder: Path | None, options: dict[str, object], flags: dict[str, bool]) -> str | None:
     """Return the command that continues an interrupted run; None if it has no checkpoint yet.
 
     Options that are None and flags that are False are left out.
     """
     from zoo.cli.next_steps import programs
-    from zoo.training.checkpoint import CHECKPOINT_FILE
+    from zoo.training.result import CHECKPOINT_FILE
 
-    if not any(folder.rglob(CHECKPOINT_FILE)):
+    folders = [] if folder is None else [folder, *folder.glob("seed-*")]
+    if not any((one / CHECKPOINT_FILE).is_file() for one in folders):
         return None
     given = [text for option, value in options.items() if value is not None for text in (option, str(value))]
     set_flags = [flag for flag, value in flags.items() if value]
@@ -204,11 +250,11 @@ def _say_what_is_next(result: TrainResult, target: Path, folder: Path, data_dir:
     """Print where the logs are and the commands that use the new model."""
     from zoo.cli.next_steps import next_commands
 
-    click.echo(f"logs and checkpoint: {folder}")
+    say(f"logs and checkpoint: {folder}")
     commands = next_commands(result, target, folder, data_dir)
-    click.echo("next:")
+    say("next:")
     for command in commands:
-        click.echo(f"  {command}")
+        say(f"  {command}")
 
 
 def _seed_lines(results: Sequence[SeedResult]) -> list[str]:

@@ -20,11 +20,18 @@ class Section(BaseModel):
 def _check_count_or_fraction(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("should be a whole number, or a fraction between 0 and 1")
-    if value < 0 or (isinstance(value, float) and value >= 1):
+    if not 0 <= value <= LARGEST_COUNT or (isinstance(value, float) and value >= 1):
         raise ValueError("should be a whole number of at least 0, or a fraction of at least 0 and below 1")
     return value
 
 
+LARGEST_COUNT = 2**31 - 1
+PositiveInt = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+Iterations = Annotated[int, Field(ge=1, le=100_000)]
+"""A count of iterations in one prediction, whose time grows with it."""
+Size = Annotated[int, Field(ge=1, le=1024)]
+"""A length in pixels or positions that a few weights span, however large it is."""
 CountOrFraction = Annotated[int | float, BeforeValidator(_check_count_or_fraction)]
 """An int is a count of at least 0, a float a fraction in [0, 1) of the whole."""
 Positive = Annotated[float, Field(gt=0)]

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from zoo.config.base import CountOrFraction, Positive, Section
+from sdk.inputs import LARGEST_SIDE
+from zoo.config.base import CountOrFraction, NonNegativeInt, Positive, Section
 
 OnError = Literal["stop", "skip"]
+Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
 
 
 class CropConfig(Section):
@@ -56,7 +51,7 @@ class _DataConfig(Section):
     """Number or fraction of the training samples to hold out for validation, above 0, the same share of every class."""
     seed: NonNegativeInt = 0
     """Seed of the choice of held-out samples."""
-    workers: NonNegativeInt = 0
+    workers: int = Field(default=0, ge=0, le=1024)
     """Processes that prepare batches during training; 0: the training process prepares them itself."""
 
     @model_validator(mode="after")
@@ -123,7 +118,7 @@ def _longest(image_size: int | tuple[int, int]) -> int:
 def _usual_resize(known: dict[str, Any]) -> int:
     """Return the shorter side before the crop in the proportion that is usual for photographs, 256 to 224."""
     image_size = known.get("image_size", 224)  # missing if it is invalid, which is then the error
-    return round(_longest(image_size) * 256 / 224)
+    return min(LARGEST_SIDE, round(_longest(image_size) * 256 / 224))
 
 
 class ImageFolderConfig(_StoredConfig):
@@ -143,11 +138,11 @@ class ImageFolderConfig(_StoredConfig):
     on_error: OnError = "stop"
     """Treatment of damaged images and classes that cannot be used. stop: an error, which names all; skip: they are
     left out, for which every image is decoded before training."""
-    image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 224
+    image_size: Side | tuple[Side, Side] = 224
     """Side of the model's square input, or [height, width], in pixels."""
     mode: Literal["L", "RGB"] | None = None
     """Grey (L) or colour (RGB), to which all images are converted; null: RGB."""
-    resize: PositiveInt = Field(default_factory=_usual_resize, json_schema_extra={"default": "image_size * 256 / 224"})
+    resize: Side = Field(default_factory=_usual_resize, json_schema_extra={"default": "image_size * 256 / 224"})
     """Length of the shorter side, in pixels, before the centre crop of evaluation; at least ``image_size``. The default
     is rounded."""
 
@@ -202,10 +197,10 @@ class DatasetConfig(_ImagesConfig):
     gives at least one per class. null: 0.1. Refused if the data set has a test split."""
     on_error: OnError = "stop"
     """Treatment of images that cannot be decoded. stop: an error, which names them; skip: they are left out."""
-    image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
+    image_size: Side | tuple[Side, Side] | None = None
     """Side of the model's square input, or [height, width], in pixels; null: the size of the images, if all are
     alike."""
-    resize: PositiveInt | None = None
+    resize: Side | None = None
     """Length of the shorter side, in pixels, before the centre crop, at least ``image_size``; null: the smallest that
     covers it."""
     mode: Literal["L", "RGB"] | None = None

@@ -1,6 +1,14 @@
-"""Data sets of images and tables that Hugging Face's ``datasets`` reads.
+"""Data sets of images and tables that Hugging Face's ``datasets`` reads; docs/guides/data.md has the rules.
 
-Classes and splits: :mod:`zoo.data.dataset_parts`; images: :mod:`zoo.data.dataset_images`.
+Source: a data set on the Hub at a revision, a folder of a Hub data set, a Parquet, CSV or JSON file, or a folder of
+images (:mod:`zoo.data.image_folder`). Nothing of it is executed or unpickled.
+
+- Input: uint8 images ``[C, H, W]``, grey or RGB, decoded as the SDK does (:mod:`zoo.data.dataset_images`), or the
+  columns of a table as float32 ``[features]`` (:mod:`zoo.data.dataset_tables`).
+- Classes: named by the column of class labels, or its sorted values as text (:mod:`zoo.data.dataset_parts`).
+- Split: the data set's own splits. What they lack is held out by the config's ``seed``, the same share of every class.
+- Normalisation: pixels by the mean and deviation of each channel over the training images; numbers by the mean and
+  deviation of their column over the training rows; categories are one-hot.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from zoo.data.dataset_parts import Part
 from zoo.data.hashing import hash_tensors
 from zoo.data.picture_split import PictureSplit
 from zoo.data.split import ArraySplit, Data, Split
+from zoo.data.tally import Tally
 from zoo.utils.errors import DataError
 
 MEMORY_LIMIT = 2**30
@@ -44,7 +45,7 @@ Size = tuple[int, int]
 
 @dataclass
 class _Seen:
-    """What the headers of images say."""
+    """Sizes and colours in the headers of images."""
 
     sizes: set[Size]
     grey: bool
@@ -100,6 +101,15 @@ class RowSplit(PictureSplit):
     def place(self, index: int) -> str:
         """Return the split and row of a sample."""
         return f"{_place(self.part, int(self.part.indices[index]))}: "
+
+    def decode_all(self) -> Tally:
+        faults = Tally()
+        for _, row, content in _encoded(self.part, self.column):
+            try:
+                decode_picture(content, 3)
+            except InputError as error:
+                faults.add("images that cannot be read", f"{_place(self.part, row)} ({error})")
+        return faults
 
     def _compute_hashes(self) -> dict[str, str]:
         """Hash the encoded images."""

@@ -40,7 +40,7 @@ class Place:
 
     path: Path
     origin: str
-    """Where it is from, for people."""
+    """The source, for people."""
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,10 @@ class Learner:
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the tensors and plain JSON values that a resumed run needs beyond module and optimizer."""
+        """Return the tensors and plain JSON values that a resumed run needs beyond module and optimizer.
+
+        It is called after each validation, and once before the first step.
+        """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -41,7 +41,11 @@ def show_value(value: Any) -> str:
 def _descend(schema: Any, data: Any, loc: tuple[int | str, ...]) -> tuple[list[str], Any]:
     """Follow pydantic's location; return the keys as in the file, and the last schema that has keys."""
     keys: list[str] = []
+    plain = False
     for key in loc:
+        if plain:  # an entry of a list, or the name of a variant among plain types
+            keys += [str(key)] if isinstance(key, int) else []
+            continue
         choices = models(schema)
         if len(choices) > 1:  # pydantic adds the tag of the chosen variant to the location
             schema = choices[str(key)]
@@ -52,6 +56,8 @@ def _descend(schema: Any, data: Any, loc: tuple[int | str, ...]) -> tuple[list[s
             field = schema.model_fields.get(str(key))
             if field is not None and models(field.annotation):
                 schema = field.annotation
+            else:
+                plain = field is not None
     choices = models(schema)
     return keys, next(iter(choices.values())) if len(choices) == 1 else schema
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from sdk.artifact import CONFIG_FILE
 from sdk.resolve import BUNDLED_PREFIX, local_models
 from zoo.data.location import is_hub_id
+from zoo.recipe.parsing import DEPTH_LIMIT, SIZE_LIMIT, parse_yaml
 from zoo.recipe.problems import show_value
 from zoo.utils.errors import RecipeError
 
@@ -19,10 +17,11 @@ from zoo.utils.errors import RecipeError
 def read_tree(path: Path) -> dict[Any, Any]:
     """Return the mapping in a YAML file; raises RecipeError for a file that cannot be read or holds something else."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(SIZE_LIMIT + 1)  # one too many is refused when parsed
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read: {error}") from None
-    tree = _parse(text, str(path))
+    tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise RecipeError(
             f"{path}: should be a mapping with the sections model, data and train, found {show_value(tree)}"
@@ -36,7 +35,9 @@ def override_key(tree: dict[Any, Any], override: str) -> None:
     keys = path.strip().split(".")
     if not separator or not all(keys):
         raise RecipeError(f"override {override!r}: should be key.path=value, such as train.epochs=5")
-    value = _parse(text, f"override {override!r}")
+    if len(keys) > DEPTH_LIMIT:
+        raise RecipeError(f"override {override[:60]!r}...: found {len(keys)} keys in its path, allowed {DEPTH_LIMIT}")
+    value = parse_yaml(text, f"override {override!r}")
     node = tree
     for depth, key in enumerate(keys[:-1], start=1):
         if node.get(key) is None:
@@ -86,36 +87,3 @@ def _absolute(path: str, folder: Path) -> str:
     home = Path(os.path.expanduser("~"))
     below_home = absolute.is_relative_to(home) and home != Path(home.anchor)
     return str("~" / absolute.relative_to(home)) if below_home else str(absolute)
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        # _Loader is a SafeLoader, which constructs plain values only.
-        return yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
-        raise RecipeError(f"{where}:{place} {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a duplicate key is an error and ``3e-4`` is a number, as in YAML 1.2."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                continue  # refused as unhashable by the base class
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key_node.value!r} is given twice", key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
-)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import SerializeAsAny
 
 from zoo.config.base import Section
@@ -17,6 +17,7 @@ from zoo.config.export import ExportConfig
 from zoo.config.train import TrainConfig
 from zoo.families.base import FamilyConfig
 from zoo.recipe.files import find_recipe
+from zoo.recipe.parsing import to_yaml
 from zoo.recipe.reading import make_path_absolute, make_source_absolute, override_key, read_tree
 from zoo.recipe.validation import validate_sections
 
@@ -55,13 +56,20 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     tree = read_tree(path)
     make_path_absolute(tree, path.parent)
     make_source_absolute(tree, path.parent)
+    return _build(tree, path, overrides)
+
+
+def stored_recipe(tree: dict[str, Any], source: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Build the recipe whose :meth:`Recipe.to_dict` is stored in the file ``source``; it has the file's name.
+
+    Raises RecipeError.
+    """
+    return _build(copy.deepcopy(tree), source, overrides)
+
+
+def _build(tree: dict[Any, Any], path: Path, overrides: Sequence[str]) -> Recipe:
     for override in overrides:
         override_key(tree, override)
     make_path_absolute(tree, Path())
     make_source_absolute(tree, Path())
     return Recipe.model_construct(name=path.stem, **validate_sections(tree, path))
-
-
-def to_yaml(recipe: dict[str, Any]) -> str:
-    """Return the sections of a recipe as YAML."""
-    return yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None, width=110)

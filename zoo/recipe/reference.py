@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from sdk.validation import hint
-from zoo.config.base import CountOrFraction, Section
+from zoo.config.base import LARGEST_COUNT, CountOrFraction, Section
 from zoo.config.data import AugmentConfig, DataConfig
 from zoo.config.export import ExportConfig
 from zoo.config.train import OptimizerConfig, ScheduleConfig, TrainConfig
@@ -164,6 +164,9 @@ def _bounds(metadata: list[Any]) -> dict[str, Any]:
 
 
 def _range(bounds: dict[str, Any]) -> str:
+    if bounds.get("le") == LARGEST_COUNT:  # a bound of the machine, not of the key
+        bounds = {key: value for key, value in bounds.items() if key != "le"}
+        bounds = {"gt": 0} if bounds.get("ge") == 1 else bounds
     low = next((f"{sign}{_yaml(bounds[key])}" for key, sign in (("gt", "("), ("ge", "[")) if key in bounds), "")
     high = next((f"{_yaml(bounds[key])}{sign}" for key, sign in (("lt", ")"), ("le", "]")) if key in bounds), "")
     if low and high:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +16,40 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zoo.training.result import CHECKPOINT_FILE
 from zoo.utils.errors import CheckpointError
+from zoo.utils.files import partial_path, sync
 
 FORMAT = 1
-CHECKPOINT_FILE = "checkpoint.safetensors"
 
 
 def save_checkpoint(run_dir: Path, state: dict[str, Any]) -> None:
     """Replace the run's checkpoint with ``state``: nested dicts, lists and tuples of tensors and plain values.
 
-    Raises CheckpointError if the file cannot be written (the previous checkpoint stays), and TypeError for a value
-    of any other type.
+    The file is synced to disk before it takes the place of the previous checkpoint. Raises CheckpointError if it cannot
+    be written (the previous checkpoint stays), and TypeError for a value of any other type.
     """
     tensors: dict[str, Tensor] = {}
     tree = _encode(state, tensors)
-    partial = run_dir / f".{CHECKPOINT_FILE}.partial"
+    path = run_dir / CHECKPOINT_FILE
+    partial = partial_path(path)
     try:
         save_file(tensors, partial, metadata={"format": str(FORMAT), "state": json.dumps(tree)})
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, run_dir / CHECKPOINT_FILE)
+        sync(partial)
+        os.replace(partial, path)
+        sync(run_dir)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"cannot write {run_dir / CHECKPOINT_FILE}: {error}; the previous checkpoint stays"
-        ) from None
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error).removeprefix("Error while serializing: ")
+        raise CheckpointError(f"cannot write {path}: {reason}; {rescue(run_dir)}") from None
+
+
+def rescue(run_dir: Path) -> str:
+    """Say if a checkpoint survives an error, and how to go on."""
+    if (run_dir / CHECKPOINT_FILE).is_file():
+        return "the previous checkpoint stays; remove the cause and continue with --resume"
+    return "no checkpoint exists" + ("" if run_dir.is_dir() else ", as the folder is gone")
 
 
 def load_checkpoint(run_dir: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate.utils import set_seed
@@ -24,10 +25,12 @@ from zoo.families.learner import StepResult
 from zoo.recipe import Recipe
 from zoo.training.checkpoint import save_checkpoint
 from zoo.training.evaluate import evaluate
-from zoo.training.result import Evaluation, TrainResult
+from zoo.training.result import CHECKPOINT_FILE, Evaluation, TrainResult
 from zoo.training.run import Run, run_state
+from zoo.training.run_folder import check_resumable, hold
 from zoo.training.setup import Check, setup
 from zoo.utils.errors import TrainingError, TrainingInterruptedError
+from zoo.utils.signals import exit_code
 
 _LOST_PEER = re.compile("(?i)connection (was )?(closed|reset|refused)|peer|timed out")
 """Messages of torch.distributed's backends about a process that no longer answers."""
@@ -49,37 +52,44 @@ def train(
 ) -> TrainResult:
     """Train a recipe's model; write checkpoints, ``recipe.yaml`` and ``metrics.jsonl`` to ``run_dir``.
 
-    ``data`` replaces the data set that the recipe names. ``device`` is cpu, cuda or mps (None: the best available).
-    ``resume`` continues from the checkpoint in ``run_dir``; on the CPU the final weights are those of an uninterrupted
-    run, bit for bit. ``check`` is called with the recipe, the data and the untrained module before anything is written.
-    ``fit_batch`` cuts a batch size that is large for the data (:func:`zoo.training.fit_batch.fit_batch_size`);
-    ``notes`` are printed with the lines on the data. Raises
-    TrainingError, DataError or CheckpointError with a message of one line, the errors of ``check``, and
+    The folder is locked meanwhile, and a new run destroys nothing in it. ``data`` replaces the data set that the recipe
+    names. ``device`` is cpu, cuda or mps (None: the best available). ``resume`` continues from the checkpoint in
+    ``run_dir``; on the CPU the final weights are those of an uninterrupted run, bit for bit. ``check`` is called with
+    the recipe, the data and the untrained module before anything is written. ``fit_batch`` cuts a batch size that is
+    large for the data (:func:`zoo.training.fit_batch.fit_batch_size`); ``notes`` are printed with the lines on the
+    data. Raises TrainingError, DataError or CheckpointError with a message of one line, the errors of ``check``, and
     TrainingInterruptedError on Ctrl-C.
     """
-    run = setup(
-        recipe,
-        Path(run_dir),
-        data=data,
-        data_dir=data_dir,
-        device=device,
-        resume=resume,
-        tensorboard=tensorboard,
-        progress=progress,
-        check=check,
-        fit_batch=fit_batch,
-        notes=notes,
-    )
+    folder = Path(run_dir)
+    if resume:
+        check_resumable(folder)
+    with hold([folder], resume):
+        return train_held(
+            recipe,
+            run_dir=folder,
+            data=data,
+            data_dir=data_dir,
+            device=device,
+            resume=resume,
+            tensorboard=tensorboard,
+            progress=progress,
+            check=check,
+            fit_batch=fit_batch,
+            notes=notes,
+        )
+
+
+def train_held(recipe: Recipe, *, run_dir: Path, **options: Any) -> TrainResult:
+    """Do as :func:`train`, with its other options, in a folder that the caller holds."""
+    run = setup(recipe, run_dir, **options)
     try:
-        run.log.start(run.step)
+        run.log.start(run.step, run.history)
         run.learner.on_start(run.optimizer)
         fit(run)
         return finish(run)
-    except KeyboardInterrupt:
-        saved = run.history[-1]["step"] if run.history else 0
-        state = f"the checkpoint of step {saved} is" if saved else "no checkpoint yet"
+    except KeyboardInterrupt as stop:
         where = f"interrupted at step {run.step} of {run.total_steps}"
-        raise TrainingInterruptedError(f"{where}; {state} in {run.run_dir}") from None
+        raise TrainingInterruptedError(f"{where}; {_kept(run)}", exit_code(stop)) from None
     except RuntimeError as error:
         if run.accelerator.num_processes > 1 and _LOST_PEER.search(str(error)):
             raise TrainingError(f"stopped after step {run.step}: another process of this run has died") from error
@@ -124,8 +134,10 @@ def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
         "seconds": run.seconds,
     }
     run.history.append(record)
+    run.log.sync()
     if run.accelerator.is_main_process:
         save_checkpoint(run.run_dir, run_state(run))
+    run.saved_step = run.step
     run.log.round(record)
 
 
@@ -185,13 +197,18 @@ def _update(run: Run, result: StepResult) -> dict[str, float]:
 
 
 def _not_finite(run: Run, what: str) -> TrainingError:
-    saved = run.history[-1]["step"] if run.history else None
-    rescue = f"the checkpoint of step {saved} stays" if saved else "no checkpoint exists yet"
     return TrainingError(
         f"stopped in step {run.step + 1} (epoch {run.step // run.steps_per_epoch + 1}): {what}, the last "
-        f"finite loss was {run.last_loss:.4g}, lr {run.lr:.3g}; the weights were not changed and {rescue}; try "
+        f"finite loss was {run.last_loss:.4g}, lr {run.lr:.3g}; the weights were not changed and {_kept(run)}; try "
         "a lower train.optimizer.lr, a train.clip_norm, a longer train.schedule.warmup or precision fp32"
     )
+
+
+def _kept(run: Run) -> str:
+    """Return the words about the checkpoint that an attempt leaves behind."""
+    if not (run.run_dir / CHECKPOINT_FILE).is_file():
+        return f"no checkpoint is in {run.run_dir}"
+    return f"the checkpoint of step {run.saved_step} is in {run.run_dir}"
 
 
 def finish(run: Run) -> TrainResult:

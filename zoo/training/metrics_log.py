@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from zoo.training.checkpoint import rescue
+from zoo.utils.errors import TrainingError
+from zoo.utils.files import replace_file, sync
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -21,6 +27,7 @@ class RunLog:
 
     def __init__(self, run_dir: Path, total: int, *, silent: bool, progress: bool, tensorboard: bool) -> None:
         self.silent = silent
+        self.run_dir = run_dir
         self.path = run_dir / METRICS_FILE
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -35,12 +42,19 @@ class RunLog:
         self.board = _summary_writer(run_dir / "tensorboard") if tensorboard and not silent else None
         self._since = (0, time.perf_counter())
 
-    def start(self, step: int) -> None:
-        """Start at ``step`` and drop the lines that an earlier attempt wrote beyond it."""
+    def start(self, step: int, history: Sequence[dict[str, Any]] = ()) -> None:
+        """Start at ``step``: drop the lines that an earlier attempt wrote beyond it, and add rounds that it did not.
+
+        ``history`` has the rounds up to ``step``, as the checkpoint holds them. Raises TrainingError.
+        """
         if self.silent:
             return
-        lines = self.path.read_text().splitlines() if step else []
-        self.path.write_text("".join(f"{line}\n" for line in lines if _is_until(line, step)))
+        records = [record for record in _read(self.path) if _is_until(record, step)] if step else []
+        logged = {record["step"] for record in records if record["kind"] == "round"}
+        records += [{"kind": "round", **record} for record in history if record["step"] not in logged]
+        records.sort(key=lambda record: (record["step"], record["kind"] == "round"))
+        with self._naming_errors():
+            replace_file(self.path, "".join(f"{json.dumps(record)}\n" for record in records).encode())
         self._since = (step, time.perf_counter())
         self.bar.update(self.task, completed=step)
         self.bar.start()
@@ -82,6 +96,12 @@ class RunLog:
             f"95% interval {low:.2%} to {high:.2%})"
         )
 
+    def sync(self) -> None:
+        """Have the system write the log to its disk, so that it is never behind a checkpoint. Raises TrainingError."""
+        if not self.silent:
+            with self._naming_errors():
+                sync(self.path)
+
     def close(self) -> None:
         """Stop the progress bar and close TensorBoard's file."""
         self.bar.stop()
@@ -91,12 +111,21 @@ class RunLog:
     def _write(self, record: dict[str, Any]) -> None:
         if self.silent:
             return
-        with self.path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        with self._naming_errors(), self.path.open("ab", buffering=0) as file:
+            file.write(f"{json.dumps(record)}\n".encode())  # one system call, so that a kill leaves whole lines
         if self.board is not None:
             for key, value in record.items():
                 if isinstance(value, int | float) and key != "step":
                     self.board.add_scalar(f"{record['kind']}/{key}", value, record["step"])
+
+    @contextmanager
+    def _naming_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write {self.path}: {error.strerror or error}; {rescue(self.run_dir)}"
+            ) from None
 
     def _print(self, line: str) -> None:
         if not self.bar.disable:
@@ -105,9 +134,7 @@ class RunLog:
 
 def read_test(run_dir: Path) -> dict[str, Any] | None:
     """Return a finished run's test record (step, accuracy, correct, total, loss, interval); None if it has none."""
-    path = run_dir / METRICS_FILE
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return next((record for record in map(_parse, lines) if record["kind"] == "test"), None)
+    return next((record for record in _read(run_dir / METRICS_FILE) if record["kind"] == "test"), None)
 
 
 def _summary_writer(folder: Path) -> Any:
@@ -116,17 +143,23 @@ def _summary_writer(folder: Path) -> Any:
     return SummaryWriter(str(folder))
 
 
-def _is_until(line: str, step: int) -> bool:
-    record = _parse(line)
+def _read(path: Path) -> list[dict[str, Any]]:
+    """Return the whole records of a log, none if it is missing."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return [record for record in map(_parse, text.splitlines()) if record is not None]
+
+
+def _is_until(record: dict[str, Any], step: int) -> bool:
     return record["kind"] in ("step", "round") and record["step"] <= step
 
 
-def _parse(line: str) -> dict[str, Any]:
+def _parse(line: str) -> dict[str, Any] | None:
+    """Return the record in a line; None for what a kill or a full disk left of one."""
     try:
-        record: dict[str, Any] = json.loads(line)
-    except json.JSONDecodeError:  # a killed run may leave half a line
-        return {"kind": "cut"}
-    return record
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return record if isinstance(record, dict) and {"kind", "step"} <= record.keys() else None
 
 
 def _format(record: dict[str, float]) -> str:

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
     from zoo.data.split import Data
     from zoo.recipe import Recipe
-    from zoo.training.start_from import Start
+    from zoo.training.start import Start
+
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+EXAMPLE_FILE = "example.png"
+"""A test sample in the run folder, for the commands that follow a training."""
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
+from zoo.data.fingerprint import Fingerprint
 from zoo.data.split import Data
 from zoo.families.learner import Learner
 from zoo.recipe import Recipe
 from zoo.training.metrics_log import RunLog
-from zoo.training.start_from import Start
+from zoo.training.start import Start
 
 
 @dataclass
@@ -38,9 +39,13 @@ class Run:
     log: RunLog
     total_steps: int
     steps_per_epoch: int
+    fingerprint: Fingerprint
+    """That of the data and its split, to tell on resume whether they are still the same."""
     start: Start | None = None
     """The trained model whose weights the run started from; None: random weights."""
     step: int = 0
+    saved_step: int = 0
+    """Step of the last checkpoint."""
     seconds: float = 0.0
     """Training and validation time over all attempts."""
     last_loss: float = math.nan
@@ -64,6 +69,7 @@ def run_state(run: Run) -> dict[str, Any]:
     return {
         "name": run.recipe.name,
         "recipe": run.recipe.to_dict(),
+        "data": run.fingerprint,
         "step": run.step,
         "total_steps": run.total_steps,
         "seconds": run.seconds,
@@ -88,6 +94,8 @@ def restore_run(run: Run, state: dict[str, Any]) -> None:
     if run.accelerator.scaler is not None:
         run.accelerator.scaler.load_state_dict(state["scaler"])
     run.learner.load_state_dict(state["learner"])
+    run.saved_step = state["step"]
     run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]
     run.total_steps = state["total_steps"]  # fewer than the recipe's if the learner finished early
-    run.last_loss = run.history[-1]["train_loss"]
+    if run.history:
+        run.last_loss = run.history[-1]["train_loss"]

@@ -1,65 +1,76 @@
-"""The run folder: claim it for a new run, protect an unfinished one, and match a resumed one with its recipe."""
+"""The run folder: one process at a time holds it, and a new run destroys nothing in it."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
-from typing import Any
 
 from sdk.artifact import RECIPE_FILE
-from zoo.recipe import Recipe, load_recipe
-from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
-from zoo.utils.errors import TrainingError
+from zoo.training.checkpoint import load_checkpoint
+from zoo.training.metrics_log import METRICS_FILE
+from zoo.training.result import CHECKPOINT_FILE, EXAMPLE_FILE
+from zoo.utils.errors import CheckpointError, TrainingError
+from zoo.utils.locks import LockedError, folder_lock, make_folders, remove_empty
+
+_WRITTEN = (RECIPE_FILE, METRICS_FILE, EXAMPLE_FILE)
 
 
-def claim(run_dir: Path, recipe: Recipe, resume: bool) -> None:
-    """Create ``run_dir`` if needed and write ``recipe.yaml``; a new run also removes an older checkpoint.
+@contextmanager
+def new_run_folder(name: str, parent: Path = Path("runs")) -> Iterator[Path]:
+    """Create and yield the folder ``NAME-TIME`` of a new run, with ``-2`` and so on added if that exists.
 
-    Raises TrainingError if a new run would destroy an unfinished one, or if the folder cannot be written.
+    It is removed again if it stays empty.
     """
-    if not resume:
-        check_claimable(run_dir)
-    if run_dir.is_file():
-        raise TrainingError(f"cannot write to {run_dir}: it is a file; give the run a folder")
+    if not is_first_process():
+        yield parent / name
+        return
+    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        if not resume:
-            (run_dir / CHECKPOINT_FILE).unlink(missing_ok=True)
-        (run_dir / RECIPE_FILE).write_text(recipe.to_yaml(), encoding="utf-8")
+        created = make_folders(parent)
+        folder = next(folder for folder in _candidates(parent / stem) if _is_new(folder))
     except OSError as error:
-        raise TrainingError(f"cannot write to {run_dir}: {error.strerror or error}") from None
+        raise TrainingError(f"cannot create a folder in {parent}: {error.strerror or error}; give --run-dir") from None
+    try:
+        yield folder
+    finally:
+        remove_empty([folder, *created])
 
 
-def recipe_of_run(run_dir: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Load the recipe that a run, or the first of its seeds, was started with; ``overrides`` change it.
+@contextmanager
+def hold(folders: Iterable[Path], resume: bool) -> Iterator[None]:
+    """Hold run folders until the runs in them end; unless they are to be resumed, check that a new run may use them.
 
-    Raises TrainingError if the folder has no checkpoint or does not say the recipe's name.
+    Of several processes that train together, the first holds them. Raises TrainingError if another process holds one,
+    if a new run would destroy something in it, or if it cannot be created.
     """
-    folder = _first_checkpoint(run_dir)
-    by_time = re.fullmatch(r"(.+)-\d{8}-\d{6}", run_dir.resolve().name)  # as zoo train names a folder
-    name = load_checkpoint(folder).get("name") or (by_time and by_time[1])
-    if not name:
-        raise TrainingError(
-            f"{run_dir} does not say its recipe's name, because an older cellzoo made it; "
-            f"run `zoo train RECIPE --resume {run_dir}`"
-        )
-    return load_recipe(folder / RECIPE_FILE, overrides).model_copy(update={"name": name})
+    if not is_first_process():
+        yield
+        return
+    with ExitStack() as held:
+        for folder in folders:
+            if folder.exists() and not folder.is_dir():
+                raise TrainingError(f"cannot write to {folder}: it is a file; give the run a folder")
+            try:
+                held.enter_context(folder_lock(folder))
+            except LockedError as error:
+                advice = "wait until it ends, or stop it" if resume else "give another --run-dir, or wait until it ends"
+                raise TrainingError(f"{folder} is {error.strerror}; {advice}") from None
+            except OSError as error:
+                raise TrainingError(f"cannot write to {folder}: {error.strerror or error}") from None
+            if not resume:
+                _check_claimable(folder)
+        yield
 
 
-def check_same_name(recipe: Recipe, run_dir: Path) -> None:
-    """Raise TrainingError if ``run_dir`` holds a run of a recipe with another name."""
-    name = load_checkpoint(_first_checkpoint(run_dir)).get("name", recipe.name)
-    if name != recipe.name:
-        raise TrainingError(f"cannot resume {run_dir}, a run of {name}, as {recipe.name}; leave out the recipe")
-
-
-def _first_checkpoint(run_dir: Path) -> Path:
-    """Return the folder with the checkpoint of a run, or of the first of its seeds that has one."""
-    for folder in (run_dir, *seed_folders(run_dir).values()):
-        if (folder / CHECKPOINT_FILE).is_file():
-            return folder
-    raise TrainingError(f"no checkpoint in {run_dir}: nothing to resume")
+def check_resumable(folder: Path) -> None:
+    """Raise CheckpointError if there is no checkpoint in the folder."""
+    if not (folder / CHECKPOINT_FILE).is_file():
+        raise CheckpointError(f"no checkpoint in {folder}: nothing to resume")
 
 
 def seed_folders(run_dir: Path) -> dict[str, Path]:
@@ -68,41 +79,43 @@ def seed_folders(run_dir: Path) -> dict[str, Path]:
     return {path.name: path for path in sorted(found, key=lambda path: int(path.name.removeprefix("seed-")))}
 
 
-def check_claimable(run_dir: Path) -> None:
-    """Raise TrainingError if a new run in ``run_dir`` would destroy an unfinished one."""
-    if (run_dir / CHECKPOINT_FILE).exists():
-        old = load_checkpoint(run_dir)
-        if old["step"] < old["total_steps"]:
+def is_first_process() -> bool:
+    """Return True in a process alone, and in the first of those that torchrun or accelerate launch started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _check_claimable(folder: Path) -> None:
+    """Raise TrainingError if a new run in ``folder`` would destroy a run, or files that are not a run's."""
+    if (folder / CHECKPOINT_FILE).exists():
+        old = load_checkpoint(folder)
+        if old["step"] >= old["total_steps"]:
             raise TrainingError(
-                f"{run_dir} holds an unfinished run at step {old['step']} of {old['total_steps']}: "
+                f"{folder} holds a finished run: `zoo train --resume {folder}` writes its model again without "
+                "training; give a new run another --run-dir, or delete the folder"
+            )
+        if old["step"]:
+            raise TrainingError(
+                f"{folder} holds an unfinished run at step {old['step']} of {old['total_steps']}: "
                 "resume it with --resume, or delete the folder"
             )
-
-
-def check_same_recipe(recipe: Recipe, saved: dict[str, Any], run_dir: Path) -> None:
-    """Raise TrainingError unless ``saved``, the recipe in the checkpoint of ``run_dir``, equals ``recipe``.
-
-    The export section may differ: it controls the files that follow training, not the training.
-    """
-    ours, theirs = (_flatten({**tree, "export": {}}) for tree in (recipe.to_dict(), saved))
-    differing = [
-        f"{key} is {ours.get(key)}, was {theirs.get(key)}"
-        for key in sorted(ours.keys() | theirs.keys())
-        if ours.get(key) != theirs.get(key)
-    ]
-    if differing:
+        return  # it stopped before its first checkpoint worth keeping
+    found = [file for file in _WRITTEN if os.path.lexists(folder / file)]
+    if found:
         raise TrainingError(
-            f"cannot resume {run_dir} with another recipe: {'; '.join(differing)}"
-            "; with --resume alone, the run continues with its own recipe"
+            f"{folder} holds {found[0]} and no checkpoint; a new run would replace it: give another --run-dir"
         )
 
 
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested dicts as one dict with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+def _candidates(folder: Path) -> Iterator[Path]:
+    yield folder
+    for number in count(2):
+        yield folder.with_name(f"{folder.name}-{number}")
+
+
+def _is_new(folder: Path) -> bool:
+    """Create the folder; return False if it exists."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True

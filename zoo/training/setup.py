@@ -13,21 +13,26 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch import nn
 
+from sdk.artifact import RECIPE_FILE
 from zoo.data import load_data
+from zoo.data.fingerprint import fingerprint
 from zoo.data.split import Data
 from zoo.families.base import Family
+from zoo.families.building import build_module
 from zoo.families.learner import Learner
 from zoo.families.registry import get_family, load_hook
 from zoo.kernels.runtime import keep_freed_memory
 from zoo.optim import make_average, make_optimizer, make_schedule
 from zoo.recipe import Recipe
-from zoo.training.checkpoint import load_checkpoint
+from zoo.training.checkpoint import load_checkpoint, rescue, save_checkpoint
 from zoo.training.fit_batch import fit_batch_size
 from zoo.training.metrics_log import RunLog
-from zoo.training.run import Run, restore_run
-from zoo.training.run_folder import check_same_recipe, claim
-from zoo.training.start_from import Start, freeze, open_source, parameter_groups, start_from
+from zoo.training.resume import check_same_data, check_same_recipe
+from zoo.training.run import Run, restore_run, run_state
+from zoo.training.start import Start
+from zoo.training.start_from import freeze, open_source, parameter_groups, start_from
 from zoo.utils.errors import BuildError, TrainingError
+from zoo.utils.files import replace_file
 
 DEVICES = ("cpu", "cuda", "mps")
 Check = Callable[[Recipe, Data, nn.Module], None]
@@ -43,21 +48,21 @@ def setup(
     device: str | None = None,
     resume: bool = False,
     tensorboard: bool = False,
-    progress: bool = False,
+    progress: bool = True,
     check: Check | None = None,
     fit_batch: bool = False,
     notes: Sequence[str] = (),
 ) -> Run:
-    """Load the data, build every part of the run, then claim ``run_dir``; nothing is written before that.
+    """Load the data, build every part of the run, then write to ``run_dir``, which this process holds.
 
-    The options are those of :func:`zoo.training.loop.train`. Raises TrainingError, DataError or CheckpointError, and
-    the errors of ``check``.
+    A new run starts with the checkpoint of step 0. The options are those of :func:`zoo.training.loop.train`. Raises
+    TrainingError, DataError or CheckpointError, and the errors of ``check``.
     """
     keep_freed_memory()
-    accelerator = _accelerator(device, recipe.train.precision)
     saved = load_checkpoint(run_dir) if resume else None
     if saved is not None:
-        check_same_recipe(recipe, saved["recipe"], run_dir)
+        check_same_recipe(recipe, saved, run_dir)
+    accelerator = _accelerator(device, recipe.train.precision)
     with accelerator.main_process_first():  # a single process downloads
         source = open_source(recipe) if saved is None else None  # a checkpoint holds the weights
         data = data or load_data(recipe.data, data_dir)
@@ -89,8 +94,6 @@ def setup(
     if check is not None and not silent:
         with torch.random.fork_rng(devices=[]):  # a check must not change what training draws
             check(recipe, data, accelerator.unwrap_model(module))
-    if not silent:
-        claim(run_dir, recipe, resume)
     log = RunLog(run_dir, total_steps, silent=silent, progress=progress, tensorboard=tensorboard)
     log.note(data.about)
     for line in (*notes, cut):
@@ -98,10 +101,24 @@ def setup(
     log.note(start.report if start else "")
     log.note(f"frozen: {', '.join(frozen)}" if frozen else "")
     run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, run_dir, log,
-              total_steps, steps_per_epoch, start)  # fmt: skip
+              total_steps, steps_per_epoch, fingerprint(data), start)  # fmt: skip
     if saved is not None:
+        log.note(check_same_data(run.fingerprint, saved, run_dir))
         restore_run(run, saved)
+    if not silent:
+        _write_start(run, saved is None)
     return run
+
+
+def _write_start(run: Run, new: bool) -> None:
+    """Write the checkpoint of step 0 of a new run, and ``recipe.yaml``. Raises CheckpointError, TrainingError."""
+    if new:
+        save_checkpoint(run.run_dir, run_state(run))
+    path = run.run_dir / RECIPE_FILE
+    try:
+        replace_file(path, run.recipe.to_yaml().encode())
+    except OSError as error:
+        raise TrainingError(f"cannot write {path}: {error.strerror or error}; {rescue(run.run_dir)}") from None
 
 
 def _accelerator(device: str | None, precision: str) -> Accelerator:
@@ -152,7 +169,7 @@ def _check_processes(family: Family, processes: int) -> None:
 def _build(family: Family, recipe: Recipe, data: Data, device: torch.device) -> nn.Module:
     """Build the model on ``device``; raises TrainingError if it does not fit the data or the memory."""
     try:
-        module: nn.Module = load_hook(family.build)(recipe.model, data.task).to(device)
+        module: nn.Module = build_module(family, recipe.model, data.task).to(device)
     except BuildError as error:
         raise TrainingError(f"{recipe.name}: model does not fit the data {recipe.data.name}: {error}") from None
     except RuntimeError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, cast
@@ -20,51 +19,13 @@ from zoo.families.base import Ends, FamilyConfig
 from zoo.families.registry import get_family, load_hook
 from zoo.families.taking import Match, Taken, match_labels, take_by_name
 from zoo.recipe import Recipe
-from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
+from zoo.training.checkpoint import load_checkpoint
+from zoo.training.result import CHECKPOINT_FILE
+from zoo.training.start import Start
 from zoo.utils.errors import BuildError, TrainingError
 
 _SHOWN = 3
 """Most names or settings that a line lists of one kind."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """The trained model that a run started from, and what was taken of it: plain JSON values."""
-
-    name: str
-    """The name in its config.json."""
-    origin: str
-    """``user/name@commit`` for a model on the Hub, else ``train.start_from`` as the recipe has it."""
-    on_hub: bool
-    weights_sha256: str
-    taken: tuple[str, ...]
-    """Names of the parameters that were taken."""
-    taken_parameters: int
-    new_parameters: int
-    report: str
-    """One line for the user."""
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Start:
-        """Return what :meth:`to_dict` returned."""
-        return cls(**{**values, "taken": tuple(values["taken"])})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, for the checkpoint."""
-        return {**asdict(self), "taken": list(self.taken)}
-
-    def provenance(self) -> dict[str, Any]:
-        """Return what config.json of the new model says about its start."""
-        repo, _, commit = self.origin.partition("@")
-        place = {"repo": repo, "commit": commit} if self.on_hub else {"origin": self.origin}
-        return {
-            "name": self.name,
-            **place,
-            "weights_sha256": self.weights_sha256,
-            "taken_parameters": self.taken_parameters,
-            "new_parameters": self.new_parameters,
-            "taken": list(self.taken),
-        }
 
 
 def open_source(recipe: Recipe) -> sdk.Model | None:

@@ -38,7 +38,12 @@ class TrainingError(CellzooError):
 
 
 class TrainingInterruptedError(TrainingError):
-    """The user stopped the training; the message says how to resume it."""
+    """A signal stopped the training; the message says how to resume it."""
+
+    def __init__(self, message: str, exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        """128 plus the number of the signal, as shells have it: 130 for SIGINT (Ctrl-C), 143 for SIGTERM."""
 
 
 class CheckpointError(CellzooError):
@@ -63,6 +68,10 @@ class ProbeError(CellzooError):
 
 class BenchError(CellzooError):
     """A benchmark cannot run, or its contenders disagree."""
+
+
+class StaleAnswerError(CellzooError, RuntimeError):
+    """A module was trained or changed, but answers by something stored that its parameters no longer give."""
 
 
 class StaleEnsembleWarning(CellzooWarning):

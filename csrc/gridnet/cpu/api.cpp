@@ -1,9 +1,9 @@
 // The entry points of gridnet/api.h: one call at a time, with the kernels of the instruction set in use.
 #include "gridnet/api.h"
 
-#include <mutex>
 #include <stdexcept>
 
+#include "core/call.h"
 #include "core/thread_pool.h"
 #include "gridnet/cpu/kernels.h"
 
@@ -12,9 +12,7 @@ namespace {
 
 constexpr IsaTables<IsaKernels> kTables = ZOO_KERNELS_OF_ALL_ISAS(kGridnetKernels);
 
-// Calls share the workspace, so they take turns.
-std::mutex call_mutex;
-Workspace workspace;
+PerProcess<CallState> calls;
 
 template <class T>
 const Kernels<T>& kernels() {
@@ -31,17 +29,26 @@ int64_t saved_size(const EvolveConfig& config, int threads) {
 
 template <class T>
 void evolve_forward(const EvolveConfig& config, const ForwardArgs<T>& args, int threads) {
-  std::lock_guard<std::mutex> lock(call_mutex);
   const Kernels<T>& isa = kernels<T>();
-  if (args.saved) prefer_huge_pages(args.saved, isa.saved_size(config, clamp_threads(threads)) * sizeof(T));
-  isa.forward(config, args, workspace, clamp_threads(threads));
+  threads = clamp_threads(threads);
+  if (args.saved) {
+    if (args.saved_size != isa.saved_size(config, threads))
+      throw std::invalid_argument("another thread changed the instruction set during the call; set it before");
+    prefer_huge_pages(args.saved, args.saved_size * sizeof(T));
+  }
+  take_turn(calls, [&](Workspace& workspace) { isa.forward(config, args, workspace, threads); });
 }
 
 template <class T>
 void evolve_backward(const EvolveConfig& config, const BackwardArgs<T>& args, int threads) {
-  std::lock_guard<std::mutex> lock(call_mutex);
-  if (!kernels<T>().backward(config, args, workspace, clamp_threads(threads)))
-    throw std::invalid_argument("the forward pass ran with another instruction set; set it before the forward pass");
+  const bool done = take_turn(calls, [&](Workspace& workspace) {
+    return kernels<T>().backward(config, args, workspace, clamp_threads(threads));
+  });
+  if (!done) {
+    throw std::invalid_argument(
+        "saved does not hold what this call's forward pass saves: the forward pass ran with another instruction set, "
+        "or with other arguments; set the instruction set before the forward pass");
+  }
 }
 
 template int64_t saved_size<float>(const EvolveConfig&, int);

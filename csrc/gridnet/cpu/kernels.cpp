@@ -70,18 +70,27 @@ void forward(const EvolveConfig& c, const ForwardArgs<T>& args, Workspace& works
                [&]<Step S>() { evolve_forward<S>(c, args, workspace, threads); });
 }
 
-// Returns false if the kernels of another instruction set wrote `saved`.
+// The number of vectors in the tiles that `saved` was written in; 0 if this build wrote no such buffer for this call.
+template <class T>
+int saved_vectors(const EvolveConfig& c, const BackwardArgs<T>& args) {
+  for (int nv = 1; nv <= kWidest; nv *= 2) {
+    if (args.saved[0] != static_cast<T>(nv * kLanes<T>)) continue;
+    const int64_t size =
+        with_step<T>(c.step, nv, [&]<Step S>() { return SavedTiles<T, Run<S>::W>{c, nullptr}.size(); });
+    return args.saved_size == size ? nv : 0;
+  }
+  return 0;
+}
+
+// Returns false if the kernels of another instruction set, or a call with other arguments, wrote `saved`.
 template <class T>
 bool backward(const EvolveConfig& c, const BackwardArgs<T>& args, Workspace& workspace, int threads) {
-  const T* saved = args.saved;
-  if (saved ? saved[0] == SavedPlanes<T>::kMark : uses_planes<T>(c, threads, false))
+  const bool of_planes = args.saved && args.saved[0] == SavedPlanes<T>::kMark;
+  if (of_planes && (c.step.blocks_matter() || args.saved_size != SavedPlanes<T>{c, nullptr}.size())) return false;
+  if (args.saved ? of_planes : uses_planes<T>(c, threads, false))
     return evolve_planes_backward(c, args, workspace, threads);
-  int nv = vectors_per_tile<T>(c.step.batch, threads);
-  if (saved) {
-    const int lanes = static_cast<int>(saved[0]);
-    nv = lanes / kLanes<T>;
-    if (nv * kLanes<T> != lanes || (nv != 1 && nv != 2 && nv != 4) || nv > kWidest) return false;
-  }
+  const int nv = args.saved ? saved_vectors(c, args) : vectors_per_tile<T>(c.step.batch, threads);
+  if (nv == 0) return false;
   with_step<T>(c.step, nv, [&]<Step S>() { evolve_backward<S>(c, args, workspace, threads); });
   return true;
 }

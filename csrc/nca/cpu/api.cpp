@@ -1,10 +1,10 @@
 #include "nca/api.h"
 
 #include <limits>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 
+#include "core/call.h"
 #include "core/thread_pool.h"
 #include "nca/cpu/kernels.h"
 
@@ -13,9 +13,7 @@ namespace {
 
 constexpr IsaTables<IsaKernels> kTables = ZOO_KERNELS_OF_ALL_ISAS(kNcaKernels);
 
-// One call at a time: calls share the workspace.
-std::mutex call_mutex;
-Workspace workspace;
+PerProcess<CallState> calls;
 
 template <class T>
 const Kernels<T>& kernels() {
@@ -62,15 +60,15 @@ int64_t saved_size(const Population& p, int64_t epochs) { return epochs * p.weig
 template <class T>
 void forward(const Evolution<T>& evolution, const ForwardArgs<T>& args, int threads) {
   check(evolution.population, evolution.rule);
-  std::lock_guard<std::mutex> lock(call_mutex);
-  kernels<T>().forward(evolution, args, workspace, clamp_threads(threads));
+  take_turn(calls,
+            [&](Workspace& workspace) { kernels<T>().forward(evolution, args, workspace, clamp_threads(threads)); });
 }
 
 template <class T>
 void backward(const Evolution<T>& evolution, const BackwardArgs<T>& args, int threads) {
   check(evolution.population, evolution.rule);
-  std::lock_guard<std::mutex> lock(call_mutex);
-  kernels<T>().backward(evolution, args, workspace, clamp_threads(threads));
+  take_turn(calls,
+            [&](Workspace& workspace) { kernels<T>().backward(evolution, args, workspace, clamp_threads(threads)); });
 }
 
 template void forward(const Evolution<float>&, const ForwardArgs<float>&, int);

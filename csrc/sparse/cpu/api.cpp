@@ -1,9 +1,9 @@
 #include "sparse/api.h"
 
-#include <mutex>
 #include <stdexcept>
 #include <string>
 
+#include "core/call.h"
 #include "core/thread_pool.h"
 #include "sparse/cpu/kernels.h"
 
@@ -12,9 +12,7 @@ namespace {
 
 constexpr IsaTables<IsaKernels> kTables = ZOO_KERNELS_OF_ALL_ISAS(kSparseKernels);
 
-// One call at a time: calls share the workspace.
-std::mutex call_mutex;
-Workspace workspace;
+PerProcess<CallState> calls;
 
 template <class T>
 const Kernels<T>& kernels() {
@@ -46,18 +44,34 @@ void check(const Pattern& p) {
 
 }  // namespace
 
+void check_consistent(const Pattern& p) {
+  check(p);
+  const auto fail = [](const std::string& problem) { throw std::invalid_argument(problem); };
+  for (int64_t c = 0; c < p.columns; ++c) {
+    int32_t last_row = -1;
+    for (int64_t j = p.column_starts[c]; j < p.column_starts[c + 1]; ++j) {
+      const int32_t entry = p.order[j], row = p.row_of[j];
+      if (p.column_of[entry] != c) fail("order leads to an entry of another column than column_starts says");
+      if (entry < p.row_starts[row] || entry >= p.row_starts[row + 1])
+        fail("rows and order disagree with row_starts on the row of an entry");
+      if (row <= last_row) fail("rows should rise within each column, an entry stands there once");
+      last_row = row;
+    }
+  }
+}
+
 template <class T>
 void forward(const Pattern& pattern, const ForwardArgs<T>& args, int threads) {
   check(pattern);
-  std::lock_guard<std::mutex> lock(call_mutex);
-  kernels<T>().forward(pattern, args, workspace, clamp_threads(threads));
+  take_turn(calls,
+            [&](Workspace& workspace) { kernels<T>().forward(pattern, args, workspace, clamp_threads(threads)); });
 }
 
 template <class T>
 void backward(const Pattern& pattern, const BackwardArgs<T>& args, int threads) {
   check(pattern);
-  std::lock_guard<std::mutex> lock(call_mutex);
-  kernels<T>().backward(pattern, args, workspace, clamp_threads(threads));
+  take_turn(calls,
+            [&](Workspace& workspace) { kernels<T>().backward(pattern, args, workspace, clamp_threads(threads)); });
 }
 
 template void forward(const Pattern&, const ForwardArgs<float>&, int);

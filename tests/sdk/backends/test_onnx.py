@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -133,7 +135,9 @@ def test_the_number_of_threads_is_passed_to_the_session(artifact: Path) -> None:
 
 
 def test_an_option_of_another_backend_is_refused(artifact: Path) -> None:
-    with pytest.raises(LoadError, match="takes providers and threads, not device; device is for backend='torch'"):
+    with pytest.raises(
+        LoadError, match="takes providers, threads and timeout, not device; device is for backend='torch'"
+    ):
         sdk.load(artifact, device="cpu")
     with pytest.raises(LoadError, match="torch backend takes device, not threads; threads is for backend='onnx'"):
         sdk.load(artifact, backend="torch", threads=2)
@@ -163,6 +167,152 @@ def test_weights_in_other_files_are_refused(artifact: Path, tmp_path: Path, rese
         sdk.load(artifact)
 
 
+def test_weights_in_other_files_are_not_found_even_without_our_check(
+    change: Callable[..., None], artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        graph_of([node("Flatten", ["input"], "flat"), node("MatMul", ["flat", "w"], "logits")])(model)
+        outside = model.graph.initializer.add(name="w", data_type=1, dims=[16, 3])
+        outside.data_location = onnx.TensorProto.EXTERNAL
+        outside.external_data.add(key="location", value=".env")
+
+    (tmp_path / ".env").write_bytes(b"SECRET=1" * 24)
+    monkeypatch.chdir(tmp_path)
+    change(edit)
+    with pytest.raises(ArtifactError, match="its weights are in other files"):
+        sdk.load(artifact)
+    monkeypatch.setattr("sdk.backends.onnx.has_external_data", lambda content: False)
+    with pytest.raises(ArtifactError, match=r"model\.onnx: not a valid ONNX file: .*External data path does not exist"):
+        sdk.load(artifact)
+    monkeypatch.setattr("sdk.backends.onnx._SETTINGS", {})
+    assert sdk.load(artifact).logits(images(1)).shape == (3,)  # the leak that both guards prevent
+
+
+def test_a_file_in_onnxruntimes_own_format_is_refused(artifact: Path, tmp_path: Path, reseal: Reseal) -> None:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "model.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    onnxruntime.InferenceSession(str(artifact / FILE), options, providers=["CPUExecutionProvider"])
+    reseal(artifact, FILE, (tmp_path / "model.ort").read_bytes())
+    for _ in range(2):
+        with pytest.raises(ArtifactError, match=r"model\.onnx: not a valid ONNX file: "):
+            sdk.load(artifact)
+
+
+def graph_of(nodes: list[onnx.NodeProto]) -> Callable[[onnx.ModelProto], None]:
+    """Replace the nodes of a model, keeping its input, its output and its properties."""
+
+    def edit(model: onnx.ModelProto) -> None:
+        for field in ("node", "initializer", "value_info"):
+            model.graph.ClearField(field)
+        model.graph.node.extend(nodes)
+
+    return edit
+
+
+def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
+    return onnx.helper.make_node(kind, inputs, [output], **attributes)
+
+
+def unforeseen(values: list[int], name: str) -> list[onnx.NodeProto]:
+    """Compute a vector of numbers that only a run of the graph can know."""
+    zeros, wanted = (
+        node("Constant", [], f"{name}_{part}", value=onnx.helper.make_tensor(name, 7, [len(numbers)], numbers))
+        for part, numbers in (("zeros", [0] * len(values)), ("wanted", values))
+    )
+    return [
+        zeros,
+        wanted,
+        node("Size", ["input"], f"{name}_size"),
+        node("Mul", [f"{name}_size", f"{name}_zeros"], f"{name}_nothing"),
+        node("Add", [f"{name}_nothing", f"{name}_wanted"], name),
+    ]
+
+
+def zeros(shape: list[int]) -> Callable[[onnx.ModelProto], None]:
+    """Let the graph answer with zeros of a shape, whatever its inputs."""
+    return graph_of([*unforeseen(shape, "extent"), node("ConstantOfShape", ["extent"], "logits")])
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 7])
+def test_another_number_of_rows_than_inputs_is_an_error(change: Callable[..., None], artifact: Path, rows: int) -> None:
+    change(zeros([rows, 3]))
+    model = sdk.load(artifact)
+    with pytest.raises(
+        ArtifactError, match=rf"output logits is float32 \[{rows}, 3\] for 4 inputs, it must be float32"
+    ):
+        model.predict(images(4))
+
+
+@pytest.mark.parametrize("shape", [[3], [1, 1, 3], [], [4, 2]])
+def test_another_shape_of_the_logits_is_an_error(change: Callable[..., None], artifact: Path, shape: list[int]) -> None:
+    change(zeros(shape))
+    with pytest.raises(ArtifactError, match=r"model\.onnx: "):
+        sdk.load(artifact).predict(images(4))
+
+
+def test_a_graph_that_fails_raises_our_error_without_output(
+    change: Callable[..., None], artifact: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    change(graph_of([*unforeseen([5, 3], "wrong"), node("Reshape", ["input", "wrong"], "logits")]))
+    model = sdk.load(artifact)
+    with pytest.raises(ArtifactError, match=r"model\.onnx: its graph fails for 4 inputs: ") as caught:
+        model.predict(images(4))
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_graph_that_wants_too_much_memory_raises_our_error(change: Callable[..., None], artifact: Path) -> None:
+    change(zeros([2**40, 2**20]))
+    with pytest.raises(ArtifactError, match=r"model\.onnx: "):
+        sdk.load(artifact).predict(images(4))
+
+
+def endless() -> list[onnx.NodeProto]:
+    value = onnx.helper.make_tensor_value_info
+    floats, flag = onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL
+    body = onnx.helper.make_graph(
+        [node("Identity", ["going"], "on"), node("Identity", ["state"], "same")],
+        "body",
+        [value("turn", onnx.TensorProto.INT64, []), value("going", flag, []), value("state", floats, None)],
+        [value("on", flag, []), value("same", floats, None)],
+    )
+    true = onnx.helper.make_tensor("true", flag, [], [True])
+    return [node("Constant", [], "true", value=true), node("Loop", ["", "true", "input"], "logits", body=body)]
+
+
+def test_a_graph_that_never_ends_is_stopped_by_a_timeout(change: Callable[..., None], artifact: Path) -> None:
+    change(graph_of(endless()))
+    model = sdk.load(artifact, timeout=0.3)
+    started = time.monotonic()
+    with pytest.raises(LoadError, match=r"4 inputs took longer than timeout=0\.3 s and were stopped; give a longer"):
+        model.predict(images(4))
+    assert time.monotonic() - started < 60
+
+
+def test_a_timeout_leaves_a_fast_model_alone(artifact: Path) -> None:
+    model = sdk.load(artifact, timeout=60)
+    np.testing.assert_array_equal(model.logits(images(9)), sdk.load(artifact).logits(images(9)))
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), True, "1", 10**30])
+def test_a_timeout_that_is_no_duration_is_refused(artifact: Path, timeout: Any) -> None:
+    with pytest.raises(LoadError, match="timeout must be a positive number of seconds, found "):
+        sdk.load(artifact, timeout=timeout)
+
+
+@pytest.mark.parametrize("module", ["sdk", "zoo.families.nca.onnx"])
+def test_onnxruntime_leaves_no_files_in_the_users_home(artifact: Path, tmp_path: Path, module: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    code = f"import {module}, sdk; sdk.load({str(artifact)!r}).predict([[[0.0] * 4] * 4])"
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "XDG_"))}
+    root = Path(sdk.__file__).parent.parent
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True, env={**clean, "HOME": str(home)})
+    found = [str(path.relative_to(home)) for path in home.rglob("*")]
+    assert [path for path in found if "onnxruntime" in path or "Microsoft" in path] == []
+
+
 @pytest.mark.parametrize("key", ["name", "family", "labels", "input", "weights_sha256"])
 def test_properties_of_another_model_are_refused(change: Callable[..., None], artifact: Path, key: str) -> None:
     def edit(model: onnx.ModelProto) -> None:
@@ -182,7 +332,7 @@ def test_a_file_without_properties_is_refused(change: Callable[..., None], artif
 
 def test_other_inputs_and_outputs_than_the_models_are_refused(artifact: Path, reseal: Reseal) -> None:
     model = sdk.load(artifact, backend="torch")
-    write_onnx(artifact / FILE, model.module, model.config, preprocessing=True)
+    write_onnx(artifact / FILE, model.module, model.config, preprocessing=True, overwrite=True)
     reseal(artifact, FILE, (artifact / FILE).read_bytes())
     with pytest.raises(ArtifactError, match=r"its input is image tensor\(uint8\) .*, the model's is input tensor"):
         sdk.load(artifact)

@@ -138,7 +138,9 @@ def test_a_file_altered_in_transit_is_refused_and_removed_from_the_cache(
     error, message = fails()
     assert error == "ArtifactError"
     assert message.startswith(f"{REPO}@{repo.main}: model.onnx was altered or damaged: sha256 ")
-    assert message.endswith("; model.onnx was removed from the cache; load the model again to download it")
+    assert message.endswith(", in 2 downloads; load the model again to download it")
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.name.startswith("model.onnx")] == []
+    assert list((tmp_path / "cache").rglob("*.incomplete")) == []
     hub.faults.clear()
     load()
 
@@ -152,6 +154,90 @@ def test_a_file_damaged_in_the_cache_is_refused_and_downloaded_again(
     blob.write_bytes(blob.read_bytes()[:-9])
     assert "model.onnx was altered or cut short" in fails(offline=True)[1]
     load()
+
+
+@pytest.mark.parametrize("request_", ["^GET .*config.json", "^GET /lfs/"])
+@pytest.mark.parametrize("alter", [lambda c: bytes([c[0] ^ 1]) + c[1:], lambda c: c.replace(b"1", b"2")])
+def test_a_file_damaged_once_on_its_way_is_downloaded_again_at_once(
+    hub: HubServer, repo: Repo, load: Any, request_: str, alter: Any
+) -> None:
+    hub.fail(request_, alter=alter, times=1)
+    load()
+    assert len(hub.requests(request_)) == 2
+
+
+def test_a_config_damaged_in_the_cache_is_downloaded_again(
+    hub: HubServer, repo: Repo, load: Any, fails: Any, tmp_path: Path
+) -> None:
+    loaded = load()
+    [cached] = (tmp_path / "cache").rglob("snapshots/*/config.json")
+    content = cached.read_bytes()
+    for damage in (content.replace(b"MIT", b"GPL"), content[:-9], b"", b"{" + content[1:-1] + b"x"):
+        cached.resolve().write_bytes(damage)
+        error, message = fails(offline=True)
+        assert error == "HubError"
+        assert message.startswith(f"config.json of {REPO}@main is damaged in the cache")
+        assert load(loaded["origin"]) == loaded
+        assert cached.read_bytes() == content
+        cached.resolve().write_bytes(damage)
+        assert load() == loaded
+        assert cached.read_bytes() == content
+
+
+@pytest.mark.parametrize("path", ["config.json", "model.onnx"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Repo-Commit": "../../../../stolen"},
+        {"X-Repo-Commit": "main"},
+        {"X-Repo-Commit": "A" * 40},
+        {"ETag": '"../../../../stolen"', "X-Linked-ETag": '"../../../../stolen"'},
+        {"ETag": '"..\\\\..\\\\stolen"', "X-Linked-ETag": '"..\\\\stolen"'},
+        {"ETag": '"ABSOLUTE"', "X-Linked-ETag": '"ABSOLUTE"'},
+        {"ETag": '".."', "X-Linked-ETag": '".."'},
+        {"ETag": '""', "X-Linked-ETag": '""'},
+        {"ETag": f'"{"a" * 5000}"', "X-Linked-ETag": f'"{"a" * 5000}"'},
+    ],
+)
+def test_headers_that_are_no_hashes_never_become_paths(
+    hub: HubServer, repo: Repo, fails: Any, tmp_path: Path, headers: dict[str, str], path: str
+) -> None:
+    absolute = str(tmp_path / "absolute")
+    before = {found for found in tmp_path.rglob("*") if "cache" not in found.parts}
+    hub.fail(rf"(HEAD|GET) .*{path}", headers={key: v.replace("ABSOLUTE", absolute) for key, v in headers.items()})
+    error, message = fails()
+    assert error == "HubError"
+    assert f"{hub.endpoint} does not answer like a Hub" in message
+    assert "\n" not in message
+    assert {found for found in tmp_path.rglob("*") if "cache" not in found.parts} == before
+    assert not [found for found in (tmp_path / "cache").rglob("*") if "stolen" in found.name]
+
+
+@pytest.mark.parametrize("request_", ["^GET .*config.json", "^GET /lfs/"])
+def test_a_server_that_sends_more_than_it_announced_is_cut_off(
+    hub: HubServer, repo: Repo, fails: Any, tmp_path: Path, request_: str
+) -> None:
+    hub.fail(request_, alter=lambda content: content + b"x" * 30_000_000)
+    error, message = fails()
+    assert (error, "the server sends more than the" in message) == ("ArtifactError", True)
+    assert max((path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file()), default=0) < 10**6
+    assert list((tmp_path / "cache").rglob("*.incomplete")) == []
+
+
+@pytest.mark.parametrize("revision", ["../../stolen", "..", "a/../../b", "a\\..\\b", "/etc", "a//b"])
+def test_a_revision_never_becomes_a_path_out_of_the_cache(fails: Any, revision: str) -> None:
+    error, message = fails(options={"revision": revision})
+    assert error == "HubError"
+    assert message.startswith("revision must name a branch, a tag or a commit, found ")
+
+
+def test_a_server_that_answers_with_another_commit_than_asked_is_refused(
+    hub: HubServer, repo: Repo, fails: Any
+) -> None:
+    hub.fail("HEAD", headers={"X-Repo-Commit": "0" * 40})
+    error, message = fails(f"{REPO}@{repo.main}")
+    assert error == "HubError"
+    assert f"answers with commit {'0' * 40} for {REPO}@{repo.main}" in message
 
 
 @pytest.mark.parametrize("content", [b"short", b"x" * 10**7], ids=["truncated", "huge"])

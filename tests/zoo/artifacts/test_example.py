@@ -17,7 +17,6 @@ from sdk.artifact import CARD_FILE, CONFIG_FILE, EXAMPLE_FILE, read_artifact
 from sdk.catalog import bundled_models
 from tests.support.artifacts import files_of, write_tiny
 from zoo.artifacts.card import card_text, read_notes
-from zoo.artifacts.edit import refresh_example
 from zoo.artifacts.example import measure_appearance
 from zoo.cli import cli
 from zoo.config.data import AugmentConfig
@@ -25,7 +24,6 @@ from zoo.data import load_data
 from zoo.data.location import data_folder
 from zoo.data.split import ArraySplit, Split
 from zoo.recipe import load_recipe
-from zoo.utils.errors import ExportError
 
 SPEC = InputSpec("image", (1, 4, 4), (0.5,), (0.25,))
 AUGMENT = AugmentConfig(shift=2)
@@ -118,11 +116,6 @@ def test_the_example_of_an_older_artifact_is_added_and_nothing_else_changes(tmp_
     assert sdk.load(folder).polarity == "light on dark"
     assert CliRunner().invoke(cli, ["card", str(folder)]).exit_code == 0
     assert files_of(folder) == after
-
-
-def test_a_table_has_no_example_to_refresh() -> None:
-    with pytest.raises(ExportError, match="nca-iris: found inputs of kind 'table', allowed 'image'"):
-        refresh_example("nca-iris")
 
 
 @pytest.mark.parametrize("name", sorted(bundled_models()))

@@ -217,6 +217,7 @@ def test_a_failed_rename_puts_the_old_artifact_back(
             raise error
         real(source, target)
 
+    monkeypatch.setattr(zoo.utils.files, "exchange", lambda one, other: False)  # as on Windows
     monkeypatch.setattr(os, "rename", rename)
     with pytest.raises((ExportError, KeyboardInterrupt)):
         write_artifact(tmp_path / "tiny", **arguments(gated=True), overwrite=True)
@@ -229,6 +230,8 @@ def test_the_old_artifact_stays_until_the_new_one_is_installed(tmp_path: Path, m
     removed = []
 
     def remove(path: Path, **_: object) -> None:
+        if path.suffix == ".probe":
+            return
         removed.append(path)
         assert sdk.load(tmp_path / "tiny").config.model["gated"] is True
         assert sdk.load(path).config.model["gated"] is False

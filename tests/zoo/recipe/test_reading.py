@@ -59,7 +59,7 @@ def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path, text: str) -> N
 
 def test_python_objects_in_yaml_are_refused(tmp_path: Path) -> None:
     text = SMALL + "export: !!python/object/apply:os.system ['true']\n"
-    assert "could not determine a constructor" in problem_of_file(tmp_path, text)
+    assert "line 4, column 9: tags are not allowed, found 'tag:yaml.org,2002:python" in problem_of_file(tmp_path, text)
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
@@ -69,4 +69,25 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_list_as_a_key_is_refused(tmp_path: Path) -> None:
-    assert "unhashable" in problem_of_file(tmp_path, SMALL + "? [a, b]\n: 1\n")
+    assert "a list or a mapping cannot be a key" in problem_of_file(tmp_path, SMALL + "? [a, b]\n: 1\n")
+
+
+def test_a_number_with_a_leading_zero_is_refused_in_files_and_overrides(tmp_path: Path) -> None:
+    meant = "found 010, which readers of YAML take for different values; write 10, or '010' for text"
+    with pytest.raises(RecipeError, match=rf"override 'train.seed=010': line 1, column 1: {meant}"):
+        load_recipe("gridnet-digits", ["train.seed=010"])
+    assert problem_of_file(tmp_path, SMALL + "export: {licence: 010}\n") == f"line 4, column 19: {meant}"
+
+
+def test_an_override_with_a_path_too_deep_is_refused() -> None:
+    with pytest.raises(RecipeError, match="found 5001 keys in its path, allowed 32"):
+        load_recipe("gridnet-digits", ["a." * 5000 + "b=1"])
+
+
+def test_a_file_that_is_far_too_long_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    assert "at most 1048576 are allowed" in problem_of_file(tmp_path, SMALL + "# " + "x" * 2**22)
+
+
+def test_a_file_of_aliases_that_stand_for_gigabytes_is_refused(tmp_path: Path) -> None:
+    bomb = "a0: &a0 [x, x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 40))
+    assert problem_of_file(tmp_path, bomb).startswith("line 1, column 5: anchors (&name) and aliases (*name) are not")

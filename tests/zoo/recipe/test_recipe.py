@@ -18,6 +18,8 @@ from zoo.recipe import load_recipe, recipe_names
 TASKS = {
     "digits": Task((1, 8, 8), 10),
     "mnist": Task((1, 28, 28), 10),
+    "fashion_mnist": Task((1, 28, 28), 10),
+    "dataset": Task((3, 32, 32), 10),  # CIFAR-10
     "iris": Task((4,), 3),
     "image_folder": Task((3, 256, 256), 1000),
 }

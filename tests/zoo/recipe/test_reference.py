@@ -83,7 +83,8 @@ def test_required_keys_are_marked() -> None:
     every = [key for topic in topics() for keys in keys_of(topic).values() for key in keys]
     required = {key.path for key in every if key.default == "required"}
     assert required == {
-        "data.name", "model.family", "model.grid", "model.cells", "model.topology.name", "model.topology.size",
+        "data.name", "data.path", "model.family", "model.grid", "model.cells", "model.topology.name",
+        "model.topology.size",
         "model.topology.edges", "model.convolutions.N.channels", "model.phases.N.name", "model.phases.N.until",
         "model.phases.N.structures", "model.phases.N.snapshots", "train.optimizer.name", "train.optimizer.lr",
         "train.schedule.name",
@@ -94,7 +95,7 @@ def test_required_keys_are_marked() -> None:
 @pytest.mark.parametrize(
     ("topic", "path", "allowed", "default"),
     [
-        ("image_folder", "data.resize", "integer > 0", "image_size * 256 / 224"),
+        ("image_folder", "data.resize", "integer in [1, 8192]", "image_size * 256 / 224"),
         ("image_folder", "data.test", "count ≥ 0, or fraction in [0, 1) or null", "null"),
         ("mnist", "data.validation", "count ≥ 0, or fraction in [0, 1)", "5000"),
         ("train", "train.epochs", "integer > 0 or null", "10, without steps"),

@@ -110,8 +110,8 @@ def test_gradients_are_clipped_to_clip_norm(tmp_path: Path) -> None:
     for clip in ("1e-3", "null"):
         optimizer = "train.optimizer={name: sgd, lr: 1}"
         options = [optimizer, f"train.clip_norm={clip}", "train.schedule={name: constant}", "train.ema=null"]
-        first = weights(fit(tmp_path / clip, *options, "train.steps=1").module)
-        second = weights(fit(tmp_path / clip, *options, "train.steps=2").module)
+        first = weights(fit(tmp_path / clip / "1", *options, "train.steps=1").module)
+        second = weights(fit(tmp_path / clip / "2", *options, "train.steps=2").module)
         moved[clip] = float((second - first).norm())
     assert moved["1e-3"] == pytest.approx(1e-3, rel=1e-2)
     assert moved["null"] > 1e-2
@@ -152,7 +152,7 @@ def test_a_non_finite_loss_stops_training_before_the_step(
     with pytest.raises(TrainingError, match=rf"stopped in step 5 .*the loss is {value}, the last finite") as info:
         fit(tmp_path)
     assert "\n" not in str(info.value)
-    assert "the checkpoint of step 4 stays" in str(info.value)
+    assert "the checkpoint of step 4 is in" in str(info.value)
     assert "train.optimizer.lr" in str(info.value)
     saved = load_checkpoint(tmp_path)
     assert saved["step"] == 4

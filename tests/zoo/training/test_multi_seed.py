@@ -12,7 +12,7 @@ import zoo.training.multi_seed
 from zoo.artifacts.from_run import seed_metrics
 from zoo.cli import cli
 from zoo.recipe import Recipe, load_recipe
-from zoo.training.loop import train
+from zoo.training.loop import train_held
 from zoo.training.multi_seed import train_seeds
 from zoo.training.result import SeedResult, TrainResult
 from zoo.utils.errors import TrainingError, TrainingInterruptedError
@@ -47,9 +47,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def watched(recipe: Recipe, **options: Any) -> TrainResult:
         seeds.append(recipe.train.seed)
-        return train(recipe, **options)
+        return train_held(recipe, **options)
 
-    monkeypatch.setattr(zoo.training.multi_seed, "train", watched)
+    monkeypatch.setattr(zoo.training.multi_seed, "train_held", watched)
     return seeds
 
 
@@ -116,10 +116,10 @@ def test_resuming_finishes_interrupted_seeds_and_starts_the_rest(
     def interrupted(recipe: Recipe, **options: Any) -> TrainResult:
         if recipe.train.seed == 1:
             raise TrainingInterruptedError("interrupted at step 2 of 4")
-        return train(recipe, **options)
+        return train_held(recipe, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(zoo.training.multi_seed, "train", interrupted)
+        patch.setattr(zoo.training.multi_seed, "train_held", interrupted)
         with pytest.raises(TrainingInterruptedError, match="interrupted at step 2 of 4"):
             fit(tmp_path / "parts", 3)
     _, results = fit(tmp_path / "parts", 3, resume=True)

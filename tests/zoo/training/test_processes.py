@@ -22,9 +22,11 @@ from zoo.utils.errors import TrainingError
 # What `torchrun --standalone --nproc-per-node 2` does; where fork is safe, torch is imported only once.
 TWO_PROCESSES = """
 import os, signal, sys
+from pathlib import Path
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from zoo.families.learner import Learner
 from zoo.recipe import load_recipe
+from zoo.training.checkpoint import load_checkpoint
 from zoo.training.loop import train
 
 def run():
@@ -32,7 +34,9 @@ def run():
     if {dies}:
         usual = Learner.training_step
         def training_step(self, inputs, labels):
-            if os.environ["RANK"] == "1" and os.path.exists(os.path.join(sys.argv[1], "checkpoint.safetensors")):
+            run = Path(sys.argv[1])
+            started = (run / "checkpoint.safetensors").is_file() and load_checkpoint(run)["step"] > 0
+            if os.environ["RANK"] == "1" and started:
                 os.kill(os.getpid(), signal.SIGKILL)
             return usual(self, inputs, labels)
         Learner.training_step = training_step

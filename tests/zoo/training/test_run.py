@@ -43,7 +43,7 @@ def test_the_learners_random_numbers_and_state_are_resumed(tmp_path: Path, monke
         self.__dict__.setdefault("drawn", []).append(torch.rand(1))
 
     monkeypatch.setattr(Learner, "on_step_end", draw)
-    monkeypatch.setattr(Learner, "state_dict", lambda self: {"drawn": self.drawn})
+    monkeypatch.setattr(Learner, "state_dict", lambda self: {"drawn": self.__dict__.get("drawn", [])})
     monkeypatch.setattr(Learner, "load_state_dict", lambda self, state: self.__dict__.update(state))
     fit(tmp_path / "whole")
     with monkeypatch.context() as patch:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.training import fit, interrupt, metrics, small, stop_at
+from tests.support.artifacts import files_of
+from tests.support.training import fit, interrupt, small, stop_at
 from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
-from zoo.training.run_folder import check_same_name, recipe_of_run
+from zoo.training.resume import check_same_name, recipe_of_run
 from zoo.utils.errors import CheckpointError, TrainingError, TrainingInterruptedError
 
 
@@ -40,10 +41,15 @@ def test_an_unfinished_run_is_not_overwritten(tmp_path: Path, monkeypatch: pytes
         fit(tmp_path)
 
 
-def test_a_finished_run_is_replaced_by_a_new_one(tmp_path: Path) -> None:
+def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
     fit(tmp_path)
-    fit(tmp_path, "train.seed=1")
-    assert len(metrics(tmp_path, "test")) == 1
+    before = files_of(tmp_path)
+    for changes in ([], ["train.seed=1"]):
+        with pytest.raises(
+            TrainingError, match=r"holds a finished run: `zoo train --resume .*` writes its model again"
+        ):
+            fit(tmp_path, *changes)
+    assert files_of(tmp_path) == before
 
 
 def test_an_unwritable_run_folder_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ def test_a_filled_folder_replaces_the_old_one(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "old").touch()
-    with replacing_folder(out) as new:
+    with replacing_folder(out, overwrite=True) as new:
         (new / "fresh").touch()
         assert (out / "old").exists()
     assert [path.name for path in out.iterdir()] == ["fresh"]
@@ -24,7 +24,7 @@ def test_an_error_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None
     (out / "old").touch()
 
     def fail_halfway() -> None:
-        with replacing_folder(out) as new:
+        with replacing_folder(out, overwrite=True) as new:
             (new / "fresh").touch()
             raise RuntimeError("halfway")
 

@@ -40,12 +40,17 @@ def runtime() -> Path:
 
 @pytest.fixture(scope="package")
 def site(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site of all shipped models, in a subfolder of what is served."""
-    notes: list[str] = []
+    """A site of all shipped models but those of CIFAR-10, in a subfolder of what is served."""
     out = tmp_path_factory.mktemp("served") / "below" / "zoo site"
-    build_site(sorted(bundled_models()), out, runtime=runtime, note=notes.append)
-    print(*notes, sep="\n")
-    return out
+    names = [name for name in sorted(bundled_models()) if "cifar10" not in name]
+    return build_site(names, out, runtime=runtime).folder
+
+
+@pytest.fixture(scope="package")
+def cifar_site(site: Path, runtime: Path) -> Path:
+    """A site of the models of CIFAR-10, whose images take long to read, beside the other."""
+    names = [name for name in sorted(bundled_models()) if "cifar10" in name]
+    return build_site(names, site.with_name("cifar"), runtime=runtime).folder
 
 
 @pytest.fixture(scope="package")
@@ -78,6 +83,14 @@ def page(chromium: Any, site_url: str) -> Iterator[SitePage]:
     problems = list(shown.problems)
     context.close()
     assert problems == []
+
+
+@pytest.fixture(scope="package")
+def cifar_tab(chromium: Any, site_url: str, cifar_site: Path) -> Iterator[SitePage]:
+    """A tab for calls of the modules of the site of CIFAR-10."""
+    context = chromium.new_context()
+    yield SitePage(context.new_page(), site_url.replace("zoo%20site", cifar_site.name))
+    context.close()
 
 
 @pytest.fixture(scope="package")

@@ -129,8 +129,17 @@ def test_an_evolution_is_that_of_the_reference(
     check(tab, given, x, expected_grids(given, weight, bias, scale, norm, x), atol=2e-4)
 
 
-@pytest.mark.parametrize("name", ["gridnet-mnist", "gridnet-mnist-gated", "gridnet-digits", "gridnet-cifar10"])
+@pytest.mark.parametrize("name", ["gridnet-mnist", "gridnet-mnist-gated", "gridnet-digits"])
 def test_shipped_models_give_the_labels_and_logits_of_the_sdk(site: Any, tab: SitePage, name: str) -> None:
+    check_shipped(site, tab, name)
+
+
+@pytest.mark.slow
+def test_a_gridnet_with_patches_gives_the_labels_and_logits_of_the_sdk(cifar_site: Any, cifar_tab: SitePage) -> None:
+    check_shipped(cifar_site, cifar_tab, "gridnet-cifar10")
+
+
+def check_shipped(site: Any, tab: SitePage, name: str) -> None:
     entry = entries(site)[name]
     if entry["samples"] is None:
         pytest.skip(f"the data set of {name} is not on this machine")

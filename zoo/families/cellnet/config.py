@@ -7,13 +7,12 @@ from typing import Any, Literal
 from pydantic import (
     Field,
     NonNegativeFloat,
-    PositiveInt,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
 
-from zoo.config.base import Section
+from zoo.config.base import Iterations, PositiveInt, Section
 from zoo.families.base import FamilyConfig
 from zoo.families.cellnet.topology import Edge, FullTopology, Topology, arrival_steps, edges_of
 
@@ -24,7 +23,7 @@ class StemConfig(Section):
     A ReLU also stands between the convolutions of a stage.
     """
 
-    channels: tuple[PositiveInt, ...] = Field(default=(32, 64), min_length=1)
+    channels: tuple[PositiveInt, ...] = Field(default=(32, 64), min_length=1, max_length=16)
     """Output channels of each stage."""
     dropout: float = Field(default=0.25, ge=0, lt=1)
     """Dropout rate of the features that the InCells receive."""
@@ -81,7 +80,7 @@ class CellnetConfig(FamilyConfig):
     """The connections between cells, by the topology's name."""
     stem: StemConfig | None = None
     """Convolutions between the input and the InCells; null: the InCells receive the flat input."""
-    steps: PositiveInt = 4
+    steps: Iterations = 4
     """Time steps of a training sequence."""
     input_steps: PositiveInt = Field(
         default_factory=lambda known: min(2, known.get("steps", 2)), json_schema_extra={"default": "2, at most steps"}

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 
-from zoo.config.base import Section
+from zoo.config.base import NonNegativeInt, PositiveInt, Section
 
 Edge = tuple[int, int]
 """(source, target), as cell numbers."""
@@ -30,7 +30,7 @@ class RingTopology(_Topology):
 
     name: Literal["ring"]
     """The name of the topology."""
-    reach: PositiveInt = 1
+    reach: int = Field(default=1, ge=1, le=256)
     """Number of neighbours on either side of a cell."""
 
 
@@ -45,7 +45,7 @@ class ClustersTopology(_Topology):
     """The name of the topology."""
     size: PositiveInt = Field(examples=[3])
     """Cells per cluster; divides ``cells``."""
-    bridges: PositiveInt = 1
+    bridges: int = Field(default=1, ge=1, le=256)
     """Edges from each cluster to every other; at most ``size``."""
 
 
@@ -54,7 +54,9 @@ class ExplicitTopology(_Topology):
 
     name: Literal["explicit"]
     """The name of the topology."""
-    edges: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = Field(min_length=1, examples=[[[0, 1], [1, 2]]])
+    edges: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = Field(
+        min_length=1, max_length=256 * 255, examples=[[[0, 1], [1, 2]]]
+    )
     """The connections as [source, target], cells counted from 0."""
 
 

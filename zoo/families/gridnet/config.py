@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from zoo.config.base import Section
+from zoo.config.base import Iterations, PositiveInt, Section, Size
 from zoo.families.base import FamilyConfig
+
+_MOST_STEPS = 100_000
+"""Most updates of a block in one prediction."""
 
 
 class PatchConfig(Section):
     """A strided convolution that turns ``[C, H, W]`` images into ``channels`` faces of the grid."""
 
-    size: PositiveInt = 4
+    size: Size = 4
     """Side of the square kernel, and the stride, in pixels."""
     channels: PositiveInt = 8
     """Number of faces that receive the image."""
@@ -37,9 +40,9 @@ class GridnetConfig(FamilyConfig):
         default_factory=_usual_block, json_schema_extra={"default": "the largest up to 8 that divides grid"}
     )
     """Side of the cubic blocks, in cells; divides M, N and K."""
-    inner_steps: PositiveInt = 1
+    inner_steps: Iterations = 1
     """Updates of each block per outer step."""
-    outer_steps: PositiveInt = 12
+    outer_steps: Iterations = 12
     """Steps of the whole grid, each with a LayerNorm."""
     activation: Literal["silu", "relu", "leaky_relu", "tanh"] = "silu"
     """Activation of each cell's weighted sum."""
@@ -70,6 +73,10 @@ class GridnetConfig(FamilyConfig):
     def _check(self) -> GridnetConfig:
         if any(axis % self.block for axis in self.grid):
             raise ValueError(f"block {self.block} must divide every axis of the grid {list(self.grid)}")
+        if self.inner_steps * self.outer_steps > _MOST_STEPS:
+            raise ValueError(
+                f"inner_steps {self.inner_steps} times outer_steps {self.outer_steps} should not exceed {_MOST_STEPS}"
+            )
         if self.gated and self.normalize:
             raise ValueError("normalize is not defined for gated steps; set one of them to false")
         if self.output_layers > self.grid[2]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from zoo.config.base import Section
+from zoo.config.base import Iterations, NonNegativeInt, PositiveInt, Section
 from zoo.config.options import Change, HiddenActivation, Pooling
 from zoo.families.base import FamilyConfig
 
@@ -44,7 +44,7 @@ class TasksConfig(Section):
 class RuleConfig(Section):
     """The local rule: a small MLP from a weight's perceptions to the change of its state."""
 
-    hidden: tuple[PositiveInt, ...] = (10, 10)
+    hidden: tuple[PositiveInt, ...] = Field(default=(10, 10), max_length=64)
     """Widths of the MLP's hidden layers."""
     activation: HiddenActivation = "silu"
     """Activation between the layers of the MLP."""
@@ -70,13 +70,13 @@ class MetaConfig(Section):
 
     population: PositiveInt = 8
     """Task networks per training step."""
-    layers: tuple[PositiveInt, ...] = (1,)
+    layers: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(default=(1,), min_length=1, max_length=64)
     """Depths; each network draws one."""
-    hidden: tuple[PositiveInt, ...] = (10,)
+    hidden: tuple[PositiveInt, ...] = Field(default=(10,), min_length=1, max_length=64)
     """Widths of the hidden layers; each network draws one."""
     grow_steps: NonNegativeInt = 0
     """Training steps over which the number of epochs grows from 1 to ``epochs``."""
-    judgements: PositiveInt = 1
+    judgements: Iterations = 1
     """Number of epochs at which the loss is taken: evenly over the second half, the last included."""
     segments: PositiveInt = 1
     """Evolutions of the same networks in a row, with an optimizer step after each."""
@@ -93,7 +93,7 @@ class NcaConfig(FamilyConfig):
 
     family: Literal["nca"] = "nca"
     """The family's name."""
-    layers: PositiveInt = 1
+    layers: int = Field(default=1, ge=1, le=1000)
     """Layers of weights of the exported task network."""
     hidden: PositiveInt = 10
     """Width of its hidden layers."""
@@ -103,7 +103,7 @@ class NcaConfig(FamilyConfig):
     """Centre and scale inputs by the statistics of a network's support set."""
     start: Start = "xavier"
     """Initial weights of task networks."""
-    epochs: PositiveInt = 20
+    epochs: Iterations = 20
     """Applications of the rule in an evolution."""
     fraction: float = Field(default=0.8, gt=0, le=1)
     """Probability that a weight changes in an epoch."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,17 @@ from zoo.families.nca.population import Wiring, draw_fire_mask, position_codes, 
 from zoo.families.nca.rule import Rule
 from zoo.families.nca.sensing import SupportSet, sense
 from zoo.families.nca.tasks import Examples, make_support_set, standardisation
-from zoo.utils.errors import BuildError
+from zoo.families.stored_answer import StoredAnswer
+from zoo.utils.errors import BuildError, StaleAnswerError
+
+_NOT_TRAINABLE = (
+    "this module answers by the task network that its rule grew, so its parameters, the rule's, get no gradient; "
+    "to train that network, use zoo.layers.GrownClassifier(module, inputs, labels), whose parameters are its weights; "
+    "to train the rule, use `zoo train`; to keep it as it is, call module.requires_grad_(False)"
+)
+_CHANGED = (
+    "the rule was changed after it grew this module's task network; call module.grow(inputs, labels) to grow it again"
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,18 @@ class GrownNetwork:
     """``[features]`` each: the network reads ``(x - shift) / scale``."""
     history: list[list[Tensor]]
     """The weights before the first epoch and after each."""
+
+
+class _Refusal(torch.autograd.Function):
+    """Passes logits through; raises when a gradient comes back for parameters that they do not depend on."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, *_: Tensor) -> Tensor:
+        return logits.view_as(logits)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:
+        raise StaleAnswerError(_NOT_TRAINABLE)
 
 
 class MetaNca(nn.Module):
@@ -57,16 +80,26 @@ class MetaNca(nn.Module):
         self.register_buffer("scale", torch.ones(features))
         for number, shape in enumerate(pairwise(self.architecture())):
             self.register_buffer(f"task_{number}", torch.zeros(shape))
+        self._grown_by = StoredAnswer()
+        self.register_load_state_dict_post_hook(_remember_rule)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map inputs ``[B, features]`` to logits ``[B, classes]`` with the task network."""
+        """Map inputs ``[B, features]`` to logits ``[B, classes]`` with the task network.
+
+        Raises StaleAnswerError where the answer would not follow the parameters: after a change of the rule, and in
+        training when gradients reach the module.
+        """
+        if self._grown_by.is_stale(self.rule):
+            raise StaleAnswerError(_CHANGED)
         x = (x - self.shift) / self.scale
         if self.config.bias:
             x = F.pad(x, (0, 1), value=1.0)
         *hidden, last = self.task_weights
         for weight in hidden:
             x = (x @ weight).relu()
-        return x @ last
+        logits = x @ last
+        trained = [p for p in self.rule.parameters() if p.requires_grad] if self.training else []
+        return _Refusal.apply(logits, *trained) if trained and torch.is_grad_enabled() else logits
 
     @property
     def task_weights(self) -> list[Tensor]:
@@ -166,6 +199,7 @@ class MetaNca(nn.Module):
             self.scale.copy_(grown.scale)
             for stored, weight in zip(self.task_weights, grown.weights, strict=True):
                 stored.copy_(weight)
+        self._grown_by.record(self.rule)
         return grown
 
     def check_finished(self) -> None:
@@ -194,6 +228,17 @@ class MetaNca(nn.Module):
                     f"architecture {list(units)}: exceeds this rule's position codes, which allow up to "
                     f"{2**self.layer_bits} layers of up to {2**self.number_bits} {what}"
                 )
+
+    def _apply(self, fn: Any, recurse: bool = True) -> MetaNca:
+        self._grown_by.apply(fn)
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _remember_rule(nca: MetaNca, _keys: Any) -> None:
+    """Take the loaded task network, if there is one, as grown by the loaded rule."""
+    nca._grown_by.forget()
+    if any(bool(weight.any()) for weight in nca.task_weights):
+        nca._grown_by.record(nca.rule)
 
 
 def _code_widths(config: NcaConfig, task: Task) -> tuple[int, int]:

@@ -143,10 +143,9 @@ class CheckpointTree:
         """
         folder = Path(folder)
         try:
-            foreign = [p.name for p in folder.iterdir() if not _is_ours(p)] if folder.exists() else []
-            if foreign:
-                raise TreeError(f"{folder} holds files that do not belong to a tree: {', '.join(sorted(foreign))}")
-            with replacing_folder(folder) as new:
+            if folder.exists():
+                _check_ours(folder)
+            with replacing_folder(folder, overwrite=True, check=lambda old, _: _check_ours(old)) as new:
                 for number, state in self._weights.items():
                     save_file({name: t.contiguous() for name, t in state.items()}, new / f"{number}.safetensors")
                 (new / FILE).write_text(json.dumps(self._json(), indent=2) + "\n", encoding="utf-8")
@@ -213,6 +212,12 @@ def _record(data: object, number: int) -> Checkpoint:
         raise ValueError(f"checkpoint {number} has number {fields['number']!r} and parent {fields['parent']!r}")
     error = check_type(fields["error"], float, f"error of checkpoint {number}")
     return Checkpoint(number, fields["parent"], error, check_type(fields["observation"], int, "observation"))
+
+
+def _check_ours(folder: Path) -> None:
+    foreign = [path.name for path in folder.iterdir() if not _is_ours(path)]
+    if foreign:
+        raise TreeError(f"{folder} holds files that do not belong to a tree: {', '.join(sorted(foreign))}")
 
 
 def _is_ours(path: Path) -> bool:

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from zoo.config.base import Section
+from zoo.config.base import PositiveInt, Section, Size
 from zoo.families.base import FamilyConfig
 
 Kind = Literal["norm", "linear", "plain"]
@@ -42,16 +42,22 @@ class ConvolutionConfig(Section):
 
     channels: PositiveInt = Field(examples=[24])
     """Output channels."""
-    size: PositiveInt = 3
+    size: Size = 3
     """Length of the kernel along every axis."""
-    stride: PositiveInt = 1
+    stride: Size = 1
     """Step of the kernel along every axis, in positions."""
-    padding: NonNegativeInt = 0
+    padding: int = Field(default=0, ge=0, le=1024)
     """Zeros added at both ends of every axis."""
-    pool: PositiveInt = 1
+    pool: Size = 1
     """Window and stride of the pooling; 1: none."""
     scale: float = Field(default=1.0, gt=0)
     """Multiplies the activation."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ConvolutionConfig:
+        if self.padding > self.size:
+            raise ValueError(f"padding {self.padding} should not exceed the kernel's size {self.size}")
+        return self
 
 
 class TreeConfig(Section):
@@ -78,9 +84,9 @@ class NormnetConfig(FamilyConfig):
     """The family's name."""
     layer: Kind = "norm"
     """Kind of every layer; linear and plain are the controls."""
-    convolutions: tuple[ConvolutionConfig, ...] = ()
+    convolutions: tuple[ConvolutionConfig, ...] = Field(default=(), max_length=64)
     """Convolutions before the fully connected layers."""
-    hidden: tuple[PositiveInt, ...] = (256, 256)
+    hidden: tuple[PositiveInt, ...] = Field(default=(256, 256), max_length=1000)
     """Units of the fully connected layers before the output."""
     residual: bool = False
     """Hidden layers that are as wide as their input are residual norm layers."""

@@ -16,6 +16,9 @@ from zoo.utils.errors import BuildError
 
 _POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
+_MOST_VALUES = 2**28
+"""Most values that a convolution may compute for one input; as float32 they take a GiB."""
+
 
 class Normnet(nn.Module):
     """Convolutions, if any, then fully connected layers; the outputs of the last are the logits."""
@@ -34,6 +37,9 @@ class Normnet(nn.Module):
             self.convolutions.append(
                 NormConvolution(len(space), channels, c.channels, c.size, settings, c.stride, c.padding)
             )
+            computed = c.channels * math.prod(n + 2 * c.padding for n in space)
+            if computed > _MOST_VALUES:
+                raise BuildError(f"convolutions.{number} computes {computed:,} values, allowed are {_MOST_VALUES:,}")
             channels, space = c.channels, [_length(n, c) for n in space]
             if min(space) < 1:
                 raise BuildError(f"convolutions.{number} leaves nothing of an input of shape "

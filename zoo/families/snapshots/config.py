@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from zoo.config.base import Section
+from zoo.config.base import NonNegativeInt, PositiveInt, Section
 from zoo.families.base import FamilyConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -17,7 +17,8 @@ from zoo.families.snapshots.layout import Layout
 from zoo.families.snapshots.start import start_counts, start_edges, start_weights
 from zoo.families.snapshots.store import Snapshot, SnapshotStore
 from zoo.families.snapshots.wiring import Wiring, wire
-from zoo.utils.errors import BuildError, StaleEnsembleWarning
+from zoo.families.stored_answer import StoredAnswer
+from zoo.utils.errors import BuildError, StaleAnswerError, StaleEnsembleWarning
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu,
@@ -27,6 +28,12 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 _STALE = (
     "this network answers by its stored snapshots in evaluation, so training it changes none of its predictions; call "
     "clear_ensemble() first, or store a new snapshot and call set_ensemble() afterwards"
+)
+
+_CHANGED = (
+    "the network's parameters were changed after its ensemble was stored, and the ensemble, which answers in "
+    "evaluation, does not follow them; call clear_ensemble() to answer by the network, or store a new snapshot "
+    "and call set_ensemble()"
 )
 
 
@@ -67,15 +74,21 @@ class SnapshotNet(nn.Module):
         self.holds = False
         """True if training must not change the :attr:`held` edges."""
         self._wirings: dict[int, Wiring] = {}
+        self._ensemble_of = StoredAnswer()
         self.lay(source, target, start_weights(target, units, config.activation))
         self.register_load_state_dict_post_hook(_check_loaded)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map inputs ``[B, *input_shape]`` to logits ``[B, classes]``."""
+        """Map inputs ``[B, *input_shape]`` to logits ``[B, classes]``.
+
+        Raises StaleAnswerError in evaluation if the parameters were changed after the ensemble was stored.
+        """
         if self.training and self.has_ensemble and torch.is_grad_enabled():
             warnings.warn(_STALE, StaleEnsembleWarning, stacklevel=4)  # the caller of the module
         if self.training or not self.has_ensemble:
             return self.activations(x)[-1]
+        if self._ensemble_of.is_stale(self):
+            raise StaleAnswerError(_CHANGED)
         members = [number for number in range(len(self.snapshots)) if self.mixture[number] > 0]
         log_probabilities = [self.member(number, x).log_softmax(-1) + self.mixture[number].log() for number in members]
         return torch.stack(log_probabilities).logsumexp(0)
@@ -195,10 +208,12 @@ class SnapshotNet(nn.Module):
         self.mixture.zero_()
         self.mixture[: len(mixture)] = mixture.to(self.mixture)
         self.threshold.fill_(threshold)
+        self._ensemble_of.record(self)
 
     def clear_ensemble(self) -> None:
         """Answer by the current network in evaluation, too, until :meth:`set_ensemble`; snapshots stay."""
         self.mixture.zero_()
+        self._ensemble_of.forget()
 
     def check_finished(self) -> None:
         """Raise BuildError for a network without snapshots, of which a stored model consists."""
@@ -216,6 +231,7 @@ class SnapshotNet(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> SnapshotNet:
         self._wirings.clear()  # their tensors are on one device
+        self._ensemble_of.apply(fn)
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -257,3 +273,6 @@ def _check_loaded(net: SnapshotNet, _keys: Any) -> None:
     net.snapshots.check(count, len(net.config.phases))
     if bool((net.mixture < 0).any()) or bool(net.mixture[len(net.snapshots) :].any()):
         raise ValueError("mixture: found negative weights, or weights of snapshots that do not exist")
+    net._ensemble_of.forget()
+    if net.has_ensemble:
+        net._ensemble_of.record(net)

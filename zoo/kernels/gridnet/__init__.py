@@ -16,12 +16,12 @@ A wrong shape, device or value raises ValueError, a wrong dtype TypeError; both 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from zoo.kernels import runtime
 from zoo.kernels.gridnet import reference
-from zoo.kernels.gridnet.op import ACTIVATION_CODES, CPU_DTYPES, Options, run_op
+from zoo.kernels.gridnet.checks import Options, check_options, check_sets, check_tensors
+from zoo.kernels.gridnet.op import run_op
 
 
 def gridnet_step(
@@ -40,8 +40,8 @@ def gridnet_step(
     weight ``[27, M, N, K]``, bias and residual_scale ``[M, N, K]``, x ``[B, M, N, K]`` -> ``[B, M, N, K]``. With
     ``normalize`` a block and its shell are standardised, ``(v - mean) / (std + eps)``, before each update.
     """
-    grid = _check_options(x, block, inner_steps, activation, eps)
-    _check_tensors(x, weight=(weight, (27, *grid)), bias=(bias, grid), residual_scale=(residual_scale, grid))
+    grid = check_options(x, block, inner_steps, activation, eps)
+    check_tensors(x, weight=(weight, (27, *grid)), bias=(bias, grid), residual_scale=(residual_scale, grid))
     if runtime.mode() == "reference":
         return reference.gridnet_step(
             weight,
@@ -66,8 +66,8 @@ def gated_gridnet_step(
     weight ``[27, 2, M, N, K]``, bias ``[2, M, N, K]`` (index 0 the value, 1 the gate), x ``[B, M, N, K]`` ->
     ``[B, M, N, K]``.
     """
-    grid = _check_options(x, block, inner_steps, activation)
-    _check_tensors(x, weight=(weight, (27, 2, *grid)), bias=(bias, (2, *grid)))
+    grid = check_options(x, block, inner_steps, activation)
+    check_tensors(x, weight=(weight, (27, 2, *grid)), bias=(bias, (2, *grid)))
     if runtime.mode() == "reference":
         return reference.gated_gridnet_step(
             weight, bias, x, inner_steps=inner_steps, block=block, activation=activation
@@ -102,9 +102,9 @@ def gridnet_evolve(
     For backward, forward saves the grid before every ``recompute``-th outer step; backward recomputes those between.
     Memory falls to about ``outer_steps / recompute`` grids per sample; time grows by at most one forward pass.
     """
-    grid = _check_options(x, block, inner_steps, activation, eps, norm_eps)
-    sets = _check_sets(weight, outer_steps, recompute)
-    _check_tensors(
+    grid = check_options(x, block, inner_steps, activation, eps, norm_eps)
+    sets = check_sets(weight, outer_steps, recompute)
+    check_tensors(
         x,
         weight=(weight, (sets, 27, *grid)),
         bias=(bias, (sets, *grid)),
@@ -162,9 +162,9 @@ def gated_gridnet_evolve(
     weight ``[S, 27, 2, M, N, K]``, bias ``[S, 2, M, N, K]``, S = 1 or outer_steps; norm_weight and norm_bias
     ``[M, N, K]``; x ``[B, M, N, K]`` -> ``[B, M, N, K]``.
     """
-    grid = _check_options(x, block, inner_steps, activation, norm_eps=norm_eps)
-    sets = _check_sets(weight, outer_steps, recompute)
-    _check_tensors(
+    grid = check_options(x, block, inner_steps, activation, norm_eps=norm_eps)
+    sets = check_sets(weight, outer_steps, recompute)
+    check_tensors(
         x,
         weight=(weight, (sets, 27, 2, *grid)),
         bias=(bias, (sets, 2, *grid)),
@@ -195,63 +195,3 @@ def gated_gridnet_evolve(
         recompute=recompute,
     )
     return run_op(weight, bias, None, norm_weight, norm_bias, x, options)
-
-
-def _check_options(
-    x: Tensor, block: int, inner_steps: int, activation: str, eps: float = 1.0, norm_eps: float = 1.0
-) -> tuple[int, int, int]:
-    if x.ndim != 4:
-        raise ValueError(f"x must be [B, M, N, K], found shape {list(x.shape)}")
-    autocast = torch.is_autocast_enabled(x.device.type)
-    if not x.is_floating_point():
-        raise TypeError(f"x must be a floating-point tensor, found {x.dtype}")
-    if runtime.mode() == "compiled":
-        _check_device(x, autocast)
-    grid = (x.shape[1], x.shape[2], x.shape[3])
-    if block < 1 or any(axis % block or axis < 1 for axis in grid):
-        raise ValueError(f"block must be a positive divisor of every axis of the grid {list(grid)}, found {block}")
-    if inner_steps < 1:
-        raise ValueError(f"inner_steps must be at least 1, found {inner_steps}")
-    if activation not in ACTIVATION_CODES:
-        raise ValueError(f"activation must be one of {', '.join(ACTIVATION_CODES)}, found {activation!r}")
-    for name, value in (("eps", eps), ("norm_eps", norm_eps)):
-        if not value > 0:
-            raise ValueError(f"{name} must be greater than 0, found {value}")
-    return grid
-
-
-def _check_device(x: Tensor, autocast: bool) -> None:
-    kind = x.device.type
-    if kind == "cpu" and x.dtype not in CPU_DTYPES and not autocast:
-        raise TypeError(f"x must be float32 or float64 on the CPU, found {x.dtype}")
-    if kind == "cuda" and not runtime.compiled().cuda_built:
-        raise ValueError(
-            f"x is on {x.device}, but this cellzoo was built without CUDA kernels; reinstall it with nvcc on the PATH "
-            "and ZOO_CUDA=ON, move the model to the CPU, or set ZOO_KERNELS=reference"
-        )
-    if kind not in ("cpu", "cuda", "meta"):
-        raise ValueError(
-            f"the gridnet kernels run on cpu and cuda, x is on {x.device}; ZOO_KERNELS=reference runs there"
-        )
-
-
-def _check_sets(weight: Tensor, outer_steps: int, recompute: int) -> int:
-    if outer_steps < 1:
-        raise ValueError(f"outer_steps must be at least 1, found {outer_steps}")
-    if recompute < 1:
-        raise ValueError(f"recompute must be at least 1, found {recompute}")
-    sets = weight.shape[0] if weight.ndim else 0
-    if sets not in (1, outer_steps):
-        raise ValueError(f"weight must have 1 or outer_steps = {outer_steps} parameter sets, found {sets}")
-    return sets
-
-
-def _check_tensors(x: Tensor, **tensors: tuple[Tensor, tuple[int, ...]]) -> None:
-    autocast = torch.is_autocast_enabled(x.device.type)
-    for name, (tensor, shape) in tensors.items():
-        if tuple(tensor.shape) != shape:
-            raise ValueError(f"{name} must have shape {list(shape)} to fit x, found {list(tensor.shape)}")
-        if tensor.dtype != x.dtype and not autocast:
-            raise TypeError(f"{name} must have x's dtype {x.dtype}, found {tensor.dtype}")
-        if tensor.device != x.device:
-            raise ValueError(f"{name} must be on x's device {x.device}, found {tensor.device}")

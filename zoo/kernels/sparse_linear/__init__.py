@@ -23,21 +23,21 @@ def sparse_linear(x: Tensor, values: Tensor, structure: Structure) -> Tensor:
     Returns ``[B, outputs]``. Both tensors share one dtype, float32 or float64, and one device. Raises ValueError for a
     wrong shape or device, TypeError for a wrong dtype.
     """
-    _check(x, values, structure)
+    if x.ndim != 2 or x.shape[1] != structure.inputs:
+        raise ValueError(f"x should be [B, {structure.inputs}], found {list(x.shape)}")
     if runtime.mode() == "reference" or not uses_kernel(structure, x.device.type):
+        _check_kinds(x, values, structure)
         return sparse_linear_reference(x, values, structure)
-    return run_op(x, values, structure)
+    return run_op(x, values, structure)  # checks its arguments
 
 
 def uses_kernel(structure: Structure, device: str) -> bool:
     """True if the compiled kernel runs, False if the dense form does."""
-    built = device == "cpu" or (device == "cuda" and runtime.compiled().cuda_built)
-    return built and structure.density < DENSE_FROM[device]
+    built = device in ("cpu", "meta") or (device == "cuda" and runtime.compiled().cuda_built)
+    return built and structure.density < DENSE_FROM["cuda" if device == "cuda" else "cpu"]
 
 
-def _check(x: Tensor, values: Tensor, structure: Structure) -> None:
-    if x.ndim != 2 or x.shape[1] != structure.inputs:
-        raise ValueError(f"x should be [B, {structure.inputs}], found {list(x.shape)}")
+def _check_kinds(x: Tensor, values: Tensor, structure: Structure) -> None:
     if values.shape != (structure.entries,):
         raise ValueError(f"values should be [{structure.entries}], found {list(values.shape)}")
     if x.dtype not in CPU_DTYPES:

@@ -21,7 +21,7 @@ from zoo.families.cellnet.config import CellnetConfig, StemConfig
         ({"input_steps": 1}, "input_steps 1 must be at least 2, the step in which the input reaches OutCell 3"),
         ({"topology": {"name": "explicit", "edges": ((0, 1),)}}, "topology has no path from an InCell to OutCell 3"),
         ({"cells": 1}, "greater than or equal to 2"),
-        ({"steps": 0}, "greater than 0"),
+        ({"steps": 0}, "greater than or equal to 1"),
         ({"core_lr": 0}, "greater than 0"),
     ],
 )
@@ -35,8 +35,8 @@ def test_an_invalid_config_is_refused(options: dict[str, Any], message: str) -> 
     [
         ({"channels": (8, 8), "convolutions": (2,)}, "convolutions lists 1 numbers, expected one for each of the 2 st"),
         ({"channels": (8,), "convolutions": (1, 2)}, "convolutions lists 2 numbers, expected one for each of the 1 st"),
-        ({"convolutions": 0}, "greater than 0"),
-        ({"convolutions": (1, 0)}, "greater than 0"),
+        ({"convolutions": 0}, "greater than or equal to 1"),
+        ({"convolutions": (1, 0)}, "greater than or equal to 1"),
         ({"padding": 2}, "less than or equal to 1"),
         ({"padding": -1}, "greater than or equal to 0"),
         ({"channels": ()}, "at least 1"),

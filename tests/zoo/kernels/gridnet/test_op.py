@@ -400,7 +400,8 @@ def test_backward_makes_no_gradient_of_the_saved_activations() -> None:
 
 @pytest.mark.parametrize("batch", [1, 5, 48, 64])
 def test_recomputing_saves_fewer_activations_within_the_stated_bound(batch: int) -> None:
-    from zoo.kernels.gridnet.op import Options, saved_bytes_bound
+    from zoo.kernels.gridnet.checks import Options
+    from zoo.kernels.gridnet.op import saved_bytes_bound
 
     shape, kept = (batch, 8, 8, 8), {}
     for recompute in (1, 4, 12):

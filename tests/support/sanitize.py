@@ -1,0 +1,56 @@
+"""Builds csrc with sanitizers and runs the kernels' tests on it: ``make sanitize``.
+
+    python -m tests.support.sanitize [address] [thread]
+
+``address`` runs tests/zoo/kernels on a build with AddressSanitizer and UndefinedBehaviorSanitizer. ``thread`` runs
+tests/support/pool_program.cpp on a build with ThreadSanitizer. Builds are kept in build/sanitize.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.support.paths import ROOT
+
+BUILDS = ROOT / "build" / "sanitize"
+SANITIZERS = {"address": "address,undefined", "thread": "thread"}
+
+
+def build(kind: str, target: str) -> Path:
+    folder = BUILDS / kind
+    nanobind = subprocess.check_output([sys.executable, "-m", "nanobind", "--cmake_dir"], text=True).strip()
+    options = [f"-DZOO_SANITIZE={SANITIZERS[kind]}", "-DZOO_CUDA=OFF", f"-DPython_EXECUTABLE={sys.executable}"]
+    cmake = Path(sys.executable).parent / "cmake"
+    command = str(cmake) if cmake.exists() else "cmake"
+    subprocess.run(
+        [command, "-S", ROOT, "-B", folder, "-G", "Ninja", f"-Dnanobind_DIR={nanobind}", *options], check=True
+    )
+    subprocess.run([command, "--build", folder, "--target", target], check=True)
+    return folder
+
+
+def run_address() -> None:
+    (module,) = build("address", "_kernels").glob("_kernels*.so")
+    library = subprocess.check_output(["g++", "-print-file-name=libasan.so"], text=True).strip()
+    environment = {
+        **os.environ, "LD_PRELOAD": library, "ZOO_SANITIZED_KERNELS": str(module),
+        "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1",
+    }  # fmt: skip
+    tests = ["tests/zoo/kernels", "-p", "tests.support.sanitized_kernels", "-q", "-rN"]
+    subprocess.run([sys.executable, "-m", "pytest", *tests], cwd=ROOT, env=environment, check=True)
+
+
+def run_thread() -> None:
+    program = build("thread", "pool_program") / "pool_program"
+    subprocess.run([program], check=True)
+
+
+if __name__ == "__main__":
+    for kind in sys.argv[1:] or list(SANITIZERS):
+        start = time.monotonic()
+        {"address": run_address, "thread": run_thread}[kind]()
+        print(f"{kind}: clean, {time.monotonic() - start:.0f} s")
