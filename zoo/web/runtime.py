@@ -86,6 +86,6 @@ def _fetch(cached: Path) -> None:
             reason = " ".join(lines[:2]) or f"exit code {done.returncode}"
             raise RuntimeFilesError(f"npm ci cannot fetch {wanted} ({reason}); try again, or pass --runtime FOLDER")
         fetched = _given(Path(temporary))
-        with replacing_folder(cached) as folder:
+        with replacing_folder(cached, overwrite=True) as folder:
             for name in FILES:
                 shutil.copyfile(fetched / name, folder / name)

@@ -61,7 +61,7 @@ def build_site(
     artifacts = [open_artifact(name, _wanted) for name in names]
     _check_distinct(artifacts)
     found = find_runtime(runtime)
-    with replacing_folder(out) as folder:
+    with replacing_folder(out, overwrite=True, check=lambda old, _: _check_target(old, overwrite)) as folder:
         shutil.copytree(_PAGE, folder, dirs_exist_ok=True)
         (folder / _MARK).touch()
         _allow_hub(folder / "index.html")

@@ -64,8 +64,10 @@ async function open(reading, entry) {
   await view.start();
   stage.removeAttribute("aria-busy");
   const count = threads();
-  status(`${model.config.name} from ${artifact.origin}, files verified by their hashes. Answers are computed by ` +
-    `WebAssembly (onnxruntime-web, ${count} thread${count > 1 ? "s" : ""}) in this browser.`);
+  status(
+    `${model.config.name} from ${artifact.origin}, files verified by their hashes. Answers are computed by ` +
+      `WebAssembly (onnxruntime-web, ${count} thread${count > 1 ? "s" : ""}) in this browser.`,
+  );
   return undefined;
 }
 
@@ -118,9 +120,11 @@ async function droppedFiles(transfer) {
  */
 async function filesOf(entry) {
   if (entry.isFile) {
-    const file = /** @type {File} */ (await new Promise((done, failed) => {
-      /** @type {FileSystemFileEntry} */ (entry).file(done, failed);
-    }));
+    const file = /** @type {File} */ (
+      await new Promise((done, failed) => {
+        /** @type {FileSystemFileEntry} */ (entry).file(done, failed);
+      })
+    );
     Object.defineProperty(file, "webkitRelativePath", { value: entry.fullPath.slice(1) });
     return [file];
   }
@@ -128,7 +132,9 @@ async function filesOf(entry) {
   /** @type {FileSystemEntry[]} */
   const inside = [];
   for (;;) {
-    const part = /** @type {FileSystemEntry[]} */ (await new Promise((done, failed) => reader.readEntries(done, failed)));
+    const part = /** @type {FileSystemEntry[]} */ (
+      await new Promise((done, failed) => reader.readEntries(done, failed))
+    );
     if (!part.length) break;
     inside.push(...part);
   }
@@ -172,7 +178,9 @@ function listenToTheme() {
     // A page without storage follows the system.
   }
   element("theme").addEventListener("click", () => {
-    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    const dark = root.dataset.theme
+      ? root.dataset.theme === "dark"
+      : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
     try {
       localStorage.setItem("theme", root.dataset.theme);

@@ -104,9 +104,8 @@ function withBackground(raw, shape, sign) {
   const scale = raw instanceof Uint8Array ? 255 : 1;
   const border = Math.fround(median(outermost(brightness(raw, shape), shape[1], shape[2])) * scale);
   return raw.map((value) => {
-    const above = sign > 0
-      ? Math.fround(Math.fround(value - border) / Math.fround(scale - border))
-      : Math.fround(value / border);
+    const above =
+      sign > 0 ? Math.fround(Math.fround(value - border) / Math.fround(scale - border)) : Math.fround(value / border);
     const stretched = Math.min(Math.max(Math.fround(above * scale), 0), scale);
     return scale === 255 ? roundHalfEven(stretched) : stretched;
   });

@@ -70,8 +70,10 @@ export class Artifact {
     }
     const found = await sha256(bytes);
     if (found !== expected.sha256) {
-      throw new UserError(`${path} was altered or damaged: its hash is ${found.slice(0, 12)}…, expected ` +
-        `${expected.sha256.slice(0, 12)}….`);
+      throw new UserError(
+        `${path} was altered or damaged: its hash is ${found.slice(0, 12)}…, expected ` +
+          `${expected.sha256.slice(0, 12)}….`,
+      );
     }
     return bytes;
   }

@@ -48,7 +48,11 @@ export function parseInput(data, provenance, origin) {
   const known = provenance?.data ?? {};
   const polarity = kind === "image" ? (known.appearance?.polarity ?? null) : null;
   return {
-    kind, shape, mean, std, resize,
+    kind,
+    shape,
+    mean,
+    std,
+    resize,
     columns: kind === "table" && known.columns ? parseColumns(known.columns, shape[0], origin) : null,
     polarity: POLARITIES.includes(polarity) ? polarity : null,
   };

@@ -49,10 +49,12 @@ export class Model {
     const data = new Float32Array(size * tensors.length);
     tensors.forEach((tensor, i) => data.set(tensor, i * size));
     const found = await session.run({ input: { data, shape: [tensors.length, ...shape] } }, outputs);
-    return Object.fromEntries(Object.entries(found).map(([name, values]) => {
-      const width = values.shape[1];
-      return [name, tensors.map((_, i) => Array.from(values.data.subarray(i * width, (i + 1) * width)))];
-    }));
+    return Object.fromEntries(
+      Object.entries(found).map(([name, values]) => {
+        const width = values.shape[1];
+        return [name, tensors.map((_, i) => Array.from(values.data.subarray(i * width, (i + 1) * width)))];
+      }),
+    );
   }
 
   /**

@@ -77,9 +77,14 @@ export class OnnxModel {
     );
     const computed = this.last.then(() => this.session.run(tensors, outputs ?? this.outputs)); // one run at a time
     this.last = computed.catch(() => undefined);
-    return computed.then((/** @type {Record<string, any>} */ found) => Object.fromEntries(
-      Object.entries(found).map(([name, tensor]) => [name, { data: Float32Array.from(tensor.data), shape: [...tensor.dims] }]),
-    ));
+    return computed.then((/** @type {Record<string, any>} */ found) =>
+      Object.fromEntries(
+        Object.entries(found).map(([name, { data, dims }]) => [
+          name,
+          { data: Float32Array.from(data), shape: [...dims] },
+        ]),
+      ),
+    );
   }
 
   /** Free the memory of the session. */

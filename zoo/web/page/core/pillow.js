@@ -63,7 +63,7 @@ function composite(picture, grey) {
     const opacity = picture.pixels[4 * i + 3];
     for (let c = 0; c < 3; c++) {
       const sum = (picture.pixels[4 * i + c] * opacity + grey * (255 - opacity)) * 128 + (0x80 << 7);
-      pixels[3 * i + c] = opacity ? ((sum >> 8) + sum) >> 8 >> 7 : grey;
+      pixels[3 * i + c] = opacity ? (((sum >> 8) + sum) >> 8) >> 7 : grey;
     }
   }
   return { ...picture, channels: 3, pixels };
@@ -87,10 +87,7 @@ export function fit(picture, height, width, shorter) {
   } else if (shorter > RESIZE_LIMIT) {
     throw new UserError(`The model resizes images to ${shorter} pixels; allowed are at most ${RESIZE_LIMIT}.`);
   }
-  const size = [
-    Math.max(width, Math.floor((shorter * w) / side)),
-    Math.max(height, Math.floor((shorter * h) / side)),
-  ];
+  const size = [Math.max(width, Math.floor((shorter * w) / side)), Math.max(height, Math.floor((shorter * h) / side))];
   const left = roundHalfEven((size[0] - width) / 2);
   const top = roundHalfEven((size[1] - height) / 2);
   if (size[0] * size[1] > Math.max(RESIZED_LIMIT, w * h)) {
@@ -183,7 +180,7 @@ function resample(pixels, [outer, length, inner], size, low, high) {
     const last = Math.min(length, Math.trunc(centre + stretch + 0.5));
     const taps = Array.from({ length: last - first }, (_, k) => triangle((k + first - centre + 0.5) / stretch));
     const total = taps.reduce((sum, tap) => sum + tap, 0);
-    const weights = taps.map((tap) => Math.trunc(0.5 + (tap * (total ? 1 / total : 1)) * PRECISION));
+    const weights = taps.map((tap) => Math.trunc(0.5 + tap * (total ? 1 / total : 1) * PRECISION));
     for (let o = 0; o < outer; o++) {
       for (let c = 0; c < inner; c++) {
         let sum = PRECISION / 2;

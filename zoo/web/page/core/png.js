@@ -16,7 +16,15 @@ import { UserError } from "./errors.js";
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const SAMPLES = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
-const PASSES = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
+const PASSES = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+];
 const PIXEL_LIMIT = 2 ** 27;
 
 /**
@@ -36,7 +44,8 @@ export async function decodePng(bytes) {
   const { header, interlaced, data } = readChunks(bytes);
   const rows = await inflate(data);
   const { width, height, samples } = header;
-  const values = header.depth === 16 ? new Uint16Array(width * height * samples) : new Uint8Array(width * height * samples);
+  const count = width * height * samples;
+  const values = header.depth === 16 ? new Uint16Array(count) : new Uint8Array(count);
   let offset = 0;
   for (const [x0, y0, dx, dy] of interlaced ? PASSES : [[0, 0, 1, 1]]) {
     const columns = Math.ceil((width - x0) / dx);
@@ -60,7 +69,7 @@ export async function decodePng(bytes) {
 /** @param {Uint8Array} bytes */
 function* chunksOf(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = 8; at + 12 <= bytes.length; ) {
+  for (let at = 8; at + 12 <= bytes.length;) {
     const length = view.getUint32(at);
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     yield { type, body: bytes.subarray(at + 8, at + 8 + length) };
@@ -80,8 +89,13 @@ function readChunks(bytes) {
       const view = new DataView(body.buffer, body.byteOffset);
       const colour = /** @type {keyof typeof SAMPLES} */ (body[9]);
       header = {
-        width: view.getUint32(0), height: view.getUint32(4), depth: body[8], colour,
-        samples: SAMPLES[colour] ?? 0, palette: null, transparency: null,
+        width: view.getUint32(0),
+        height: view.getUint32(4),
+        depth: body[8],
+        colour,
+        samples: SAMPLES[colour] ?? 0,
+        palette: null,
+        transparency: null,
       };
       interlaced = body[12] === 1;
     }
@@ -175,9 +189,10 @@ function toPicture({ width, height, depth, colour, samples, palette, transparenc
     if (depth === 16) return channels === 1 ? Math.round(value / 257) : value >> 8;
     return depth === 8 || colour === 3 ? value : (value * 255) / ((1 << depth) - 1);
   };
-  const clear = transparency && colour !== 3
-    ? Array.from({ length: samples }, (_, c) => (transparency[2 * c] << 8) | transparency[2 * c + 1])
-    : null;
+  const clear =
+    transparency && colour !== 3
+      ? Array.from({ length: samples }, (_, c) => (transparency[2 * c] << 8) | transparency[2 * c + 1])
+      : null;
   for (let i = 0; i < area; i++) {
     const own = values.subarray(i * samples, (i + 1) * samples);
     let colours = colour === 0 || colour === 4 ? [own[0], own[0], own[0]] : [own[0], own[1], own[2]];

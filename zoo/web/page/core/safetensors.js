@@ -26,7 +26,11 @@ export function readSafetensors(bytes) {
   const tensors = new Map();
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") continue;
-    const { dtype, shape, data_offsets: [start, end] } = /** @type {any} */ (entry);
+    const {
+      dtype,
+      shape,
+      data_offsets: [start, end],
+    } = /** @type {any} */ (entry);
     if (dtype !== "F32" && dtype !== "I32") continue;
     if (end - start !== 4 * product(shape) || 8 + length + end > bytes.length) throw fail(`${name} is cut short`);
     const copy = bytes.slice(8 + length + start, 8 + length + end).buffer; // aligned to four bytes

@@ -20,11 +20,14 @@ const LARGEST = 3.4028234663852886e38;
  * @returns {Column[]}
  */
 export function parseColumns(data, width, origin) {
-  const good = Array.isArray(data) && data.every((column) => {
-    const categories = column?.categories;
-    if (typeof column?.name !== "string") return false;
-    return column.kind === "number" || (column.kind === "category" && Array.isArray(categories) && categories.length > 1);
-  });
+  const good =
+    Array.isArray(data) &&
+    data.every((column) => {
+      const categories = column?.categories;
+      if (typeof column?.name !== "string") return false;
+      if (column.kind === "number") return true;
+      return column.kind === "category" && Array.isArray(categories) && categories.length > 1;
+    });
   if (!good) throw new UserError(`${origin}: config.json: the columns of the data are not valid.`);
   const features = data.reduce((/** @type {number} */ sum, /** @type {Column} */ c) => sum + widthOf(c), 0);
   if (features !== width) throw new UserError(`${origin}: columns have ${features} features, the input has ${width}.`);

@@ -92,12 +92,20 @@ export class Cellnet {
     channels.forEach((/** @type {number} */ _, /** @type {number} */ stage) => {
       const depth = typeof convolutions === "number" ? convolutions : convolutions[stage];
       for (let number = 0; number < depth; number++) {
-        maps = convolve(maps, floats(this.tensors, `stem.${layer}.weight`),
-          this.tensors.get(`stem.${layer}.bias`)?.data ?? null, padding);
+        maps = convolve(
+          maps,
+          floats(this.tensors, `stem.${layer}.weight`),
+          this.tensors.get(`stem.${layer}.bias`)?.data ?? null,
+          padding,
+        );
         layer += 1;
         if (normalised) {
-          maps = batchNorm(maps, ["weight", "bias", "running_mean", "running_var"].map(
-            (part) => floats(this.tensors, `stem.${layer}.${part}`).data));
+          maps = batchNorm(
+            maps,
+            ["weight", "bias", "running_mean", "running_var"].map(
+              (part) => floats(this.tensors, `stem.${layer}.${part}`).data,
+            ),
+          );
           layer += 1;
         }
         if (number === depth - 1) {
@@ -126,7 +134,8 @@ export function edgesOf(topology, cells) {
   if (topology.name === "full") all.forEach((target) => all.forEach((source) => add(source, target)));
   else if (topology.name === "ring") {
     for (const target of all) {
-      for (let end = -topology.reach; end <= topology.reach; end++) add((((target + end) % cells) + cells) % cells, target);
+      for (let end = -topology.reach; end <= topology.reach; end++)
+        add((((target + end) % cells) + cells) % cells, target);
     }
   } else if (topology.name === "clusters") addClusters(topology, cells, add);
   else if (topology.name === "explicit") topology.edges.forEach((/** @type {number[]} */ [from, to]) => add(from, to));

@@ -147,7 +147,13 @@ export class GridnetGpu {
     const p = this.parameters;
     const set = this.sets[p.sets > 1 ? t : 0];
     /** @type {[number, GPUBuffer][]} */
-    const buffers = [[0, this.weight], [1, this.bias], [3, before], [4, after], [5, set]];
+    const buffers = [
+      [0, this.weight],
+      [1, this.bias],
+      [3, before],
+      [4, after],
+      [5, set],
+    ];
     if (this.scale) buffers.push([2, this.scale]);
     this.encode(pass, this.step, buffers, product(p.grid.map((size) => size / p.block)), batch);
   }
@@ -159,7 +165,17 @@ export class GridnetGpu {
    * @param {number} batch
    */
   encodeNorm(pass, before, after, batch) {
-    this.encode(pass, this.norm, [[0, this.normWeight], [1, this.normBias], [2, before], [3, after]], batch);
+    this.encode(
+      pass,
+      this.norm,
+      [
+        [0, this.normWeight],
+        [1, this.normBias],
+        [2, before],
+        [3, after],
+      ],
+      batch,
+    );
   }
 
   /**
@@ -173,7 +189,17 @@ export class GridnetGpu {
     const groups = Math.ceil(length / THREADS);
     const columns = Math.min(groups, 65535);
     const pipeline = /** @type {GPUComputePipeline} */ (this.residual);
-    this.encode(pass, pipeline, [[0, moved], [1, normed], [2, state]], columns, Math.ceil(groups / columns));
+    this.encode(
+      pass,
+      pipeline,
+      [
+        [0, moved],
+        [1, normed],
+        [2, state],
+      ],
+      columns,
+      Math.ceil(groups / columns),
+    );
   }
 
   /**
@@ -185,10 +211,13 @@ export class GridnetGpu {
    */
   encode(pass, pipeline, buffers, x, y = 1) {
     pass.setPipeline(pipeline);
-    pass.setBindGroup(0, this.device.createBindGroup({
-      layout: pipeline.getBindGroupLayout(0),
-      entries: buffers.map(([binding, buffer]) => ({ binding, resource: { buffer } })),
-    }));
+    pass.setBindGroup(
+      0,
+      this.device.createBindGroup({
+        layout: pipeline.getBindGroupLayout(0),
+        entries: buffers.map(([binding, buffer]) => ({ binding, resource: { buffer } })),
+      }),
+    );
     pass.dispatchWorkgroups(x, y);
   }
 

@@ -45,13 +45,15 @@ export function stepShader(p) {
   const cells = M * N * K;
   const channels = p.gated ? 2 : 1;
   const own = Math.ceil(core / THREADS);
-  const statistics = p.normalize ? `
+  const statistics = p.normalize
+    ? `
     var part = 0.0;
     for (var i = thread; i < ${tile}u; i += ${THREADS}u) { part += tile[i]; }
     let mean = sum_of_all(part, thread) / ${tile}.0;
     part = 0.0;
     for (var i = thread; i < ${tile}u; i += ${THREADS}u) { part += (tile[i] - mean) * (tile[i] - mean); }
-    let spread = sqrt(sum_of_all(part, thread) / ${tile}.0) + ${literal(p.eps)};` : "";
+    let spread = sqrt(sum_of_all(part, thread) / ${tile}.0) + ${literal(p.eps)};`
+    : "";
   const seen = p.normalize ? "(tile[place] - mean) / spread" : "tile[place]";
   const update = p.gated
     ? `let gate = 1.0 / (1.0 + exp(min(-sums[1], 80.0)));
@@ -76,7 +78,8 @@ fn activate(x: f32) -> f32 { return ${ACTIVATIONS[p.activation]}; }
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let which = set_number.x;
   let blocks = vec3u(${M / p.block}u, ${N / p.block}u, ${K / p.block}u);
-  let corner = vec3u(group.x / (blocks.y * blocks.z), (group.x / blocks.z) % blocks.y, group.x % blocks.z) * ${p.block}u;
+  let number = vec3u(group.x / (blocks.y * blocks.z), (group.x / blocks.z) % blocks.y, group.x % blocks.z);
+  let corner = number * ${p.block}u;
   let sample = group.y * CELLS;
   for (var i = thread; i < ${tile}u; i += ${THREADS}u) {
     let at = vec3i(corner) + vec3i(vec3u(i / ${side * side}u, (i / ${side}u) % ${side}u, i % ${side}u)) - 1;

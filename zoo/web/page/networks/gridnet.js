@@ -93,7 +93,8 @@ export class Gridnet {
       for (let c = 0; c < depth; c++) {
         for (let y = 0; y < size; y++) {
           for (let x = 0; x < size; x++) {
-            sum += weight[((channel * depth + c) * size + y) * size + x] *
+            sum +=
+              weight[((channel * depth + c) * size + y) * size + x] *
               image[(c * height + row * size + y) * width + column * size + x];
           }
         }
@@ -111,8 +112,12 @@ export class Gridnet {
     const depth = this.steps.grid[2];
     const taken = this.outputLayers;
     const faces = grid.filter((_, i) => i % depth >= depth - taken);
-    const normed = layerNorm(faces, floats(this.tensors, "readout_norm.weight").data,
-      floats(this.tensors, "readout_norm.bias").data, NORM_EPS);
+    const normed = layerNorm(
+      faces,
+      floats(this.tensors, "readout_norm.weight").data,
+      floats(this.tensors, "readout_norm.bias").data,
+      NORM_EPS,
+    );
     const weight = floats(this.tensors, "readout.weight").data;
     return Array.from(floats(this.tensors, "readout.bias").data, (bias, row) => {
       let sum = bias;
@@ -131,15 +136,29 @@ function stepParameters(model, tensors) {
   const weight = floats(tensors, "weight");
   const cells = product(model.grid);
   const sets = weight.shape[0];
-  if (weight.data.length !== sets * 27 * (model.gated ? 2 : 1) * cells || !Object.hasOwn(ACTIVATIONS, model.activation)) {
+  if (
+    weight.data.length !== sets * 27 * (model.gated ? 2 : 1) * cells ||
+    !Object.hasOwn(ACTIVATIONS, model.activation)
+  ) {
     throw new UserError("The weights in model.safetensors do not fit the model's config.");
   }
   return {
-    grid: model.grid, block: model.block, innerSteps: model.inner_steps, outerSteps: model.outer_steps,
-    activation: model.activation, gated: model.gated, normalize: model.normalize, eps: model.eps,
-    outerResidual: model.outer_residual, sets, weight: weight.data, bias: floats(tensors, "bias").data,
+    grid: model.grid,
+    block: model.block,
+    innerSteps: model.inner_steps,
+    outerSteps: model.outer_steps,
+    activation: model.activation,
+    gated: model.gated,
+    normalize: model.normalize,
+    eps: model.eps,
+    outerResidual: model.outer_residual,
+    sets,
+    weight: weight.data,
+    bias: floats(tensors, "bias").data,
     scale: model.gated ? null : floats(tensors, "residual_scale").data,
-    normWeight: floats(tensors, "norm.weight").data, normBias: floats(tensors, "norm.bias").data, normEps: NORM_EPS,
+    normWeight: floats(tensors, "norm.weight").data,
+    normBias: floats(tensors, "norm.bias").data,
+    normEps: NORM_EPS,
   };
 }
 
@@ -246,7 +265,8 @@ function updateTile(p, tile, [z, y, x], t) {
     for (let channel = 0; channel < channels; channel++) {
       sums[channel] = p.bias[(set * channels + channel) * cells + cell];
       for (let offset = 0; offset < 27; offset++) {
-        const place = ((a + Math.floor(offset / 9)) * side + b + (Math.floor(offset / 3) % 3)) * side + c + (offset % 3);
+        const place =
+          ((a + Math.floor(offset / 9)) * side + b + (Math.floor(offset / 3) % 3)) * side + c + (offset % 3);
         sums[channel] += p.weight[((set * 27 + offset) * channels + channel) * cells + cell] * seen[place];
       }
     }

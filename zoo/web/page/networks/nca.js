@@ -146,7 +146,9 @@ export class Rule {
    * @returns {number} the share of examples that the network classifies as their targets say
    */
   accuracy(examples, targets) {
-    const right = examples.filter((x, i) => argmax(/** @type {Float32Array} */ (this.forward(x).sums.at(-1))) === targets[i]);
+    const right = examples.filter(
+      (x, i) => argmax(/** @type {Float32Array} */ (this.forward(x).sums.at(-1))) === targets[i],
+    );
     return right.length / examples.length;
   }
 
@@ -167,14 +169,27 @@ export class Rule {
     });
     return this.layers.map(({ inputs, outputs }, i) => {
       const stack = (/** @type {ArrayLike<number>[]} */ rows, /** @type {number} */ width) => ({
-        data: Float32Array.from(rows.flatMap((row) => Array.from(row))), shape: [rows.length, width],
+        data: Float32Array.from(rows.flatMap((row) => Array.from(row))),
+        shape: [rows.length, width],
       });
       const found = {
-        before: stack(passes.map((pass) => pass.inputs[i]), inputs),
-        after: stack(passes.map((pass) => pass.after[i]), outputs),
+        before: stack(
+          passes.map((pass) => pass.inputs[i]),
+          inputs,
+        ),
+        after: stack(
+          passes.map((pass) => pass.after[i]),
+          outputs,
+        ),
       };
       if (this.model.rule.senses !== "teaching") return found;
-      return { ...found, errors: stack(passes.map((pass) => pass.errors[i]), outputs) };
+      return {
+        ...found,
+        errors: stack(
+          passes.map((pass) => pass.errors[i]),
+          outputs,
+        ),
+      };
     });
   }
 
@@ -192,10 +207,12 @@ export class Rule {
       const { outputs: width, states, weights } = this.layers[i + 1];
       const channels = states.length / weights.length;
       const ahead = errors[0];
-      errors.unshift(Array.from(sums[i], (sum, unit) => {
-        if (sum <= 0) return 0;
-        return ahead.reduce((total, error, o) => total + error * states[((unit * width + o) + 1) * channels - 1], 0);
-      }));
+      errors.unshift(
+        Array.from(sums[i], (sum, unit) => {
+          if (sum <= 0) return 0;
+          return ahead.reduce((total, error, o) => total + error * states[(unit * width + o + 1) * channels - 1], 0);
+        }),
+      );
     }
     return errors;
   }

@@ -86,7 +86,10 @@ export class Normnet {
    * @param {number} scale
    */
   linear(x, i, last, scale) {
-    const { shape: [outs, ins], data } = this.pruned[i];
+    const {
+      shape: [outs, ins],
+      data,
+    } = this.pruned[i];
     const residual = this.model.residual && !last && ins === outs;
     const bias = this.bias(i);
     const sums = new Float32Array(outs);

@@ -32,8 +32,11 @@ export function readMetrics({ snapshots, progressive_threshold: threshold }) {
  */
 export function answerProgressively(snapshots, threshold, mixes, logits) {
   const last = new Map(snapshots.map(({ phase }, number) => [phase, number]));
-  const chosen = new Set([...last.values(), ...snapshots.keys()].filter(
-    (number) => last.get(snapshots[number].phase) === number || (mixes && snapshots[number].weight > 0)));
+  const chosen = new Set(
+    [...last.values(), ...snapshots.keys()].filter(
+      (number) => last.get(snapshots[number].phase) === number || (mixes && snapshots[number].weight > 0),
+    ),
+  );
   const asked = [];
   /** @type {number[]} */
   let answer = [];
@@ -88,8 +91,11 @@ export class Edges {
       index.forEach((place, i) => (values[place] = value[start + i]));
     }
     const count = this.facts[3 * snapshot];
-    return Array.from({ length: count }, (_, e) => (
-      { source: this.source[e], target: this.target[e], weight: values[e] }));
+    return Array.from({ length: count }, (_, e) => ({
+      source: this.source[e],
+      target: this.target[e],
+      weight: values[e],
+    }));
   }
 
   /**

@@ -12,8 +12,14 @@ export class AnswerCard {
     this.label = h("p", { className: "answer", id: "answer", "aria-live": "polite" }, "–");
     this.about = h("p", { className: "soft small" });
     this.bars = h("div", { className: "bars", role: "list", "aria-label": "Probability of each class" });
-    this.element = h("section", { className: "card", "aria-labelledby": "answer-title" },
-      h("h2", { id: "answer-title" }, "The model's answer"), this.label, this.about, this.bars);
+    this.element = h(
+      "section",
+      { className: "card", "aria-labelledby": "answer-title" },
+      h("h2", { id: "answer-title" }, "The model's answer"),
+      this.label,
+      this.about,
+      this.bars,
+    );
   }
 
   /**
@@ -45,7 +51,11 @@ function bar(label, probability, best) {
   const fill = h("div", { className: best ? "fill best" : "fill" });
   fill.style.width = `${100 * probability}%`;
   return [
-    h("div", { className: "label", role: "listitem", title: label, "aria-label": `${label}: ${percent(probability)}` }, label),
+    h(
+      "div",
+      { className: "label", role: "listitem", title: label, "aria-label": `${label}: ${percent(probability)}` },
+      label,
+    ),
     h("div", { className: "track", "aria-hidden": "true" }, fill),
     h("div", { className: "soft small", "aria-hidden": "true" }, percent(probability)),
   ];

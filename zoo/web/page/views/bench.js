@@ -23,23 +23,43 @@ const WARM_UP = 3;
 export async function showBench(models, guard) {
   const grids = models.filter(({ family }) => family === "gridnet");
   const rows = h("tbody");
-  const start = button("Measure", () => guard(async () => {
-    start.disabled = true;
-    rows.replaceChildren();
-    try {
-      for (const { name } of grids) rows.append(await measure(name));
-    } finally {
-      start.disabled = false;
-    }
-  }), { className: "main", disabled: !grids.length });
+  const start = button(
+    "Measure",
+    () =>
+      guard(async () => {
+        start.disabled = true;
+        rows.replaceChildren();
+        try {
+          for (const { name } of grids) rows.append(await measure(name));
+        } finally {
+          start.disabled = false;
+        }
+      }),
+    { className: "main", disabled: !grids.length },
+  );
   const heads = ["Model", "WebGPU", `WebAssembly, ${threads()} thread${threads() > 1 ? "s" : ""}`, "JavaScript"];
-  return h("section", { className: "card", "aria-labelledby": "bench-title" },
+  return h(
+    "section",
+    { className: "card", "aria-labelledby": "bench-title" },
     h("h1", { id: "bench-title" }, "Speed of the gridnets"),
-    h("p", { className: "soft" }, `Milliseconds for one image: the median of ${RUNS} runs after ${WARM_UP}. WebGPU and ` +
-      "JavaScript compute the evolution and read the last grid back; WebAssembly computes the whole of model.onnx."),
+    h(
+      "p",
+      { className: "soft" },
+      `Milliseconds for one image: the median of ${RUNS} runs after ${WARM_UP}. WebGPU and ` +
+        "JavaScript compute the evolution and read the last grid back; WebAssembly computes the whole of model.onnx.",
+    ),
     grids.length ? start : h("p", {}, "This site has no gridnet."),
-    h("div", { className: "scroll" }, h("table", { id: "bench", "aria-live": "polite" },
-      h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col" }, text)))), rows)));
+    h(
+      "div",
+      { className: "scroll" },
+      h(
+        "table",
+        { id: "bench", "aria-live": "polite" },
+        h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col" }, text)))),
+        rows,
+      ),
+    ),
+  );
 }
 
 /**

@@ -28,22 +28,48 @@ class CellnetPanel {
     this.steps = Math.max(STEPS, this.own);
     /** @type {import("../networks/cellnet.js").Moment[]} */
     this.moments = [];
-    this.time = slider("Step", { min: 1, max: this.steps, value: this.own, id: "step" },
-      (t) => `${t}${t > this.own ? ", without input" : t === this.own ? ", the model's answer" : ""}`, () => this.draw());
-    this.canvas = h("canvas", { role: "img", id: "cores", "aria-label": "The cores: a row per cell, a column per value" });
+    this.time = slider(
+      "Step",
+      { min: 1, max: this.steps, value: this.own, id: "step" },
+      (t) => `${t}${t > this.own ? ", without input" : t === this.own ? ", the model's answer" : ""}`,
+      () => this.draw(),
+    );
+    this.canvas = h("canvas", {
+      role: "img",
+      id: "cores",
+      "aria-label": "The cores: a row per cell, a column per value",
+    });
     this.canvas.style.width = "100%";
     this.canvas.style.minHeight = `${14 * net.sizes.length}px`;
     this.rows = h("tbody");
     const kinds = `The first ${net.model.in_cells} cells receive the input, the last ${net.model.out_cells} answer.`;
-    this.element = h("section", { className: "card wide", "aria-labelledby": "cores-title" },
+    this.element = h(
+      "section",
+      { className: "card wide", "aria-labelledby": "cores-title" },
       h("h2", { id: "cores-title" }, "The cells' cores, step by step"),
-      h("p", { className: "soft small", id: "backend" },
-        `${net.sizes.length} cells, ${net.edges.length} connections, computed in JavaScript. ${kinds}`),
-      this.time.element, this.canvas,
-      h("div", { className: "scroll" }, h("table", {},
-        h("caption", { className: "unseen" }, "The answer after each step"),
-        h("thead", {}, h("tr", {}, ...["Step", "Input", "Answer", "Probability"].map((name) => h("th", { scope: "col" }, name)))),
-        this.rows)));
+      h(
+        "p",
+        { className: "soft small", id: "backend" },
+        `${net.sizes.length} cells, ${net.edges.length} connections, computed in JavaScript. ${kinds}`,
+      ),
+      this.time.element,
+      this.canvas,
+      h(
+        "div",
+        { className: "scroll" },
+        h(
+          "table",
+          {},
+          h("caption", { className: "unseen" }, "The answer after each step"),
+          h(
+            "thead",
+            {},
+            h("tr", {}, ...["Step", "Input", "Answer", "Probability"].map((name) => h("th", { scope: "col" }, name))),
+          ),
+          this.rows,
+        ),
+      ),
+    );
   }
 
   /** @param {Shown} shown */
@@ -60,14 +86,17 @@ class CellnetPanel {
     const width = Math.max(...this.net.sizes);
     const all = moment.cores.flatMap((core) => Array.from(core));
     const scale = 2.5 * Math.sqrt(all.reduce((sum, value) => sum + value * value, 0) / all.length);
-    paint(this.canvas, width, moment.cores.length,
-      (i) => diverging(moment.cores[Math.floor(i / width)][i % width] ?? 0, scale));
-    this.rows.replaceChildren(...this.moments.map(({ logits }, i) => {
-      const probabilities = softmax(logits);
-      const best = argmax(probabilities);
-      const cells = [String(i + 1), i < this.own ? "yes" : "no", labels[best], percent(probabilities[best])];
-      return h("tr", { className: i + 1 === now ? "on" : "" }, ...cells.map((text) => h("td", {}, text)));
-    }));
+    paint(this.canvas, width, moment.cores.length, (i) =>
+      diverging(moment.cores[Math.floor(i / width)][i % width] ?? 0, scale),
+    );
+    this.rows.replaceChildren(
+      ...this.moments.map(({ logits }, i) => {
+        const probabilities = softmax(logits);
+        const best = argmax(probabilities);
+        const cells = [String(i + 1), i < this.own ? "yes" : "no", labels[best], percent(probabilities[best])];
+        return h("tr", { className: i + 1 === now ? "on" : "" }, ...cells.map((text) => h("td", {}, text)));
+      }),
+    );
     const about = now === this.own ? "" : `After ${now} steps; the model's own answer takes ${this.own}.`;
     this.place.answer.show(softmax(moment.logits), about || `Computed by WebAssembly; ${this.own} steps.`);
   }

@@ -101,7 +101,8 @@ export function paint(canvas, width, height, colour) {
  */
 export function diverging(value, scale) {
   const strength = Math.min(1, Math.abs(value) / (scale || 1)) ** 0.7;
-  const [from, to] = isDark() ? [[20, 24, 26], value > 0 ? [255, 185, 66] : [92, 200, 255]]
+  const [from, to] = isDark()
+    ? [[20, 24, 26], value > 0 ? [255, 185, 66] : [92, 200, 255]]
     : [[250, 249, 246], value > 0 ? [179, 72, 10] : [10, 84, 150]];
   return from.map((start, i) => start + (to[i] - start) * strength);
 }

@@ -48,28 +48,45 @@ class GridnetPanel {
     this.states = [];
     this.wound = new Uint8Array(M * N);
     this.last = net.steps.outerSteps;
-    this.time = slider("Step", { min: 0, max: this.last, value: this.last, id: "step" },
-      (t) => (t === 0 ? "0: the image has entered" : `${t} of ${this.last}`), () => this.draw());
-    this.when = slider("Wound after step", { min: 0, max: this.last - 1, value: Math.floor(this.last / 2), id: "wound-step" },
-      (t) => `${t}`, () => this.again());
+    this.time = slider(
+      "Step",
+      { min: 0, max: this.last, value: this.last, id: "step" },
+      (t) => (t === 0 ? "0: the image has entered" : `${t} of ${this.last}`),
+      () => this.draw(),
+    );
+    this.when = slider(
+      "Wound after step",
+      { min: 0, max: this.last - 1, value: Math.floor(this.last / 2), id: "wound-step" },
+      (t) => `${t}`,
+      () => this.again(),
+    );
     this.canvases = Array.from({ length: K }, (_, k) => this.face(k));
-    const faces = h("div", { className: "faces" }, ...this.canvases.map((canvas, k) =>
-      h("figure", {}, canvas, h("figcaption", {}, this.caption(k)))));
+    const faces = h(
+      "div",
+      { className: "faces" },
+      ...this.canvases.map((canvas, k) => h("figure", {}, canvas, h("figcaption", {}, this.caption(k)))),
+    );
     faces.style.setProperty("--face", K > 16 ? "64px" : "110px");
     this.play = button("Play", () => this.animate(), { className: "main" });
     this.verdict = h("p", { id: "verdict", "aria-live": "polite" });
-    this.element = h("section", { className: "card wide", "aria-labelledby": "grid-title" },
+    this.element = h(
+      "section",
+      { className: "card wide", "aria-labelledby": "grid-title" },
       h("h2", { id: "grid-title" }, "The grid, step by step"),
       h("p", { className: "soft small", id: "backend" }, this.backend(note)),
       h("div", { className: "row" }, this.play, this.time.element),
       faces,
       h("p", { className: "soft small" }, "Draw on a face to erase its cells at that depth and all others there."),
-      h("div", { className: "row" },
+      h(
+        "div",
+        { className: "row" },
         button("Erase a square", () => this.square()),
         button("Erase the left half", () => this.erase((_, x) => x < N / 2)),
         button("Heal", () => this.heal()),
-        this.when.element),
-      this.verdict);
+        this.when.element,
+      ),
+      this.verdict,
+    );
   }
 
   /** @param {string} note */
@@ -168,7 +185,8 @@ class GridnetPanel {
     const label = labels[probabilities.indexOf(Math.max(...probabilities))];
     const same = label === shown.answer.label;
     this.place.answer.show(probabilities, `Of the wounded grid. Unhurt, it reads ${shown.answer.label}.`);
-    this.verdict.textContent = `${cells} cells were erased after step ${cut}, and the grid ` +
+    this.verdict.textContent =
+      `${cells} cells were erased after step ${cut}, and the grid ` +
       (same ? `still reads ${label}.` : `reads ${label} instead of ${shown.answer.label}.`);
   }
 

@@ -68,7 +68,11 @@ export class ModelView {
   }
 
   inputCard() {
-    const card = h("section", { className: "card", "aria-labelledby": "input-title" }, h("h2", { id: "input-title" }, "Input"));
+    const card = h(
+      "section",
+      { className: "card", "aria-labelledby": "input-title" },
+      h("h2", { id: "input-title" }, "Input"),
+    );
     const { input } = this.model.config;
     if (input.kind === "image") card.append(...this.imageInputs());
     else card.append(...this.tableInputs());
@@ -92,17 +96,29 @@ export class ModelView {
       if (this.current) this.show(this.current, null, false);
     });
     const parts = [
-      h("div", { className: "drawing" }, this.pad.canvas,
-        h("div", {}, this.seen, h("p", { className: "soft small" }, "What the model sees"))),
-      h("div", { className: "buttons" },
+      h(
+        "div",
+        { className: "drawing" },
+        this.pad.canvas,
+        h("div", {}, this.seen, h("p", { className: "soft small" }, "What the model sees")),
+      ),
+      h(
+        "div",
+        { className: "buttons" },
         button("Clear", () => this.clear()),
-        h("label", { className: "button" }, "Upload an image", upload)),
+        h("label", { className: "button" }, "Upload an image", upload),
+      ),
       this.hint,
     ];
     if (input.polarity) {
-      parts.splice(2, 0, h("p", { className: "small" }, h("label", {}, invert, ` Invert images that are not ${input.polarity}`)));
+      parts.splice(
+        2,
+        0,
+        h("p", { className: "small" }, h("label", {}, invert, ` Invert images that are not ${input.polarity}`)),
+      );
     }
-    if (this.samples) parts.push(h("h3", { className: "small soft" }, `Test images of ${this.samples.data}`), this.strip());
+    if (this.samples)
+      parts.push(h("h3", { className: "small soft" }, `Test images of ${this.samples.data}`), this.strip());
     return parts;
   }
 
@@ -113,7 +129,8 @@ export class ModelView {
       const canvas = h("canvas");
       paintRaw(canvas, raw, input.shape);
       const choose = button("", () => this.choose(i), {
-        "aria-label": `Test image ${i + 1}: ${labels[samples.labels[i]]}`, "aria-pressed": "false",
+        "aria-label": `Test image ${i + 1}: ${labels[samples.labels[i]]}`,
+        "aria-pressed": "false",
       });
       choose.append(canvas);
       return choose;

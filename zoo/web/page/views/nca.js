@@ -43,17 +43,30 @@ class NcaPanel {
     this.curve = h("canvas", { width: 600, height: 110, role: "img", "aria-label": "Accuracy after each epoch" });
     this.curve.style.width = "100%";
     this.play = button("Grow", () => this.toggle(), { className: "main" });
-    this.element = h("section", { className: "card wide", "aria-labelledby": "rule-title" },
+    this.element = h(
+      "section",
+      { className: "card wide", "aria-labelledby": "rule-title" },
       h("h2", { id: "rule-title" }, "The rule grows the weights of a network"),
-      h("p", { className: "soft small", id: "backend" },
-        "Every square is a weight. Each epoch, the rule changes most weights by what is near them; rule.onnx computes it " +
-        "by WebAssembly. Click or draw on the weights to delete some, and let the rule heal them."),
-      h("div", { className: "buttons" }, this.play,
+      h(
+        "p",
+        { className: "soft small", id: "backend" },
+        "Every square is a weight. Each epoch, the rule changes most weights by what is near them; rule.onnx " +
+          "computes it by WebAssembly. Click or draw on the weights to delete some, and let the rule heal them.",
+      ),
+      h(
+        "div",
+        { className: "buttons" },
+        this.play,
         button("One epoch", () => this.step()),
         button("Delete half of the weights", () => this.damageShare(0.5)),
         button("Delete 90 %", () => this.damageShare(0.9)),
-        button("Start over", () => this.restart())),
-      this.layers, this.score, this.about, this.curve);
+        button("Start over", () => this.restart()),
+      ),
+      this.layers,
+      this.score,
+      this.about,
+      this.curve,
+    );
     this.restart(false);
   }
 
@@ -87,8 +100,11 @@ class NcaPanel {
 
   build() {
     this.canvases = this.rule.layers.map((layer, i) => this.canvas(layer, i));
-    this.layers.replaceChildren(...this.canvases.map((canvas, i) =>
-      h("figure", { className: "faces" }, canvas, h("figcaption", { className: "soft small" }, `layer ${i + 1}`))));
+    this.layers.replaceChildren(
+      ...this.canvases.map((canvas, i) =>
+        h("figure", { className: "faces" }, canvas, h("figcaption", {}, `layer ${i + 1}`)),
+      ),
+    );
     for (const figure of this.layers.children) /** @type {HTMLElement} */ (figure).style.margin = "0";
   }
 
@@ -97,8 +113,12 @@ class NcaPanel {
    * @param {number} number
    */
   canvas({ inputs, outputs }, number) {
-    const canvas = h("canvas", { role: "img", "aria-label": `Weights of layer ${number + 1}, ${inputs} by ${outputs}` });
-    canvas.style.cssText = `width: ${CELL * outputs}px; height: ${CELL * inputs}px; cursor: crosshair; touch-action: none`;
+    const canvas = h("canvas", {
+      role: "img",
+      "aria-label": `Weights of layer ${number + 1}, ${inputs} by ${outputs}`,
+    });
+    const size = `width: ${CELL * outputs}px; height: ${CELL * inputs}px`;
+    canvas.style.cssText = `${size}; cursor: crosshair; touch-action: none`;
     let deleting = false;
     const remove = (/** @type {PointerEvent} */ event) => {
       const box = canvas.getBoundingClientRect();
@@ -112,7 +132,8 @@ class NcaPanel {
       remove(event);
     });
     canvas.addEventListener("pointermove", (event) => deleting && remove(event));
-    for (const end of ["pointerup", "pointercancel", "pointerleave"]) canvas.addEventListener(end, () => (deleting = false));
+    for (const end of ["pointerup", "pointercancel", "pointerleave"])
+      canvas.addEventListener(end, () => (deleting = false));
     return canvas;
   }
 
@@ -147,10 +168,12 @@ class NcaPanel {
     const accuracy = rows.length ? this.rule.accuracy(rows, labels) : null;
     this.history.push(accuracy);
     this.score.textContent = accuracy === null ? "" : `${percent(accuracy)} right`;
-    const on = accuracy === null ? "The site has no rows to test it on." :
-      `on ${rows.length} test rows of ${this.place.samples?.data}`;
-    this.about.textContent = `After ${this.epoch} epochs, ${on}. The model's own network grew for ` +
-      `${this.rule.model.epochs} epochs.`;
+    const on =
+      accuracy === null
+        ? "The site has no rows to test it on."
+        : `on ${rows.length} test rows of ${this.place.samples?.data}`;
+    this.about.textContent =
+      `After ${this.epoch} epochs, ${on}. The model's own network grew for ` + `${this.rule.model.epochs} epochs.`;
     this.redraw();
     if (this.shown) this.answer(this.shown);
   }

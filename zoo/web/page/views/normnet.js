@@ -29,30 +29,61 @@ class NormnetPanel {
     this.place = place;
     this.net = net;
     const { samples, model } = place;
-    this.rows = samples ? samples.raws.slice(0, samples.test).map((raw) => prepare(model.config.input, raw).tensor) : [];
-    this.share = slider("Prune the weakest weights of each layer", { min: 0, max: 99, value: 0, id: "prune" },
-      (value) => `${value} %`, () => this.change());
+    this.rows = samples
+      ? samples.raws.slice(0, samples.test).map((raw) => prepare(model.config.input, raw).tensor)
+      : [];
+    this.share = slider(
+      "Prune the weakest weights of each layer",
+      { min: 0, max: 99, value: 0, id: "prune" },
+      (value) => `${value} %`,
+      () => this.change(),
+    );
     this.score = h("p", { className: "answer", id: "accuracy", "aria-live": "polite" });
     this.about = h("p", { className: "soft small" });
-    this.plots = net.names.map((name) => h("canvas", {
-      width: WIDTH, height: HEIGHT, role: "img", "aria-label": `Histogram of the strengths of ${name}`,
-    }));
+    this.plots = net.names.map((name) =>
+      h("canvas", {
+        width: WIDTH,
+        height: HEIGHT,
+        role: "img",
+        "aria-label": `Histogram of the strengths of ${name}`,
+      }),
+    );
     this.run = 0;
-    const faces = h("div", { className: "faces" }, ...this.plots.map((plot, i) =>
-      h("figure", {}, plot, h("figcaption", {}, `${net.names[i]}, ${net.strengths[i].data.length.toLocaleString("en")} weights`))));
+    const faces = h(
+      "div",
+      { className: "faces" },
+      ...this.plots.map((plot, i) =>
+        h(
+          "figure",
+          {},
+          plot,
+          h("figcaption", {}, `${net.names[i]}, ${net.strengths[i].data.length.toLocaleString("en")} weights`),
+        ),
+      ),
+    );
     faces.style.setProperty("--face", "220px");
-    this.element = h("section", { className: "card wide", "aria-labelledby": "prune-title" },
+    this.element = h(
+      "section",
+      { className: "card wide", "aria-labelledby": "prune-title" },
       h("h2", { id: "prune-title" }, "How strong are the weights?"),
-      h("p", { className: "soft small", id: "backend" },
-        `A weight enters a sum as ${net.model.layer === "norm" ? "tan(W)" : "W"}. The pruned network is computed in JavaScript.`),
-      this.share.element, this.score, this.about, faces);
+      h(
+        "p",
+        { className: "soft small", id: "backend" },
+        `A weight enters a sum as ${net.model.layer === "norm" ? "tan(W)" : "W"}. JavaScript prunes it.`,
+      ),
+      this.share.element,
+      this.score,
+      this.about,
+      faces,
+    );
     this.change();
   }
 
   change() {
     const kept = this.net.prune(this.share.value / 100);
     const total = this.net.strengths.reduce((sum, { data }) => sum + data.length, 0);
-    this.about.textContent = `${kept.toLocaleString("en")} of ${total.toLocaleString("en")} weights remain.` +
+    this.about.textContent =
+      `${kept.toLocaleString("en")} of ${total.toLocaleString("en")} weights remain.` +
       (this.rows.length ? ` Measured on ${this.rows.length} test samples of ${this.place.samples?.data}.` : "");
     this.redraw();
     if (this.shown) this.answer(this.shown);
@@ -87,7 +118,11 @@ class NormnetPanel {
   /** @param {Shown} shown */
   answer(shown) {
     if (this.share.value === 0) this.place.answer.show(shown.answer.probabilities, "Computed by WebAssembly.");
-    else this.place.answer.show(softmax(this.net.run(shown.tensor)), `Of the network without ${this.share.value} % of its weights.`);
+    else
+      this.place.answer.show(
+        softmax(this.net.run(shown.tensor)),
+        `Of the network without ${this.share.value} % of its weights.`,
+      );
   }
 
   redraw() {
@@ -110,7 +145,8 @@ function histogram(canvas, all, kept) {
   const limit = sizes[Math.floor(0.98 * (sizes.length - 1))] || 1;
   const count = (/** @type {Float32Array} */ values) => {
     const bins = new Float32Array(BINS);
-    for (const value of values) if (value !== 0) bins[Math.min(BINS - 1, Math.floor((Math.abs(value) / limit) * BINS))] += 1;
+    for (const value of values)
+      if (value !== 0) bins[Math.min(BINS - 1, Math.floor((Math.abs(value) / limit) * BINS))] += 1;
     return bins;
   };
   const [whole, rest] = [count(all), count(kept)];
@@ -118,8 +154,10 @@ function histogram(canvas, all, kept) {
   const draw = context(canvas);
   draw.clearRect(0, 0, WIDTH, HEIGHT);
   const dark = isDark();
-  for (const [bins, colour] of /** @type {[Float32Array, string][]} */ (
-    [[whole, dark ? "#3d474c" : "#dcd9d0"], [rest, dark ? "#5cc8c9" : "#0b6b74"]])) {
+  for (const [bins, colour] of /** @type {[Float32Array, string][]} */ ([
+    [whole, dark ? "#3d474c" : "#dcd9d0"],
+    [rest, dark ? "#5cc8c9" : "#0b6b74"],
+  ])) {
     draw.fillStyle = colour;
     bins.forEach((n, b) => {
       const tall = (n / top) * (HEIGHT - 4);

@@ -15,8 +15,14 @@ export class Pad {
   constructor(changed) {
     this.changed = changed;
     this.canvas = h("canvas", {
-      className: "pad", id: "pad", width: SIDE, height: SIDE, tabIndex: 0, role: "img",
-      "aria-label": "Drawing area. Draw with mouse, finger or pen; with the keyboard, choose a test image below instead.",
+      className: "pad",
+      id: "pad",
+      width: SIDE,
+      height: SIDE,
+      tabIndex: 0,
+      role: "img",
+      "aria-label":
+        "Drawing area. Draw with mouse, finger or pen; with the keyboard, choose a test image below instead.",
     });
     this.ink = false;
     /** @type {{x: number, y: number} | null} */
@@ -117,7 +123,12 @@ function inkBox({ data, width, height }) {
     const ink = data[4 * i];
     if (ink < 32) continue;
     const [column, row] = [i % width, Math.floor(i / width)];
-    [left, right, top, bottom] = [Math.min(left, column), Math.max(right, column), Math.min(top, row), Math.max(bottom, row)];
+    [left, right, top, bottom] = [
+      Math.min(left, column),
+      Math.max(right, column),
+      Math.min(top, row),
+      Math.max(bottom, row),
+    ];
     [mass, x, y] = [mass + ink, x + ink * column, y + ink * row];
   }
   return mass ? { width: right - left + 1, height: bottom - top + 1, x: x / mass, y: y / mass } : null;

@@ -45,8 +45,11 @@ export async function openPanel(model, samples, answer, guard) {
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return {
-      element: h("section", { className: "card wide" },
-        h("p", {}, `The inside of the model is not shown. ${error.message}`)),
+      element: h(
+        "section",
+        { className: "card wide" },
+        h("p", {}, `The inside of the model is not shown. ${error.message}`),
+      ),
       update: async () => {},
     };
   }

@@ -32,26 +32,59 @@ class SnapshotsPanel {
     this.threshold = threshold;
     this.mixes = (config.model.progressive ?? "last") === "mixture";
     this.outputs = ["logits", ...snapshots.map((_, i) => `snapshot_${i}`)];
-    this.chosen = slider("Snapshot", { min: 0, max: snapshots.length - 1, value: snapshots.length - 1, id: "snapshot" },
-      (i) => `${i}: phase ${snapshots[i].phase}, epoch ${snapshots[i].epoch}, ${snapshots[i].edges.toLocaleString("en")} edges`,
-      () => this.draw());
+    this.chosen = slider(
+      "Snapshot",
+      { min: 0, max: snapshots.length - 1, value: snapshots.length - 1, id: "snapshot" },
+      (i) => {
+        const { phase, epoch, edges: count } = snapshots[i];
+        return `${i}: phase ${phase}, epoch ${epoch}, ${count.toLocaleString("en")} edges`;
+      },
+      () => this.draw(),
+    );
     this.canvas = h("canvas", {
-      width: WIDTH, height: HEIGHT, role: "img", id: "edges",
+      width: WIDTH,
+      height: HEIGHT,
+      role: "img",
+      id: "edges",
       "aria-label": "The edges of the snapshot, from the image on the left to the classes on the right",
     });
     this.canvas.style.width = "100%";
     this.rows = h("tbody");
     this.verdict = h("p", { id: "verdict", "aria-live": "polite" });
-    this.element = h("section", { className: "card wide", "aria-labelledby": "edges-title" },
+    this.element = h(
+      "section",
+      { className: "card wide", "aria-labelledby": "edges-title" },
       h("h2", { id: "edges-title" }, "The network as it grew"),
-      this.chosen.element, this.canvas,
-      h("p", { className: "soft small" }, "Left the image, then the hidden units, right the classes. Orange edges excite, blue ones inhibit."),
+      this.chosen.element,
+      this.canvas,
+      h(
+        "p",
+        { className: "soft small" },
+        "Left the image, then the hidden units, right the classes. Orange edges excite, blue ones inhibit.",
+      ),
       this.verdict,
-      h("div", { className: "scroll" }, h("table", {},
-        h("caption", { className: "unseen" }, "The answer of every snapshot"),
-        h("thead", {}, h("tr", {}, ...["Snapshot", "Phase", "Edges", "Weight", "Answer", "Probability", "Asked"].map(
-          (name) => h("th", { scope: "col" }, name)))),
-        this.rows)));
+      h(
+        "div",
+        { className: "scroll" },
+        h(
+          "table",
+          {},
+          h("caption", { className: "unseen" }, "The answer of every snapshot"),
+          h(
+            "thead",
+            {},
+            h(
+              "tr",
+              {},
+              ...["Snapshot", "Phase", "Edges", "Weight", "Answer", "Probability", "Asked"].map((name) =>
+                h("th", { scope: "col" }, name),
+              ),
+            ),
+          ),
+          this.rows,
+        ),
+      ),
+    );
     this.draw();
   }
 
@@ -63,15 +96,25 @@ class SnapshotsPanel {
     this.cascade = answerProgressively(this.snapshots, this.threshold, this.mixes, logits);
     const { snapshot, edges, probabilities, asked } = this.cascade;
     const all = this.snapshots.reduce((sum, { cost, weight }) => sum + (weight > 0 ? cost : 0), 0);
-    this.verdict.textContent = `Asked from coarse to fine, snapshot ${snapshot} was sure enough: ` +
+    this.verdict.textContent =
+      `Asked from coarse to fine, snapshot ${snapshot} was sure enough: ` +
       `${labels[argmax(probabilities)]}, after ${edges.toLocaleString("en")} edges. The whole ensemble spends ` +
       `${all.toLocaleString("en")}.`;
-    this.rows.replaceChildren(...this.snapshots.map((one, i) => {
-      const own = softmax(logits[i]);
-      const cells = [String(i), one.phase, one.edges.toLocaleString("en"), one.weight.toFixed(2), labels[argmax(own)],
-        percent(Math.max(...own)), asked.includes(i) ? "yes" : "no"];
-      return h("tr", { className: i === snapshot ? "on" : "" }, ...cells.map((text) => h("td", {}, text)));
-    }));
+    this.rows.replaceChildren(
+      ...this.snapshots.map((one, i) => {
+        const own = softmax(logits[i]);
+        const cells = [
+          String(i),
+          one.phase,
+          one.edges.toLocaleString("en"),
+          one.weight.toFixed(2),
+          labels[argmax(own)],
+          percent(Math.max(...own)),
+          asked.includes(i) ? "yes" : "no",
+        ];
+        return h("tr", { className: i === snapshot ? "on" : "" }, ...cells.map((text) => h("td", {}, text)));
+      }),
+    );
   }
 
   draw() {
@@ -84,7 +127,7 @@ class SnapshotsPanel {
     for (const { source, target, weight } of edges) {
       const [x0, y0] = this.position(source);
       const [x1, y1] = this.position(target);
-      const colour = weight > 0 ? (dark ? "255,185,66" : "179,72,10") : (dark ? "92,200,255" : "10,84,150");
+      const colour = weight > 0 ? (dark ? "255,185,66" : "179,72,10") : dark ? "92,200,255" : "10,84,150";
       draw.strokeStyle = `rgba(${colour},${Math.min(0.6, (share * Math.abs(weight)) / spread)})`;
       draw.beginPath();
       draw.moveTo(x0, y0);
@@ -113,7 +156,10 @@ class SnapshotsPanel {
       return [20 + (column / width) * side, (HEIGHT - side) / 2 + (row / height) * side];
     }
     const left = shape.length === 3 ? 280 : 20;
-    return [left + ((WIDTH - left - 110) * layer) / last, 12 + ((HEIGHT - 24) * (place + 0.5)) / this.edges.widths[layer]];
+    return [
+      left + ((WIDTH - left - 110) * layer) / last,
+      12 + ((HEIGHT - 24) * (place + 0.5)) / this.edges.widths[layer],
+    ];
   }
 
   redraw() {
