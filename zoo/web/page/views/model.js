@@ -35,12 +35,17 @@ export class ModelView {
     this.element = h("div", { className: "grid" }, this.title(), this.inputCard(), this.answer.element);
   }
 
-  /** Open the panel of the family and show a first answer. */
+  /** Show a first answer, then the panel of the family. */
   async start() {
-    this.panel = await openPanel(this.model, this.samples, this.answer, this.guard);
-    if (this.panel) this.element.append(this.panel.element);
     if (this.samples?.raws.length) this.choose(0);
     await this.settled();
+    const panel = await openPanel(this.model, this.samples, this.answer, this.guard);
+    if (!panel) return;
+    this.panel = panel;
+    this.element.append(panel.element);
+    if (!this.current) return;
+    this.waiting = this.current; // the panel shows it, too
+    await this.work();
   }
 
   async close() {
