@@ -204,7 +204,7 @@ def test_what_is_wrong_with_files_is_said_in_a_sentence(page: SitePage, copy: Pa
 def test_missing_weights_leave_the_answers(page: SitePage, copy: Path) -> None:
     tab = page.open("nca-iris")
     tab.set_input_files("#own-files", files_of_model(copy)[:2])
-    tab.wait_for_selector("#pad")
+    tab.wait_for_selector("#stage section.wide")
     assert "model.safetensors of gridnet-digits is missing" in tab.inner_text("#stage")
     draw(tab, STROKES["0"])
     wait(
@@ -227,7 +227,7 @@ def test_a_model_on_the_hub_runs_by_its_name(chromium: Any, site_url: str, copy:
 
     tab.route("https://huggingface.co/**", answer_as_hub)
     tab.goto(f"{site_url}?model=alice/mine@v1")
-    tab.wait_for_selector("#pad")
+    tab.wait_for_selector("#stage section.wide")
     assert tab.inner_text("h1") == "gridnet-digits"
     assert set(asked) == {"config.json", "model.onnx", "model.safetensors"}
     tab.goto(f"{site_url}?model=alice/none")
