@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+import signal
 
 
 def main() -> None:
-    """Run the ``zoo`` command on the arguments of this process."""
-    try:
-        from zoo.cli import cli  # here, so that Ctrl-C during the import ends in one line as well
+    """Run the ``zoo`` command on the arguments of this process.
 
-        cli(prog_name="zoo")
-    except KeyboardInterrupt:
-        sys.stderr.write("zoo: error: interrupted\n")
-        sys.exit(130)
+    Ctrl-C ends the process silently until a command begins, which then handles signals itself, and after its end.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # else an import would end in a traceback, click in "Aborted!"
+    from zoo.cli import cli
+
+    cli(prog_name="zoo")
 
 
 if __name__ == "__main__":
