@@ -1,12 +1,13 @@
 """Turns the signals that ask a process to end into an exception, so that it ends in order.
 
-Python can lose such an exception: it is printed and dropped in a finalizer, and an import of compiled code turns it
+Python can lose such an exception: it is dropped in a finalizer, and an import of compiled code turns it
 into an ImportError. The signal is therefore remembered, and :func:`stop_behind` finds it.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,8 +42,15 @@ def stop_signals() -> Iterator[None]:
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():
         numbers = []
+    show = sys.unraisablehook
+
+    def show_others(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, StopSignal):
+            show(lost)
+
     ours = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) in _USUAL}
     _received.clear()
+    sys.unraisablehook = show_others
     for number in ours:
         signal.signal(number, _stop)
     try:
@@ -50,6 +58,7 @@ def stop_signals() -> Iterator[None]:
     finally:
         for number, usual in ours.items():
             signal.signal(number, usual)
+        sys.unraisablehook = show
         _received.clear()
 
 

@@ -53,14 +53,16 @@ class _Swallowing:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_signal_that_a_finalizer_swallowed_is_found() -> None:
+def test_a_signal_that_a_finalizer_swallowed_is_found_and_nothing_is_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with stop_signals():
         one = _Swallowing()
         del one
         assert exit_code(stop_behind(ImportError("initialization failed")) or KeyboardInterrupt()) == 143
         with pytest.raises(StopSignal):
             check_stopped()
+    assert capsys.readouterr().err == ""
 
 
 def _signal_and_fail(*given: object, **options: object) -> Iterator[None]:
