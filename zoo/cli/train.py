@@ -157,7 +157,9 @@ def train(
                 notes=notes,
                 fit_batch=data is not None and not any(one.startswith("train.batch_size=") for one in overrides),
             )
-        if not PartialState().is_main_process:
+        main = PartialState().is_main_process
+        PartialState().destroy_process_group()  # left to the end of the process, it may abort
+        if not main:
             return
         stop.trained = True
         missing = None
