@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from zoo.training.checkpoint import rescue
 from zoo.utils.errors import TrainingError
 from zoo.utils.files import replace_file, sync
+from zoo.utils.locks import has_lost
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -120,6 +121,11 @@ class RunLog:
 
     @contextmanager
     def _naming_errors(self) -> Iterator[None]:
+        if self.run_dir.is_dir() and has_lost(self.run_dir):
+            raise TrainingError(
+                f"cannot write {self.path}: its folder or the lock in it was deleted meanwhile, so another run may be "
+                "there; this run has ended, start it again in another folder"
+            )
         try:
             yield
         except OSError as error:
