@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sdk.columns import Columns
 from sdk.errors import InputError
-from sdk.rows import Rows
+from sdk.rows import Rows, as_numpy
 from sdk.tables import read_rows
 from sdk.validation import check_keys, check_list, check_type, describe
 
@@ -278,12 +278,7 @@ def _as_array(item: Any, wanted: str) -> NDArray[Any]:
         known = isinstance(item, (Number, np.bool_)) or hasattr(item, "__array__")
     if not known:
         raise InputError(f"found {type(item).__name__} {describe(item)}; the model takes {wanted}")
-    if hasattr(item, "detach") and hasattr(item, "cpu"):  # a tensor, which may require gradients or be on a device
-        item = item.detach().cpu()
-    try:
-        return np.asarray(item)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{type(item).__name__} is not an array: {error}") from error
+    return as_numpy(item)
 
 
 def _check_unit_range(x: FloatArray) -> None:

@@ -73,7 +73,9 @@ def test_an_unfinished_run_is_not_exported(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("more", [["gridnet-digits"], ["--preprocessing"], ["--member", "coarse"]])
 def test_a_run_excludes_the_options_of_a_model(more: list[str], tmp_path: Path) -> None:
-    assert "--run RUN_DIR takes --out, --overwrite and --data-dir" in run("export", "--run", str(tmp_path), *more).stderr
+    assert (
+        "--run RUN_DIR takes --out, --overwrite and --data-dir" in run("export", "--run", str(tmp_path), *more).stderr
+    )
 
 
 def test_a_folder_without_a_run_and_a_command_without_a_model_are_refused(tmp_path: Path) -> None:
