@@ -30,7 +30,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: a process with threads must not fork
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: a process with threads should not fork
 
 from sdk.errors import CellzooError
 from tests.support.fuzz_targets import ATTACKS, Lab
@@ -124,6 +125,7 @@ class Worker:
         return case, time.monotonic() - start
 
     def _work(self, cases: range) -> None:
+        parent = os.getppid()
         _enclose(self.folder)
         lab = Lab(self.folder / "inside")
         lab.folder.mkdir()
@@ -133,6 +135,8 @@ class Worker:
         before = set(os.listdir(self.folder))
         grown = _peak()
         for case in cases:
+            if os.getppid() != parent:
+                return
             self.state[:] = _STATE.pack(case, time.monotonic())
             _Guard.touched.clear()
             try:
@@ -147,7 +151,7 @@ class Worker:
                 self._say("finding", f"{kind}: {touched}", case, "")
             peak = _peak()
             if peak - grown > GROWTH:
-                self._say("finding", f"{kind}: {(peak - grown) >> 20} MiB of memory", case, "")
+                self._say("finding", f"{kind}: more than {GROWTH >> 20} MiB of memory", case, "")
             grown = max(peak, grown)
             if case % 50 == 0 and (found := set(os.listdir(self.folder)) - before):
                 self._say("finding", f"{kind}: files outside, {sorted(found)}", case, "")

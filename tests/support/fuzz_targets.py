@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,13 +67,12 @@ def attack_config(lab: Lab, chance: random.Random) -> None:
     """A changed config.json: load the model, show its facts, render its card."""
     name = chance.choice((*_SMALL, "table"))
     source = lab.once("table", lambda: write_table_model(lab.folder / "table")) if name == "table" else _export(name)
-    target = lab.folder / "model"
-    _link(source, target)
+    target = _copy(lab, source, "config")
     tree = lab.once(f"{name}.json", lambda: json.loads((source / "config.json").read_text()))
     part = chance.choice(("model", "input", "metrics", "provenance", None, None))
     changed = {**tree, part: mutate_tree(tree[part], chance)} if part and tree[part] else mutate_tree(tree, chance)
     content = encode_tree(changed, chance)
-    lab.write("model/config.json", content if chance.random() < 0.95 else mutate_bytes(content, chance))
+    lab.write(f"{target.name}/config.json", content if chance.random() < 0.95 else mutate_bytes(content, chance))
     action = chance.randrange(6)
     if action == 0:
         sdk.load(target, backend="torch")
@@ -93,10 +92,10 @@ def attack_safetensors(lab: Lab, chance: random.Random) -> None:
     source = _export(name)
     content = mutate_safetensors((source / "model.safetensors").read_bytes(), chance)
     if chance.random() < 0.03:
-        _link(source, lab.folder / "model")
-        lab.write("model/model.safetensors", content)
-        _seal(lab, source, "model.safetensors", content)
-        sdk.load(lab.folder / "model", backend="torch")
+        target = _copy(lab, source, "weights")
+        lab.write(f"{target.name}/model.safetensors", content)
+        _seal(source, target, "model.safetensors", content)
+        sdk.load(target, backend="torch")
         return
     expected = lab.once(f"{name}.tensors", lambda: _expected(source / "model.safetensors"))
     read_weights(lab.write("weights.safetensors", content), expected)
@@ -222,23 +221,18 @@ def _export(name: str) -> Path:
     return ROOT / "exports" / name
 
 
-def _link(source: Path, target: Path) -> None:
-    """Make a model's folder of links to another's files, without its config.json; the files are never changed."""
-    for folder, _, files in os.walk(target, topdown=False):
-        for file in files:
-            os.unlink(os.path.join(folder, file))
-    for path in source.rglob("*"):
-        copy = target / path.relative_to(source)
-        if path.is_file() and path.name != "config.json":
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
+def _copy(lab: Lab, source: Path, purpose: str) -> Path:
+    """Return a worker's copy of a model, in which an attack replaces files."""
+    target = lab.folder / f"{purpose}-{source.name}"
+    lab.once(target.name, lambda: shutil.copytree(source, target))
+    return target
 
 
-def _seal(lab: Lab, source: Path, file: str, content: bytes) -> None:
+def _seal(source: Path, target: Path, file: str, content: bytes) -> None:
     """Write a config.json that lists a changed file."""
     tree = json.loads((source / "config.json").read_text())
     tree["files"][file] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
-    lab.write("model/config.json", json.dumps(tree).encode())
+    (target / "config.json").write_text(json.dumps(tree))
 
 
 def _expected(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
