@@ -47,6 +47,11 @@ def _hang(lab: Lab, chance: random.Random) -> None:
     time.sleep(60)
 
 
+def _spin(lab: Lab, chance: random.Random) -> None:
+    while True:
+        pass
+
+
 def _blow_up(lab: Lab, chance: random.Random) -> None:
     bytearray(fuzzer.GROWTH + 2**24)
 
@@ -71,7 +76,8 @@ def _start(lab: Lab, chance: random.Random) -> None:
     [
         (_raise, "KeyError in test_fuzz.py, _raise"),
         (_crash, "crash with SIGABRT"),
-        (_hang, "no end in 1 s"),
+        (_hang, "no end in 3 s"),
+        (_spin, "no end in 1 s of processor time"),
         (_blow_up, "MiB of memory"),
         (_hide_memory, "AssertionError"),
         (_escape, "open outside: "),
@@ -83,6 +89,7 @@ def test_the_fuzzer_finds(
 ) -> None:
     monkeypatch.setenv("PYTEST_OUTSIDE", str(tmp_path / "outside"))
     monkeypatch.setattr(fuzzer, "SECONDS", 1.0)
+    monkeypatch.setattr(fuzzer, "PATIENCE", 30.0 if attack is _spin else 3.0)
     monkeypatch.setattr(fuzzer, "GROWTH", 64 * 2**20)
     monkeypatch.setattr(fuzzer, "ATTACKS", {"bad": (1, attack), "good": (1, _raise_ours)})
     report = fuzz(4, seed=1)

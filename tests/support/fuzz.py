@@ -5,13 +5,12 @@
 Each input has a number; seed and number give the input again: ``--case N`` runs one in this process. Errors of cellzoo
 are right answers. Findings are: any other exception, a crash, more time than SECONDS, more memory than GROWTH, a file
 written outside the worker's folder, a program that is started, a connection that is opened. They end it with 1.
-
-Inputs are made by a pseudo-random generator, so that a seed can be repeated: nothing here is a secret.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import mmap
 import os
@@ -28,26 +27,26 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: a process with threads should not fork
 
 from sdk.errors import CellzooError
+from tests.support.fuzz_guard import Guard, enclose
 from tests.support.fuzz_targets import ATTACKS, Lab
 
-SECONDS = 30.0
-"""Most time for an input, on a loaded machine; one that is answered in time takes milliseconds."""
+SECONDS = 20.0
+"""Most processor time for an input; most take a few milliseconds."""
+PATIENCE = 600.0
+"""Most seconds by the clock for an input, which others may delay on a machine with much to do."""
 GROWTH = 1200 * 2**20
 """Most bytes by which one input may enlarge a worker; an image may have 134 million pixels."""
 ADDRESSES = 6 * 2**30
 """Most bytes of address space that a worker may use beyond those it started with."""
 _CHUNK = 5000
 """Inputs after which a worker ends."""
-_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_CHANGES = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.symlink", "os.link", "os.truncate", "os.chmod"}
-_STARTS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.startfile", "socket.connect"}
-_STATE = struct.Struct("qd")  # the number of the input in work (-1: none), and its start
+_STATE = struct.Struct("qdd")  # the number of the input in work (-1: none), and its start by both clocks
 
 
 @dataclass
@@ -105,7 +104,7 @@ class Worker:
         self.pid = 0
 
     def start(self, cases: range) -> None:
-        self.state[:] = _STATE.pack(-1, time.monotonic())
+        self.state[:] = _state(-1)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         self.cases = cases
@@ -119,17 +118,22 @@ class Worker:
             finally:
                 os._exit(0)
 
-    def current(self) -> tuple[int, float]:
-        """Return the number of the input in work, and the seconds since it began."""
-        case, start = _STATE.unpack(self.state[:])
-        return case, time.monotonic() - start
+    def current(self) -> tuple[int, str]:
+        """Return the number of the input in work, and the limit of time that it exceeds, or nothing."""
+        case, start, processor = _STATE.unpack(self.state[:])
+        if time.monotonic() - start > PATIENCE:
+            return case, f"no end in {PATIENCE:.0f} s"
+        if time.monotonic() - start > SECONDS and _processor_time(self.pid) - processor > SECONDS:
+            return case, f"no end in {SECONDS:.0f} s of processor time"
+        return case, ""
 
     def _work(self, cases: range) -> None:
         parent = os.getppid()
-        _enclose(self.folder)
+        enclose(self.folder, ADDRESSES)
         lab = Lab(self.folder / "inside")
         lab.folder.mkdir()
         os.chdir(lab.folder)
+        faulthandler.disable()
         warnings.simplefilter("ignore")
         counts, accepted = Counter[str](), Counter[str]()
         before = set(os.listdir(self.folder))
@@ -137,8 +141,8 @@ class Worker:
         for case in cases:
             if os.getppid() != parent:
                 return
-            self.state[:] = _STATE.pack(case, time.monotonic())
-            _Guard.touched.clear()
+            self.state[:] = _state(case)
+            Guard.touched.clear()
             try:
                 kind, good = run_case(lab, self.seed, case)
                 counts[kind] += 1
@@ -147,7 +151,7 @@ class Worker:
                 kind = attack_of(self.seed, case)[0]
                 counts[kind] += 1
                 self._say("finding", f"{kind}: {_signature(error)}", case, traceback.format_exc())
-            for touched in dict.fromkeys(_Guard.touched):
+            for touched in dict.fromkeys(Guard.touched):
                 self._say("finding", f"{kind}: {touched}", case, "")
             peak = _peak()
             if peak - grown > GROWTH:
@@ -156,7 +160,7 @@ class Worker:
             if case % 50 == 0 and (found := set(os.listdir(self.folder)) - before):
                 self._say("finding", f"{kind}: files outside, {sorted(found)}", case, "")
                 before |= found
-        self.state[:] = _STATE.pack(-1, time.monotonic())
+        self.state[:] = _state(-1)
         self._say("counts", dict(counts), dict(accepted))
 
     def _say(self, *record: Any) -> None:
@@ -164,36 +168,13 @@ class Worker:
             file.write(json.dumps(record) + "\n")
 
 
-class _Guard:
-    """Records, by Python's audit events, what leaves a folder."""
-
-    root = ""
-    touched: ClassVar[list[str]] = []
-
-    @classmethod
-    def hook(cls, event: str, given: tuple[Any, ...]) -> None:
-        if event in _STARTS:
-            cls.touched.append(f"{event} {str(given[0])[:60]}")
-        writes = event == "open" and isinstance(given[2], int) and given[2] & _WRITES
-        if (writes or event in _CHANGES) and isinstance(given[0], (str, bytes)):
-            path = os.path.realpath(os.fsdecode(given[0]))
-            if not path.startswith((cls.root, "/dev/null", "/proc/self")) and "__pycache__" not in path:
-                cls.touched.append(f"{event} outside: {path}")
+def _state(case: int) -> bytes:
+    return _STATE.pack(case, time.monotonic(), time.process_time())
 
 
-def _enclose(folder: Path) -> None:
-    """Limit this process to a folder and to memory; nothing that it prints is shown."""
-    for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME", "HF_HOME", "ZOO_MODELS"):
-        os.environ[name] = str(folder / "inside")
-    tempfile.tempdir = None
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * mmap.PAGESIZE + ADDRESSES, resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.dup2(null, 2)
-    _Guard.root = str(folder.resolve().parent)
-    sys.addaudithook(_Guard.hook)
+def _processor_time(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak() -> int:
@@ -237,19 +218,19 @@ def _fast_folder() -> str | None:
 
 def _attend(worker: Worker, report: Report, todo: list[range]) -> int:
     """See whether a worker lives and is in time; return the number of inputs that it has ended with."""
-    case, seconds = worker.current()
-    late = case >= 0 and seconds > SECONDS
+    case, late = worker.current()
+    late = late if case >= 0 else ""
     if late:
         os.kill(worker.pid, signal.SIGKILL)
     pid, status = os.waitpid(worker.pid, 0 if late else os.WNOHANG)
     if not pid:
         return 0
     worker.pid = 0
-    case, _ = worker.current()
+    case = _STATE.unpack(worker.state[:])[0]
     if case < 0:
         return len(worker.cases)
     kind = attack_of(worker.seed, case)[0]
-    ended = f"no end in {SECONDS:.0f} s" if late else f"crash with {_ending(status)}"
+    ended = late or f"crash with {_ending(status)}"
     report.findings.setdefault(f"{kind}: {ended}", []).append(case)
     for number in range(worker.cases.start, case + 1):
         report.inputs[attack_of(worker.seed, number)[0]] += 1
