@@ -33,7 +33,7 @@ class Guard:
 
 
 def enclose(folder: Path, addresses: int) -> None:
-    """Limit this process to a folder and to ``addresses`` more bytes of address space; nothing that it prints is shown."""
+    """Limit this process to a folder and ``addresses`` more bytes of address space; what it prints is lost."""
     for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME", "HF_HOME", "ZOO_MODELS"):
         os.environ[name] = str(folder / "inside")
     tempfile.tempdir = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,11 +23,11 @@ from sdk.artifact import (
 from sdk.text import printable
 from zoo.artifacts.card_columns import columns_table, example_row
 from zoo.artifacts.card_facts import results, training
-from zoo.artifacts.markdown import block, plain, without_comments
 from zoo.data.location import is_hub_id
 from zoo.families.probing import Findings
 from zoo.families.registry import get_family
 from zoo.utils.errors import CardError
+from zoo.utils.markdown import block, plain, without_comments
 
 MODULE_FAMILY = "module"
 """The family in config.json of a network of the user's own, whose artifact holds an ONNX graph and no weights file."""
@@ -115,11 +116,14 @@ def _metadata(config: ArtifactConfig) -> ModelCardData:
     licence = config.licence.lower()
     if "recipe_sha256" not in config.provenance and data not in _HUB_DATASETS:
         data = None  # words of an author, which are no identifier
+    if data is not None and not re.fullmatch(r"[\w.-]+", data) and not is_hub_id(data):
+        data = None
     dataset: Any = _HUB_DATASETS.get(data, data)
     known = licence in _HUB_LICENCES
     task = _PIPELINE_TAGS[config.input.kind]
     accuracy = config.metrics.get("test_accuracy")
     repo = (config.provenance.get("start_from") or {}).get("repo")  # none for a model that is not on the Hub
+    repo = repo if repo and is_hub_id(repo) else None
     result = EvalResult(
         task_type=task, dataset_type=dataset, dataset_name=data, dataset_split="test", metric_type="accuracy",
         metric_name="test accuracy", metric_value=accuracy,

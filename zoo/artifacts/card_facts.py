@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sdk.artifact import ArtifactConfig
-from zoo.artifacts.markdown import code, plain
 from zoo.data.location import is_hub_id
+from zoo.utils.markdown import code, plain
 
 
 def results(metrics: dict[str, Any]) -> dict[str, str]:
