@@ -63,7 +63,7 @@ def load_checkpoint(run_dir: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: found checkpoint format {found}, this version reads format {FORMAT}")
     try:
         state: dict[str, Any] = _decode(json.loads(metadata["state"]), tensors)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from None
     return state
 

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sdk.text import printable
 from zoo.training.checkpoint import rescue
 from zoo.utils.errors import TrainingError
 from zoo.utils.files import replace_file, sync
@@ -135,7 +136,7 @@ class RunLog:
 
     def _print(self, line: str) -> None:
         if not self.bar.disable:
-            self.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.bar.console.print(printable(line, lines=True), markup=False, highlight=False, soft_wrap=True)
 
 
 def read_test(run_dir: Path) -> dict[str, Any] | None:
