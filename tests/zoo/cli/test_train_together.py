@@ -15,7 +15,8 @@ import pytest
 from tests.support.command import fails, run
 from tests.support.paths import ROOT
 from tests.support.training import SMALL, metrics
-from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
+from zoo.training.checkpoint import load_checkpoint
+from zoo.training.result import CHECKPOINT_FILE
 
 OVERRIDES = [part for override in SMALL for part in ("-o", override)]
 NOW = "20200101-000000"
