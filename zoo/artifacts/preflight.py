@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx
 import onnxruntime
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from torch import nn
 
@@ -28,7 +29,7 @@ from zoo.artifacts.card import card_text
 from zoo.artifacts.check import check_card
 from zoo.artifacts.onnx import build_onnx
 from zoo.artifacts.target import check_writable
-from zoo.artifacts.writer import inference_copy, seal
+from zoo.artifacts.writer import cannot_write, inference_copy, seal
 from zoo.data.location import dataset_title
 from zoo.data.split import Data
 from zoo.families.registry import get_family, load_hook
@@ -65,6 +66,8 @@ def check_exportable(recipe: Recipe, data: Data, module: nn.Module, out: Path, o
         except CellzooError as error:
             reason = str(error).replace(f"{folder}: ", "")
             raise ExportError(f"the artifact could not be written after training: {reason}") from error
+        except (OSError, SafetensorError) as error:
+            raise cannot_write(folder, error) from error
 
 
 def _rehearse(folder: Path, recipe: Recipe, data: Data, module: nn.Module) -> None:
