@@ -10,8 +10,10 @@ Importing sdk loads neither torch nor the training side; each backend is importe
 
 import os
 
+from sdk.batch_predictor import BatchPredictor
 from sdk.catalog import ModelInfo, list_models
 from sdk.errors import (
+    AmbiguousInputWarning,
     ArtifactError,
     CellzooError,
     CellzooWarning,
@@ -34,7 +36,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 __version__ = "0.1.0"
 
 __all__ = [
+    "AmbiguousInputWarning",
     "ArtifactError",
+    "BatchPredictor",
     "CellzooError",
     "CellzooWarning",
     "DamagedModelWarning",

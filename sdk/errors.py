@@ -66,6 +66,10 @@ class InvertedInputWarning(CellzooWarning):
     """Number of images of the call."""
 
 
+class AmbiguousInputWarning(CellzooWarning):
+    """An array that is one image with its channel, or a batch of one without; ``batch=`` says which."""
+
+
 class ShadowedModelWarning(CellzooWarning):
     """A name that means more than one model; the message says which was loaded."""
 

@@ -54,7 +54,9 @@ class TrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
         """Return probabilities ``[N, classes]``; each row sums to one."""
-        probabilities: NDArray[np.float32] = self.model.predict_proba(self._rows(X))
+        probabilities: NDArray[np.float32] = self.model.predict_proba(
+            self._rows(X), batch=True if self.model.input_spec.fits_one_and_batch(X) else None
+        )
         if probabilities.ndim != 2:
             raise InputError(f"X: found one input, {describe(X)}, expected a batch of inputs")
         return probabilities

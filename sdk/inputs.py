@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from numbers import Number
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk.columns import Columns
-from sdk.errors import InputError
-from sdk.rows import Rows, as_numpy
+from sdk.errors import AmbiguousInputWarning, InputError, give_warning
+from sdk.forms import as_array, fits_one_and_batch, holds_numbers, image_rows, is_encoded
+from sdk.rows import Rows
 from sdk.tables import read_rows
 from sdk.validation import check_keys, check_list, check_type, describe
 
@@ -107,7 +105,7 @@ class InputSpec:
             resize=None if resize is None else check_type(resize, int, "input resize"),
         )
 
-    def prepare(self, inputs: Any) -> tuple[FloatArray, bool]:
+    def prepare(self, inputs: Any, batch: bool | None = None) -> tuple[FloatArray, bool]:
         """Return the prepared inputs, ``float32 [B, *shape]``, and True if ``inputs`` was one input, not a batch.
 
         An image is
@@ -120,17 +118,20 @@ class InputSpec:
           floats in [0, 1], shaped ``[C, H, W]``, ``[H, W, C]`` or, for one channel, ``[H, W]``.
 
         A batch of images is an array with a batch axis before those, or a list or tuple of images in any form.
-        Where a shape fits two layouts, channels come first, and ``[1, H, W]`` is one grey image rather than a batch
-        of one (pass ``[1, 1, H, W]`` or a list for that).
+        Where a shape fits two layouts, channels come first.
 
         A table is an array or list of finite numbers, ``[features]`` or ``[B, features]``. If the model knows its
         columns, it is raw rows with texts and booleans: a dict or a list of dicts, a DataFrame, the path of a CSV, JSON
         or Parquet file, and everything else that :mod:`sdk.tables` reads.
 
+        The form decides between one input and a batch, never the number of inputs. Only an array ``[1, H, W]`` of a
+        grey model fits both: it is one image, with an AmbiguousInputWarning, unless ``batch`` is given. With
+        ``batch=True`` the inputs must be a batch and with ``batch=False`` one input; all other forms are refused.
+
         An empty list and an array without rows are empty batches. Images are never inverted here; :class:`sdk.Model`
         does that. Raises :class:`InputError`.
         """
-        batches, single = self.batches(inputs, 2**62)
+        batches, single = self.batches(inputs, 2**62, batch=batch)
         return np.concatenate([np.empty((0, *self.shape), np.float32), *batches]), single
 
     def batches(
@@ -139,18 +140,29 @@ class InputSpec:
         size: int,
         adjust: Adjust | None = None,
         failures: dict[int, InputError] | None = None,
+        batch: bool | None = None,
     ) -> tuple[Iterator[FloatArray], bool]:
         """Do as :meth:`prepare` in batches of ``size``, so that a long list of files is never in memory at once.
 
         ``adjust`` changes raw values before they are normalised. With ``failures``, items of a list that cannot be
         used are left out, and their errors are recorded there by the number of the item.
         """
+        _check_batch(batch)
         table = None if self.columns is None else read_rows(inputs, self.columns, size)
         if table is not None:
-            return self._encoded(table[0], failures), table[1]
+            return self._encoded(table[0], failures), _checked(table[1], batch)
         rows, single = self._rows(inputs)
+        if single and self.fits_one_and_batch(inputs):
+            single = not batch
+            if batch is None:
+                give_warning(_ambiguous(self.shape))
+        single = _checked(single, batch)
         starts = range(0, len(rows), size)
         return (self._tensor(rows[i : i + size], i, adjust, failures) for i in starts), single
+
+    def fits_one_and_batch(self, inputs: Any) -> bool:
+        """Return True for an array ``[1, H, W]`` of a grey model, which ``batch`` of :meth:`prepare` is for."""
+        return self.kind == "image" and fits_one_and_batch(inputs, self.shape)
 
     def _encoded(self, blocks: Iterator[Rows], failures: dict[int, InputError] | None) -> Iterator[FloatArray]:
         """Encode and normalise blocks of raw rows."""
@@ -162,7 +174,7 @@ class InputSpec:
 
     def _rows(self, inputs: Any) -> tuple[Raw, bool]:
         """Return the inputs as rows, and True if they are one input."""
-        if isinstance(inputs, (list, tuple)) and not _holds_numbers(inputs):
+        if isinstance(inputs, (list, tuple)) and not holds_numbers(inputs):
             return list(inputs), False
         return self._raw(inputs)
 
@@ -192,12 +204,13 @@ class InputSpec:
     def _raw(self, item: Any) -> tuple[NDArray[Any], bool]:
         """Return the raw values ``[B, *shape]`` of one input or an array of inputs, and True if it is one."""
         if self.kind == "table":
-            return self._table(_as_array(item, "numbers or an array"))
-        if _is_encoded(item):
+            return self._table(as_array(item, "numbers or an array"))
+        if is_encoded(item):
             from sdk.images import read_picture
 
             return read_picture(item, self.shape, self.resize)[None], True
-        return self._image(_as_array(item, "a path, a URL, bytes, a file object, a PIL image or an array"))
+        array = as_array(item, "a path, a URL, bytes, a file object, a PIL image or an array")
+        return image_rows(array, self.shape)
 
     def _table(self, array: NDArray[Any]) -> tuple[NDArray[Any], bool]:
         if array.dtype.kind not in "biuf":
@@ -206,27 +219,6 @@ class InputSpec:
             n = self.shape[0]
             raise InputError(f"wrong shape {list(array.shape)}; the model takes [{n}] or [B, {n}]")
         return array.reshape(-1, *self.shape), array.ndim == 1
-
-    def _image(self, array: NDArray[Any]) -> tuple[NDArray[Any], bool]:
-        if array.dtype != np.uint8 and array.dtype.kind not in "bf":
-            raise InputError(f"arrays of {array.dtype} have no fixed range; use uint8 (0..255) or floats in [0, 1]")
-        c, h, w = self.shape
-        if array.shape == (c, h, w):
-            return array[None], True
-        if array.shape == (h, w, c):
-            return np.moveaxis(array, -1, 0)[None], True
-        if array.shape == (h, w) and c == 1:
-            return array[None, None], True
-        if array.ndim == 4 and array.shape[1:] == (c, h, w):
-            return array, False
-        if array.ndim == 4 and array.shape[1:] == (h, w, c):
-            return np.moveaxis(array, -1, 1), False
-        if array.ndim == 3 and array.shape[1:] == (h, w) and c == 1:
-            return array[:, None], False
-        allowed = [f"[{c}, {h}, {w}]", f"[{h}, {w}, {c}]"] + [f"[{h}, {w}]"] * (c == 1)
-        raise InputError(
-            f"wrong shape {list(array.shape)}; the model takes {', '.join(allowed)}, each also with a batch axis first"
-        )
 
     def _normalise(self, raw: NDArray[Any], adjust: Adjust | None) -> FloatArray:
         """Return ``(x - mean) / std`` of raw values ``[B, *shape]`` in float32, with the operations of training."""
@@ -253,32 +245,25 @@ def _few(values: tuple[float, ...]) -> str:
     return f"({', '.join(shown)}, ... {len(values)} values)" if len(values) > 4 else f"({', '.join(shown)})"
 
 
-def _is_encoded(item: Any) -> bool:
-    """Return True for whatever :func:`sdk.images.read_picture` takes."""
-    pil = sys.modules.get("PIL.Image")  # a caller that holds a PIL image has imported PIL
-    if isinstance(item, (str, os.PathLike, bytes, bytearray, memoryview)):
-        return True
-    return (pil is not None and isinstance(item, pil.Image)) or (
-        hasattr(item, "read") and not hasattr(item, "__array__")
+def _check_batch(batch: object) -> None:
+    if not (batch is None or isinstance(batch, (bool, np.bool_))):
+        found = describe(batch)
+        raise InputError(f"batch: found {found}, allowed True, False or None; batch_size is how many at once")
+
+
+def _checked(single: bool, batch: bool | None) -> bool:
+    """Return ``single``; raises InputError if the caller said otherwise."""
+    if batch is not None and bool(batch) == single:
+        found, fix = ("one input", "pass a list") if single else ("a batch", "pass one input without a list or axis")
+        raise InputError(f"batch={bool(batch)}: found {found}; {fix}, or leave out batch")
+    return single
+
+
+def _ambiguous(shape: tuple[int, ...]) -> AmbiguousInputWarning:
+    return AmbiguousInputWarning(
+        f"found an array {list(shape)}, read as one image with its channel; batch=True makes it a batch of one, whose "
+        "result is a list like that of any batch, and batch=False says that it is one image"
     )
-
-
-def _holds_numbers(values: Sequence[Any]) -> bool:
-    """Return True if nested lists bottom out in plain numbers, so that they spell out one array."""
-    leaf: Any = values
-    while isinstance(leaf, (list, tuple)) and leaf:
-        leaf = leaf[0]
-    return isinstance(leaf, (Number, np.bool_))
-
-
-def _as_array(item: Any, wanted: str) -> NDArray[Any]:
-    if isinstance(item, (list, tuple)):
-        known = _holds_numbers(item)
-    else:
-        known = isinstance(item, (Number, np.bool_)) or hasattr(item, "__array__")
-    if not known:
-        raise InputError(f"found {type(item).__name__} {describe(item)}; the model takes {wanted}")
-    return as_numpy(item)
 
 
 def _check_unit_range(x: FloatArray) -> None:

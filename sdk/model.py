@@ -41,6 +41,10 @@ class Model:
     strokes on a light background, by the rule of :mod:`sdk.appearance`, and gives an InvertedInputWarning; it does
     nothing for a model whose :attr:`polarity` is None. True inverts all, False none.
 
+    Results of a batch have a list or an axis of inputs, also for a batch of one. The form of ``inputs`` decides, except
+    for an array ``[1, H, W]`` of a grey model: it is one image, with an AmbiguousInputWarning, unless ``batch`` says
+    True (a batch) or False (one input). With ``batch``, inputs of the other kind are refused.
+
     Raises InputError for inputs that the model cannot take and for arguments out of range.
 
     A model can be pickled and copied: the pickle refers to the model's origin, backend and options, and holds no
@@ -94,6 +98,7 @@ class Model:
         *,
         top_k: None = None,
         invert: Invert = "auto",
+        batch: bool | None = None,
         errors: Literal["raise"] = "raise",
     ) -> str | list[str]: ...
 
@@ -105,6 +110,7 @@ class Model:
         *,
         top_k: int | None = None,
         invert: Invert = "auto",
+        batch: bool | None = None,
         errors: Errors = "raise",
     ) -> Any: ...
 
@@ -115,6 +121,7 @@ class Model:
         *,
         top_k: int | None = None,
         invert: Invert = "auto",
+        batch: bool | None = None,
         errors: Errors = "raise",
     ) -> Any:
         """Return the most likely label: a string for one input, a list of strings for a batch.
@@ -123,15 +130,19 @@ class Model:
         the most likely first. With ``errors="return"``, the answer for an item of a list that cannot be used is an
         InputError, and all other items are predicted.
         """
-        return self._predict(self._runner.logits, inputs, batch_size, top_k, invert, errors)
+        return self._predict(self._runner.logits, inputs, batch_size, top_k, invert, batch, errors)
 
-    def predict_proba(self, inputs: Any, batch_size: int = 64, *, invert: Invert = "auto") -> NDArray[np.float32]:
+    def predict_proba(
+        self, inputs: Any, batch_size: int = 64, *, invert: Invert = "auto", batch: bool | None = None
+    ) -> NDArray[np.float32]:
         """Return probabilities, which sum to one: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        return softmax(self.logits(inputs, batch_size, invert=invert))
+        return softmax(self.logits(inputs, batch_size, invert=invert, batch=batch))
 
-    def logits(self, inputs: Any, batch_size: int = 64, *, invert: Invert = "auto") -> NDArray[np.float32]:
+    def logits(
+        self, inputs: Any, batch_size: int = 64, *, invert: Invert = "auto", batch: bool | None = None
+    ) -> NDArray[np.float32]:
         """Return logits, the inputs of the softmax: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        return self._run(self._runner.logits, inputs, batch_size, invert)
+        return self._run(self._runner.logits, inputs, batch_size, invert, batch)
 
     def to_sklearn(self) -> Any:
         """Return the model as a scikit-learn classifier, which predicts but cannot be fitted.
@@ -145,7 +156,14 @@ class Model:
         return TrainedClassifier(self)
 
     def _predict(
-        self, network: Network, inputs: Any, batch_size: int, top_k: int | None, invert: Invert, errors: Errors
+        self,
+        network: Network,
+        inputs: Any,
+        batch_size: int,
+        top_k: int | None,
+        invert: Invert,
+        batch: bool | None,
+        errors: Errors,
     ) -> Any:
         """Do as :meth:`predict` with a network."""
         if errors not in ("raise", "return"):
@@ -153,7 +171,7 @@ class Model:
         if top_k is not None:
             check_positive(top_k, "top_k")
         failures: dict[int, InputError] | None = {} if errors == "return" else None
-        logits = self._run(network, inputs, batch_size, invert, failures)
+        logits = self._run(network, inputs, batch_size, invert, batch, failures)
         if logits.ndim == 1:
             return self._answers(logits[None], top_k)[0]
         answers = self._answers(logits, top_k)
@@ -175,29 +193,35 @@ class Model:
         inputs: Any,
         batch_size: int,
         invert: Invert,
+        batch: bool | None,
         failures: dict[int, InputError] | None = None,
     ) -> NDArray[np.float32]:
         """Run a network on unprepared inputs: ``[classes]`` for one input, ``[B, classes]`` for a batch.
 
         With ``failures``, items of a list that cannot be used are left out and recorded there.
         """
-        batches, single = self._prepare(inputs, batch_size, invert, failures)
+        batches, single = self._prepare(inputs, batch_size, invert, batch, failures)
         logits = self._finite(np.concatenate([np.empty((0, len(self.labels)), np.float32), *map(network, batches)]))
         return logits[0] if single else logits
 
     def _prepare(
-        self, inputs: Any, batch_size: int, invert: Invert, failures: dict[int, InputError] | None = None
+        self,
+        inputs: Any,
+        batch_size: int,
+        invert: Invert,
+        batch: bool | None,
+        failures: dict[int, InputError] | None = None,
     ) -> tuple[Iterator[FloatArray], bool]:
         """Return prepared batches and True if ``inputs`` was one input; warn after the last batch about inversions."""
         check_positive(batch_size, "batch_size")
         inverter = Inverter(self.input_spec.kind, self.polarity, invert)
         adjust = inverter if self.input_spec.kind == "image" else None
-        batches, single = self.input_spec.batches(inputs, batch_size, adjust, failures)
+        batches, single = self.input_spec.batches(inputs, batch_size, adjust, failures, batch)
         return _then_warn(batches, inverter, self.name), single
 
-    def _prepare_all(self, inputs: Any, invert: Invert) -> tuple[FloatArray, bool]:
+    def _prepare_all(self, inputs: Any, invert: Invert, batch: bool | None = None) -> tuple[FloatArray, bool]:
         """Return all prepared inputs ``[B, *shape]``, and True if ``inputs`` was one input."""
-        batches, single = self._prepare(inputs, 2**62, invert)
+        batches, single = self._prepare(inputs, 2**62, invert, batch)
         return np.concatenate([np.empty((0, *self.input_spec.shape), np.float32), *batches]), single
 
     def _finite(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -51,6 +51,27 @@ def read_file(path: str | os.PathLike[str], columns: Columns, size: int) -> Iter
     return readers.get(file.suffix.lower(), _read_csv)(file, columns, size)
 
 
+def read_names(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the columns of a file; those of JSON are the keys of its first object.
+
+    Raises InputError as :func:`read_file` does.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"{path}: {'not a file' if file.exists() else 'no such file'}")
+    if file.suffix.lower() == ".parquet":
+        pyarrow = _import_pyarrow(file)
+        try:
+            return list(pyarrow.parquet.read_schema(file).names)
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            raise _no_parquet(file, error) from None
+    if file.suffix.lower() not in (".json", ".jsonl"):
+        return sniff(file)[0]
+    first = next((line for line in _lines(file) if line.strip()), "{}")
+    rows = _json_list(file) if first.lstrip().startswith("[") else [_parse(first, str(file))]
+    return list(rows[0]) if rows and isinstance(rows[0], dict) else []
+
+
 def sniff(path: Path, names: Sequence[str] = ()) -> tuple[list[str], str, Iterator[Record]]:
     """Return the names of the columns of a CSV file, its delimiter, and its records.
 
@@ -168,11 +189,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_parquet(path: Path, columns: Columns, size: int) -> Iterator[Rows]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise InputError(f"{path}: Parquet needs pyarrow; `pip install pyarrow`, or give a CSV file") from None
+    pyarrow = _import_pyarrow(path)
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             found = file.schema_arrow.names
@@ -185,4 +202,19 @@ def _read_parquet(path: Path, columns: Columns, size: int) -> Iterator[Rows]:
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: cannot be read as Parquet: {' '.join(str(error).split())}") from None
+        raise _no_parquet(path, error) from None
+
+
+def _import_pyarrow(path: Path) -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise InputError(
+            f"{path}: Parquet needs pyarrow; `pip install 'cellzoo[parquet]'`, or give a CSV file"
+        ) from None
+    return pyarrow
+
+
+def _no_parquet(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: cannot be read as Parquet: {' '.join(str(error).split())}")

@@ -58,6 +58,7 @@ class CellnetModel(Model):
         *,
         top_k: None = None,
         invert: Invert = "auto",
+        batch: bool | None = None,
         errors: Literal["raise"] = "raise",
     ) -> str | list[str]: ...
 
@@ -70,6 +71,7 @@ class CellnetModel(Model):
         *,
         top_k: int | None = None,
         invert: Invert = "auto",
+        batch: bool | None = None,
         errors: Errors = "raise",
     ) -> Any: ...
 
@@ -81,29 +83,44 @@ class CellnetModel(Model):
         *,
         top_k: int | None = None,
         invert: Invert = "auto",
+        batch: bool | None = None,
         errors: Errors = "raise",
     ) -> Any:
         """Return the most likely label after ``steps``, or what ``top_k`` and ``errors`` ask for (see Model)."""
-        return self._predict(self._network(steps), inputs, batch_size, top_k, invert, errors)
+        return self._predict(self._network(steps), inputs, batch_size, top_k, invert, batch, errors)
 
     def predict_proba(
-        self, inputs: Any, batch_size: int = 64, steps: int | None = None, *, invert: Invert = "auto"
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        steps: int | None = None,
+        *,
+        invert: Invert = "auto",
+        batch: bool | None = None,
     ) -> NDArray[np.float32]:
         """Return probabilities after ``steps``: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        return softmax(self.logits(inputs, batch_size, steps, invert=invert))
+        return softmax(self.logits(inputs, batch_size, steps, invert=invert, batch=batch))
 
     def logits(
-        self, inputs: Any, batch_size: int = 64, steps: int | None = None, *, invert: Invert = "auto"
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        steps: int | None = None,
+        *,
+        invert: Invert = "auto",
+        batch: bool | None = None,
     ) -> NDArray[np.float32]:
         """Return logits after ``steps``: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        return self._run(self._network(steps), inputs, batch_size, invert)
+        return self._run(self._network(steps), inputs, batch_size, invert, batch)
 
-    def trace(self, inputs: Any, steps: int | None = None, *, invert: Invert = "auto") -> CellnetTrace:
+    def trace(
+        self, inputs: Any, steps: int | None = None, *, invert: Invert = "auto", batch: bool | None = None
+    ) -> CellnetTrace:
         """Return cores and logits after each of ``steps``, for all inputs at once. Needs the torch backend."""
         module, count = self.module, self._checked(steps)
         import torch  # installed, because the model is on the torch backend
 
-        prepared, single = self._prepare_all(inputs, invert)
+        prepared, single = self._prepare_all(inputs, invert, batch)
         device = next(module.parameters()).device
         with torch.inference_mode():
             traced = module(torch.from_numpy(prepared).to(device), count, trace=True)

@@ -14,11 +14,11 @@ _ONLINE = "zoo.families.normnet.online"
 class NormnetModel(Model):
     """A normnet, whose torch backend can learn online."""
 
-    def online(self, **options: Any) -> Any:
+    def online(self, *, batch: bool | None = None, **options: Any) -> Any:
         """Return an online learner that updates this model's own weights, so that :meth:`predict` uses them.
 
         Its ``update(inputs, target_fn)`` takes the same inputs as :meth:`predict` and passes ``target_fn`` a tensor of
-        logits, ``[classes]`` or ``[B, classes]``. Options are those of
+        logits, ``[classes]`` or ``[B, classes]``; ``batch`` says which for arrays ``[1, H, W]``. Options are those of
         :class:`zoo.families.normnet.online.OnlineLearner`: optimizer, power, tree. Do not use the model from another
         thread while it learns. Raises LoadError unless the model is on the torch backend.
         """
@@ -28,7 +28,7 @@ class NormnetModel(Model):
         device = next(module.parameters()).device
 
         def prepare(inputs: Any) -> tuple[torch.Tensor, bool]:
-            prepared, single = self._prepare_all(inputs, "auto")
+            prepared, single = self._prepare_all(inputs, "auto", batch)
             return torch.from_numpy(prepared).to(device), single
 
         return importlib.import_module(_ONLINE).OnlineLearner(module, prepare=prepare, **options)

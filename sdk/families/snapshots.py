@@ -144,6 +144,7 @@ class SnapshotsModel(Model):
         *,
         top_k: None = None,
         invert: Invert = "auto",
+        batch: bool | None = None,
         errors: Literal["raise"] = "raise",
     ) -> str | list[str]: ...
 
@@ -156,6 +157,7 @@ class SnapshotsModel(Model):
         *,
         top_k: int | None = None,
         invert: Invert = "auto",
+        batch: bool | None = None,
         errors: Errors = "raise",
     ) -> Any: ...
 
@@ -167,22 +169,35 @@ class SnapshotsModel(Model):
         *,
         top_k: int | None = None,
         invert: Invert = "auto",
+        batch: bool | None = None,
         errors: Errors = "raise",
     ) -> Any:
         """Return the most likely label, or the answers that ``top_k`` and ``errors`` ask for (see :class:`Model`)."""
-        return self._predict(self._network(mode), inputs, batch_size, top_k, invert, errors)
+        return self._predict(self._network(mode), inputs, batch_size, top_k, invert, batch, errors)
 
     def predict_proba(
-        self, inputs: Any, batch_size: int = 64, mode: str | int = WEIGHTED, *, invert: Invert = "auto"
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        mode: str | int = WEIGHTED,
+        *,
+        invert: Invert = "auto",
+        batch: bool | None = None,
     ) -> NDArray[np.float32]:
         """Return probabilities that sum to one: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        return softmax(self.logits(inputs, batch_size, mode, invert=invert))
+        return softmax(self.logits(inputs, batch_size, mode, invert=invert, batch=batch))
 
     def logits(
-        self, inputs: Any, batch_size: int = 64, mode: str | int = WEIGHTED, *, invert: Invert = "auto"
+        self,
+        inputs: Any,
+        batch_size: int = 64,
+        mode: str | int = WEIGHTED,
+        *,
+        invert: Invert = "auto",
+        batch: bool | None = None,
     ) -> NDArray[np.float32]:
         """Return logits: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
-        return self._run(self._network(mode), inputs, batch_size, invert)
+        return self._run(self._network(mode), inputs, batch_size, invert, batch)
 
     def _network(self, mode: str | int) -> Network:
         """Return the network that computes logits in a mode; raises InputError for an unknown mode."""
@@ -202,7 +217,8 @@ class SnapshotsModel(Model):
         which was chosen on validation data.
         """
         limit = self.threshold if threshold is None else check_type(threshold, float, "threshold")
-        batches, _ = self._prepare(inputs, batch_size, invert)
+        batch = True if self.input_spec.fits_one_and_batch(inputs) else None
+        batches, _ = self._prepare(inputs, batch_size, invert, batch)
         parts = [self._answer(x, limit) for x in batches] or [self._no_answers()]
         return Progressive(
             np.concatenate([part.probabilities for part in parts]),

@@ -183,8 +183,8 @@ def test_a_warning_names_the_inverted_images_and_the_line_of_the_caller(inked: P
 
 def test_invert_is_given_to_every_prediction(inked: Path) -> None:
     model = sdk.load(inked)
-    black = np.full((1, 4, 4), 255, np.uint8)
-    black[0, 1:3, 1:3] = 0
+    black = np.full((4, 4), 255, np.uint8)
+    black[1:3, 1:3] = 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         plain, negative = model.logits(black, invert=False), model.logits(black, invert=True)

@@ -160,7 +160,7 @@ def test_long_lines_and_lists_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_missing_pyarrow_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(InputError, match="Parquet needs pyarrow; `pip install pyarrow`"):
+    with pytest.raises(InputError, match=r"Parquet needs pyarrow; `pip install 'cellzoo\[parquet\]'`"):
         model.predict(_write(tmp_path, "PAR1", "rows.parquet"))
 
 

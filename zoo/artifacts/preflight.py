@@ -29,7 +29,7 @@ from zoo.artifacts.card import card_text
 from zoo.artifacts.check import check_card
 from zoo.artifacts.onnx import build_onnx
 from zoo.artifacts.target import check_writable
-from zoo.artifacts.writer import cannot_write, inference_copy, seal
+from zoo.artifacts.writer import inference_copy, seal
 from zoo.data.location import dataset_title
 from zoo.data.split import Data
 from zoo.families.registry import get_family, load_hook
@@ -59,15 +59,20 @@ def check_exportable(recipe: Recipe, data: Data, module: nn.Module, out: Path, o
     if portrait is not None:
         load_hook(portrait)
     _check_text(recipe, data)
-    with TemporaryDirectory(prefix="zoo-") as temporary:
-        folder = Path(temporary)
-        try:
-            _rehearse(folder, recipe, data, inference_copy(module))
-        except CellzooError as error:
-            reason = str(error).replace(f"{folder}: ", "")
-            raise ExportError(f"the artifact could not be written after training: {reason}") from error
-        except (OSError, SafetensorError) as error:
-            raise cannot_write(folder, error) from error
+    try:
+        with TemporaryDirectory(prefix="zoo-") as temporary:
+            folder = Path(temporary)
+            try:
+                _rehearse(folder, recipe, data, inference_copy(module))
+            except CellzooError as error:
+                reason = str(error).replace(f"{folder}: ", "")
+                raise ExportError(f"the artifact could not be written after training: {reason}") from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ExportError(
+            f"cannot write to the folder of temporary files, where the artifact is tried before training: {reason}; "
+            "make room there, or set TMPDIR to another folder"
+        ) from error
 
 
 def _rehearse(folder: Path, recipe: Recipe, data: Data, module: nn.Module) -> None:

@@ -1,92 +1,73 @@
-"""The files that ``zoo predict`` is given, and their predictions."""
+"""The files that ``zoo predict`` is given, and the form of its predictions."""
 
 from __future__ import annotations
 
 import glob
 import os
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-import sdk
-from sdk.appearance import Invert
-from sdk.errors import InputError, InvertedInputWarning
-
-if TYPE_CHECKING:
-    from zoo.utils.progress import Progress
-
-Row = list[tuple[str, float]]
-"""The most likely labels of one input with their probabilities, the most likely one first."""
-_BATCH = 64
+from sdk.answers import Answer
+from sdk.errors import InputError
 
 
-def find_inputs(inputs: Sequence[str]) -> list[tuple[str, InputError | None]]:
-    """Return the files that arguments mean, in order: a folder means the images in it, a pattern its matches.
+class File(NamedTuple):
+    """A file to predict, or the error of an argument that means none."""
 
-    Hidden files and files without an image's extension are left out of folders. A folder without images, a folder that
-    cannot be read and a pattern without matches are returned themselves, each with its error.
+    name: str
+    error: InputError | None = None
+
+
+class Prediction(NamedTuple):
+    """The answer to one image or to one row of a table."""
+
+    file: str
+    row: int | None
+    """The line or row of a table; None for an image and for the error of a whole file."""
+    place: str
+    """The file, or file and row, in words."""
+    answer: Answer
+
+
+def find_files(inputs: Sequence[str], wanted: Callable[[str], bool], what: str, recursive: bool = False) -> list[File]:
+    """Return the files that arguments mean, in order: a folder means the ``wanted`` ones in it, a pattern its matches.
+
+    Hidden files are left out of folders. With ``recursive``, folders within a folder count, hidden ones and links to
+    folders left out. A folder without wanted files (``what`` names them), a folder that cannot be read and a pattern
+    without matches are returned themselves, each with its error.
     """
-    found: list[tuple[str, InputError | None]] = []
+    found: list[File] = []
     for text in inputs:
         try:
-            found += [(file, None) for file in _files_of(text)]
+            found += map(File, _files_of(text, wanted, what, recursive))
         except InputError as error:
-            found.append((text, error))
+            found.append(File(text, error))
         except OSError as error:
-            found.append((text, InputError(f"{text}: cannot be read: {error.strerror or error}")))
+            found.append(File(text, InputError(f"{text}: cannot be read: {error.strerror or error}")))
     return found
 
 
-def predict_files(
-    model: sdk.Model,
-    files: Sequence[tuple[str, InputError | None]],
-    top: int,
-    progress: Progress,
-    invert: Invert = "auto",
-) -> list[tuple[str, Row | InputError]]:
-    """Return each file with its ``top`` most likely labels, or with the error of a file that the model cannot take.
+def is_image_file(name: str) -> bool:
+    """Return True if the name of a file ends like that of an image which the SDK reads."""
+    from PIL import Image
 
-    ``files`` are those of :func:`find_inputs`; errors among them are returned as they are.
+    from sdk.images import FORMATS
 
-    Gives one InvertedInputWarning for all files whose polarity is the opposite of the model's.
-    """
-    found: list[tuple[str, Row | InputError]] = []
-    inverted: list[InvertedInputWarning] = []
-    for start in range(0, len(files), _BATCH):
-        progress("predicting", start, len(files))
-        batch = files[start : start + _BATCH]
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            readable = [file for file, error in batch if error is None]
-            answers = model.predict(readable, top_k=top, invert=invert, errors="return")
-        inverted += [warning.message for warning in caught if isinstance(warning.message, InvertedInputWarning)]
-        answered = iter(answers)
-        found += [(file, error or _named(file, next(answered))) for file, error in batch]
-    if inverted:
-        reason = str(inverted[0]).split(": ", 1)[1].replace("invert=False uses", "--invert no uses")
-        count, seen = sum(w.inverted for w in inverted), sum(not isinstance(row, InputError) for _, row in found)
-        warnings.warn(InvertedInputWarning(f"inverted {count} of {seen} images: {reason}"), stacklevel=2)
-    return found
+    return Image.registered_extensions().get(os.path.splitext(name)[1].lower()) in (*FORMATS, "AVIF")
 
 
-def _named(file: str, answer: Row | InputError) -> Row | InputError:
-    """Return an answer, or an error that names the file."""
-    if isinstance(answer, InputError) and file not in str(answer):
-        return InputError(f"{file}: {answer}")
-    return answer
+def row_number(place: str) -> int:
+    """Return the number at the end of the name of a row, such as "wine.csv, line 2"."""
+    return int(place.rpartition(" ")[2])
 
 
-def _files_of(text: str) -> list[str]:
+def _files_of(text: str, wanted: Callable[[str], bool], what: str, recursive: bool) -> list[str]:
     if os.path.isdir(text):
-        images = [str(path) for path in sorted(Path(text).iterdir()) if _is_image(path)]
-        if not images:
-            deeper = next((path for path in sorted(Path(text).iterdir()) if path.is_dir()), None)
-            advice = "give files, or a folder that holds some"
-            if deeper is not None:
-                advice = f"for those in its subfolders give '{os.path.join(text, '*', '*')}'"
-            raise InputError(f"{text}: no images in this folder; {advice}")
-        return images
+        files = [name for name in _listed(Path(text), recursive) if wanted(name)]
+        if not files:
+            raise InputError(f"{text}: no {what} in this folder; {_advice(Path(text), recursive)}")
+        return files
     if not glob.has_magic(text) or "://" in text or text.startswith("data:") or os.path.exists(text):
         return [text]
     matches = sorted(path for path in glob.glob(text, recursive=True) if os.path.isfile(path))
@@ -95,7 +76,17 @@ def _files_of(text: str) -> list[str]:
     return matches
 
 
-def _is_image(path: Path) -> bool:
-    from PIL import Image
+def _listed(folder: Path, recursive: bool) -> Iterator[str]:
+    """Yield the files in a folder that are not hidden, sorted, those of its subfolders after its own."""
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    yield from (str(path) for path in entries if path.is_file())
+    if recursive:
+        for path in entries:
+            if path.is_dir() and not path.is_symlink():
+                yield from _listed(path, recursive)
 
-    return path.suffix.lower() in Image.registered_extensions() and not path.name.startswith(".") and path.is_file()
+
+def _advice(folder: Path, recursive: bool) -> str:
+    if not recursive and any(path.is_dir() for path in folder.iterdir()):
+        return f"for those in its subfolders give '{folder / '*' / '*'}', or add --recursive"
+    return "give files, or a folder that holds some"

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 import sdk
+from sdk.answers import columns_of, row_of
 from sdk.appearance import Invert
 from sdk.errors import InputError
+from sdk.table_files import is_table_file
 from sdk.text import printable
 from zoo.cli.console import say, showing_progress
-from zoo.cli.inputs import find_inputs, predict_files
+from zoo.cli.inputs import Prediction, find_files, is_image_file
 from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, QUIET, print_json
-from zoo.cli.rows import find_tables, predict_rows
+from zoo.cli.pictures import predict_pictures
+from zoo.cli.results import check_results_file, writing_results
+from zoo.cli.rows import predict_rows
+from zoo.utils.signals import exit_code, stop_signals
 
 _INVERT: dict[str, Invert] = {"auto": "auto", "yes": True, "no": False}
 
@@ -59,38 +65,105 @@ def eval_command(
     show_default=True,
     help="Invert images; auto: those that look the opposite way to the training images.",
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write a row per input to FILE, which ends with .csv, .jsonl or .parquet.",
+    metavar="FILE",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing FILE of --out.")
+@click.option("--recursive", is_flag=True, help="Take the files in the subfolders of folders as well.")
+@click.option("--column", metavar="NAME", help="Column of the images in tables (default: image, bytes, path, ...).")
 @BACKEND
 @AS_JSON
 @QUIET
 def predict(
-    model: str, inputs: tuple[str, ...], top: int, invert: str, backend: str, as_json: bool, quiet: bool
+    model: str,
+    inputs: tuple[str, ...],
+    top: int,
+    invert: str,
+    out: Path | None,
+    overwrite: bool,
+    recursive: bool,
+    column: str | None,
+    backend: str,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Predict the labels of INPUT files with MODEL (a name or an artifact's folder).
 
-    INPUT is an image, a folder of images or a pattern such as 'scans/*.png'. For a model of a table, it is a CSV, JSON
-    or Parquet file, each row of which is predicted. A file or row that cannot be read gets an error in its place, and
-    the exit code is 1.
+    INPUT is an image, a folder of images, a pattern such as 'scans/*.png', or a CSV, JSON or Parquet file with a column
+    of images. For a model of a table, it is such a file, each row of which is predicted. A file or row that cannot be
+    read gets an error in its place, and the exit code is 1; with --out, it is 1 only if no input could be predicted.
     """
+    if out is not None:
+        check_results_file(out, overwrite, inputs)
     loaded = sdk.load(model, backend=backend)
     table = loaded.input_spec.kind == "table"
-    failed = False
-    answers: dict[str, Any] = {}
+    if table and column is not None:
+        raise InputError(f"--column: {loaded.name} takes tables and finds its columns by name; leave it out")
+    wanted, what = (is_table_file, "tables") if table else (is_image_file, "images")
+    files = find_files(inputs, wanted, what, recursive)
     with showing_progress("predicting", quiet) as progress:
-        found: Iterable[tuple[str, Any]] = (
-            predict_rows(loaded, find_tables(inputs), top, progress)
+        found = (
+            predict_rows(loaded, files, top, progress)
             if table
-            else predict_files(loaded, find_inputs(inputs), top, progress, _INVERT[invert])
+            else predict_pictures(loaded, files, top, progress, _INVERT[invert], column)
         )
-        for place, row in found:
-            failed = failed or isinstance(row, InputError)
-            if as_json:
-                answers[place] = {"error": str(row)} if isinstance(row, InputError) else dict(row)
-            elif isinstance(row, InputError):
-                say(f"zoo: error: {row}", err=True)
-            else:
-                labels = ", ".join(f"{label} ({probability:.1%})" for label, probability in row)
-                say(printable(f"{place}: {labels}"))
-    if as_json:
-        print_json(answers)
+        if out is None:
+            # All at once, so that the note about inverted images comes first.
+            failed = _show(list(found), as_json)
+        else:
+            check_results_file(out, overwrite, [file.name for file in files])
+            rows = table or any(file.error is None and is_table_file(file.name) for file in files)
+            failed = _write(found, out, overwrite, rows, min(top, len(loaded.labels)), as_json)
     if failed:
         sys.exit(1)
+
+
+def _show(found: Sequence[Prediction], as_json: bool) -> bool:
+    """Print predictions; return True if there was an error."""
+    answers: dict[str, Any] = {}
+    for _, _, place, answer in found:
+        if as_json:
+            answers[place] = {"error": str(answer)} if isinstance(answer, InputError) else dict(answer)
+        elif isinstance(answer, InputError):
+            say(f"zoo: error: {answer}", err=True)
+        else:
+            labels = ", ".join(f"{label} ({probability:.1%})" for label, probability in answer)
+            say(printable(f"{place}: {labels}"))
+    if as_json:
+        print_json(answers)
+    return any(isinstance(prediction.answer, InputError) for prediction in found)
+
+
+def _write(found: Iterable[Prediction], out: Path, overwrite: bool, rows: bool, top: int, as_json: bool) -> bool:
+    """Write predictions to a file and print a summary; return True if there was nothing but errors."""
+    predicted, errors = 0, 0
+    first = ""
+    columns = {"input": str, **({"row": int} if rows else {}), **columns_of(top)}
+    with _without_leftovers(out), writing_results(out, columns, overwrite) as write:
+        for file, row, place, answer in found:
+            if isinstance(answer, InputError):
+                errors, first = errors + 1, first or str(answer)
+                answer = InputError(str(answer).removeprefix(f"{place}: "))
+            else:
+                predicted += 1
+            write(file, *([row] if rows else []), *row_of(answer, top))
+    if as_json:
+        print_json({"out": str(out), "predicted": predicted, "errors": errors})
+        return not predicted and errors > 0
+    trouble = f"; {errors:,} without, see column error; the first: {first}" if errors else ""
+    say(printable(f"{out}: labels of {predicted:,} of {predicted + errors:,} inputs{trouble}"))
+    return not predicted and errors > 0
+
+
+@contextmanager
+def _without_leftovers(out: Path) -> Iterator[None]:
+    """End in order, without a partial file, when a signal asks for it, and say so."""
+    try:
+        with stop_signals():
+            yield
+    except KeyboardInterrupt as stop:
+        say(f"zoo: error: interrupted; {printable(str(out))} was not written", err=True)
+        sys.exit(exit_code(stop))

@@ -1,24 +1,25 @@
-"""The tables that ``zoo predict`` is given, and the predictions of their rows."""
+"""The predictions of the rows of tables that ``zoo predict`` is given."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import sdk
+from sdk.answers import Answer
 from sdk.errors import InputError
-from sdk.table_files import ENDINGS, is_table_file, read_file
-from zoo.cli.inputs import Row, find_inputs
+from sdk.rows import Rows
+from sdk.table_files import read_file
+from zoo.cli.inputs import File, Prediction, row_number
 from zoo.utils.progress import Progress
 
 _BATCH = 1024
+_SAMPLE = 2**20
+"""Bytes of a text from which the number of its lines is estimated."""
 
 
-def predict_rows(
-    model: sdk.Model, files: Sequence[str | InputError], top: int, progress: Progress
-) -> Iterator[tuple[str, Row | InputError]]:
-    """Yield the name of each row, such as "wine.csv, line 2", with its ``top`` most likely labels, or its error.
+def predict_rows(model: sdk.Model, files: Sequence[File], top: int, progress: Progress) -> Iterator[Prediction]:
+    """Yield each row, such as "wine.csv, line 2", with its ``top`` most likely labels, or its error.
 
     Files are read in batches, so that a long table is never in memory at once. A file that cannot be read gives one
     error. Raises InputError for a model that does not know its columns.
@@ -29,30 +30,35 @@ def predict_rows(
             f"{model.name} knows no names of its {model.input_spec.shape[0]} columns, so it reads no files; in Python: "
             f"sdk.load({model.name!r}).predict([...])"
         )
-    for file in files:
-        if isinstance(file, InputError):
-            yield str(file).partition(":")[0], file
+    for file, unusable in files:
+        if unusable is not None:
+            yield Prediction(file, None, file, unusable)
             continue
         try:
-            done = 0
+            done, total = 0, _rows_in(file)
             for rows in read_file(file, columns, _BATCH):
-                progress(f"predicting {file}", done)
-                answers: list[Any] = model.predict(rows, batch_size=_BATCH, top_k=top, errors="return")
-                yield from ((rows.place(number), answer) for number, answer in enumerate(answers))
+                progress(f"predicting {file}", done, max(total, done + rows.count) if total else 0)
+                answers: list[Answer] = model.predict(rows, batch_size=_BATCH, top_k=top, errors="return")
+                yield from (_prediction(file, rows, number, answer) for number, answer in enumerate(answers))
                 done += rows.count
         except InputError as error:
-            yield file, error
+            yield Prediction(file, None, file, error)
 
 
-def find_tables(inputs: Sequence[str]) -> list[str | InputError]:
-    """Return the files that arguments mean, in order: a folder means the tables in it, a pattern its matches."""
-    return [file for text in inputs for file in _files_of(text)]
+def _prediction(file: str, rows: Rows, number: int, answer: Answer) -> Prediction:
+    place = rows.place(number)
+    return Prediction(file, row_number(place), place, answer)
 
 
-def _files_of(text: str) -> list[str | InputError]:
-    if os.path.isdir(text):
-        names = [name for name in sorted(os.listdir(text)) if is_table_file(name) and not name.startswith(".")]
-        if not names:
-            return [InputError(f"{text}: no tables in this folder; give files that end with {', '.join(ENDINGS)}")]
-        return [os.path.join(text, name) for name in names]
-    return [file if error is None else error for file, error in find_inputs([text])]
+def _rows_in(file: str) -> int:
+    """Return the number of rows for a progress bar, estimated from the start of a text; 0 if it is unknown."""
+    try:
+        if file.lower().endswith(".parquet"):
+            import pyarrow.parquet
+
+            return int(pyarrow.parquet.read_metadata(file).num_rows)
+        with open(file, "rb") as opened:
+            start = opened.read(_SAMPLE)
+        return round(start.count(b"\n") * os.path.getsize(file) / len(start)) if start else 0
+    except Exception:  # whatever is wrong with the file is reported by reading it
+        return 0

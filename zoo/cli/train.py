@@ -19,7 +19,7 @@ from sdk.places import models_folder
 from zoo.cli.console import say, showing_progress
 from zoo.cli.options import DATA_DIR, OVERRIDES
 from zoo.utils.errors import ExportError, TrainingInterruptedError
-from zoo.utils.signals import exit_code, stop_signals
+from zoo.utils.signals import exit_code, stop_behind
 
 if TYPE_CHECKING:
     from torch import nn
@@ -111,7 +111,7 @@ def train(
         options={"--seeds": seeds if seeds > 1 else None, "--device": device, "--data-dir": data_dir, "--out": out},
         flags={"--overwrite": overwrite, "--tensorboard": tensorboard},
     )
-    with stop_signals(), ExitStack() as held, _explaining_stops() as stop:
+    with ExitStack() as held, _explaining_stops() as stop:
         stop.command = partial(command, resume or run_dir)
         with ExitStack() as preparing:
             worker = os.environ.get("RANK", "0") != "0"  # one of several processes shows progress
@@ -157,7 +157,9 @@ def train(
                 notes=notes,
                 fit_batch=data is not None and not any(one.startswith("train.batch_size=") for one in overrides),
             )
-        if not PartialState().is_main_process:
+        main = PartialState().is_main_process
+        PartialState().destroy_process_group()  # left to the end of the process, it may abort
+        if not main:
             return
         stop.trained = True
         missing = None
@@ -197,13 +199,14 @@ def _explaining_stops() -> Iterator[_Stop]:
     stop = _Stop()
     try:
         yield stop
-    except KeyboardInterrupt as error:
-        phase = "while the artifact was written" if stop.trained else "while the training was prepared"
-        raise TrainingInterruptedError(_with_command(f"interrupted {phase}", stop), exit_code(error)) from None
     except TrainingInterruptedError as error:
         raise TrainingInterruptedError(_with_command(str(error), stop), error.exit_code) from None
-    except (CellzooError, OSError) as error:
-        if not stop.trained:
+    except (Exception, KeyboardInterrupt) as error:
+        found = stop_behind(error)
+        if found is not None:
+            phase = "while the artifact was written" if stop.trained else "while the training was prepared"
+            raise TrainingInterruptedError(_with_command(f"interrupted {phase}", stop), exit_code(found)) from None
+        if not stop.trained or not isinstance(error, CellzooError | OSError):
             raise
         text = f"{error}; the finished run is kept"
         raise ExportError(_with_command(text, stop, "write its artifact with")) from error

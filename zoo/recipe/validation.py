@@ -50,10 +50,21 @@ def validate_sections(tree: dict[Any, Any], path: Path) -> dict[str, Any]:
             # JSON's strict mode accepts lists for tuples, but not "3" or true for a number.
             built[section] = TypeAdapter(schema).validate_json(json.dumps(value, default=str), strict=True)
         except ValidationError as error:
-            problems += [problem_line(section, schema, value, details) for details in _causes(error)]
+            problems += _one_per_key([problem_line(section, schema, value, details) for details in _causes(error)])
     if problems:
         raise _error(path, problems)
     return built
+
+
+def _one_per_key(problems: list[str]) -> list[str]:
+    """Return the first problem of each key, without those of a list whose entry has one.
+
+    A value that fits none of several types has a problem with each of them.
+    """
+    first: dict[str, str] = {}
+    for problem in problems:
+        first.setdefault(problem.partition(": ")[0], problem)
+    return [problem for key, problem in first.items() if not any(other.startswith(f"{key}.") for other in first)]
 
 
 def _causes(error: ValidationError) -> list[ErrorDetails]:

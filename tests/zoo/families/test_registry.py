@@ -15,7 +15,19 @@ from zoo.families.registry import families_with, family_names, get_family, load_
 from zoo.utils.errors import FamilyError
 
 NAMES = ("cellnet", "gridnet", "nca", "normnet", "snapshots")
-HOOKS = ("build", "learner", "onnx_graph", "extra_onnx", "portrait", "probe", "members", "bench", "take", "freeze")
+HOOKS = (
+    "build",
+    "learner",
+    "onnx_graph",
+    "extra_onnx",
+    "portrait",
+    "probe",
+    "members",
+    "bench",
+    "take",
+    "freeze",
+    "ends",
+)
 DEFINED = [(name, hook) for name in NAMES for hook in HOOKS if getattr(get_family(name), hook) is not None]
 HEAVY = ("torch", "torchvision", "sklearn", "onnx", "matplotlib")
 

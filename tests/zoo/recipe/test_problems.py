@@ -19,7 +19,7 @@ from tests.support.recipes import problem
         ("model.outer_steps=2.5", "model.outer_steps: found 2.5, should be a valid integer"),
         ("model.outer_steps=true", "model.outer_steps: found true, should be a valid integer"),
         ("model.outer_steps='5'", 'model.outer_steps: found "5", should be a valid integer'),
-        ("model.outer_steps=0", "model.outer_steps: found 0, should be greater than 0"),
+        ("model.outer_steps=0", "model.outer_steps: found 0, should be greater than or equal to 1"),
         ("model.init_scale=.nan", "model.init_scale: found nan, should be a finite number"),
         ("train.optimizer.lr=.inf", "train.optimizer.lr: found inf, should be a finite number"),
         ("train.optimizer.lr=-1", "train.optimizer.lr: found -1, should be greater than 0"),
@@ -66,7 +66,7 @@ from tests.support.recipes import problem
         ),
         (
             "model={family: snapshots, phases: [{name: a, until: 0, structures: 1, snapshots: 1}]}",
-            "model.phases.0.until: found 0, should be greater than 0",
+            "model.phases.0.until: found 0, should be greater than or equal to 1",
         ),
         ("model={family: snapshots, phases: []}", "model.phases: found [], Tuple should have at least 1 item"),
         ("data={name: image_folder, image_size: 300, resize: 256}", "data.resize: resize 256 should be at least"),

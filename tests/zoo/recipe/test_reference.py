@@ -95,7 +95,7 @@ def test_required_keys_are_marked() -> None:
 @pytest.mark.parametrize(
     ("topic", "path", "allowed", "default"),
     [
-        ("image_folder", "data.resize", "integer > 0", "image_size * 256 / 224"),
+        ("image_folder", "data.resize", "integer in [1, 8192]", "image_size * 256 / 224"),
         ("image_folder", "data.test", "count ≥ 0, or fraction in [0, 1) or null", "null"),
         ("mnist", "data.validation", "count ≥ 0, or fraction in [0, 1)", "5000"),
         ("train", "train.epochs", "integer > 0 or null", "10, without steps"),

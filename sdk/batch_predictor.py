@@ -1,0 +1,211 @@
+"""A model as a function from batches of a table to batches with predictions, for Ray Data, Spark, Dask and pools."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sdk.answers import Answer, columns_of, to_columns
+from sdk.appearance import Invert
+from sdk.errors import InputError
+from sdk.loading import load
+from sdk.model import Errors, Model
+from sdk.validation import check_positive, describe
+
+PICTURE_COLUMNS = ("image", "img", "picture", "bytes", "content", "path", "file", "file_name")
+"""Names by which a column of pictures is found, the preferred one first."""
+_Key: TypeAlias = "tuple[tuple[str, Any], ...]"
+_models: dict[_Key, Model] = {}
+"""The models of each process, by its id and what was asked of :func:`sdk.load`. A forked process keeps its parent's,
+unused: their threads did not survive the fork, and destroying a model waits for its threads."""
+_lock = threading.Lock()
+
+
+class BatchPredictor:
+    """Adds predictions to batches of a table; picklable, and the same in one process or on many machines.
+
+    A batch is a dict of columns (numpy arrays or lists, as of Ray Data's ``map_batches``), a pandas DataFrame, or an
+    iterator of DataFrames (Spark's ``mapInPandas``); the result has the same form. It has the columns ``label`` and
+    ``probability`` of the most likely class, with ``top_k`` also ``label_2``, ``probability_2`` and so on, and
+    ``error``, the reason why a row has no label. With ``errors="raise"``, the first bad row raises InputError. Where
+    there is no probability it is NaN; where there is no text it is None in frames, and empty in dicts, whose arrays
+    then have one type whatever the rows.
+
+    A model of a table finds its columns by name. For a model of images, ``column`` names the pictures: paths, URLs,
+    encoded bytes, arrays of the model's shape, or dicts with ``bytes`` or ``path``. By default it is the only column,
+    or the first of PICTURE_COLUMNS that the batch has. For a table without names of columns, ``column`` holds rows
+    ``[features]``.
+
+    ``keep`` lists the columns of the batch that go into the result (default: all but the pictures). A name that is
+    both kept and predicted is an error; ``prefix`` changes the names of the predicted ones.
+
+    ``model`` and the options from ``backend`` on are those of :func:`sdk.load`. The model is loaded by the first batch,
+    once per process; a pickle holds its name, and a folder by its absolute path. ``batch_size`` and ``invert`` are
+    those of :meth:`sdk.Model.predict`. Raises InputError for arguments out of range and for a batch without the columns
+    that the model needs; the first batch raises as :func:`sdk.load` does.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        column: str | None = None,
+        *,
+        keep: Iterable[str] | None = None,
+        prefix: str = "",
+        top_k: int = 1,
+        batch_size: int = 64,
+        invert: Invert = "auto",
+        errors: Errors = "return",
+        backend: str = "auto",
+        device: str | None = None,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+        revision: str | None = None,
+    ) -> None:
+        if not isinstance(model, (str, os.PathLike)):
+            raise InputError(f"model: found {describe(model)}, allowed a name, a folder or user/name")
+        if errors not in ("raise", "return"):
+            raise InputError(f"errors: found {describe(errors)}, allowed 'raise' or 'return'")
+        if isinstance(keep, str):
+            raise InputError(f"keep: found {describe(keep)}, allowed a list of names")
+        name = os.fspath(model)
+        # A worker may have another working directory.
+        self.model_name = os.path.abspath(name) if os.path.isfile(os.path.join(name, "config.json")) else name
+        self.column = column
+        self.keep = None if keep is None else tuple(keep)
+        self.prefix = prefix
+        self.top_k = check_positive(top_k, "top_k")
+        self.batch_size = check_positive(batch_size, "batch_size")
+        self.invert = invert
+        self.errors: Errors = errors
+        self._options: dict[str, Any] = {
+            "backend": backend,
+            "device": device,
+            "providers": None if providers is None else tuple(providers),
+            "threads": threads,
+            "revision": revision,
+        }
+
+    @property
+    def model(self) -> Model:
+        """The model of this process, loaded when it is first needed."""
+        key = (("process", os.getpid()), ("name_or_path", self.model_name), *self._options.items())
+        with _lock:
+            if key not in _models:
+                _models[key] = load(self.model_name, **self._options)
+            return _models[key]
+
+    @property
+    def schema(self) -> str:
+        """The predicted columns with their types, as Spark writes them; raises as :func:`sdk.load` does."""
+        kinds = {str: "string", float: "double"}
+        return ", ".join(f"{self.prefix}{name} {kinds[kind]}" for name, kind in columns_of(self._count()).items())
+
+    def __call__(self, batch: Any) -> Any:
+        """Return a batch with predictions in the form of ``batch``."""
+        if isinstance(batch, Iterator):
+            return map(self, batch)
+        if isinstance(batch, Mapping):
+            return self._columns(batch)
+        if hasattr(batch, "assign") and hasattr(batch, "columns"):
+            kept, found = self._predict(batch, list(batch.columns))
+            return batch[kept].assign(**found)
+        raise InputError(
+            f"batch: found {type(batch).__name__} {describe(batch)}, allowed a dict of columns, a pandas DataFrame or "
+            "an iterator of these"
+        )
+
+    def __repr__(self) -> str:
+        return f"<BatchPredictor of {self.model_name}>"
+
+    def _columns(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        kept, found = self._predict(batch, list(batch))
+        texts = {
+            name: np.array([value or "" for value in found[name]], np.str_)
+            for name in found
+            if found[name].dtype == object
+        }
+        return {**{name: batch[name] for name in kept}, **found, **texts}
+
+    def _predict(self, batch: Any, names: list[Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Return the names of the kept columns, and the predicted columns."""
+        pictures = self._picture_column(names)
+        kept = self._kept(names, pictures)
+        inputs = batch if pictures is None else [picture_in(value) for value in batch[pictures]]
+        answers: list[Answer] = self.model.predict(
+            inputs, self.batch_size, top_k=self._count(), invert=self.invert, errors=self.errors, batch=True
+        )
+        columns = to_columns([_unplaced(answer, number) for number, answer in enumerate(answers)], self._count())
+        kinds = columns_of(self._count())
+        return kept, {
+            self.prefix + name: np.array(values, np.float64 if kinds[name] is float else object)
+            for name, values in columns.items()
+        }
+
+    def _count(self) -> int:
+        return min(self.top_k, len(self.model.labels))
+
+    def _picture_column(self, names: list[Any]) -> str | None:
+        """Return the name of the column of inputs; None for a model of a table that knows its columns."""
+        if self.model.input_spec.columns is not None:
+            if self.column is not None:
+                raise InputError(
+                    f"column: found {describe(self.column)}, allowed None: {self.model.name} finds its columns by name"
+                )
+            return None
+        return picture_column(names, self.column, "batch", "column=", self.model.input_spec.kind == "image")
+
+    def _kept(self, names: list[Any], pictures: str | None) -> list[Any]:
+        kept = [name for name in names if name != pictures] if self.keep is None else list(self.keep)
+        missing = [name for name in kept if name not in names]
+        if missing:
+            raise InputError(f"keep: found {describe(missing[0])}, allowed the batch's columns {', '.join(names)}")
+        twice = sorted(set(kept) & {self.prefix + name for name in columns_of(self._count())})
+        if twice:
+            raise InputError(
+                f"batch: found a column {describe(twice[0])}, which is also the name of a prediction; set "
+                "prefix='predicted_', or keep= without it"
+            )
+        return kept
+
+
+def picture_column(names: Sequence[Any], column: str | None, where: str, option: str, known: bool = True) -> str:
+    """Return the name of the column of pictures: ``column``, else the only one, else the first of PICTURE_COLUMNS.
+
+    Unless ``known``, those names mean nothing. Raises InputError, which names ``where`` and the ``option`` to set.
+    """
+    found = [name for name in PICTURE_COLUMNS if known and name in names]
+    chosen = column or (names[0] if len(names) == 1 else next(iter(found), None))
+    if chosen is None or chosen not in names:
+        listed = ", ".join(map(str, names)) or "none"
+        reason = (
+            "and none is known as that of the inputs" if chosen is None else f"allowed one named {describe(chosen)}"
+        )
+        raise InputError(f"{where}: found the columns {listed}, {reason}; set {option}")
+    return str(chosen)
+
+
+def picture_in(cell: Any) -> Any:
+    """Return the picture in a cell: of a dict, as Hub data sets have, its bytes or else its path."""
+    if isinstance(cell, Mapping):
+        return cell.get("bytes") or cell.get("path")
+    return cell
+
+
+def _unplaced(answer: Answer, number: int) -> Answer:
+    """Return an error without the row's number, which is that in the batch and means nothing to the caller."""
+    return InputError(str(answer).removeprefix(f"row {number}: ")) if isinstance(answer, InputError) else answer
+
+
+def _new_lock() -> None:
+    """Give a forked process a lock that nobody holds: the thread that held the old one did not survive the fork."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
