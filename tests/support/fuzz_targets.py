@@ -1,4 +1,4 @@
-"""What the fuzzer attacks: for each kind of file, seeds, a mutation, and what a user would do with the result."""
+"""The targets of the fuzzer: for each kind of file, seeds, a mutation, and the use that a user would make of it."""
 
 from __future__ import annotations
 
