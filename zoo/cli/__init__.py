@@ -48,7 +48,9 @@ class _Commands(SuggestingGroup):
         try:
             with stop_signals():
                 return self._run(ctx)
-        except KeyboardInterrupt as stop:  # while the error of another one was printed
+        except KeyboardInterrupt as stop:  # while the line about another one was printed
+            if ctx.params.get("debug"):
+                raise
             _fail(*_explain(stop, None))
 
     def _run(self, ctx: click.Context) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import pytest
 from tests.support.command import fails, run
 from tests.support.paths import ROOT
 from tests.support.training import SMALL, metrics
-from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
+from zoo.training.checkpoint import load_checkpoint
+from zoo.training.result import CHECKPOINT_FILE
 
 OVERRIDES = [part for override in SMALL for part in ("-o", override)]
 NOW = "20200101-000000"
@@ -70,3 +72,21 @@ def test_a_second_resume_is_refused_until_the_first_has_died(tmp_path: Path) -> 
     result = run(*resume)
     assert result.exit_code == 0, result.output
     assert {path.name for path in tmp_path.iterdir()} == {"first", "model", "run"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no groups of processes with signals")
+def test_a_signal_to_the_training_and_its_data_workers_ends_it_in_one_line(tmp_path: Path) -> None:
+    """Service managers and batch systems signal all processes of a job at once."""
+    run_dir = tmp_path / "run"
+    command = [sys.executable, "-m", "zoo", "train", "gridnet-digits", *OVERRIDES, "-o", "train.steps=100000"]
+    command += ["-o", "data.workers=1", "--quiet", "--run-dir", str(run_dir), "--out", str(tmp_path / "model")]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (run_dir / "metrics.jsonl").exists() or not metrics(run_dir, "step"):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    stderr = process.communicate()[1]
+    assert process.returncode == 143, stderr
+    assert re.fullmatch(
+        r"zoo: error: interrupted at step \d+ of 100000; .*; continue with: .* --resume .*\n", stderr
+    ), stderr

@@ -20,8 +20,9 @@ from safetensors import SafetensorError
 from tests.support.command import run
 from tests.support.paths import ROOT
 from tests.support.training import SMALL, fit, metrics, weights
-from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
+from zoo.training.checkpoint import load_checkpoint
 from zoo.training.metrics_log import RunLog
+from zoo.training.result import CHECKPOINT_FILE
 from zoo.utils.errors import CheckpointError, TrainingError
 
 ERRORS = [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS]

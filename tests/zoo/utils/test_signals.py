@@ -66,7 +66,7 @@ def test_a_signal_that_a_finalizer_swallowed_is_found_and_nothing_is_printed(
 
 
 def _signal_and_fail(*given: object, **options: object) -> Iterator[None]:
-    """What an import of compiled code does."""
+    """Do as an import of compiled code that a signal ends."""
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except KeyboardInterrupt:
