@@ -134,7 +134,8 @@ def test_a_full_disk_at_the_export_keeps_the_finished_run_and_names_the_command(
         result = run("train", "gridnet-digits", *OVERRIDES, "--quiet", "--run-dir", str(run_dir), "--out", str(out))
     assert result.exit_code == 1, result.output
     assert "No space left on device" in result.stderr
-    assert f"the finished run is kept; write its artifact with: python -m zoo train --resume {run_dir}" in result.stderr
+    assert "the finished run is kept; write its artifact with: " in result.stderr
+    assert f"zoo train --resume {run_dir}" in result.stderr
     assert result.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert run("train", "--resume", str(run_dir), "--quiet", "--out", str(out)).exit_code == 0

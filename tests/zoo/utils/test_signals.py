@@ -21,8 +21,12 @@ NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_raises_and_its_code_is_that_of_shells(number: int) -> None:
-    with pytest.raises(StopSignal) as caught, stop_signals():
-        os.kill(os.getpid(), number)
+    usual = signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
+    try:
+        with pytest.raises(StopSignal) as caught, stop_signals():
+            os.kill(os.getpid(), number)
+    finally:
+        signal.signal(number, usual)  # `nohup` ignores SIGHUP
     assert exit_code(caught.value) == 128 + number
 
 
