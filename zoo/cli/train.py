@@ -96,16 +96,7 @@ def train(
 
     With --resume, RECIPE, -o and --from may be left out; if given, they must agree with the run.
     """
-    if resume and run_dir:
-        raise click.UsageError("--resume already names the run folder; leave out --run-dir")
-    if resume is None and recipe is None:
-        raise click.UsageError("Missing argument 'RECIPE', or --resume RUN_DIR")
-    if resume is not None and (data or target or name):
-        raise click.UsageError(
-            "--resume continues with the run's own data and name; leave out --data, --target, --name"
-        )
-    if target is not None and data is None:
-        raise click.UsageError("--target needs --data PATH; a recipe's own column is -o data.target=COLUMN")
+    _check_usage(recipe, data, target, name, run_dir, resume)
     command = partial(
         _resume_command,
         options={"--seeds": seeds if seeds > 1 else None, "--device": device, "--data-dir": data_dir, "--out": out},
@@ -175,6 +166,27 @@ def train(
         _say_what_is_next(result, folder_out, folder, data_dir)
     if missing is not None:
         raise missing
+
+
+def _check_usage(
+    recipe: str | None,
+    data: str | None,
+    target: str | None,
+    name: str | None,
+    run_dir: Path | None,
+    resume: Path | None,
+) -> None:
+    """Raise UsageError for arguments that exclude or need each other."""
+    if resume and run_dir:
+        raise click.UsageError("--resume already names the run folder; leave out --run-dir")
+    if resume is None and recipe is None:
+        raise click.UsageError("Missing argument 'RECIPE', or --resume RUN_DIR")
+    if resume is not None and (data or target or name):
+        raise click.UsageError(
+            "--resume continues with the run's own data and name; leave out --data, --target, --name"
+        )
+    if target is not None and data is None:
+        raise click.UsageError("--target needs --data PATH; a recipe's own column is -o data.target=COLUMN")
 
 
 def _on_data(*arguments: Any) -> tuple[Recipe, list[str]]:
