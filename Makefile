@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 CPP := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo test test-slow web sanitize hammer lint format clean
+.PHONY: demo test test-slow web sanitize hammer soak fuzz lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/zoo train gridnet-digits --out runs/demo/gridnet-digits --run-dir runs/demo/run --overwrite
@@ -27,6 +27,12 @@ sanitize: $(INSTALLED)
 hammer: $(INSTALLED)
 	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend onnx
 	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend torch
+
+soak: $(INSTALLED)
+	$(BIN)/python -m tests.support.soak --kills 1000
+
+fuzz: $(INSTALLED)
+	$(BIN)/python -m tests.support.fuzz --inputs 1000000
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from sdk.columns import Columns
 from sdk.errors import ArtifactError, InputError
 from sdk.inputs import InputSpec
 from sdk.json_text import parse_json
-from sdk.measurements import check_metrics
+from sdk.measurements import check_metrics, check_provenance
 from sdk.validation import check_keys, check_list, check_type, describe
 
 FORMAT_VERSION = 1
@@ -109,7 +109,7 @@ class ArtifactConfig:
         if parameters < 0:
             raise InputError(f"parameters must not be negative, found {parameters}")
         files = check_type(fields["files"], dict, "files")
-        provenance = check_type(fields["provenance"], dict, "provenance")
+        provenance = check_provenance(fields["provenance"])
         return cls(
             name=name,
             family=check_type(fields["family"], str, "family"),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk.errors import InputError
+from sdk.rows import as_numpy
 from sdk.validation import describe
 
 
@@ -41,12 +42,7 @@ def as_array(item: Any, wanted: str) -> NDArray[Any]:
         known = isinstance(item, (Number, np.bool_)) or hasattr(item, "__array__")
     if not known:
         raise InputError(f"found {type(item).__name__} {describe(item)}; the model takes {wanted}")
-    if hasattr(item, "detach") and hasattr(item, "cpu"):  # a tensor, which may require gradients or be on a device
-        item = item.detach().cpu()
-    try:
-        return np.asarray(item)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{type(item).__name__} is not an array: {error}") from error
+    return as_numpy(item)
 
 
 def image_rows(array: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[Any], bool]:

@@ -17,6 +17,10 @@ _PROVENANCE: dict[str, type] = {
     "date": str, "seed": int, "steps": int, "wall_seconds": float, "recipe_sha256": str,
 }  # fmt: skip
 _DATA: dict[str, type] = {"name": str, "train": int, "validation": int, "test": int}
+_START: dict[str, type] = {
+    "name": str, "origin": str, "repo": str, "commit": str, "weights_sha256": str, "taken_parameters": int,
+    "new_parameters": int,
+}  # fmt: skip
 _APPEARANCE: dict[str, type] = {"polarity": str, "border": float, "centre": float, "mean": float}
 
 
@@ -41,11 +45,12 @@ def check_provenance(value: object) -> dict[str, Any]:
     """Return the ``provenance`` section; raises InputError for a fact of the wrong type."""
     provenance: dict[str, Any] = check_type(value, dict, "provenance")
     _check_fields(provenance, _PROVENANCE, "provenance")
-    for section in ("versions", "platform", "data"):
+    for section in ("versions", "platform", "data", "start_from"):
         check_type(provenance.get(section) or {}, dict, f"provenance {section}")
     for package, version in (provenance.get("versions") or {}).items():
         check_type(version, str, f"provenance versions {describe(package)}")
     _check_fields(provenance.get("platform") or {}, {"machine": str}, "provenance platform")
+    _check_fields(provenance.get("start_from") or {}, _START, "provenance start_from")
     data = provenance.get("data") or {}
     _check_fields(data, _DATA, "provenance data")
     appearance = check_type(data.get("appearance") or {}, dict, "provenance data appearance")

@@ -72,3 +72,14 @@ def gather(
 def numbered(what: str, first: int) -> Callable[[int], str]:
     """Return a function that names rows ``WHAT first``, ``WHAT first + 1`` and so on."""
     return lambda number: f"{what} {first + number}"
+
+
+def as_numpy(values: Any) -> NDArray[Any]:
+    """Return a sequence, a tensor or anything else with ``__array__`` as an array; raises InputError."""
+    try:
+        if hasattr(values, "detach") and hasattr(values, "cpu"):  # a tensor, which may need gradients or a device
+            values = values.detach().cpu()
+        return np.asarray(values)
+    except Exception as error:  # ``__array__`` is code of the caller's library
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{type(values).__name__} is not an array: {reason}") from error

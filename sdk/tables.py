@@ -17,7 +17,7 @@ from sdk.column_names import match, wanted
 from sdk.column_types import Cells
 from sdk.columns import Columns
 from sdk.errors import InputError
-from sdk.rows import Rows, gather, numbered
+from sdk.rows import Rows, as_numpy, gather, numbered
 from sdk.table_files import read_file
 from sdk.validation import describe
 
@@ -103,7 +103,7 @@ def _is_series(inputs: Any) -> bool:
 def _cells(values: Any) -> Cells:
     """Return a column as an array of numbers, if it is one, or as a list."""
     if hasattr(values, "detach") and hasattr(values, "cpu"):
-        values = values.detach().cpu().numpy()
+        values = as_numpy(values)
     dtype = getattr(values, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
         return np.asarray(values)
@@ -146,9 +146,7 @@ def _array(inputs: Any, columns: Columns, size: int) -> tuple[Iterator[Rows], bo
     """Read an array without names: raw rows ``[B, columns]`` or one of them."""
     if not hasattr(inputs, "__array__"):
         return None
-    if hasattr(inputs, "detach") and hasattr(inputs, "cpu"):  # a tensor, which may require gradients or be on a device
-        inputs = inputs.detach().cpu()
-    array = np.asarray(inputs)
+    array = as_numpy(inputs)
     if array.ndim not in (1, 2) or array.shape[-1] != len(columns.columns):
         return None
     rows = np.atleast_2d(array)

@@ -10,7 +10,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from sklearn.datasets import load_wine
 
 from tests.support.paths import ROOT
 
@@ -40,10 +43,23 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**kept, **data, "HOME": str(home), "ZOO_MODELS": str(home / "models"), "PYTHONPATH": str(ROOT)}
 
 
+def _write_own_data(folder: Path) -> None:
+    """Write ``photos`` and ``wine.csv``, which README's reader has."""
+    rng = np.random.default_rng(0)
+    for label in ("cats", "dogs"):
+        (folder / "photos" / label).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(0, 256, (40, 50, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / "photos" / label / f"{number}.jpg")
+    wine = load_wine(as_frame=True)
+    wine.frame.rename(columns={"target": "class"}).to_csv(folder / "wine.csv", index=False)
+
+
 def _check(commands: list[str], environment: dict[str, str], folder: Path) -> None:
     block = _run(sys.executable, "-c", PYTHON, cwd=folder, environment=environment)
     assert block.returncode == 0, block.stderr
     assert block.stdout.splitlines() == re.findall(r"^print\(.*\)  # (.*)$", PYTHON, re.MULTILINE)
+    _write_own_data(folder)
     for command in commands:
         _, *arguments = shlex.split(SHORT.get(command, command))
         result = _run(sys.executable, "-m", "zoo", *arguments, cwd=folder, environment=environment)

@@ -25,15 +25,15 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: a process with threads must not fork
 
-import click
 import torch
 
 import zoo.artifacts.from_run  # imported here, so that no fork has to
 import zoo.artifacts.preflight
+import zoo.cli
 import zoo.training.multi_seed  # noqa: F401
 from sdk.artifact import CARD_FILE, read_artifact, read_config
+from zoo.__main__ import main as main_of_zoo
 from zoo.artifacts.card import NOTES_BEGIN
-from zoo.cli import cli
 from zoo.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
 
 NOTES = "Measured by hand: 42."
@@ -110,6 +110,7 @@ class Soak:
                 self._torture(scenario, place)
             except AssertionError as error:
                 self.tally.lost.append(f"{scenario.title}: {error}")
+                print(f"lost {self.tally.runs}: {self.tally.lost[-1]}", flush=True)
                 shutil.move(place, self.folder / f"lost-{self.tally.runs}")
             self.tally.runs += 1
             shutil.rmtree(place, ignore_errors=True)
@@ -168,13 +169,14 @@ class Soak:
             return
         assert number is not None, f"ended with {code} without a kill: {output}"
         name = signal.Signals(number).name
-        if number != signal.SIGKILL and code == 128 + number:
+        if number != signal.SIGKILL and code == 128 + number and output:
             assert output.count("\n") == 1, f"more than one line after {name}: {output}"
             assert "interrupted" in output, output
             kept = any(place.glob(f"folder/**/{CHECKPOINT_FILE}"))
-            assert ("continue with: " in output) == kept, output
+            whole = output == "zoo: error: interrupted\n"  # before the command knew its run, or after it had ended
+            assert whole or ("continue with: " in output) == kept, output
         else:
-            early = not (place / "folder").exists()  # before the command could say more
+            early = not output and code == 128 + number
             assert code == -number or early, f"ended with {code} after {name}: {output}"
         self.tally.kills[name] += 1
         self.tally.moments[self.moment] += 1
@@ -209,28 +211,34 @@ def _start(scenario: Scenario, place: Path) -> int:
     else:
         overrides = [part for override in scenario.overrides for part in ("-o", override)]
         arguments += [scenario.recipe, *overrides, "--run-dir", str(folder)]
+    (place / "output").unlink(missing_ok=True)
     sys.stdout.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # in the child, until it can handle it
     pid = os.fork()
     if not pid:
         _zoo(arguments, place / "output")
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     return pid
 
 
 def _zoo(arguments: list[str], output: Path) -> None:
-    """Run the command line and end this process with its exit code."""
-    handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(handle, 2)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.stdout, sys.stderr = io.TextIOWrapper(os.fdopen(1, "wb")), io.TextIOWrapper(os.fdopen(2, "wb"))
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Run the command line and end this process with its exit code; SIGINT waits until the command has begun."""
     code: Any = 70
     try:
-        cli.main(arguments, prog_name="zoo")
+        handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(handle, 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.stdout, sys.stderr = io.TextIOWrapper(os.fdopen(1, "wb")), io.TextIOWrapper(os.fdopen(2, "wb"))
+        sys.argv = ["zoo", *arguments]
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        main_of_zoo()
     except SystemExit as end:
         code = end.code
-    except (KeyboardInterrupt, click.Abort):  # outside the command
+    except KeyboardInterrupt:  # before the command began
         code = 130
     finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         sys.stderr.flush()
         os._exit(int(code or 0))
 

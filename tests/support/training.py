@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import zoo.training.loop
 from zoo.families.learner import Learner, StepResult
 from zoo.recipe import Recipe, load_recipe
 from zoo.training.loop import train
@@ -46,6 +48,20 @@ def metrics(run_dir: Path, kind: str) -> list[dict[str, Any]]:
     """Return the records of one kind in a run's metrics log."""
     records = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return [record for record in records if record["kind"] == kind]
+
+
+@contextmanager
+def interrupted_after_saving(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Interrupt trainings, as Ctrl-C does, as soon as they have saved a checkpoint."""
+    save = zoo.training.loop.save_checkpoint
+
+    def stop_after_saving(*given: Any) -> None:
+        save(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zoo.training.loop, "save_checkpoint", stop_after_saving)
+        yield
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[StepResult], StepResult]) -> None:

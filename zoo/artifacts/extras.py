@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo.utils.errors import CardError, IncompleteArtifactError
+from zoo.utils.signals import check_stopped
 
 
 class Extras:
@@ -29,6 +30,7 @@ class Extras:
         except (OSError, CardError):
             raise
         except Exception as error:  # whatever a family, onnxruntime or matplotlib raises
+            check_stopped()  # an import that a signal ends raises an ImportError
             for name in names:
                 _remove(self.folder / name)
             reason = " ".join(str(error).split()) or type(error).__name__

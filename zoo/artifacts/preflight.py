@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx
 import onnxruntime
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from torch import nn
 
@@ -58,13 +59,20 @@ def check_exportable(recipe: Recipe, data: Data, module: nn.Module, out: Path, o
     if portrait is not None:
         load_hook(portrait)
     _check_text(recipe, data)
-    with TemporaryDirectory(prefix="zoo-") as temporary:
-        folder = Path(temporary)
-        try:
-            _rehearse(folder, recipe, data, inference_copy(module))
-        except CellzooError as error:
-            reason = str(error).replace(f"{folder}: ", "")
-            raise ExportError(f"the artifact could not be written after training: {reason}") from error
+    try:
+        with TemporaryDirectory(prefix="zoo-") as temporary:
+            folder = Path(temporary)
+            try:
+                _rehearse(folder, recipe, data, inference_copy(module))
+            except CellzooError as error:
+                reason = str(error).replace(f"{folder}: ", "")
+                raise ExportError(f"the artifact could not be written after training: {reason}") from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ExportError(
+            f"cannot write to the folder of temporary files, where the artifact is tried before training: {reason}; "
+            "make room there, or set TMPDIR to another folder"
+        ) from error
 
 
 def _rehearse(folder: Path, recipe: Recipe, data: Data, module: nn.Module) -> None:

@@ -28,6 +28,7 @@ from zoo.cli.sharing import pull, push
 from zoo.cli.train import train
 from zoo.cli.web import web
 from zoo.utils.errors import TrainingInterruptedError
+from zoo.utils.signals import exit_code, stop_behind, stop_signals
 
 # Errors that a user can cause and fix, printed on one line. Any other exception is reported as a bug.
 USER_ERRORS = (sdk.CellzooError, OSError)
@@ -46,20 +47,32 @@ class _Commands(SuggestingGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            with stop_signals():
+                return self._run(ctx)
+        except KeyboardInterrupt as stop:  # while the line about another one was printed
+            if ctx.params.get("debug"):
+                raise
+            _fail(*_explain(stop, None))
+
+    def _run(self, ctx: click.Context) -> Any:
+        try:
             with _usage_on_one_line(), _warnings_as_notes():
                 return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):  # click handles these
             raise
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             if ctx.params.get("debug"):
                 raise
             _fail(*_explain(error, ctx.invoked_subcommand))
 
 
-def _explain(error: Exception, command: str | None) -> tuple[str, int]:
-    """Return the message and the exit code for an error of a command."""
+def _explain(error: Exception | KeyboardInterrupt, command: str | None) -> tuple[str, int]:
+    """Return the message and the exit code for an error of a command, or for a signal that ended it."""
     if isinstance(error, TrainingInterruptedError):
         return str(error), error.exit_code
+    stop = stop_behind(error)
+    if stop is not None:
+        return "interrupted", exit_code(stop)
     if isinstance(error, UnknownModelError):
         from zoo.recipe import recipe_names
 

@@ -41,7 +41,7 @@ def showing_progress(what: str, quiet: bool) -> Iterator[Report]:
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
-        task = progress.add_task(what, total=None)
+        task = progress.add_task(escape(printable(what)), total=None)
 
         def report(what: str, done: int = 0, total: int = 0) -> None:
             progress.update(task, description=escape(printable(what)), completed=done, total=total or None)

@@ -7,6 +7,7 @@ import sys
 import click
 from rich.markup import escape
 
+from sdk.text import printable
 from zoo.cli.console import progress_console
 from zoo.cli.options import AS_JSON, print_json
 
@@ -25,8 +26,8 @@ def doctor(offline: bool, as_json: bool) -> None:
         console = progress_console()
         for check in checks:
             mark = {"ok": "[green]ok[/]  ", "note": "[yellow]note[/]", "bad": "[red]bad[/] "}[check.status]
-            console.print(f"{mark} {check.what}: {escape(check.found)}", highlight=False)
+            console.print(f"{mark} {check.what}: {escape(printable(check.found))}", highlight=False)
             if check.remedy:
-                console.print(f"     -> {escape(check.remedy)}", highlight=False)
+                console.print(f"     -> {escape(printable(check.remedy))}", highlight=False)
     if any(check.status == "bad" for check in checks):
         sys.exit(1)

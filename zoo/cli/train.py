@@ -19,7 +19,7 @@ from sdk.places import models_folder
 from zoo.cli.console import say, showing_progress
 from zoo.cli.options import DATA_DIR, OVERRIDES
 from zoo.utils.errors import ExportError, TrainingInterruptedError
-from zoo.utils.signals import exit_code, stop_signals
+from zoo.utils.signals import exit_code, stop_behind
 
 if TYPE_CHECKING:
     from torch import nn
@@ -96,22 +96,13 @@ def train(
 
     With --resume, RECIPE, -o and --from may be left out; if given, they must agree with the run.
     """
-    if resume and run_dir:
-        raise click.UsageError("--resume already names the run folder; leave out --run-dir")
-    if resume is None and recipe is None:
-        raise click.UsageError("Missing argument 'RECIPE', or --resume RUN_DIR")
-    if resume is not None and (data or target or name):
-        raise click.UsageError(
-            "--resume continues with the run's own data and name; leave out --data, --target, --name"
-        )
-    if target is not None and data is None:
-        raise click.UsageError("--target needs --data PATH; a recipe's own column is -o data.target=COLUMN")
+    _check_usage(recipe, data, target, name, run_dir, resume)
     command = partial(
         _resume_command,
         options={"--seeds": seeds if seeds > 1 else None, "--device": device, "--data-dir": data_dir, "--out": out},
         flags={"--overwrite": overwrite, "--tensorboard": tensorboard},
     )
-    with stop_signals(), ExitStack() as held, _explaining_stops() as stop:
+    with ExitStack() as held, _explaining_stops() as stop:
         stop.command = partial(command, resume or run_dir)
         with ExitStack() as preparing:
             worker = os.environ.get("RANK", "0") != "0"  # one of several processes shows progress
@@ -177,6 +168,27 @@ def train(
         raise missing
 
 
+def _check_usage(
+    recipe: str | None,
+    data: str | None,
+    target: str | None,
+    name: str | None,
+    run_dir: Path | None,
+    resume: Path | None,
+) -> None:
+    """Raise UsageError for arguments that exclude or need each other."""
+    if resume and run_dir:
+        raise click.UsageError("--resume already names the run folder; leave out --run-dir")
+    if resume is None and recipe is None:
+        raise click.UsageError("Missing argument 'RECIPE', or --resume RUN_DIR")
+    if resume is not None and (data or target or name):
+        raise click.UsageError(
+            "--resume continues with the run's own data and name; leave out --data, --target, --name"
+        )
+    if target is not None and data is None:
+        raise click.UsageError("--target needs --data PATH; a recipe's own column is -o data.target=COLUMN")
+
+
 def _on_data(*arguments: Any) -> tuple[Recipe, list[str]]:
     """Load the recipe on the user's data; see :func:`zoo.recipe.own_data.recipe_on_data`."""
     from zoo.recipe.own_data import recipe_on_data
@@ -199,13 +211,14 @@ def _explaining_stops() -> Iterator[_Stop]:
     stop = _Stop()
     try:
         yield stop
-    except KeyboardInterrupt as error:
-        phase = "while the artifact was written" if stop.trained else "while the training was prepared"
-        raise TrainingInterruptedError(_with_command(f"interrupted {phase}", stop), exit_code(error)) from None
     except TrainingInterruptedError as error:
         raise TrainingInterruptedError(_with_command(str(error), stop), error.exit_code) from None
-    except (CellzooError, OSError) as error:
-        if not stop.trained:
+    except (Exception, KeyboardInterrupt) as error:
+        found = stop_behind(error)
+        if found is not None:
+            phase = "while the artifact was written" if stop.trained else "while the training was prepared"
+            raise TrainingInterruptedError(_with_command(f"interrupted {phase}", stop), exit_code(found)) from None
+        if not stop.trained or not isinstance(error, CellzooError | OSError):
             raise
         text = f"{error}; the finished run is kept"
         raise ExportError(_with_command(text, stop, "write its artifact with")) from error

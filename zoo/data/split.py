@@ -19,7 +19,7 @@ from zoo.data.hashing import hash_tensors
 from zoo.data.sampling import Batch
 from zoo.data.tally import FAULTS_FIX, FAULTS_NAMED, Tally
 from zoo.data.task import Task
-from zoo.data.workers import explain, share, start_workers
+from zoo.data.workers import end_quietly, explain, share, start_workers
 from zoo.utils.errors import DataError
 
 _HASH_BATCH = 1024
@@ -87,6 +87,7 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
             sampler=batches,
             num_workers=self.workers,
             collate_fn=share,
+            worker_init_fn=end_quietly,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # the loader draws a seed, which must not advance the global generator
         )

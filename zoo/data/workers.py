@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from torch.utils.data import get_worker_info
@@ -31,6 +33,17 @@ def share(sample: Any) -> Any:
         for tensor in sample:
             tensor.share_memory_()
     return sample
+
+
+def end_quietly(number: int) -> None:
+    """Let a worker, of any number, say nothing when training ends while it hands over a batch."""
+    usual = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, EOFError | ConnectionError):
+            usual(kind, error, trace)
+
+    sys.excepthook = hook  # called by the thread of multiprocessing that hands over file descriptors
 
 
 def start_workers(loader: Iterable[Any]) -> tuple[Iterator[Any], list[BaseProcess]]:

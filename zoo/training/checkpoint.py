@@ -6,19 +6,17 @@ A single file can be replaced atomically: a reader finds either the old checkpoi
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from zoo.training.result import CHECKPOINT_FILE
 from zoo.utils.errors import CheckpointError
-from zoo.utils.files import partial_path, sync
+from zoo.utils.files import replace_file
 
 FORMAT = 1
 
@@ -32,17 +30,11 @@ def save_checkpoint(run_dir: Path, state: dict[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     tree = _encode(state, tensors)
     path = run_dir / CHECKPOINT_FILE
-    partial = partial_path(path)
+    data = save(tensors, metadata={"format": str(FORMAT), "state": json.dumps(tree)})
     try:
-        save_file(tensors, partial, metadata={"format": str(FORMAT), "state": json.dumps(tree)})
-        sync(partial)
-        os.replace(partial, path)
-        sync(run_dir)
-    except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error).removeprefix("Error while serializing: ")
-        raise CheckpointError(f"cannot write {path}: {reason}; {rescue(run_dir)}") from None
+        replace_file(path, data)  # safetensors' own save_file leaves a file of random name at a kill
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {error.strerror or error}; {rescue(run_dir)}") from None
 
 
 def rescue(run_dir: Path) -> str:
@@ -71,7 +63,7 @@ def load_checkpoint(run_dir: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: found checkpoint format {found}, this version reads format {FORMAT}")
     try:
         state: dict[str, Any] = _decode(json.loads(metadata["state"]), tensors)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from None
     return state
 

@@ -30,7 +30,7 @@ from zoo.training.run import Run, run_state
 from zoo.training.run_folder import check_resumable, hold
 from zoo.training.setup import Check, setup
 from zoo.utils.errors import TrainingError, TrainingInterruptedError
-from zoo.utils.signals import exit_code
+from zoo.utils.signals import check_stopped, exit_code, stop_behind
 
 _LOST_PEER = re.compile("(?i)connection (was )?(closed|reset|refused)|peer|timed out")
 """Messages of torch.distributed's backends about a process that no longer answers."""
@@ -87,11 +87,12 @@ def train_held(recipe: Recipe, *, run_dir: Path, **options: Any) -> TrainResult:
         run.learner.on_start(run.optimizer)
         fit(run)
         return finish(run)
-    except KeyboardInterrupt as stop:
-        where = f"interrupted at step {run.step} of {run.total_steps}"
-        raise TrainingInterruptedError(f"{where}; {_kept(run)}", exit_code(stop)) from None
-    except RuntimeError as error:
-        if run.accelerator.num_processes > 1 and _LOST_PEER.search(str(error)):
+    except (Exception, KeyboardInterrupt) as error:
+        stop = stop_behind(error)
+        if stop is not None:
+            where = f"interrupted at step {run.step} of {run.total_steps}"
+            raise TrainingInterruptedError(f"{where}; {_kept(run)}", exit_code(stop)) from None
+        if isinstance(error, RuntimeError) and run.accelerator.num_processes > 1 and _LOST_PEER.search(str(error)):
             raise TrainingError(f"stopped after step {run.step}: another process of this run has died") from error
         raise
     finally:
@@ -147,6 +148,7 @@ def train_steps(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> 
     sums: dict[str, Tensor] = {}
     first = run.step
     while run.step < end:
+        check_stopped()
         inputs, labels = next(stream)
         result, numbers = _step(run, inputs, labels)
         for key, value in {"loss": result.loss.detach(), **result.logs}.items():

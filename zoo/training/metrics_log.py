@@ -12,9 +12,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sdk.text import printable
 from zoo.training.checkpoint import rescue
 from zoo.utils.errors import TrainingError
 from zoo.utils.files import replace_file, sync
+from zoo.utils.locks import has_lost
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -120,6 +122,11 @@ class RunLog:
 
     @contextmanager
     def _naming_errors(self) -> Iterator[None]:
+        if self.run_dir.is_dir() and has_lost(self.run_dir):
+            raise TrainingError(
+                f"cannot write {self.path}: its folder or the lock in it was deleted meanwhile, so another run may be "
+                "there; this run has ended, start it again in another folder"
+            )
         try:
             yield
         except OSError as error:
@@ -129,7 +136,7 @@ class RunLog:
 
     def _print(self, line: str) -> None:
         if not self.bar.disable:
-            self.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.bar.console.print(printable(line, lines=True), markup=False, highlight=False, soft_wrap=True)
 
 
 def read_test(run_dir: Path) -> dict[str, Any] | None:

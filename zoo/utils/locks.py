@@ -27,6 +27,8 @@ LOCK_FILE = ".lock"
 _UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EBADF}
 _held: set[int] = set()
 """Open handles of this process's locks."""
+_locked: dict[Path, tuple[int, Path]] = {}
+"""Handle and file of the lock by the folder that :func:`folder_lock` holds."""
 
 
 class LockedError(OSError):
@@ -44,7 +46,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
     created, owner, taken = make_folders(folder), os.getpid(), None
     try:
         taken = _acquire(folder / LOCK_FILE)
-        yield
+        with _noting(folder.absolute(), taken):
+            yield
     finally:
         if taken is not None and os.getpid() == owner:
             handle, path = taken
@@ -53,6 +56,12 @@ def folder_lock(folder: Path) -> Iterator[None]:
                     path.unlink()  # before the release: who waits for the lock sees that this file is no longer it
             release(handle)
         remove_empty(created)
+
+
+def has_lost(folder: Path) -> bool:
+    """Return True if this process locked ``folder``, and what has that name now is not what it locked."""
+    taken = _locked.get(folder.absolute())
+    return taken is not None and not _is_at(*taken)
 
 
 def try_lock(path: Path, *, wait: bool = False) -> int | None:
@@ -105,6 +114,20 @@ def remove_empty(folders: list[Path]) -> None:
     for folder in folders:
         with suppress(OSError):  # it holds something, or is gone
             folder.rmdir()
+
+
+@contextmanager
+def _noting(folder: Path, taken: tuple[int, Path]) -> Iterator[None]:
+    """Note what this process holds, for :func:`has_lost`; a run that succeeds a deleted one may be in it, too."""
+    before = _locked.get(folder)
+    _locked[folder] = taken
+    try:
+        yield
+    finally:
+        if before is None:
+            _locked.pop(folder, None)
+        else:
+            _locked[folder] = before
 
 
 def _acquire(path: Path) -> tuple[int, Path]:
@@ -211,6 +234,7 @@ def _close_in_child() -> None:
     for handle in _held:
         with suppress(OSError):
             os.close(handle)
+    _locked.clear()
     _held.clear()
 
 

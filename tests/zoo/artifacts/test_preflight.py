@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
+import subprocess
 import sys
 from collections import namedtuple
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 import zoo.families.gridnet
 from tests.support.command import QUICK, fails, run
+from tests.support.paths import ROOT
 from tests.support.training import fit, weights
+from zoo.artifacts import preflight
 from zoo.artifacts.preflight import check_exportable
 from zoo.data import load_data
 from zoo.data.split import Data
@@ -115,3 +122,36 @@ def test_the_check_does_not_change_the_training(tmp_path: Path) -> None:
 
     checked = fit(tmp_path / "a", check=draw)
     assert torch.equal(weights(checked.module), weights(fit(tmp_path / "b").module))
+
+
+def test_a_disk_that_is_full_before_training_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "zoo", "train", "normnet-digits", "--out", "model", "--run-dir", "run"]
+    ended = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60 * 1024,) * 2),
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stderr.count("zoo: error: ") == 1
+    assert "cannot write " in ended.stderr
+    assert "File too large" in ended.stderr
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("error", [SafetensorError("I/O error: No space left on device"), OSError(28, "No space left")])
+def test_every_way_of_saying_that_the_disk_is_full_is_an_export_error(
+    digits: Data, tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "save_file", _failing(error))
+    with pytest.raises(ExportError, match=r"cannot write .*No space left"):
+        check(load_recipe("normnet-digits"), digits, tmp_path / "model")
+
+
+def _failing(error: Exception) -> Callable[..., None]:
+    def fail(*given: object, **named: object) -> None:
+        raise error
+
+    return fail

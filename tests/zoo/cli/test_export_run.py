@@ -13,6 +13,7 @@ from PIL import Image
 import zoo.artifacts.from_run
 import zoo.training.loop
 from tests.support.command import QUICK, fails, run
+from tests.support.training import interrupted_after_saving
 from zoo.utils.errors import ExportError
 
 SEEDS = ["-o", "train.epochs=1", "-o", "model.hidden=[8]", "--quiet", "--seeds", "2"]
@@ -57,14 +58,8 @@ def test_a_run_whose_export_failed_is_exported_into_the_own_models(
 
 
 def test_an_unfinished_run_is_not_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, save = tmp_path / "run", zoo.training.loop.save_checkpoint
-
-    def stop_after_saving(*given: object) -> None:
-        save(*given)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(zoo.training.loop, "save_checkpoint", stop_after_saving)
+    folder = tmp_path / "run"
+    with interrupted_after_saving(monkeypatch):
         run("train", "gridnet-digits", *QUICK, "-o", "train.epochs=2", "--run-dir", str(folder))
     line = fails(1, "export", "--run", str(folder), "--out", str(tmp_path / "out"))
     assert f"{folder} has stopped at step 20 of 40; finish it with `zoo train --resume {folder}`" in line

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-import zoo.training.loop
 from sdk.resolve import find_model
 from tests.support.command import QUICK, fails, run
 from tests.support.paths import ROOT
+from tests.support.training import interrupted_after_saving
 from zoo.cli.next_steps import programs
 from zoo.recipe import load_recipe
 
@@ -47,14 +47,7 @@ def test_train_refuses_before_it_starts_to_replace_a_folder(tmp_path: Path) -> N
 def test_an_interrupted_run_resumes_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, folder = tmp_path / "out", tmp_path / "run"
     arguments = ["train", "gridnet-digits", *QUICK, "-o", "train.epochs=2", "--out", str(out)]
-    save = zoo.training.loop.save_checkpoint
-
-    def stop_after_saving(*given: object) -> None:
-        save(*given)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(zoo.training.loop, "save_checkpoint", stop_after_saving)
+    with interrupted_after_saving(monkeypatch):
         result = run(*arguments, "--run-dir", str(folder))
     assert result.exit_code == 130
     command = without_program(result.stderr.strip().split("continue with: ")[1])
@@ -210,14 +203,7 @@ def environment() -> dict[str, str]:
 
 def interrupt_after_first_round(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
     """Run a training that is interrupted after its first checkpoint."""
-    save = zoo.training.loop.save_checkpoint
-
-    def stop_after_saving(*given: object) -> None:
-        save(*given)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(zoo.training.loop, "save_checkpoint", stop_after_saving)
+    with interrupted_after_saving(monkeypatch):
         result = run(*arguments)
     assert result.exit_code == 130
     return result

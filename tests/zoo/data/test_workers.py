@@ -23,7 +23,7 @@ from sdk.inputs import InputSpec
 from tests.support.paths import ROOT
 from zoo.data.sampling import Batch, evaluation_batches
 from zoo.data.split import Split
-from zoo.data.workers import explain
+from zoo.data.workers import end_quietly, explain
 from zoo.utils.errors import DataError
 
 SPEC = InputSpec(kind="table", shape=(4096,), mean=(0.0,) * 4096, std=(1.0,) * 4096)
@@ -162,3 +162,14 @@ def test_a_small_shared_memory_is_named_by_a_training(tmp_path: Any) -> None:
     assert done.returncode == 1
     assert "a data worker" in done.stderr
     assert "/dev/shm has" in done.stderr
+
+
+def test_a_worker_says_nothing_of_a_training_that_left_it_and_shows_other_errors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: shown.append(kind))
+    end_quietly(0)
+    for error in (EOFError(), ConnectionResetError(), BrokenPipeError(), ValueError(), OSError(28, "full")):
+        sys.excepthook(type(error), error, None)
+    assert shown == [ValueError, OSError]

@@ -72,12 +72,11 @@ def test_a_checkpoint_is_a_single_file(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_checkpoint(tmp_path, {"step": 1})
 
-    def fail(tensors: object, path: Path, metadata: object) -> None:
-        path.write_bytes(b"half")
-        raise OSError("no space left on device")
+    def fail(path: Path) -> None:
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("zoo.training.checkpoint.save_file", fail)
-    with pytest.raises(CheckpointError, match="no space"):
+    monkeypatch.setattr("zoo.utils.files.sync", fail)
+    with pytest.raises(CheckpointError, match="No space left on device; the previous checkpoint stays"):
         save_checkpoint(tmp_path, {"step": 2})
     assert load_checkpoint(tmp_path) == {"step": 1}
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]

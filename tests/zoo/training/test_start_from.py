@@ -18,7 +18,7 @@ import zoo.training.loop
 from sdk.artifact import read_config
 from tests.support.artifacts import write_tiny
 from tests.support.starting import FAMILIES, fit, make_source
-from tests.support.training import metrics
+from tests.support.training import interrupted_after_saving, metrics
 from zoo.artifacts.from_run import export_run
 from zoo.data import load_data
 from zoo.data.split import ArraySplit, Data
@@ -236,16 +236,8 @@ def test_a_resumed_run_needs_no_source_and_ends_in_the_same_bits(
     copy = Path(shutil.copytree(gridnet, tmp_path / "copy"))
     options = [f"train.start_from={copy}", "train.freeze=[weight]", "train.taken_lr_factor=0.1", "data.augment={}"]
     whole = fit("gridnet-digits", tmp_path / "whole", *options)
-    save = zoo.training.loop.save_checkpoint
-
-    def stop_after_saving(*given: object) -> None:
-        save(*given)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(zoo.training.loop, "save_checkpoint", stop_after_saving)
-        with pytest.raises(TrainingInterruptedError):
-            fit("gridnet-digits", tmp_path / "run", *options)
+    with interrupted_after_saving(monkeypatch), pytest.raises(TrainingInterruptedError):
+        fit("gridnet-digits", tmp_path / "run", *options)
     shutil.rmtree(copy)
     resumed = fit("gridnet-digits", tmp_path / "run", *options, resume=True)
     assert resumed.start == whole.start

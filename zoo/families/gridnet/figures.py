@@ -58,8 +58,8 @@ def draw_confusion(confusion: Tensor, labels: list[str]) -> Figure:
     axes.imshow(mistakes.numpy(), cmap="Reds", interpolation="nearest")
     axes.set(xlabel="predicted class", ylabel="true class")
     if len(labels) <= _NUMBERED:
-        axes.set_xticks(range(len(labels)), labels, rotation=90 if max(map(len, labels)) > 2 else 0)
-        axes.set_yticks(range(len(labels)), labels)
+        axes.set_xticks(range(len(labels)), labels, rotation=90 if max(map(len, labels)) > 2 else 0, parse_math=False)
+        axes.set_yticks(range(len(labels)), labels, parse_math=False)
         for true, row in enumerate(confusion.tolist()):
             for predicted, count in enumerate(row):
                 if count:

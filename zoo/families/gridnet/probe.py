@@ -12,6 +12,7 @@ from zoo.families.gridnet.figures import draw_activity, draw_confusion, draw_ste
 from zoo.families.gridnet.model import Gridnet
 from zoo.families.probing import Findings, ProbeContext
 from zoo.utils.figures import save_png
+from zoo.utils.markdown import plain
 
 _SAMPLES = 256  # of the validation split, to see the differences between inputs
 
@@ -108,6 +109,6 @@ def _text(accuracies: list[float], confusion: Tensor, context: ProbeContext) -> 
     if mistakes.sum():
         lines.append(
             f"Of {int(mistakes.sum())} mistakes among {int(confusion.sum())} test samples, the most frequent is "
-            f"{labels[true]} predicted as {labels[predicted]} ({int(mistakes.flatten()[worst])} times)."
+            f"{plain(labels[true])} predicted as {plain(labels[predicted])} ({int(mistakes.flatten()[worst])} times)."
         )
     return "\n\n".join(lines)

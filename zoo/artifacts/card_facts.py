@@ -1,0 +1,86 @@
+"""The parts of a model card on results and training. A fact that an artifact does not record is left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdk.artifact import ArtifactConfig
+from zoo.data.location import is_hub_id
+from zoo.utils.markdown import code, plain
+
+
+def results(metrics: dict[str, Any]) -> dict[str, str]:
+    """Return the rows of the table of results; results that were not measured have no row."""
+    rows = {}
+    if recorded(metrics, "test_accuracy"):
+        counts = recorded(metrics, "test_correct", "test_total")
+        of = f" ({metrics['test_correct']:,} of {metrics['test_total']:,})" if counts else ""
+        rows["test accuracy"] = f"**{metrics['test_accuracy']:.2%}**{of}"
+    if recorded(metrics, "test_interval_95"):
+        low, high = metrics["test_interval_95"]
+        rows["95 % confidence interval (Wilson)"] = f"{low:.2%} to {high:.2%}"
+    if recorded(metrics, "seed_results", "seeds", "test_accuracy_mean", "test_accuracy_std"):
+        rows[f"mean test accuracy of {metrics['seeds']} seeds"] = f"{metrics['test_accuracy_mean']:.2%}"
+        rows["sample standard deviation of the seeds"] = f"{metrics['test_accuracy_std']:.2%}"
+    if recorded(metrics, "test_loss"):
+        rows["test loss (mean cross-entropy)"] = f"{metrics['test_loss']:.4f}"
+    if recorded(metrics, "validation_accuracy"):
+        rows["validation accuracy"] = f"{metrics['validation_accuracy']:.2%}"
+    return rows
+
+
+def training(config: ArtifactConfig) -> str:
+    """Describe the training in one paragraph: steps, seed, time, data, versions, and the command to repeat it."""
+    made = config.provenance
+    if not recorded(made, "recipe_sha256"):
+        return (
+            f"Trained outside the zoo's training loop, and saved by `zoo.save`{_when(made)}. "
+            "Without a recipe, cellzoo cannot repeat it."
+        )
+    seeds = f" --seeds {config.metrics['seeds']}" if (config.metrics.get("seeds") or 1) > 1 else ""
+    steps = f" for {made['steps']:,} steps" if recorded(made, "steps") else ""
+    seed = f" with seed {made['seed']}" if recorded(made, "seed") else ""
+    taken = f" in {made['wall_seconds']:,.0f} s" if recorded(made, "wall_seconds") else ""
+    return (
+        f"Trained{steps}{seed}{_data(made)}{taken},{_when(made)}. {_start(made)}"
+        f"To repeat it, save this recipe as `{config.name}.yaml` and run `zoo train {config.name}.yaml{seeds}`:"
+    )
+
+
+def recorded(facts: dict[str, Any], *keys: str) -> bool:
+    """Return True if all of these facts are there."""
+    return all(facts.get(key) is not None for key in keys)
+
+
+def _data(made: dict[str, Any]) -> str:
+    data = made.get("data") or {}
+    if not recorded(data, "name"):
+        return ""
+    named = (("train", "training"), ("validation", "validation"))
+    parts = " and ".join(f"{data[part]:,} {name}" for part, name in named if recorded(data, part))
+    return f" on {plain(data['name'])}{f' ({parts} samples)' if parts else ''}"
+
+
+def _when(made: dict[str, Any]) -> str:
+    """Name the date, the version of torch and the machine."""
+    versions, platform = made.get("versions") or {}, made.get("platform") or {}
+    date = f" on {plain(made['date'][:10])}" if recorded(made, "date") else ""
+    torch = f" with torch {plain(versions['torch'])}" if recorded(versions, "torch") else ""
+    machine = f" on {plain(platform['machine'])}" if recorded(platform, "machine") else ""
+    return f"{date}{torch}{machine}"
+
+
+def _start(made: dict[str, Any]) -> str:
+    """Name the trained model that the training started from, in a sentence; nothing for random weights."""
+    start = made.get("start_from") or {}
+    if not recorded(start, "name", "taken_parameters", "new_parameters", "weights_sha256"):
+        return ""
+    name = code(start["name"])
+    if recorded(start, "repo", "commit") and is_hub_id(start["repo"]):
+        page = f"https://huggingface.co/{start['repo']}"
+        name = f"[{start['repo']}]({page}) at commit {code(start['commit'][:12])}"
+    taken, new = start["taken_parameters"], start["new_parameters"]
+    share = f"{taken:,} of its {taken + new:,} parameters" if new else f"all of its {taken:,} parameters"
+    return (
+        f"It took {share} from {name} (sha256 of the weights: {code(start['weights_sha256'][:12])}) before training. "
+    )
