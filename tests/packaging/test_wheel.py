@@ -77,6 +77,9 @@ def test_the_wheel_holds_the_files_that_zoo_and_sdk_read(wheel: Path) -> None:
     assert {
         "zoo/artifacts/card.md.j2",
         "zoo/recipes/gridnet-mnist.yaml",
+        "zoo/web/page/index.html",
+        "zoo/web/page/networks/gridnet-wgsl.js",
+        "zoo/web/package-lock.json",
         "sdk/exports/gridnet-mnist/README.md",
     } <= names
 
