@@ -12,6 +12,13 @@ import torch
 from sdk import resolve
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each worker of pytest-xdist whole modules, and one of them all tests of the browser, which share a site."""
+    for item in items:
+        folder = item.path.parent
+        item.add_marker(pytest.mark.xdist_group(str(folder if folder.name == "web" else item.path)))
+
+
 @pytest.fixture(autouse=True)
 def _nan_for_uninitialised_memory() -> Iterator[None]:
     """Show outputs that were never written."""
