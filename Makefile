@@ -11,8 +11,9 @@ demo: $(INSTALLED)
 	$(BIN)/zoo train gridnet-digits --out runs/demo/gridnet-digits --run-dir runs/demo/run --overwrite
 	$(BIN)/python examples/read_digits.py runs/demo/gridnet-digits
 
+# Two processes, each with one thread of torch: the time of the suite is that of its tests, which mostly use one.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
