@@ -14,7 +14,7 @@ _METRICS: dict[str, type] = {
 }  # fmt: skip
 _SEED_RESULT: dict[str, type] = {"seed": int, "correct": int, "total": int, "accuracy": float}
 _PROVENANCE: dict[str, type] = {
-    "date": str, "seed": int, "steps": int, "wall_seconds": float, "recipe_sha256": str,
+    "date": str, "seed": int, "steps": int, "wall_seconds": float, "cpu_seconds": float, "recipe_sha256": str,
 }  # fmt: skip
 _DATA: dict[str, type] = {"name": str, "train": int, "validation": int, "test": int}
 _START: dict[str, type] = {
