@@ -145,7 +145,9 @@ class SparseLearner(Learner):
             counts = _global_counts(weights, density)
         else:
             counts = dict(
-                zip(weights, shares(list(weights.values()), config.model_copy(update={"density": density})), strict=True)
+                zip(
+                    weights, shares(list(weights.values()), config.model_copy(update={"density": density})), strict=True
+                )
             )
         for name, size in weights.items():
             self.masks[name] = largest(size, counts[name])

@@ -21,7 +21,9 @@ class Cnn(nn.Module):
         super().__init__()
         self.config = config
         if len(task.input_shape) != 3:
-            raise BuildError(f"a cnn takes images [C, H, W], found inputs of shape {list(task.input_shape)}; use an mlp")
+            raise BuildError(
+                f"a cnn takes images [C, H, W], found inputs of shape {list(task.input_shape)}; use an mlp"
+            )
         channels, height, width = task.input_shape
         self.convolutions, self.norms = nn.ModuleList(), nn.ModuleList()
         for number, out in enumerate(config.channels):
