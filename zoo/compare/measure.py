@@ -15,6 +15,7 @@ from sdk.artifact import ONNX_FILE, RECIPE_FILE, WEIGHTS_FILE, Artifact, Artifac
 from sdk.backends import backend_file, choose_backend
 from sdk.loading import open_model
 from sdk.resolve import open_artifact
+from zoo.artifacts.catalog import is_baseline
 from zoo.artifacts.matching import load_matching_data
 from zoo.compare.cost import count_cost
 from zoo.compare.record import Record, pack
@@ -22,7 +23,6 @@ from zoo.config.data import DataConfig
 from zoo.data.location import dataset_title
 from zoo.data.sampling import Batch
 from zoo.data.split import Data, Split
-from zoo.families.registry import family_names, get_family
 from zoo.recipe import load_recipe
 from zoo.recipe.own_data import recipe_on_data
 from zoo.utils.errors import CompareError
@@ -103,7 +103,7 @@ def measure_model(name: str, loader: Loader, progress: Progress = no_progress) -
     return Record(
         name=config.name,
         family=config.family,
-        baseline=config.family in family_names() and get_family(config.family).baseline,
+        baseline=is_baseline(config.family),
         data=data_name(section),
         test_hash=test.hashes()["content"],
         model_hash=model_hash(config),

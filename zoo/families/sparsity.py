@@ -84,13 +84,14 @@ class SparseLearner(Learner):
         self._apply()
 
     def on_step_end(self, step: int) -> None:
-        """Update the masks where an update is due, then remove whatever the step gave to missing edges."""
+        """Remove whatever the step gave to missing edges, then update the masks where an update is due."""
         config = self.sparsity
         if config is None:
             return
+        self._apply()
         if config.start <= step <= config.stop and (step % config.every == 0 or step == config.stop):
             self._update(step, config)
-        self._apply()
+            self._apply()
 
     def findings(self) -> dict[str, Any]:
         """Return the number of edges, weights other than 0, by layer; empty for a dense network."""
