@@ -19,10 +19,11 @@ from zoo.recipe.reading import read_tree
 def list_rows(family: str | None = None) -> list[dict[str, Any]]:
     """Return one row per trained model, and per recipe without one, sorted by name.
 
-    A row has name, where, family, baseline, accuracy, parameters, size in bytes, backends, recipe, shadowed and damaged.
-    ``where`` is "own", "bundled" or None; ``baseline`` is True for an ordinary network to compare with; ``recipe`` is True if a recipe of this name ships; ``shadowed`` is True for a
-    bundled model whose name means an own one; ``damaged`` is the reason why an own model cannot be used, else None.
-    Raises LoadError if no model belongs to ``family``, and ArtifactError if a bundled model is damaged.
+    A row has name, where, family, baseline, accuracy, parameters, size in bytes, backends, recipe, shadowed and
+    damaged. ``where`` is "own", "bundled" or None; ``baseline`` is True for an ordinary network to compare with;
+    ``recipe`` is True if a recipe of this name ships; ``shadowed`` is True for a bundled model whose name means an own
+    one; ``damaged`` is the reason why an own model cannot be used, else None. Raises LoadError if no model belongs to
+    ``family``, and ArtifactError if a bundled model is damaged.
     """
     own, damaged = own_infos()
     own_names = {info.name for info in own}

@@ -56,9 +56,9 @@ def compare_models(
             record = _measure(name, loader, progress)
             found.measured.append(record.name)
             results.models[record.name] = record
+            if save:  # after each, so that an interruption loses one measurement
+                write_results(results, store)
         found.records.append(record)
-    if found.measured and save:
-        write_results(results, store)
     _check_distinct(found.records)
     return found
 
