@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sdk.catalog import bundled_models
 from sdk.resolve import open_artifact
@@ -14,6 +17,7 @@ from zoo.compare.measure import Loader, measure_model, model_hash
 from zoo.compare.record import STORED, Record, Results, read_results, write_results
 from zoo.utils.errors import CompareError
 from zoo.utils.progress import Progress, no_progress
+from zoo.utils.provenance import versions
 
 
 @dataclass
@@ -56,6 +60,7 @@ def compare_models(
             record = _measure(name, loader, progress)
             found.measured.append(record.name)
             results.models[record.name] = record
+            results.machine = _machine()
             if save:  # after each, so that an interruption loses one measurement
                 write_results(results, store)
         found.records.append(record)
@@ -102,6 +107,11 @@ def _measure(name: str, loader: Loader, progress: Progress) -> Record:
             raise CompareError(f"{name}: a classic learner has no trained model to try on {loader.path}; leave it out")
         return classic.measure(name, loader.data_dir, progress)
     return measure_model(name, loader, progress)
+
+
+def _machine() -> dict[str, Any]:
+    """Return the facts about this machine that the latencies depend on."""
+    return {"processors": os.cpu_count(), "machine": platform.machine(), "versions": versions()}
 
 
 def _check_distinct(records: Sequence[Record]) -> None:
