@@ -107,6 +107,7 @@ def _compare_models(
         from zoo.compare.comparison import compare_models
         from zoo.compare.record import STORED
         from zoo.compare.report import models_json, save_models
+        from zoo.compare.robustness import summary as robustness
         from zoo.compare.table import NOTES, groups, rows
 
         found = compare_models(
@@ -127,7 +128,18 @@ def _compare_models(
     for number, (name, members) in enumerate(groups(found.records).items()):
         say(("\n" if number else "") + name, bold=True)
         print_table(rows(members))
+    tested = {record.name: record.model_hash for record in found.records}
+    known = {
+        name: one
+        for name, one in found.results.robustness.items()
+        if tested.get(name) == one["model_hash"] and data in (None, one["data"])
+    }
+    if known:
+        say("\nrobustness", bold=True)
+        print_table(robustness.rows(known))
     say(f"\n{NOTES}")
+    if known:
+        say(f"\n{robustness.NOTES}")
     if found.measured:
         note(f"measured now: {', '.join(found.measured)}")
     if out is not None:

@@ -38,7 +38,7 @@ def count_cost(model: onnx.ModelProto, input_shape: tuple[int, ...]) -> Cost:
 
     The shapes are those of a run in onnxruntime.
     """
-    nodes = _leading_to(model.graph, ONNX_OUTPUT)
+    nodes = leading_to(model.graph, ONNX_OUTPUT)
     constant = {tensor.name for tensor in model.graph.initializer}
     computed = []
     for node in nodes:
@@ -78,7 +78,7 @@ def _product(
     return round(size * each * density)
 
 
-def _leading_to(graph: onnx.GraphProto, output: str) -> list[onnx.NodeProto]:
+def leading_to(graph: onnx.GraphProto, output: str) -> list[onnx.NodeProto]:
     """Return the nodes that an output depends on, in order."""
     needed, chosen = {output}, []
     for node in reversed(graph.node):

@@ -115,10 +115,14 @@ class SparseLearner(Learner):
 
     @torch.no_grad()
     def _first_masks(self, config: SparsityConfig) -> dict[str, Tensor]:
-        """Return full masks for gradual pruning; else random ones, whose weights are scaled up for the fewer inputs."""
+        """Return full masks for gradual pruning; else random ones, whose weights are scaled up for the fewer inputs.
+
+        A layer that starts from a sparse one (``train.start_from``) keeps the edges of that one.
+        """
         weights = self._weights()
+        taken = {name: weight != 0 for name, weight in weights.items() if bool((weight == 0).any())}
         if config.method == "gradual":
-            return {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
+            return {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()} | taken
         generator = torch.Generator().manual_seed(int(torch.initial_seed() % 2**31))
         masks = {}
         for (name, weight), count in zip(weights.items(), shares(list(weights.values()), config), strict=True):
@@ -126,8 +130,9 @@ class SparseLearner(Learner):
             mask = torch.zeros(weight.numel(), dtype=torch.bool, device=weight.device)
             mask[chosen] = True
             masks[name] = mask.view_as(weight)
-            weight.mul_(math.sqrt(weight.numel() / count))
-        return masks
+            if name not in taken:
+                weight.mul_(math.sqrt(weight.numel() / count))
+        return masks | taken
 
     def _update(self, step: int, config: SparsityConfig) -> None:
         if config.method == "gradual":
@@ -151,7 +156,7 @@ class SparseLearner(Learner):
                 )
             )
         for name, size in weights.items():
-            self.masks[name] = largest(size, counts[name])
+            self.masks[name] = self.masks[name] & largest(size, counts[name])
 
     @torch.no_grad()
     def _apply(self) -> None:
