@@ -93,7 +93,7 @@ def measure_model(name: str, loader: Loader, progress: Progress = no_progress) -
     progress(f"loading the data of {config.name}")
     section, data = loader.load(recipe_file, config)
     backend = choose_backend(config, "auto")
-    model = open_model(artifact, backend)
+    model = open_model(artifact, backend, threads=None if backend == "torch" else 1)
     progress(f"measuring {config.name}")
     test = data.test
     hits = right_answers(lambda x: model.logits(x, _EVALUATED, invert=False), test)
