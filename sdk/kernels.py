@@ -9,6 +9,11 @@ from types import ModuleType
 
 from sdk.errors import KernelsError, SettingError
 
+ACTIVATIONS = {"silu": 0, "relu": 1, "leaky_relu": 2, "tanh": 3}
+"""The numbers of gridnet's activations in the compiled module."""
+FUNCTIONS = {"tanh": 0, "sigmoid": 1, "relu": 2}
+"""The numbers of the functions of a snapshots network in the compiled module."""
+
 
 @functools.cache
 def compiled() -> ModuleType:
