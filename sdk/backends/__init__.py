@@ -102,7 +102,7 @@ def open_backend(artifact: Artifact, backend: str, **options: Any) -> Backend:
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if name not in _BACKENDS[backend].options:
-            raise _wrong_option(backend, name)
+            raise _wrong_option(artifact.config, backend, name)
     try:
         module = importlib.import_module(_BACKENDS[backend].module)
     except ModuleNotFoundError as error:
@@ -131,9 +131,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_mark_child)
 
 
-def _wrong_option(backend: str, option: str) -> LoadError:
-    owners = [name for name, info in _BACKENDS.items() if option in info.options]
-    hint = f"; {option} is for backend='{owners[0]}'" if owners else ""
+def _wrong_option(config: ArtifactConfig, backend: str, option: str) -> LoadError:
+    owners = [name for name in backends_of(config) if option in _BACKENDS[name].options]
+    hint = f"; {option} is for backend={' or '.join(map(repr, owners))}" if owners else ""
     return LoadError(f"the {backend} backend takes {_listed(_BACKENDS[backend].options)}, not {option}{hint}")
 
 
