@@ -350,6 +350,6 @@ def test_onnx_is_refused_when_the_config_lists_no_onnx_file(artifact: Path, edit
     files = {name: vars(record) for name, record in read_artifact(artifact).config.files.items() if name != FILE}
     edit_config(artifact, files=files)
     with pytest.raises(
-        LoadError, match="backend 'onnx' cannot run tiny, which has no model.onnx; available: auto, nat"
+        LoadError, match=r"backend 'onnx' cannot run tiny, which has no model\.onnx; available: auto, nat"
     ):
         sdk.load(artifact, backend="onnx")

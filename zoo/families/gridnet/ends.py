@@ -26,8 +26,9 @@ class Patches(nn.Conv2d):
         size = self.kernel_size[0]
         rows, columns = height // size, width // size
         patches = x.reshape(batch, inputs, rows, size, columns, size).permute(0, 2, 4, 1, 3, 5)
-        faces = dense.linear(patches.reshape(-1, inputs * size * size), weight.flatten(1), bias)
-        return faces.view(batch, rows, columns, -1).permute(0, 3, 1, 2)
+        flat = patches.reshape(batch * rows * columns, inputs * size * size)
+        faces = dense.linear(flat, weight.flatten(1), bias)
+        return faces.view(batch, rows, columns, len(weight)).permute(0, 3, 1, 2)
 
 
 class FaceNorm(nn.LayerNorm):
