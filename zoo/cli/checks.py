@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 from huggingface_hub import constants
 
 import sdk
+from sdk.backends import BACKENDS
 from sdk.catalog import own_infos
 from sdk.places import MODELS_VARIABLE, models_folder
 from zoo.data.location import data_folder
@@ -82,9 +83,16 @@ def _kernels() -> Check:
     try:
         kernels = runtime.compiled()
     except (ImportError, ValueError) as error:
-        return Check("kernels", "bad", str(error), "reinstall with a C++20 compiler (g++ or clang++) on the PATH")
+        return Check(
+            "kernels",
+            "bad",
+            str(error),
+            "reinstall with a C++20 compiler (g++ or clang++) on the PATH; until then, models predict through onnx",
+        )
+    families = " and ".join(BACKENDS["native"].families)
     usable = ", ".join(kernels.usable_isas())
-    return Check("kernels", "ok", f"compiled, running {kernels.current_isa()} (usable here: {usable})")
+    found = f"compiled, running {kernels.current_isa()} (usable here: {usable}); {families} predict natively"
+    return Check("kernels", "ok", found)
 
 
 def _cuda() -> Check:

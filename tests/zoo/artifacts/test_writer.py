@@ -53,7 +53,7 @@ def arguments(spec: InputSpec = SPEC, **model: Any) -> dict[str, Any]:
 )
 def test_every_gridnet_survives_a_round_trip_bit_for_bit(tmp_path: Path, model: dict[str, Any]) -> None:
     given = arguments(**model)
-    loaded = sdk.load(write_artifact(tmp_path / "tiny", **given))
+    loaded = sdk.load(write_artifact(tmp_path / "tiny", **given), backend="torch")
     raw = np.random.default_rng(1).integers(0, 256, (5, 1, 4, 4), dtype=np.uint8)
     with torch.inference_mode():
         expected = given["module"](torch.from_numpy(SPEC.prepare(raw)[0])).numpy()
@@ -91,7 +91,7 @@ def test_weights_in_another_memory_layout_are_stored_row_major(tmp_path: Path) -
     readout = given["module"].readout
     readout.weight = nn.Parameter(readout.weight.detach().T.contiguous().T)
     assert not readout.weight.is_contiguous()
-    loaded = sdk.load(write_artifact(tmp_path / "tiny", **given))
+    loaded = sdk.load(write_artifact(tmp_path / "tiny", **given), backend="torch")
     assert torch.equal(loaded.module.readout.weight, readout.weight)
 
 
@@ -99,7 +99,7 @@ def test_tied_weights_are_stored_under_both_names(tmp_path: Path) -> None:
     given = arguments()
     norm = given["module"].norm
     norm.weight = norm.bias
-    state = sdk.load(write_artifact(tmp_path / "tiny", **given)).module.state_dict()
+    state = sdk.load(write_artifact(tmp_path / "tiny", **given), backend="torch").module.state_dict()
     assert torch.equal(state["norm.weight"], norm.bias)
     assert torch.equal(state["norm.bias"], norm.bias)
 
