@@ -81,15 +81,16 @@ def load(
     Raises LoadError if the model, backend or device is not available, its subclass HubError if the Hub does not provide
     the model, and ArtifactError if the model is damaged.
     """
-    artifact = open_artifact(name_or_path, lambda config: [backend_file(choose_backend(config, backend))], revision)
-    chosen = choose_backend(artifact.config, backend)
-    model = open_model(artifact, chosen, device=device, providers=providers, threads=threads, timeout=timeout)
-    model.origin = artifact.origin
-    device = None if device is None else str(device)
-    options = {"device": device, "providers": providers, "threads": threads, "timeout": timeout}
-    model._reference = Origin(
-        artifact.origin, chosen, artifact.config.files[backend_file(chosen)].sha256, _given(options)
+    options = _given({"device": device, "providers": providers, "threads": threads, "timeout": timeout})
+    artifact = open_artifact(
+        name_or_path, lambda config: [backend_file(choose_backend(config, backend, options))], revision
     )
+    chosen = choose_backend(artifact.config, backend, options)
+    model = open_model(artifact, chosen, **options)
+    model.origin = artifact.origin
+    if "device" in options:
+        options["device"] = str(device)
+    model._reference = Origin(artifact.origin, chosen, artifact.config.files[backend_file(chosen)].sha256, options)
     return model
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Collection
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk.artifact import ONNX_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig
-from sdk.errors import LoadError
+from sdk.errors import KernelsError, LoadError
 from sdk.inputs import FloatArray
+from sdk.kernels import compiled
 from sdk.validation import describe, hint
 
 
@@ -29,10 +31,13 @@ class _BackendInfo(NamedTuple):
     """Imported when a model uses the backend. torch's belongs to the training side, so sdk refers to it by name."""
     options: tuple[str, ...]
     """The options of :func:`sdk.load` that the backend takes."""
+    families: tuple[str, ...] = ()
+    """The families that the backend runs; empty: all."""
 
 
-# In the order in which "auto" prefers them.
+# In the order in which "auto" prefers them: measured, native is the fastest wherever it runs.
 _BACKENDS = {
+    "native": _BackendInfo(WEIGHTS_FILE, "sdk.backends.native", ("threads",), ("gridnet", "snapshots")),
     "onnx": _BackendInfo(ONNX_FILE, "sdk.backends.onnx", ("providers", "threads", "timeout")),
     "torch": _BackendInfo(WEIGHTS_FILE, "zoo.artifacts.torch_backend", ("device",)),
 }
@@ -41,20 +46,47 @@ _PACKAGES = {"torch": "'cellzoo[train]'", "pydantic": "'cellzoo[train]'", "onnxr
 
 
 def backends_of(config: ArtifactConfig) -> tuple[str, ...]:
-    """Return the backends whose file the artifact has, the preferred one first."""
-    return tuple(name for name, info in _BACKENDS.items() if info.file in config.files)
+    """Return the backends that can run the artifact here, the preferred one first.
+
+    They need their file in it; native also needs the compiled kernels, and a family that it runs.
+    """
+    return tuple(name for name in _BACKENDS if _obstacle(name, config) is None)
 
 
-def choose_backend(config: ArtifactConfig, backend: str) -> str:
-    """Resolve "auto"; raises LoadError for a backend that is unknown or whose file the artifact lacks."""
+def choose_backend(config: ArtifactConfig, backend: str, options: Collection[str] = ()) -> str:
+    """Resolve "auto"; raises LoadError for a backend that is unknown or cannot run the artifact.
+
+    "auto" is native, else onnx, else torch; a backend that does not take an option in ``options`` is passed over.
+    """
     available = backends_of(config)
     if backend == "auto" and available:
-        return available[0]
+        return _preferred(available, options)
     if backend not in available:
         allowed = ", ".join(("auto", *available)) if available else "none"
-        near = hint(str(backend), available)
-        raise LoadError(f"backend {describe(backend)} cannot run {config.name}{near}; available: {allowed}")
+        reason = _obstacle(backend, config) if backend in _BACKENDS else hint(str(backend), available)
+        raise LoadError(f"backend {describe(backend)} cannot run {config.name}{reason}; available: {allowed}")
     return backend
+
+
+def _preferred(available: tuple[str, ...], options: Collection[str]) -> str:
+    """Return the first backend that takes the options; torch, which loads slowly, only in place of onnx."""
+    candidates = [name for name in available if name != "torch" or "onnx" not in available]
+    return next((name for name in candidates if set(options) <= set(_BACKENDS[name].options)), candidates[-1])
+
+
+def _obstacle(backend: str, config: ArtifactConfig) -> str | None:
+    """Return the reason why a backend cannot run an artifact here, as the end of a sentence, or None if it can."""
+    info = _BACKENDS[backend]
+    if info.file not in config.files:
+        return f", which has no {info.file}"
+    if info.families and config.family not in info.families:
+        return f": it runs {_listed(info.families)}, not {config.family}"
+    if backend == "native":
+        try:
+            compiled()
+        except KernelsError as error:
+            return f": {error}"
+    return None
 
 
 def backend_file(backend: str) -> str:

@@ -19,6 +19,7 @@ from huggingface_hub import constants
 import sdk
 from sdk.build_record import why_no_kernels
 from sdk.catalog import own_infos
+from sdk.kernels import MODULE
 from sdk.places import MODELS_VARIABLE, models_folder
 from zoo.data.location import data_folder
 from zoo.kernels import runtime
@@ -90,7 +91,7 @@ def _kernels() -> Check:
 
 
 def _are_missing(error: Exception) -> bool:
-    return isinstance(error.__cause__, ModuleNotFoundError) and error.__cause__.name == runtime.MODULE
+    return isinstance(error.__cause__, ModuleNotFoundError) and error.__cause__.name == MODULE
 
 
 def _no_kernels() -> Check:

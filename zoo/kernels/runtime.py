@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
-from sdk.build_record import REINSTALL, why_no_kernels
-from zoo.utils.errors import KernelsError, SettingError
+from sdk.kernels import compiled as compiled
+from zoo.utils.errors import SettingError
 
-MODULE = "sdk._kernels"
 MODES = ("compiled", "reference")
 _forced: str | None = None
 
@@ -36,32 +32,6 @@ def using_reference() -> Iterator[None]:
         yield
     finally:
         _forced = before
-
-
-@functools.cache
-def compiled() -> ModuleType:
-    """Load the compiled module ``sdk._kernels``; the environment variable ZOO_ISA chooses its instruction set.
-
-    Raises KernelsError if the module was not built, SettingError for an unusable ZOO_ISA.
-    """
-    try:
-        module = importlib.import_module(MODULE)
-    except ImportError as error:
-        raise KernelsError(f"{_problem(error)}; or set ZOO_KERNELS=reference to run the slow reference") from error
-    isa = os.environ.get("ZOO_ISA")
-    if isa:
-        try:
-            module.set_isa(isa)
-        except ValueError as error:
-            raise SettingError(f"ZOO_ISA: {error}") from None
-    return module
-
-
-def _problem(error: ImportError) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name == MODULE:
-        missing = why_no_kernels()
-        return f"this install has no compiled kernels ({missing.reason}); {missing.remedy}"
-    return f"the compiled kernels cannot be loaded ({error}); reinstall cellzoo: `{REINSTALL}`"
 
 
 def keep_freed_memory() -> None:

@@ -1,6 +1,9 @@
 // Compiled once per instruction set (CMakeLists.txt): chooses the algorithm and the width of its tiles.
 #include "gridnet/cpu/kernels.h"
 
+#include <algorithm>
+#include <stdexcept>
+
 #include "gridnet/cpu/cell_lanes/evolve.h"
 #include "gridnet/cpu/cell_lanes/evolve_backward.h"
 #include "gridnet/cpu/sample_lanes/blocks.h"
@@ -64,7 +67,41 @@ int64_t saved_size(const EvolveConfig& c, int threads) {
 }
 
 template <class T>
-void forward(const EvolveConfig& c, const ForwardArgs<T>& args, Workspace& workspace, int threads) {
+Layout layout_of(const EvolveConfig& c, int threads) {
+  return uses_planes<T>(c, threads, false) ? Layout::planes : Layout::taps;
+}
+
+// Calls f.template operator()<S>() with a step of any width: packed taps are the same for all.
+template <class T, class F>
+auto with_any_step(const EvolveConfig& c, F f) {
+  return with_step<T>(c.step, 1, f);
+}
+
+// Prepared parameters begin with the number of lanes, by which forward knows those of another instruction set.
+constexpr int64_t kPreparedHeader = 16;
+
+template <class T>
+int64_t prepared_size(const EvolveConfig& c, Layout layout) {
+  if (layout == Layout::planes) return kPreparedHeader + prepared_planes_size<T>(c);
+  return kPreparedHeader + with_any_step<T>(c, [&]<Step S>() { return prepared_taps_size<S>(c); });
+}
+
+template <class T>
+void prepare(const EvolveConfig& c, const Inputs<T>& inputs, Layout layout, Workspace& workspace, T* prepared) {
+  std::fill(prepared, prepared + kPreparedHeader, static_cast<T>(kLanes<T>));
+  prepared += kPreparedHeader;
+  if (layout == Layout::planes) return prepare_planes(c, inputs, prepared);
+  with_any_step<T>(c, [&]<Step S>() { prepare_taps<S>(c, inputs, workspace, prepared); });
+}
+
+template <class T>
+void forward(const EvolveConfig& c, const ForwardArgs<T>& given, Workspace& workspace, int threads) {
+  ForwardArgs<T> args = given;
+  if (args.prepared) {
+    if (args.prepared[0] != static_cast<T>(kLanes<T>))
+      throw std::invalid_argument("the parameters were prepared for another instruction set");
+    args.prepared += kPreparedHeader;
+  }
   if (uses_planes<T>(c, threads, args.saved != nullptr)) return evolve_planes(c, args, workspace, threads);
   with_step<T>(c.step, vectors_per_tile<T>(c.step.batch, threads),
                [&]<Step S>() { evolve_forward<S>(c, args, workspace, threads); });
@@ -95,9 +132,13 @@ bool backward(const EvolveConfig& c, const BackwardArgs<T>& args, Workspace& wor
   return true;
 }
 
+template <class T>
+constexpr gridnet::Kernels<T> table() {
+  return {saved_size<T>, layout_of<T>, prepared_size<T>, prepare<T>, forward<T>, backward<T>};
+}
+
 }  // namespace
 
-const gridnet::IsaKernels kGridnetKernels = {{saved_size<float>, forward<float>, backward<float>},
-                                             {saved_size<double>, forward<double>, backward<double>}};
+const gridnet::IsaKernels kGridnetKernels = {table<float>(), table<double>()};
 
 }  // namespace zoo::ZOO_ISA

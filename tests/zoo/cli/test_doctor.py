@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import zoo.cli.checks
+from sdk.kernels import compiled
 from sdk.resolve import find_model
 from tests.support.command import run
-from zoo.kernels import runtime
 from zoo.utils.errors import KernelsError
 
 
@@ -35,8 +35,8 @@ def test_doctor_fails_when_the_kernels_are_broken(monkeypatch: pytest.MonkeyPatc
     def broken(name: str) -> None:
         raise ImportError(f"{name}: undefined symbol")
 
-    runtime.compiled.cache_clear()
-    monkeypatch.setattr("zoo.kernels.runtime.importlib.import_module", broken)
+    compiled.cache_clear()
+    monkeypatch.setattr("sdk.kernels.importlib.import_module", broken)
     result = run("doctor", "--offline")
     assert result.exit_code == 1
     output = " ".join(result.output.split())
@@ -130,11 +130,11 @@ def test_doctor_says_why_there_are_no_kernels(
     monkeypatch.setitem(sys.modules, "sdk._kernels", None)
     if not torch:
         monkeypatch.setitem(sys.modules, "torch", None)
-    runtime.compiled.cache_clear()
+    compiled.cache_clear()
     [check] = [check for check in json.loads(run("doctor", "--offline", "--json").output) if check["what"] == "kernels"]
     assert check["status"] == status
     assert found in check["found"]
     assert "models predict through onnx" in check["found"]
     assert remedy in check["remedy"]
     with pytest.raises(KernelsError, match=r"this install has no compiled kernels.*ZOO_KERNELS=reference"):
-        runtime.compiled()
+        compiled()

@@ -91,6 +91,14 @@ struct PlaneScratch {
     for (int64_t i = 0; backward && i < channels; ++i) pre[i].clear(tile);
   }
 
+  // The same memory, but with the parameters of step s as prepare_planes() laid them out.
+  PlaneScratch with_prepared(const T* prepared, int s) const {
+    PlaneScratch scratch(*this);
+    scratch.parameters.all = true;
+    scratch.parameters.data = const_cast<T*>(prepared) + (config.separate ? s : 0) * scratch.parameters.size();
+    return scratch;
+  }
+
   // The tensors of step s, Inputs or Grads.
   template <class Tensors>
   Tensors of_step(Tensors tensors, int s) const {
