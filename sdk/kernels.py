@@ -11,6 +11,10 @@ from sdk.build_record import REINSTALL, why_no_kernels
 from sdk.errors import KernelsError, SettingError
 
 MODULE = "sdk._kernels"
+ACTIVATIONS = {"silu": 0, "relu": 1, "leaky_relu": 2, "tanh": 3}
+"""The numbers of gridnet's activations in the compiled module."""
+FUNCTIONS = {"tanh": 0, "sigmoid": 1, "relu": 2}
+"""The numbers of the functions of a snapshots network in the compiled module."""
 
 
 @functools.cache

@@ -36,7 +36,7 @@ class _BackendInfo(NamedTuple):
 
 
 # In the order in which "auto" prefers them: measured, native is the fastest wherever it runs.
-_BACKENDS = {
+BACKENDS = {
     "native": _BackendInfo(WEIGHTS_FILE, "sdk.backends.native", ("threads",), ("gridnet", "snapshots")),
     "onnx": _BackendInfo(ONNX_FILE, "sdk.backends.onnx", ("providers", "threads", "timeout")),
     "torch": _BackendInfo(WEIGHTS_FILE, "zoo.artifacts.torch_backend", ("device",)),
@@ -50,33 +50,38 @@ def backends_of(config: ArtifactConfig) -> tuple[str, ...]:
 
     They need their file in it; native also needs the compiled kernels, and a family that it runs.
     """
-    return tuple(name for name in _BACKENDS if _obstacle(name, config) is None)
+    return tuple(name for name in BACKENDS if _obstacle(name, config) is None)
 
 
 def choose_backend(config: ArtifactConfig, backend: str, options: Collection[str] = ()) -> str:
     """Resolve "auto"; raises LoadError for a backend that is unknown or cannot run the artifact.
 
-    "auto" is native, else onnx, else torch; a backend that does not take an option in ``options`` is passed over.
+    "auto" is native, else onnx, else torch. A backend that does not take an option in ``options`` is passed over, and
+    so is native where ZOO_KERNELS=reference says that the compiled kernels are not wanted.
     """
     available = backends_of(config)
     if backend == "auto" and available:
         return _preferred(available, options)
     if backend not in available:
         allowed = ", ".join(("auto", *available)) if available else "none"
-        reason = _obstacle(backend, config) if backend in _BACKENDS else hint(str(backend), available)
+        known = isinstance(backend, str) and backend in BACKENDS
+        reason = _obstacle(backend, config) if known else hint(str(backend), available)
         raise LoadError(f"backend {describe(backend)} cannot run {config.name}{reason}; available: {allowed}")
     return backend
 
 
 def _preferred(available: tuple[str, ...], options: Collection[str]) -> str:
     """Return the first backend that takes the options; torch, which loads slowly, only in place of onnx."""
-    candidates = [name for name in available if name != "torch" or "onnx" not in available]
-    return next((name for name in candidates if set(options) <= set(_BACKENDS[name].options)), candidates[-1])
+    unwanted = {"torch"} if "onnx" in available else set()
+    if os.environ.get("ZOO_KERNELS") == "reference" and available != ("native",):
+        unwanted.add("native")
+    candidates = [name for name in available if name not in unwanted]
+    return next((name for name in candidates if set(options) <= set(BACKENDS[name].options)), candidates[-1])
 
 
 def _obstacle(backend: str, config: ArtifactConfig) -> str | None:
     """Return the reason why a backend cannot run an artifact here, as the end of a sentence, or None if it can."""
-    info = _BACKENDS[backend]
+    info = BACKENDS[backend]
     if info.file not in config.files:
         return f", which has no {info.file}"
     if info.families and config.family not in info.families:
@@ -91,7 +96,7 @@ def _obstacle(backend: str, config: ArtifactConfig) -> str | None:
 
 def backend_file(backend: str) -> str:
     """Return the path, in the artifact, of the one file besides config.json that a backend needs."""
-    return _BACKENDS[backend].file
+    return BACKENDS[backend].file
 
 
 def open_backend(artifact: Artifact, backend: str, **options: Any) -> Backend:
@@ -101,10 +106,10 @@ def open_backend(artifact: Artifact, backend: str, **options: Any) -> Backend:
     """
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
-        if name not in _BACKENDS[backend].options:
-            raise _wrong_option(backend, name)
+        if name not in BACKENDS[backend].options:
+            raise _wrong_option(artifact.config, backend, name)
     try:
-        module = importlib.import_module(_BACKENDS[backend].module)
+        module = importlib.import_module(BACKENDS[backend].module)
     except ModuleNotFoundError as error:
         if error.name not in _PACKAGES:
             raise
@@ -131,10 +136,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_mark_child)
 
 
-def _wrong_option(backend: str, option: str) -> LoadError:
-    owners = [name for name, info in _BACKENDS.items() if option in info.options]
-    hint = f"; {option} is for backend='{owners[0]}'" if owners else ""
-    return LoadError(f"the {backend} backend takes {_listed(_BACKENDS[backend].options)}, not {option}{hint}")
+def _wrong_option(config: ArtifactConfig, backend: str, option: str) -> LoadError:
+    owners = [name for name in backends_of(config) if option in BACKENDS[name].options]
+    hint = f"; {option} is for backend={' or '.join(map(repr, owners))}" if owners else ""
+    return LoadError(f"the {backend} backend takes {_listed(BACKENDS[backend].options)}, not {option}{hint}")
 
 
 def _listed(words: tuple[str, ...]) -> str:

@@ -9,23 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk.artifact import WEIGHTS_FILE, Artifact
-from sdk.backends.native.network import (
-    NetworkBackend,
-    address,
-    check_keys,
-    choice,
-    count,
-    flag,
-    positive,
-    read_model,
-)
+from sdk.backends.native.network import NetworkBackend, address, choice, count, flag, positive, read_model
 from sdk.errors import InputError
 from sdk.inputs import FloatArray
-from sdk.kernels import compiled
-from sdk.validation import check_list, check_type, describe
+from sdk.kernels import ACTIVATIONS, compiled
+from sdk.validation import check_keys, check_list, check_type, describe
 from sdk.weights import TensorSpec, read_weights
 
-ACTIVATIONS = {"silu": 0, "relu": 1, "leaky_relu": 2, "tanh": 3}
 _NORM_EPS = 1e-5
 """torch's default, which both LayerNorms have."""
 _MOST_ITERATIONS, _LARGEST_PATCH = 100_000, 1024

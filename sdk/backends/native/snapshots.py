@@ -13,11 +13,10 @@ from sdk.artifact import WEIGHTS_FILE, Artifact
 from sdk.backends.native.network import NetworkBackend, address, choice, count, read_model
 from sdk.errors import InputError
 from sdk.inputs import FloatArray
-from sdk.kernels import compiled
+from sdk.kernels import FUNCTIONS, compiled
 from sdk.validation import check_keys, check_list, check_type
 from sdk.weights import TensorSpec, read_weights
 
-FUNCTIONS = {"tanh": 0, "sigmoid": 1, "relu": 2}
 _DEFAULTS: dict[str, Any] = {
     "hidden": [256, 128],
     "activation": "tanh",

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sdk.kernels import ACTIVATIONS as ACTIVATION_CODES
 from zoo.kernels import runtime
 from zoo.kernels.arguments import require
 
-ACTIVATION_CODES = {"silu": 0, "relu": 1, "leaky_relu": 2, "tanh": 3}
 CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
 CUDA_DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
 MOST_STEPS = 2**20
