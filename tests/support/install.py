@@ -25,8 +25,9 @@ print(json.dumps([model.backend, label in model.labels, importlib.util.find_spec
 def run(
     *command: object, cwd: Path, check: bool = True, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command without the PYTHON variables of these tests."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    """Run a command without the variables that choose how these tests' own environment runs and was built."""
+    own = ("PYTHON", "ZOO_COMPILE", "ZOO_CUDA")
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(own)}
     result = subprocess.run(
         [str(part) for part in command],
         cwd=cwd, env={**inherited, **(environment or {})}, capture_output=True, text=True, check=False,
