@@ -32,6 +32,7 @@ sanitize: $(INSTALLED)
 	$(BIN)/python -m tests.support.sanitize
 
 hammer: $(INSTALLED)
+	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend native
 	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend onnx
 	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend torch
 

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 from huggingface_hub import constants
 
 import sdk
+from sdk.backends import BACKENDS
 from sdk.build_record import why_no_kernels
 from sdk.catalog import own_infos
 from sdk.kernels import MODULE
@@ -86,8 +87,10 @@ def _kernels() -> Check:
         kernels = runtime.compiled()
     except (ImportError, ValueError) as error:
         return _no_kernels() if _are_missing(error) else Check("kernels", "bad", str(error))
+    families = " and ".join(BACKENDS["native"].families)
     usable = ", ".join(kernels.usable_isas())
-    return Check("kernels", "ok", f"compiled, running {kernels.current_isa()} (usable here: {usable})")
+    found = f"compiled, running {kernels.current_isa()} (usable here: {usable}); {families} predict natively"
+    return Check("kernels", "ok", found)
 
 
 def _are_missing(error: Exception) -> bool:

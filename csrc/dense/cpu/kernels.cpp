@@ -111,7 +111,11 @@ void apply(Function function, const float* x, int64_t n, float* y) {
   switch (function) {
     case Function::tanh: return for_each(x, n, y, [](P v) ZOO_INLINE_LAMBDA { return activate<Activation::tanh>(v); });
     case Function::sigmoid: return for_each(x, n, y, [](P v) ZOO_INLINE_LAMBDA { return sigmoid(v); });
-    case Function::relu: return for_each(x, n, y, [](P v) ZOO_INLINE_LAMBDA { return activate<Activation::relu>(v); });
+    case Function::relu:
+      return for_each(x, n, y, [](P v) ZOO_INLINE_LAMBDA {
+        for (auto& part : v.v) part = part < 0 ? Vec<float>{} : part;  // NaN stays NaN
+        return v;
+      });
   }
 }
 

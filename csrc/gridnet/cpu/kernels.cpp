@@ -13,12 +13,17 @@
 namespace zoo::ZOO_ISA {
 namespace {
 
-// Vectors per tile for which the registers suffice. Doubles are for checks of gradients: a second width would cost more
-// time to compile than it saves.
+// Vectors per tile for which the registers suffice. More widths take longer to compile: doubles, which are for checks of
+// gradients, and x86 processors of before 2013, which lack AVX2, have one.
+#if ZOO_VECTOR_BYTES == 64
+constexpr int kWidestOfFloats = 4;
+#elif ZOO_VECTOR_BYTES == 32 || !defined(__x86_64__)
+constexpr int kWidestOfFloats = 2;
+#else
+constexpr int kWidestOfFloats = 1;
+#endif
 template <class T>
-constexpr int kWidest = sizeof(T) == sizeof(double) ? 1
-                        : ZOO_VECTOR_BYTES == 64    ? 4
-                                                    : 2;
+constexpr int kWidest = sizeof(T) == sizeof(float) ? kWidestOfFloats : 1;
 
 // How many vectors of samples make a tile. A wider tile uses each loaded weight more often, but leaves fewer tiles for
 // the threads and wastes more lanes past the end of the batch. The factors are measured costs per vector.

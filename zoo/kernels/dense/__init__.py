@@ -1,7 +1,7 @@
 """The small computations around the large kernels: linear layer, LayerNorm, activations, mixture.
 
-With gradients, and anywhere but on the CPU in float32, these are torch's own (``reference.py``). In inference on the CPU
-they are compiled (``op.py``): the SDK's native backend has no torch, and computes with the same kernels to give the
+With gradients, and anywhere but on the CPU in float32, these are torch's own (``reference.py``). In inference on the
+CPU they are compiled (``op.py``): the SDK's native backend has no torch, and computes with the same kernels to give the
 same bits.
 """
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sdk.kernels import ACTIVATIONS as ACTIVATION_CODES
+from sdk.kernels import ACTIVATIONS
 from zoo.kernels import runtime
 from zoo.kernels.arguments import require
 
@@ -129,8 +129,8 @@ def _check_numbers(grid: tuple[int, int, int], block: int, inner_steps: int, act
     if block < 1 or any(axis % block or axis < 1 for axis in grid):
         raise ValueError(f"block must be a positive divisor of every axis of the grid {list(grid)}, found {block}")
     _check_steps("inner_steps", inner_steps)
-    if activation not in ACTIVATION_CODES:
-        raise ValueError(f"activation must be one of {', '.join(ACTIVATION_CODES)}, found {activation!r}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, found {activation!r}")
 
 
 def _check_steps(name: str, steps: int) -> None:

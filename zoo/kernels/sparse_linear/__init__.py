@@ -21,8 +21,9 @@ DENSE_FROM = {"cpu": 0.25, "cuda": 0.05}
 def sparse_linear(x: Tensor, values: Tensor, structure: Structure) -> Tensor:
     """Multiply ``x [B, inputs]`` by the transposed matrix with ``values [entries]``, in the faster form.
 
-    In inference on the CPU it is always the kernel, which the SDK's native backend has, too. Returns ``[B, outputs]``. Both tensors share one dtype, float32 or float64, and one device. Raises ValueError for a
-    wrong shape or device, TypeError for a wrong dtype.
+    In inference on the CPU that is always the kernel, which the SDK's native backend has, too. Returns
+    ``[B, outputs]``. Both tensors share one dtype, float32 or float64, and one device. Raises ValueError for a wrong
+    shape or device, TypeError for a wrong dtype.
     """
     if x.ndim != 2 or x.shape[1] != structure.inputs:
         raise ValueError(f"x should be [B, {structure.inputs}], found {list(x.shape)}")
