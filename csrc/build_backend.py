@@ -107,7 +107,7 @@ def explain(log: str) -> tuple[str, str]:
 def _build_without_kernels(
     build: Callable[[str, Settings], str], folder: str, settings: Settings, cause: str, detail: str
 ) -> str:
-    name = build(folder, {**settings, "wheel.cmake": "false"})
+    name = build(folder, {**settings, "wheel.cmake": "false", "wheel.py-api": "py3"})
     _add_to_metadata(Path(folder) / name, RECORD, json.dumps({"cause": cause, "detail": detail}).encode())
     return name
 

@@ -29,6 +29,8 @@ USED_WITHOUT_IMPORT = {
 }
 """Packages that only other packages import, and the module of ours that makes them do it."""
 TOOLS = {
+    "abi3audit",
+    "auditwheel",
     "clang-format", "cmake", "import-linter", "ipykernel", "mypy", "nanobind", "ninja", "pre-commit", "ruff",
     "types-pyyaml",
 }  # fmt: skip

@@ -72,3 +72,16 @@ def path_without_compilers(folder: Path) -> str:
         if found:
             (folder / tool).symlink_to(found)
     return str(folder)
+
+
+def find_python(minor: int) -> str | None:
+    """Return a Python 3.``minor`` of this machine: this one, one on the PATH or one of pyenv's; None without one."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    installed = [str(path / "bin" / "python") for path in sorted(pyenv.glob(f"3.{minor}.*"), reverse=True)]
+    for candidate in (sys.executable, shutil.which(f"python3.{minor}"), *installed):
+        if candidate is not None:
+            probe = [candidate, "-c", "import sys; print(sys.version_info[1])"]
+            found = subprocess.run(probe, capture_output=True, text=True, check=False)
+            if found.returncode == 0 and found.stdout.strip() == str(minor):
+                return candidate
+    return None
