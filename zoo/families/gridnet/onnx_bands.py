@@ -69,15 +69,16 @@ class WeightedSums:
         (p, r, run), (a, b, parts), axes = groups.box, groups.counts, groups.axes
         ordered = g.transpose(taps, (*axes, 3, *(4 + axis for axis in axes)))
         split = g.reshape(ordered, (3, 3, 3, self.channels, a, p, b, r, parts, run))
-        x = self._skew(g.transpose(split, (4, 6, 8, 3, 5, 7, 0, 1, 9, 2)), run)
+        # The longest axis comes last, so that the other two are skewed while the tensor is small.
+        x = self._skew(g.transpose(split, (4, 6, 8, 3, 7, 9, 1, 2, 5, 0)), p)
+        x = g.reshape(x, (-1, r, run, 3, 3, p, p + 2))
+        x = self._skew(g.transpose(x, (0, 2, 4, 5, 6, 1, 3)), r)
+        x = g.reshape(x, (-1, run, 3, p, p + 2, r, r + 2))
+        x = self._skew(g.transpose(x, (0, 3, 4, 5, 6, 1, 2)), run)
         if groups.width == run:
             x = g.slice(x, 2, 1, run + 1)
-        x = g.reshape(x, (-1, p, r, 3, 3, run, groups.width))
-        x = self._skew(g.transpose(x, (0, 1, 3, 5, 6, 2, 4)), r)
-        x = g.reshape(x, (-1, p, 3, run, groups.width, r, r + 2))
-        x = self._skew(g.transpose(x, (0, 3, 4, 5, 6, 1, 2)), p)
-        x = g.reshape(x, (groups.count, self.channels, run, groups.width, r, r + 2, p, p + 2))
-        ordered = g.transpose(x, (0, 7, 5, 3, 1, 6, 4, 2))
+        x = g.reshape(x, (groups.count, self.channels, p, p + 2, r, r + 2, run, groups.width))
+        ordered = g.transpose(x, (0, 3, 5, 7, 1, 2, 4, 6))
         return g.reshape(ordered, (groups.count, groups.inputs, self.channels * groups.outputs))
 
     @property
