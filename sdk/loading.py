@@ -69,11 +69,12 @@ def load(
     ``user/name``. The hash of every file that is used is verified, and no other file of a model on the Hub is
     downloaded.
 
-    ``backend`` is "auto" or one of the model's backends; "auto" means onnx if the model has it. ``revision``, or
+    ``backend`` is "auto" or one of the model's backends; "auto" means onnx if the model has it. "onnx-fp16" and
+    "onnx-int8" run the smaller files that ``zoo export --precision`` adds. ``revision``, or
     ``@revision`` after the name, is a branch, a tag or a commit on the Hub (default: main); the model's ``origin``
     names the folder or the commit that was loaded.
 
-    Options of the onnx backend: ``providers``, in order of preference, are "cpu", "cuda", "coreml", "directml" or
+    Options of the onnx backends: ``providers``, in order of preference, are "cpu", "cuda", "coreml", "directml" or
     onnxruntime's own names (default: cpu); ``threads`` is the number of threads that compute one batch (default: one
     per core); ``timeout`` is the most seconds that a batch may take (default: any), for a graph that is not trusted to
     end. Option of the torch backend: ``device`` (default: cpu).

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.artifact import ONNX_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig
+from sdk.artifact import ONNX_FILE, ONNX_FP16_FILE, ONNX_INT8_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig
 from sdk.errors import LoadError
 from sdk.inputs import FloatArray
 from sdk.validation import describe, hint
@@ -29,12 +29,19 @@ class _BackendInfo(NamedTuple):
     """Imported when a model uses the backend. torch's belongs to the training side, so sdk refers to it by name."""
     options: tuple[str, ...]
     """The options of :func:`sdk.load` that the backend takes."""
+    settings: dict[str, Any] = {}
+    """Further arguments of ``open_backend``."""
 
 
+_ONNX_OPTIONS = ("providers", "threads", "timeout")
 # In the order in which "auto" prefers them.
 _BACKENDS = {
-    "onnx": _BackendInfo(ONNX_FILE, "sdk.backends.onnx", ("providers", "threads", "timeout")),
+    "onnx": _BackendInfo(ONNX_FILE, "sdk.backends.onnx", _ONNX_OPTIONS),
     "torch": _BackendInfo(WEIGHTS_FILE, "zoo.artifacts.torch_backend", ("device",)),
+    **{
+        f"onnx-{precision}": _BackendInfo(file, "sdk.backends.onnx", _ONNX_OPTIONS, settings={"file": file})
+        for precision, file in (("fp16", ONNX_FP16_FILE), ("int8", ONNX_INT8_FILE))
+    },
 }
 # The package to install for a module that is missing.
 _PACKAGES = {"torch": "'cellzoo[train]'", "pydantic": "'cellzoo[train]'", "onnxruntime": "onnxruntime"}
@@ -80,8 +87,13 @@ def open_backend(artifact: Artifact, backend: str, **options: Any) -> Backend:
             f"the {backend} backend needs {error.name}, which is not installed; "
             f"install it with `pip install {_PACKAGES[error.name]}`"
         ) from error
-    runner: Backend = module.open_backend(artifact, **given)
+    runner: Backend = module.open_backend(artifact, **given, **_BACKENDS[backend].settings)
     return runner
+
+
+def is_reduced(backend: str) -> bool:
+    """True for a backend that runs a file of reduced precision, whose logits differ from the other backends'."""
+    return _BACKENDS[backend].file in (ONNX_FP16_FILE, ONNX_INT8_FILE)
 
 
 def is_forked_child() -> bool:
