@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -29,7 +31,7 @@ class _BackendInfo(NamedTuple):
     """Imported when a model uses the backend. torch's belongs to the training side, so sdk refers to it by name."""
     options: tuple[str, ...]
     """The options of :func:`sdk.load` that the backend takes."""
-    settings: dict[str, Any] = {}
+    settings: Mapping[str, Any] = MappingProxyType({})
     """Further arguments of ``open_backend``."""
 
 

@@ -51,15 +51,12 @@ def precisions(config: ArtifactConfig) -> list[dict[str, str]]:
     """Return a row for each file of reduced precision, each with float32's figures of the same run."""
     known = config.metrics.get("precisions") or {}
     files = {"fp16": ONNX_FP16_FILE, "int8": ONNX_INT8_FILE}
-    keys = ("bytes", "validation_correct", "milliseconds")
+    shown = ("bytes", "validation_correct", "milliseconds")
+    keys = ("validation_total", *shown, *(f"full_{key}" for key in shown))
     found = []
     for name, file in files.items():
         facts = known.get(name) or {}
-        if (
-            file in config.files
-            and facts.get("validation_total")
-            and recorded(facts, *keys, *map("full_{}".format, keys))
-        ):
+        if file in config.files and recorded(facts, *keys) and facts["validation_total"] > 0:
             found.append({"precision": name, "backend": f"onnx-{name}", **_pairs(facts)})
     return found
 
