@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from sdk.artifact import ONNX_INPUT
 from zoo.utils.errors import ExportError
+from zoo.utils.quiet import quiet
 from zoo.utils.signals import check_stopped
 
 _PRODUCTS = ("Conv", "Gemm", "MatMul")
@@ -64,7 +62,7 @@ def quantize_products(model: onnx.ModelProto, inputs: NDArray[np.float32]) -> on
         raise ExportError(f"int8: found no {', '.join(_PRODUCTS)} in the graph to quantize; use fp16")
     source = onnx.ModelProto()  # a copy, because the quantizer moves the weights of what it is given
     source.CopyFrom(model)
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         out = Path(folder) / "int8.onnx"
         try:
             quantize_static(
@@ -100,16 +98,3 @@ class _Samples(CalibrationDataReader):  # type: ignore[misc]
         """Return the next batch, None after the last."""
         batch = next(self._batches, None)
         return None if batch is None else {ONNX_INPUT: batch}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the quantizer's advice on graphs, which addresses those who build them."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zoo.artifacts.precision import Precision
 
 
-@click.command(short_help="Export a model to ONNX, or a finished run as a model.")
+@click.command(short_help="Export a model to ONNX or torch, or a finished run as a model.")
 @click.argument("model", required=False)
 @click.option(
     "--run",
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     metavar="RUN_DIR",
     help="Write the model of a finished run, without training, to --out (default: your own models).",
 )
-@click.option("--format", "form", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="File format.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["onnx", "torch"]),
+    default="onnx",
+    show_default=True,
+    help="File format: ONNX, or a torch.export program (with --out).",
+)
 @click.option(
     "--precision",
     type=click.Choice(["fp16", "int8"]),
@@ -55,12 +62,14 @@ def export(
     data_dir: Path | None,
     quiet: bool,
 ) -> None:
-    """Export MODEL (a name or an artifact's folder) to ONNX, checked against torch, into its artifact or to a file.
+    """Export MODEL (a name or an artifact's folder), checked against its module, into its artifact or to a file.
 
     With --run, write the model of a finished run, whose export failed or whose model was deleted.
     """
     if max_drop is not None and precision is None:
         raise click.UsageError("--max-drop is for --precision")
+    if form == "torch" and (precision is not None or preprocessing or member is not None or run_dir is not None):
+        raise click.UsageError("--format torch takes --out and --overwrite only")
     if precision is not None and (preprocessing or member is not None):
         raise click.UsageError("--precision takes neither --preprocessing nor --member")
     if run_dir is not None:
@@ -70,6 +79,9 @@ def export(
         return
     if model is None:
         raise click.UsageError("Missing argument 'MODEL', or --run RUN_DIR")
+    if form == "torch":
+        _export_program(model, out, overwrite, quiet)
+        return
     if precision is not None:
         _export_reduced(model, precision, max_drop, out, overwrite, data_dir, quiet)
         return
@@ -87,6 +99,17 @@ def export(
     if exported.uncompared:
         note(f"not compared with torch on the test split: {exported.uncompared}")
     say(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
+
+
+def _export_program(model: str, out: Path | None, overwrite: bool, quiet: bool) -> None:
+    """Write a torch.export program."""
+    if out is None:
+        raise click.UsageError("the artifact's torch form is its weights; give --out FILE for --format torch")
+    with showing_progress(f"loading {model}", quiet) as progress:
+        from zoo.artifacts.torch_program import export_program
+
+        path = export_program(model, out, overwrite, progress)
+    say(f"torch: {path} ({path.stat().st_size:,} bytes)")
 
 
 def _export_reduced(
