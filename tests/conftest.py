@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sdk import resolve
+from zoo.kernels import runtime
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +30,13 @@ def own_models_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     monkeypatch.setenv("ZOO_MODELS", str(folder))
     monkeypatch.setattr(resolve, "_warned", set())
     return folder
+
+
+@pytest.fixture
+def gpu() -> torch.device:
+    """The CUDA device; the test is skipped where torch sees none, and fails where the kernels lack CUDA."""
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no CUDA device")
+    if not runtime.compiled().cuda_built:
+        pytest.fail("there is a GPU, but the CUDA kernels were not built: reinstall with ZOO_CUDA=ON")
+    return torch.device("cuda", 0)

@@ -1,6 +1,6 @@
 """``make gpu``: build, test and measure the CUDA kernels on the GPU of this machine, and write one folder of results.
 
-    python -m tests.support.gpu [--dry-run] [--out FOLDER] [--minutes 14] [--only STEP]... [--train NAME] [--predict NAME]
+    python -m tests.support.gpu [--dry-run] [--out FOLDER] [--minutes 14] [--only STEP]... [--train RECIPE]
 
 Runs from a checkout, with nothing installed but what the steps import (PYTHONPATH may name more). The steps are
 independent: one that fails or exceeds its time is reported, and the next one runs. The exit code is 0 if all passed.
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -80,10 +81,8 @@ def _wait(step: Step, limit: float, output: IO[str]) -> int | None:
     except subprocess.TimeoutExpired:
         return None
     finally:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # also what the step left behind
-        except ProcessLookupError:
-            pass
         process.wait()
 
 

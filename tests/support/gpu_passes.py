@@ -40,10 +40,13 @@ def passes(device: torch.device) -> Iterator[tuple[str, list[Tensor]]]:
             x = torch.randn(batch, inputs, dtype=dtype, device=device, requires_grad=True)
             values = torch.randn(entries, dtype=dtype, device=device, requires_grad=True)
             out = torch.ops.zoo.sparse_linear(x, values, *where.pattern)
-            yield f"sparse {(batch, inputs, outputs, entries)} {dtype}", [
-                out,
-                *torch.autograd.grad(out.sum(), (x, values)),
-            ]
+            yield (
+                f"sparse {(batch, inputs, outputs, entries)} {dtype}",
+                [
+                    out,
+                    *torch.autograd.grad(out.sum(), (x, values)),
+                ],
+            )
 
 
 def sparse_structure(outputs: int, inputs: int, entries: int, device: torch.device) -> Structure:

@@ -12,7 +12,6 @@ from tests.csrc.test_cuda_shim import SANITIZERS, run_program
 from tests.support.gridnet_cuda import SUPPORT, KernelError, compile_with_shim
 from tests.support.nca_cuda import NcaCuda, shim_sources
 from tests.zoo.kernels.nca.test_op import CASES, MIXED, Case, assert_close, given_by, moved, results, spec_of
-from zoo.kernels import runtime
 from zoo.kernels.nca import evolve
 from zoo.kernels.nca.reference import evolve_reference
 
@@ -148,15 +147,6 @@ def test_every_kernel_runs_clean_under_a_sanitizer(sanitizer: str, tmp_path: Pat
     done = run_program(program)
     assert done.returncode == 0, done.stderr[-4000:]
     assert "24 passes ran" in done.stdout
-
-
-@pytest.fixture
-def gpu() -> torch.device:
-    if not torch.cuda.is_available():
-        pytest.skip("torch sees no CUDA device")
-    if not runtime.compiled().cuda_built:
-        pytest.fail("there is a GPU, but the CUDA kernels were not built: reinstall with ZOO_CUDA=ON")
-    return torch.device("cuda")
 
 
 @pytest.mark.cuda
