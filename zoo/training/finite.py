@@ -7,6 +7,7 @@ would wait for it, and the device then for the host; :class:`DeviceGuard` leaves
 from __future__ import annotations
 
 import math
+
 import torch
 from torch import Tensor
 
@@ -32,12 +33,12 @@ class HostGuard:
         self._step, self._lr, self._loss = 0, 0.0, math.nan
 
     def see(self, step: int, lr: float, loss: Tensor) -> None:
-        """Take the loss of a step (from 1) before its gradient is computed; raise NotFiniteError unless it is finite."""
+        """Take the loss of a step (from 1) before its gradient is computed; raise NotFiniteError unless finite."""
         self._step, self._lr, self._loss = step, lr, float(loss)
         _check(step, lr, self._loss, 0.0, self.last_loss)
 
     def allow(self, norm: Tensor | None) -> dict[str, float | Tensor]:
-        """Return the step's numbers before the optimizer takes it; raise NotFiniteError for a norm that is not finite."""
+        """Return the step's numbers before the optimizer takes it; raise NotFiniteError unless the norm is finite."""
         numbers: dict[str, float | Tensor] = {"loss": self._loss}
         if norm is not None:
             numbers["grad_norm"] = float(norm)
