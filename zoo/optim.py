@@ -38,7 +38,7 @@ def make_optimizer(
 
     ``parameters`` may be groups: dicts of ``params`` and arguments of their own. ``fused`` is for those in ``FUSED``.
     """
-    options = {"fused": True} if fused else {}
+    options: dict[str, Any] = {"fused": True} if fused else {}
     return _OPTIMIZERS[config.name](parameters, **config.model_dump(exclude={"name"}), **options)
 
 
@@ -97,6 +97,7 @@ class _Average(AveragedModel):
             averages, weights = by_dtype.setdefault(average.dtype, ([], []))
             averages.append(average.detach())
             weights.append(current.detach())
+        assert self.multi_avg_fn is not None
         for averages, weights in by_dtype.values():
             self.multi_avg_fn(averages, weights, self.n_averaged)
         for kept, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
