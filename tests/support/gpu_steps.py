@@ -71,14 +71,14 @@ def plan(work: Path, recipe: str = "gridnet-digits", model: str = "gridnet-mnist
     marked = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").rglob("test_*.py"))
               if "mark.cuda" in path.read_text(encoding="utf-8")]  # fmt: skip
     machine = Step("machine", [*python, "tests.support.gpu_machine", device], 30, ("torch",))
-    build = Step("build", [*python, "tests.support.gpu_build"], 240, ("nanobind", "torch"), ("cmake", "ninja", "nvcc"))
+    build = Step("build", [*python, "tests.support.gpu_build"], 200, ("nanobind", "torch"), ("cmake", "ninja", "nvcc"))
     pytest = [*python, "pytest", "-m", "cuda", "-q", "-rfEs", "-p", "no:cacheprovider", *marked]
-    tests = Step("tests", pytest, 200, _TESTS)
+    tests = Step("tests", pytest, 190, _TESTS)
     steps = 2 if cpu else 50
     return [
         machine,
         *([] if cpu else [build, tests]),
-        bench("kernels", *quick, seconds=100),
+        bench("kernels", *quick, seconds=150),
         bench("train", recipe, "--steps", str(steps), "--reference-steps", "1" if cpu else "2", seconds=60),
         bench("predict", model, *quick, seconds=60),
         sanitizer("memcheck"),
