@@ -16,7 +16,8 @@ TESTS = ("test_on_gpu.py", "gridnet/test_op.py", "nca/test_op.py", "sparse_linea
 
 @pytest.mark.slow
 def test_the_cuda_bodies_of_the_ops_pass_the_tests_of_the_cpu() -> None:
-    (module,) = build_with("shim", "_kernels", [f"-DZOO_CUDA_SHIM={ROOT}/tests/support/cuda_shim.h"]).glob("_kernels*.so")
+    shim = f"-DZOO_CUDA_SHIM={ROOT}/tests/support/cuda_shim.h"
+    (module,) = build_with(ROOT / "build" / "shim", "_kernels", [shim]).glob("_kernels*.so")
     tests = [f"tests/zoo/kernels/{name}" for name in TESTS]
     chosen = "(equal or same_bits or strides or autocast) and not isa and not threads"
     command = [sys.executable, "-m", "pytest", *tests, "-p", "tests.support.shim_kernels", "-q", "-k", chosen]

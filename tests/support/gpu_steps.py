@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.paths import ROOT
 
 TOOLKIT = Path("/usr/local/cuda/bin")
-"""Where CUDA's tools are if they are not on the PATH."""
+"""The folder of CUDA's tools if they are not on the PATH."""
 _ZOO = ("torch", "numpy", "click", "rich", "pydantic", "yaml", "safetensors", "accelerate", "sklearn", "torchvision")
 _BENCH = (*_ZOO, "matplotlib", "PIL", "onnxruntime")
 _TESTS = (*_ZOO, "pytest", "hypothesis")

@@ -21,10 +21,10 @@ sys.modules["sdk._kernels"] = _module = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_module)
 assert _module.cuda_built
 
-from zoo.kernels.gridnet import checks
-from zoo.kernels.gridnet import op as gridnet
-from zoo.kernels.nca import op as nca
-from zoo.kernels.sparse_linear import op as sparse
+from zoo.kernels.gridnet import checks  # noqa: E402
+from zoo.kernels.gridnet import op as gridnet  # noqa: E402
+from zoo.kernels.nca import op as nca  # noqa: E402
+from zoo.kernels.sparse_linear import op as sparse  # noqa: E402
 
 
 def _saved_bytes(config: Any, x: torch.Tensor, threads: int) -> int:

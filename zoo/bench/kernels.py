@@ -14,6 +14,7 @@ from zoo.bench.gpu_timing import GpuLimits, GpuTimer
 from zoo.bench.limits import Limits
 from zoo.bench.machine import Watch, check_device, machine_facts
 from zoo.bench.report import Report, Table
+from zoo.bench.sparse import sparse_lines, sparse_rows
 from zoo.kernels import runtime
 from zoo.utils.errors import BenchError
 from zoo.utils.progress import Say
@@ -96,6 +97,7 @@ def bench_kernels(
         meter: _Meter = _GpuMeter(quick) if device == "cuda" else _CpuMeter(quick)
         rows, skipped = _measure(cases, [*names, *([] if quick else [COMPILED]), EAGER, REFERENCE], meter, say)
         swept = _sweep(names[0], meter, quick, say) if sweep else []
+        sparse = sparse_rows(meter.time, device, quick, say) if device == "cuda" else []
     finally:
         torch.set_num_threads(threads_before)
         kernels.set_isa(isa_before)
@@ -117,7 +119,9 @@ def bench_kernels(
             "bandwidth_gbytes": asdict(bandwidth),
             "skipped": skipped,
         },
-        results={"results": rows, **({"sweep": swept} if sweep else {})},
+        results={
+            "results": rows, **({"sweep": swept} if sweep else {}), **({"sparse": sparse} if sparse else {}),
+        },
     )  # fmt: skip
 
 
@@ -202,6 +206,8 @@ def tables(report: Report) -> list[Table]:
         shown.append(Table(f"{case}, {rows[0]['setting']}".capitalize(), lines))
     if "sweep" in report.results:
         shown.append(Table("Other shapes and variants, evolution of 4", _sweep_lines(report.results["sweep"])))
+    if "sparse" in report.results:
+        shown.append(Table("The sparse layer, float32, batch 256", sparse_lines(report.results["sparse"])))
     return shown
 
 
