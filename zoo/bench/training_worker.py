@@ -38,7 +38,8 @@ class Clock:
     def __init__(self, cuda: Any = None) -> None:
         self._cuda = cuda
         """torch.cuda, or what stands for it in tests; None for the host's clock."""
-        self._phase: list[tuple[str, Any, Any]] = []
+        self._phases: list[tuple[int, str, Any, Any]] = []
+        """Number of the step, phase, first and last mark."""
         self._starts: list[Any] = []
 
     def mark(self) -> Any:
@@ -55,7 +56,7 @@ class Clock:
         def call(*args: Any, **kwargs: Any) -> Any:
             started = self.mark()
             result = function(*args, **kwargs)
-            self._phase.append((phase, started, self.mark()))
+            self._phases.append((len(self._starts) - 1, phase, started, self.mark()))
             return result
 
         return call
@@ -68,12 +69,10 @@ class Clock:
 
     def stream(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield the batches; the wait for each is the phase ``data``, and a step starts with it."""
-        yield from self.each("data", self._starting(batches))
-
-    def _starting(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        advance = self.timed("data", partial(next, batches, None))
         while True:
             self._starts.append(self.mark())
-            batch = next(batches, None)
+            batch = advance()
             if batch is None:
                 return
             yield batch
@@ -83,16 +82,13 @@ class Clock:
         starts = [*self._starts, self.mark()]
         if self._cuda is not None:
             starts[-1].synchronize()
-        found = []
-        spans = iter(self._phase)
-        span = next(spans, None)
-        for start, end in pairwise(starts):
-            phases = dict.fromkeys(("data", "forward", "backward"), 0.0)
-            while span is not None and self._between(start, span[1]) < self._between(start, end):
-                phases[span[0]] += self._between(span[1], span[2])
-                span = next(spans, None)
-            total = self._between(start, end)
-            found.append({"step": total, **phases, "optimizer": total - sum(phases.values())})
+        found = [dict.fromkeys(("step", "data", "forward", "backward"), 0.0) for _ in self._starts]
+        for number, phase, first, last in self._phases:
+            found[number][phase] += self._between(first, last)
+        for step, (start, end) in zip(found, pairwise(starts), strict=True):
+            phases = sum(step.values())
+            step["step"] = self._between(start, end)
+            step["optimizer"] = step["step"] - phases
         return found
 
     def _between(self, first: Any, second: Any) -> float:
