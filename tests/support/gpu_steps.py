@@ -50,8 +50,8 @@ def tool(name: str) -> str | None:
 def plan(work: Path, recipe: str = "gridnet-digits", model: str = "gridnet-mnist", device: str = "cuda") -> list[Step]:
     """Return all steps, in the order in which they run; ``work`` takes the files that they write.
 
-    With ``device`` cpu, those that need no GPU run on tiny shapes and measure nothing: a rehearsal. It has five times the
-    time, because a machine without a GPU may be a slow one.
+    With ``device`` cpu, those that need no GPU run on tiny shapes and measure nothing: a rehearsal. It has five times
+    the time, because a machine without a GPU may be a slow one.
     """
     python = [sys.executable, "-m"]
     quick, cpu = (["--quick"], True) if device == "cpu" else ([], False)
