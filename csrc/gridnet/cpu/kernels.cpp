@@ -13,7 +13,17 @@
 namespace zoo::ZOO_ISA {
 namespace {
 
-constexpr int kWidest = ZOO_VECTOR_BYTES == 64 ? 4 : 2;  // vectors per tile for which the registers suffice
+// Vectors per tile for which the registers suffice. More widths take longer to compile: doubles, which are for checks of
+// gradients, and x86 processors of before 2013, which lack AVX2, have one.
+#if ZOO_VECTOR_BYTES == 64
+constexpr int kWidestOfFloats = 4;
+#elif ZOO_VECTOR_BYTES == 32 || !defined(__x86_64__)
+constexpr int kWidestOfFloats = 2;
+#else
+constexpr int kWidestOfFloats = 1;
+#endif
+template <class T>
+constexpr int kWidest = sizeof(T) == sizeof(float) ? kWidestOfFloats : 1;
 
 // How many vectors of samples make a tile. A wider tile uses each loaded weight more often, but leaves fewer tiles for
 // the threads and wastes more lanes past the end of the batch. The factors are measured costs per vector.
@@ -21,7 +31,7 @@ template <class T>
 int vectors_per_tile(int64_t batch, int threads) {
   int best = 1;
   double best_cost = 1e300;
-  for (int nv = 1; nv <= kWidest; nv *= 2) {
+  for (int nv = 1; nv <= kWidest<T>; nv *= 2) {
     const int64_t lanes = nv * kLanes<T>, tiles = (batch + lanes - 1) / lanes;
     const int64_t teams = tiles < threads ? tiles : threads, rounds = (tiles + teams - 1) / teams;
     const double members = static_cast<double>(threads) / static_cast<double>(teams);
@@ -42,11 +52,11 @@ auto with_step(const StepConfig& c, int nv, F f) {
     static_assert(Step<Stencil<T, NV>> && Step<Blocks<T, NV>>);
     return c.inner_steps > 1 ? f.template operator()<Blocks<T, NV>>() : f.template operator()<Stencil<T, NV>>();
   };
-  if (nv == 1) return with_vectors.template operator()<1>();
-#if ZOO_VECTOR_BYTES == 64
-  if (nv == 4) return with_vectors.template operator()<4>();
-#endif
-  return with_vectors.template operator()<2>();
+  if constexpr (kWidest<T> >= 4)
+    if (nv == 4) return with_vectors.template operator()<4>();
+  if constexpr (kWidest<T> >= 2)
+    if (nv == 2) return with_vectors.template operator()<2>();
+  return with_vectors.template operator()<1>();
 }
 
 // True if cells go into the lanes rather than samples. A small batch would leave many lanes empty: cells are faster up
@@ -110,7 +120,7 @@ void forward(const EvolveConfig& c, const ForwardArgs<T>& given, Workspace& work
 // The number of vectors in the tiles that `saved` was written in; 0 if this build wrote no such buffer for this call.
 template <class T>
 int saved_vectors(const EvolveConfig& c, const BackwardArgs<T>& args) {
-  for (int nv = 1; nv <= kWidest; nv *= 2) {
+  for (int nv = 1; nv <= kWidest<T>; nv *= 2) {
     if (args.saved[0] != static_cast<T>(nv * kLanes<T>)) continue;
     const int64_t size =
         with_step<T>(c.step, nv, [&]<Step S>() { return SavedTiles<T, Run<S>::W>{c, nullptr}.size(); });
@@ -139,6 +149,10 @@ constexpr gridnet::Kernels<T> table() {
 
 }  // namespace
 
+#if ZOO_VECTOR_BYTES == 64  // doubles use the kernels of AVX2, which every processor with AVX-512 has
+const gridnet::IsaKernels kGridnetKernels = {table<float>(), avx2::kGridnetKernels.of_double};
+#else
 const gridnet::IsaKernels kGridnetKernels = {table<float>(), table<double>()};
+#endif
 
 }  // namespace zoo::ZOO_ISA

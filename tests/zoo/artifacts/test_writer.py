@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors import safe_open
 from torch import nn
 
 import sdk
 import zoo.artifacts.writer
 import zoo.utils.files
 from sdk import InputSpec
-from sdk.artifact import read_artifact
+from sdk.artifact import WEIGHTS_FILE, read_artifact
 from tests.support.artifacts import SPEC, artifact_arguments, files_of
 from zoo.artifacts.writer import write_artifact
 from zoo.families.gridnet.config import GridnetConfig, PatchConfig
@@ -71,6 +72,11 @@ def test_the_artifact_is_complete_and_sealed_and_holds_its_provenance(tmp_path: 
     assert (config.format_version, config.version, config.licence) == (1, "1.0.0", "MIT")
     assert config.provenance["recipe_sha256"] == hashlib.sha256((folder / "recipe.yaml").read_bytes()).hexdigest()
     assert yaml.safe_load((folder / "recipe.yaml").read_text())["seed"] == 0
+
+
+def test_the_weights_name_torch_as_their_framework(tmp_path: Path) -> None:
+    with safe_open(write_artifact(tmp_path / "tiny", **arguments()) / WEIGHTS_FILE, framework="np") as weights:
+        assert weights.metadata() == {"format": "pt"}
 
 
 def test_writing_a_model_twice_gives_the_same_bytes(tmp_path: Path) -> None:
