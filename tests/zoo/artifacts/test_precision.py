@@ -96,6 +96,8 @@ def test_a_separate_file_leaves_the_artifact_alone(tmp_path: Path) -> None:
     assert lines[1].startswith("validation accuracy ")
     assert lines[2].startswith("64 inputs: ")
     assert f"{out} exists" in fails(1, *command)
+    elsewhere = str(tmp_path / "missing" / "small.onnx")
+    assert "no folder" in fails(1, *command[:5], elsewhere, "--quiet")
     assert run(*command, "--overwrite").exit_code == 0
 
 
