@@ -19,7 +19,7 @@ _PRECISION: dict[str, type] = {
     "full_test_correct": int, "test_total": int,
 }  # fmt: skip
 _PROVENANCE: dict[str, type] = {
-    "date": str, "seed": int, "steps": int, "wall_seconds": float, "recipe_sha256": str,
+    "date": str, "seed": int, "steps": int, "wall_seconds": float, "cpu_seconds": float, "recipe_sha256": str,
 }  # fmt: skip
 _DATA: dict[str, type] = {"name": str, "train": int, "validation": int, "test": int}
 _START: dict[str, type] = {

@@ -20,6 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from sdk.artifact import ONNX_FILE, ONNX_INPUT, ONNX_OUTPUT, WEIGHTS_FILE, Artifact, ArtifactConfig
 from sdk.backends.onnx_file import has_external_data
+from sdk.backends.options import check_threads
 from sdk.errors import ArtifactError, LoadError
 from sdk.inputs import FloatArray
 from sdk.validation import describe
@@ -132,8 +133,7 @@ def open_backend(
     for a provider that is not available or options of the wrong type.
     """
     wanted = _resolve_providers(providers)
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise LoadError(f"threads must be a positive integer, found {describe(threads)}")
+    check_threads(threads)
     if timeout is not None and not _is_duration(timeout):
         raise LoadError(f"timeout must be a positive number of seconds, found {describe(timeout)}")
     path = artifact.file(file)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sdk.places import models_folder
-from zoo.cli.console import note, say, showing_progress
+from zoo.cli.console import note, print_table, say, showing_progress
 from zoo.cli.options import AS_JSON, DATA_DIR, QUIET, print_json
 
 if TYPE_CHECKING:
@@ -152,13 +152,35 @@ def _export_run(run_dir: Path, out: Path | None, overwrite: bool, data_dir: Path
     say(f"artifact: {target}")
 
 
-@click.command(short_help="Run a family's probe on a model.")
+@click.command(short_help="Run a family's probe, or the robustness suite, on a model.")
 @click.argument("model")
+@click.option(
+    "--suite",
+    type=click.Choice(["robustness"]),
+    help="Run the probes that are the same for all families, instead of the family's own.",
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="With --suite: add the findings to a file of results, which zoo compare reads.",
+)
 @DATA_DIR
 @AS_JSON
 @QUIET
-def probe(model: str, data_dir: Path | None, as_json: bool, quiet: bool) -> None:
-    """Run the family's probe on MODEL (a name or an artifact's folder) and add figures and findings to its card."""
+def probe(
+    model: str, suite: str | None, results: Path | None, data_dir: Path | None, as_json: bool, quiet: bool
+) -> None:
+    """Run the family's probe on MODEL (a name or an artifact's folder) and add figures and findings to its card.
+
+    With --suite robustness, measure corrupted images, damaged, pruned and quantised weights, calibration, early
+    answers, forgetting and few-shot transfer; the model stays as it is.
+    """
+    if suite is not None:
+        _run_suite(model, results, data_dir, as_json, quiet)
+        return
+    if results is not None:
+        raise click.UsageError("--results is for --suite; a family's own findings go into the model's artifact")
     with showing_progress(f"loading {model}", quiet) as progress:
         from zoo.artifacts.probe import probe_model
 
@@ -169,6 +191,26 @@ def probe(model: str, data_dir: Path | None, as_json: bool, quiet: bool) -> None
     say(findings.text.strip())
     for path in (*(f"figures/{name}" for name in findings.figures), "probe.md", "README.md"):
         say(f"written: {folder / path}")
+
+
+def _run_suite(model: str, results: Path | None, data_dir: Path | None, as_json: bool, quiet: bool) -> None:
+    """Run the robustness suite, print its findings, and store them if asked."""
+    with showing_progress(f"loading {model}", quiet) as progress:
+        from zoo.compare.record import read_results, write_results
+        from zoo.compare.robustness.suite import run_suite
+        from zoo.compare.robustness.summary import rows
+
+        stored = read_results(results) if results is not None else None
+        name, findings = run_suite(model, data_dir, progress=progress)
+        if stored is not None and results is not None:
+            stored.robustness[name] = findings
+            write_results(stored, results)
+    if as_json:
+        print_json({name: findings})
+        return
+    print_table(rows({name: findings}))
+    if results is not None:
+        say(f"written: {results}")
 
 
 @click.command(short_help="Render a model's card again.")

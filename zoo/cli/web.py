@@ -37,7 +37,7 @@ def web(
     """Write a static site that shows the models NAME... and runs them in the visitor's browser.
 
     The site needs no server code and loads nothing from other hosts. Upload its folder to any static host, or to a
-    Space with `zoo push NAME... --space`.
+    Space with `zoo push FOLDER --space`.
     """
     from zoo.cli.console import note
     from zoo.web.site import build_site

@@ -53,7 +53,7 @@ def test_adding_onnx_changes_nothing_else_in_the_artifact(tmp_path: Path, monkey
         assert recipe.export.formats == ("safetensors", "onnx")
         assert after.provenance["recipe_sha256"] == hash_file(folder / "recipe.yaml")
         assert "onnxruntime.InferenceSession" in (folder / "README.md").read_text()
-        assert sdk.load(folder).backend == "onnx"
+        assert sdk.load(folder, backend="onnx").backend == "onnx"
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
 
 

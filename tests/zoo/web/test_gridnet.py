@@ -129,7 +129,10 @@ def test_an_evolution_is_that_of_the_reference(
     check(tab, given, x, expected_grids(given, weight, bias, scale, norm, x), atol=2e-4)
 
 
-@pytest.mark.parametrize("name", ["gridnet-mnist", "gridnet-mnist-gated", "gridnet-digits"])
+SLOW = pytest.param("gridnet-mnist-gated", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", ["gridnet-mnist", SLOW, "gridnet-digits"])
 def test_shipped_models_give_the_labels_and_logits_of_the_sdk(site: Any, tab: SitePage, name: str) -> None:
     check_shipped(site, tab, name)
 

@@ -42,7 +42,9 @@ class CellnetPanel {
     this.canvas.style.width = "100%";
     this.canvas.style.minHeight = `${14 * net.sizes.length}px`;
     this.rows = h("tbody");
-    const kinds = `The first ${net.model.in_cells} cells receive the input, the last ${net.model.out_cells} answer.`;
+    const cells = (/** @type {number} */ count) => (count === 1 ? "cell" : `${count} cells`);
+    const { in_cells, out_cells } = net.model;
+    const kinds = `Input: the first ${cells(in_cells)}. Output: the last ${cells(out_cells)}.`;
     this.element = h(
       "section",
       { className: "card wide", "aria-labelledby": "cores-title" },

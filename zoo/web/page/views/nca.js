@@ -11,8 +11,10 @@ import { button, context, diverging, h, isDark, paint } from "./dom.js";
 /** @typedef {import("./panels.js").Shown} Shown */
 
 const CELL = 34;
-const FRAME = 140;
 /** Milliseconds per epoch. */
+const FRAME = 140;
+/** Size of the accuracy curve, and pixels of its canvas per unit. */
+const CURVE = { width: 1000, height: 180, sharpness: 2 };
 
 /** @param {Place} place */
 export async function open(place) {
@@ -40,8 +42,13 @@ class NcaPanel {
     this.layers = h("div", { className: "row" });
     this.score = h("p", { className: "answer", id: "accuracy", "aria-live": "polite" });
     this.about = h("p", { className: "soft small", id: "epoch" });
-    this.curve = h("canvas", { width: 600, height: 110, role: "img", "aria-label": "Accuracy after each epoch" });
-    this.curve.style.width = "100%";
+    this.curve = h("canvas", {
+      className: "drawn",
+      width: CURVE.width * CURVE.sharpness,
+      height: CURVE.height * CURVE.sharpness,
+      role: "img",
+      "aria-label": "Accuracy after each epoch",
+    });
     this.play = button("Grow", () => this.toggle(), { className: "main" });
     this.element = h(
       "section",
@@ -200,18 +207,31 @@ class NcaPanel {
     this.drawCurve();
   }
 
+  /** Draw the accuracy over the epochs, with lines at 0, 50 and 100 %. */
   drawCurve() {
-    const { width, height } = this.curve;
+    const { width, height, sharpness } = CURVE;
     const draw = context(this.curve);
+    const known = this.history.filter((value) => value !== null);
+    const epochs = Math.max(known.length - 1, 20);
+    const x = (/** @type {number} */ epoch) => 50 + (epoch / epochs) * (width - 66);
+    const y = (/** @type {number} */ accuracy) => height - 28 - accuracy * (height - 42);
+    draw.setTransform(sharpness, 0, 0, sharpness, 0, 0);
     draw.clearRect(0, 0, width, height);
+    draw.font = "13px system-ui, sans-serif";
+    draw.fillStyle = isDark() ? "#a3adb0" : "#566166";
+    draw.strokeStyle = isDark() ? "#343c40" : "#d9d7cf";
+    draw.textAlign = "right";
+    for (const accuracy of [0, 0.5, 1]) {
+      draw.strokeRect(x(0), y(accuracy), x(epochs) - x(0), 0);
+      draw.fillText(`${100 * accuracy} %`, x(0) - 6, y(accuracy) + 4);
+    }
+    draw.fillText(`epoch ${epochs}`, x(epochs), height - 8);
+    draw.textAlign = "left";
+    draw.fillText("epoch 0", x(0), height - 8);
     draw.strokeStyle = isDark() ? "#5cc8c9" : "#0b6b74";
     draw.lineWidth = 2;
     draw.beginPath();
-    const known = this.history.filter((value) => value !== null);
-    known.forEach((value, i) => {
-      const x = (i / Math.max(known.length - 1, 20)) * (width - 8) + 4;
-      draw.lineTo(x, height - 6 - value * (height - 12));
-    });
+    known.forEach((value, epoch) => draw.lineTo(x(epoch), y(value)));
     draw.stroke();
   }
 

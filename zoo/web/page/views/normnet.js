@@ -121,7 +121,7 @@ class NormnetPanel {
     else
       this.place.answer.show(
         softmax(this.net.run(shown.tensor)),
-        `Of the network without ${this.share.value} % of its weights.`,
+        `By the network without ${this.share.value} % of its weights.`,
       );
   }
 

@@ -9,6 +9,8 @@ import { context, h, isDark, slider } from "./dom.js";
 
 const WIDTH = 900;
 const HEIGHT = 420;
+/** Pixels of the canvas per unit of WIDTH and HEIGHT. */
+const SHARPNESS = 2;
 
 /** @param {Place} place */
 export async function open(place) {
@@ -42,13 +44,13 @@ class SnapshotsPanel {
       () => this.draw(),
     );
     this.canvas = h("canvas", {
-      width: WIDTH,
-      height: HEIGHT,
+      className: "drawn",
+      width: WIDTH * SHARPNESS,
+      height: HEIGHT * SHARPNESS,
       role: "img",
       id: "edges",
       "aria-label": "The edges of the snapshot, from the image on the left to the classes on the right",
     });
-    this.canvas.style.width = "100%";
     this.rows = h("tbody");
     this.verdict = h("p", { id: "verdict", "aria-live": "polite" });
     this.element = h(
@@ -120,6 +122,7 @@ class SnapshotsPanel {
   draw() {
     const draw = context(this.canvas);
     const dark = isDark();
+    draw.setTransform(SHARPNESS, 0, 0, SHARPNESS, 0, 0);
     draw.clearRect(0, 0, WIDTH, HEIGHT);
     const edges = this.edges.of(this.chosen.value);
     const spread = Math.sqrt(edges.reduce((sum, { weight }) => sum + weight * weight, 0) / edges.length) || 1;
