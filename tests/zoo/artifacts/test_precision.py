@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import sdk
 import zoo.artifacts.precision
 from sdk import ArtifactError
 from sdk.artifact import read_artifact
+from sdk.backends import choose_backend
 from sdk.resolve import find_model
 from tests.support.command import fails, run, runs
 from tests.support.onnx_models import write
@@ -58,6 +60,8 @@ def test_auto_still_chooses_the_full_file_and_others_are_unchanged(model: Path) 
     assert {**after.metrics, "precisions": None} == {**before.metrics, "precisions": None}
     assert after.provenance == before.provenance
     assert sdk.load(model).backend not in ("onnx-fp16", "onnx-int8")
+    alone = replace(after, files={"model-int8.onnx": after.files["model-int8.onnx"]})
+    assert choose_backend(alone, "auto") == "onnx-int8"
 
 
 def test_eval_compares_a_smaller_file_with_its_own_counts(model: Path) -> None:
