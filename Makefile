@@ -3,24 +3,41 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc -type f)
+OLDEST := build/oldest/bin
 CPP := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo test test-slow sanitize hammer soak fuzz gpu lint format clean
+# Training and the tests need the kernels, so a compiler that fails stops the set-up (csrc/build_backend.py).
+export ZOO_COMPILE ?= ON
+
+.PHONY: demo test test-slow test-oldest web sanitize hammer soak fuzz gpu lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/zoo train gridnet-digits --out runs/demo/gridnet-digits --run-dir runs/demo/run --overwrite
 	$(BIN)/python examples/read_digits.py runs/demo/gridnet-digits
 
+# Two processes, each with one thread of torch: the time of the suite is that of its tests, which mostly use one.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+# The site of README's pictures; needs npm once, for onnxruntime-web.
+web: $(INSTALLED)
+	$(BIN)/zoo web gridnet-mnist cellnet-mnist nca-iris snapshots-mnist normnet-mnist-conv --out site --overwrite
+
+# With the oldest dependencies that pyproject.toml allows; the oldest Python that it allows has wheels of all of them.
+test-oldest:
+	@test -x $(OLDEST)/python || $(PYTHON) -m venv build/oldest
+	$(OLDEST)/python -m pip install --quiet uv
+	$(OLDEST)/uv pip install --quiet --python $(OLDEST)/python --resolution lowest-direct --editable '.[train,dev]'
+	$(OLDEST)/python -m pytest
 
 sanitize: $(INSTALLED)
 	$(BIN)/python -m tests.support.sanitize
 
 hammer: $(INSTALLED)
+	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend native
 	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend onnx
 	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend torch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,16 @@ import torch
 
 from sdk import resolve
 from zoo.kernels import runtime
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a job in the background, which a shell starts so
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each worker of pytest-xdist whole modules, and one of them all tests of the browser, which share a site."""
+    for item in items:
+        folder = item.path.parent
+        item.add_marker(pytest.mark.xdist_group(str(folder if folder.name == "web" else item.path)))
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ class Guard:
     @classmethod
     def hook(cls, event: str, given: tuple[Any, ...]) -> None:
         if event in _STARTS:
-            cls.touched.append(f"{event} {str(given[0])[:60]}")
+            cls.touched.append(f"{event} {str(given[-1 if event == 'socket.connect' else 0])[:60]}")
         writes = event == "open" and isinstance(given[2], int) and given[2] & _WRITES
         if (writes or event in _CHANGES) and isinstance(given[0], (str, bytes)):
             path = os.path.realpath(os.fsdecode(given[0]))

@@ -52,17 +52,17 @@ class HubApi:
         handlers: list[tuple[str, str, Callable[..., Response]]] = [
             ("POST", "/api/repos/create", self._create),
             ("POST", "/api/validate-yaml", self._validate_yaml),
-            ("GET", "/api/(?:models|datasets)/([^/]+/[^/]+)(?:/revision/([^/]+))?", self._info),
-            ("GET", "/api/models/([^/]+/[^/]+)/refs", self._refs),
-            ("GET", "/api/(?:models|datasets)/([^/]+/[^/]+)/tree/([^/]+)", self._tree),
-            ("POST", "/api/models/([^/]+/[^/]+)/preupload/([^/]+)", self._preupload),
-            ("POST", "/api/models/([^/]+/[^/]+)/commit/([^/]+)", self._commit),
-            ("POST", "/api/models/([^/]+/[^/]+)/(branch|tag)/([^/]+)", self._make_ref),
-            ("POST", "/([^/]+/[^/]+).git/info/lfs/objects/batch", self._lfs_batch),
+            ("GET", "/api/(?:models|datasets|spaces)/([^/]+/[^/]+)(?:/revision/([^/]+))?", self._info),
+            ("GET", "/api/(?:models|spaces)/([^/]+/[^/]+)/refs", self._refs),
+            ("GET", "/api/(?:models|datasets|spaces)/([^/]+/[^/]+)/tree/([^/]+)", self._tree),
+            ("POST", "/api/(?:models|spaces)/([^/]+/[^/]+)/preupload/([^/]+)", self._preupload),
+            ("POST", "/api/(?:models|spaces)/([^/]+/[^/]+)/commit/([^/]+)", self._commit),
+            ("POST", "/api/(?:models|spaces)/([^/]+/[^/]+)/(branch|tag)/([^/]+)", self._make_ref),
+            ("POST", "/(?:spaces/)?([^/]+/[^/]+).git/info/lfs/objects/batch", self._lfs_batch),
             ("PUT", "/lfs/([^/]+/[^/]+)/([0-9a-f]{64})", self._lfs_upload),
             ("POST", "/lfs/([^/]+/[^/]+)/([0-9a-f]{64})/verify", self._lfs_verify),
             ("GET", "/lfs/([^/]+/[^/]+)/([0-9a-f]{64})", self._lfs_download),
-            ("GET", "/(?:datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self._resolve),
+            ("GET", "/(?:datasets/|spaces/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self._resolve),
         ]
         method = "GET" if request.method == "HEAD" else request.method
         for verb, pattern, handler in handlers:

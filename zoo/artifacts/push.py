@@ -175,7 +175,7 @@ def _create_repo(api: HfApi, repo_id: str, revision: str, private: bool) -> _Rep
 def _differences(artifact: Artifact, repo: _Repo, repo_id: str) -> tuple[list[str], list[str]]:
     """Return the files to upload and the files to delete; raises HubError for a repo that holds no cellzoo model."""
     local = [CONFIG_FILE, *artifact.config.files]
-    uploads = [path for path in local if repo.files.get(path) not in _digests(artifact.folder / path)]
+    uploads = [path for path in local if repo.files.get(path) not in digests(artifact.folder / path)]
     if CONFIG_FILE not in repo.files or repo.parent is None:
         return uploads, []
     try:
@@ -185,7 +185,7 @@ def _differences(artifact: Artifact, repo: _Repo, repo_id: str) -> tuple[list[st
     return uploads, sorted((old.files.keys() & repo.files.keys()) - set(local))
 
 
-def _digests(path: Path) -> tuple[str, str]:
+def digests(path: Path) -> tuple[str, str]:
     """Return the two hashes by which the Hub may know a file: its sha256 and git's sha1."""
     content = path.read_bytes()
     return hashlib.sha256(content).hexdigest(), hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

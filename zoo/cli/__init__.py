@@ -18,6 +18,7 @@ import sdk
 from sdk.errors import UnknownModelError
 from zoo.cli.artifact import card, export, probe
 from zoo.cli.bench import bench
+from zoo.cli.compare import compare
 from zoo.cli.console import note, say
 from zoo.cli.doctor import doctor
 from zoo.cli.groups import SuggestingGroup
@@ -26,6 +27,7 @@ from zoo.cli.prediction import eval_command, predict
 from zoo.cli.recipe import recipe
 from zoo.cli.sharing import pull, push
 from zoo.cli.train import train
+from zoo.cli.web import web
 from zoo.utils.errors import TrainingInterruptedError
 from zoo.utils.signals import exit_code, stop_behind, stop_signals
 
@@ -33,7 +35,8 @@ from zoo.utils.signals import exit_code, stop_behind, stop_signals
 USER_ERRORS = (sdk.CellzooError, OSError)
 # Import names of the packages that the extra `train` installs.
 TRAINING_PACKAGES = (
-    "torch", "torchvision", "accelerate", "sklearn", "onnx", "onnxscript", "matplotlib", "jinja2", "tensorboard",
+    "torch", "torchvision", "accelerate", "sklearn", "scipy", "onnx", "onnxscript", "matplotlib", "jinja2",
+    "tensorboard",
 )  # fmt: skip
 
 
@@ -139,6 +142,7 @@ def cli(debug: bool) -> None:
 for _command in (
     bench,
     card,
+    compare,
     doctor,
     eval_command,
     export,
@@ -150,5 +154,6 @@ for _command in (
     push,
     recipe,
     train,
+    web,
 ):
     cli.add_command(_command)

@@ -17,10 +17,24 @@ from zoo.cli.console import say
 @click.option("--create-pr", is_flag=True, help="Open a pull request instead of changing the branch.")
 @click.option("--message", help="Commit message.")
 @click.option("--dry-run", is_flag=True, help="Check everything and report the push; write nothing.")
+@click.option("--space", is_flag=True, help="NAME is the folder of a site that `zoo web` wrote; upload it as a Space.")
 def push(
-    name: str, repo_id: str, private: bool, revision: str, create_pr: bool, message: str | None, dry_run: bool
+    name: str,
+    repo_id: str,
+    private: bool,
+    revision: str,
+    create_pr: bool,
+    message: str | None,
+    dry_run: bool,
+    space: bool,
 ) -> None:
-    """Check the trained model NAME (or an artifact's folder) and upload it to the Hub as one commit."""
+    """Check the trained model NAME (or an artifact's folder) and upload it to the Hub as one commit.
+
+    With --space, NAME is the folder of a site, which becomes a static Space.
+    """
+    if space:
+        _push_space(name, repo_id, private, revision, create_pr, message, dry_run)
+        return
     from sdk.resolve import find_model
     from zoo.artifacts.push import push_artifact
 
@@ -30,6 +44,17 @@ def push(
     )
     for line in done.report():
         say(line)
+
+
+def _push_space(
+    name: str, repo_id: str, private: bool, revision: str, create_pr: bool, message: str | None, dry_run: bool
+) -> None:
+    from zoo.web.space import push_space
+
+    if create_pr or revision != "main":
+        raise click.UsageError("--space: a Space is built from its branch main; leave out --create-pr and --revision")
+    for line in push_space(Path(name), repo_id, private=private, message=message, dry_run=dry_run).report():
+        click.echo(line)
 
 
 @click.command(short_help="Download a model from the Hub.")

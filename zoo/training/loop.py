@@ -115,7 +115,7 @@ def fit(run: Run) -> None:
 
 def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
     """Train until step ``end``, validate, and save a checkpoint."""
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     # Seeded per round, so that a learner draws the same numbers in a resumed run.
     set_seed(derive_seed(run.recipe.train.seed, 2, run.step), device_specific=True)
     means = train_steps(run, stream, end)
@@ -125,6 +125,7 @@ def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
     if run.learner.finished:
         run.total_steps = run.step
     run.seconds += time.perf_counter() - started
+    run.cpu_seconds += time.process_time() - used
     record = {
         "step": run.step,
         "epoch": run.step / run.steps_per_epoch,
@@ -235,6 +236,7 @@ def finish(run: Run) -> TrainResult:
         steps=run.step,
         epochs=run.step / run.steps_per_epoch,
         seconds=run.seconds,
+        cpu_seconds=run.cpu_seconds,
         history=run.history,
         findings=run.learner.findings(),
         run_dir=run.run_dir,

@@ -113,7 +113,9 @@ def test_any_other_module_becomes_a_graph(tmp_path: Path, kind: str) -> None:
     np.testing.assert_allclose(loaded.logits(raw(spec)[0]), expected(module, spec)[0], atol=1e-4)
     assert (loaded.config.family, loaded.backend) == ("module", "onnx")
     assert not list(folder.rglob("*.p*t*"))
-    with pytest.raises(sdk.LoadError, match="backend 'torch' cannot run mine; available: auto, onnx"):
+    with pytest.raises(
+        sdk.LoadError, match=r"'torch' cannot run mine, which has no model\.safetensors; available: auto, o"
+    ):
         sdk.load(folder, backend="torch")
 
 

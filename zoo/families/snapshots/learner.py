@@ -19,12 +19,13 @@ from zoo.families.snapshots.extrema import Activity, Extrema, find_extrema
 from zoo.families.snapshots.findings import training_findings
 from zoo.families.snapshots.gradient import missing_gradient
 from zoo.families.snapshots.growth import grow
-from zoo.families.snapshots.model import ACTIVATIONS, SnapshotNet
+from zoo.families.snapshots.model import SnapshotNet
 from zoo.families.snapshots.routing import gradient_scores, length_preference, random_scores
 from zoo.families.snapshots.saving import retain, worth_saving
 from zoo.families.snapshots.schedule import End, Limits, phase_at
 from zoo.families.snapshots.store import Snapshot
 from zoo.families.snapshots.trigger import Trigger
+from zoo.kernels import dense
 
 
 class SnapshotsLearner(Learner):
@@ -170,7 +171,7 @@ class SnapshotsLearner(Learner):
         """Return activations ``[B, units]``; the output layer's sums pass through the activation like all others."""
         with torch.no_grad():
             layers = self.module.activations(inputs)
-            return torch.cat([*layers[:-1], ACTIVATIONS[self.config.activation](layers[-1])], 1)
+            return torch.cat([*layers[:-1], dense.apply(layers[-1], self.config.activation)], 1)
 
     def _grow(self, extrema: Extrema, activity: Activity, accuracy: float) -> bool:
         """Grow if credits, limits and extrema allow it; return True if edges were added."""

@@ -1,0 +1,58 @@
+"""Answers in the browser: every shipped model gives the SDK's labels and logits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sdk
+from sdk.catalog import bundled_models
+from tests.support.browser import SitePage
+
+ANSWER = """
+const [{siteSource, readArtifact}, {Model}, {loadSamples}] = await Promise.all(
+  ["core/artifact.js", "core/model.js", "core/samples.js"].map(load));
+const model = new Model(await readArtifact(siteSource(given.name), "this site"));
+const {raws} = await loadSamples(given.samples);
+const answers = await model.predict(raws);
+await model.close();
+return answers.map(({logits, label}) => ({logits, label}));
+"""
+
+
+def entries(site: Path) -> dict[str, Any]:
+    return {entry["name"]: entry for entry in json.loads((site / "models.json").read_text())["models"]}
+
+
+def raw_samples(site: Path, entry: dict[str, Any]) -> np.ndarray[Any, Any]:
+    samples = entry["samples"]
+    values = np.fromfile(site / samples["file"], samples["dtype"])
+    return values.reshape(len(samples["labels"]), *samples["shape"])
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(bundled_models()) if "cifar10" not in name])
+def test_labels_and_logits_are_those_of_the_sdk(site: Path, tab: SitePage, name: str) -> None:
+    check_answers(site, tab, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in sorted(bundled_models()) if "cifar10" in name])
+def test_labels_and_logits_of_cifar10_are_those_of_the_sdk(cifar_site: Path, cifar_tab: SitePage, name: str) -> None:
+    check_answers(cifar_site, cifar_tab, name)
+
+
+def check_answers(site: Path, tab: SitePage, name: str) -> None:
+    entry = entries(site)[name]
+    if entry["samples"] is None:
+        pytest.skip(f"the data set of {name} is not on this machine")
+    raw = raw_samples(site, entry)
+    assert entry["samples"]["test"] == (30 if raw.ndim == 2 else 100)
+    model = sdk.load(str(bundled_models()[name]), backend="onnx")
+    logits = model.logits(raw)
+    found = tab.call(ANSWER, entry)
+    assert [answer["label"] for answer in found] == [model.labels[i] for i in logits.argmax(1)]
+    np.testing.assert_allclose([answer["logits"] for answer in found], logits, atol=1e-3)

@@ -1,0 +1,211 @@
+// The page: chooses a model, opens it from this site, from dropped files or from the Hub, and shows its view.
+
+import { Artifact, filesSource, hubSource, readArtifact, siteSource } from "./core/artifact.js";
+import { UserError, sentence } from "./core/errors.js";
+import { threads } from "./core/onnx.js";
+import { Model } from "./core/model.js";
+import { loadSamples } from "./core/samples.js";
+import { showBench } from "./views/bench.js";
+import { ModelView } from "./views/model.js";
+
+/** @typedef {import("./core/samples.js").SampleEntry} SampleEntry */
+/** @typedef {{name: string, family: string, samples: SampleEntry | null}} Entry */
+/** @typedef {{cellzoo: string, hub: string, models: Entry[]}} Index */
+
+const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const picker = /** @type {HTMLSelectElement} */ (element("model"));
+const stage = element("stage");
+/** @type {Index} */
+let index = { cellzoo: "", hub: "", models: [] };
+/** @type {ModelView | null} */
+let view = null;
+let opened = 0;
+
+/**
+ * @param {string} text
+ */
+function status(text) {
+  element("status").textContent = text;
+}
+
+/**
+ * Run an action; show what goes wrong in a sentence.
+ * @param {() => Promise<void>} action
+ */
+async function guarded(action) {
+  const problem = element("problem");
+  problem.hidden = true;
+  try {
+    await action();
+  } catch (error) {
+    if (!(error instanceof UserError)) console.error(error);
+    problem.textContent = sentence(error);
+    problem.hidden = false;
+    stage.removeAttribute("aria-busy");
+  }
+}
+
+/**
+ * @param {Promise<Artifact>} reading
+ * @param {SampleEntry | null} [entry]
+ */
+async function open(reading, entry) {
+  const number = ++opened;
+  stage.setAttribute("aria-busy", "true");
+  status("Loading…");
+  const artifact = await reading;
+  const model = new Model(artifact);
+  const [samples] = await Promise.all([entry ? loadSamples(entry) : null, model.onnx()]);
+  if (number !== opened) return model.close(); // another model was chosen meanwhile
+  await view?.close();
+  view = new ModelView(model, samples, (work) => guarded(work));
+  stage.replaceChildren(view.element);
+  document.title = `${model.config.name} – cellzoo`;
+  await view.start();
+  stage.removeAttribute("aria-busy");
+  const count = threads();
+  status(
+    `${model.config.name} from ${artifact.origin}, files verified by their hashes. Answers are computed by ` +
+      `WebAssembly (onnxruntime-web, ${count} thread${count > 1 ? "s" : ""}) in this browser.`,
+  );
+  return undefined;
+}
+
+/** @param {File[]} files */
+function openFiles(files) {
+  if (!files.length) return;
+  picker.selectedIndex = -1;
+  guarded(() => open(readArtifact(filesSource(files), "your files")));
+}
+
+function route() {
+  const name = decodeURIComponent(location.hash.slice(1));
+  guarded(async () => {
+    if (name === "bench") {
+      opened++;
+      await view?.close();
+      view = null;
+      picker.selectedIndex = -1;
+      document.title = "Speed – cellzoo";
+      stage.replaceChildren(await showBench(index.models, (work) => guarded(work)));
+      status("");
+      return;
+    }
+    const hub = new URL(location.href).searchParams.get("model");
+    if (hub && !name) {
+      picker.selectedIndex = -1;
+      await open(readArtifact(hubSource(hub, index.hub), hub));
+      return;
+    }
+    const entry = name ? index.models.find((model) => model.name === name) : index.models[0];
+    if (!entry) throw new UserError(`This site has no model ${name}; choose one from the list.`);
+    picker.value = entry.name;
+    await open(readArtifact(siteSource(entry.name), "this site"), entry.samples);
+  });
+}
+
+/**
+ * Return the files of a drop, those inside dropped folders included.
+ * @param {DataTransfer} transfer
+ * @returns {Promise<File[]>}
+ */
+async function droppedFiles(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+  return (await Promise.all(entries.map((entry) => filesOf(entry)))).flat();
+}
+
+/**
+ * @param {FileSystemEntry} entry
+ * @returns {Promise<File[]>}
+ */
+async function filesOf(entry) {
+  if (entry.isFile) {
+    const file = /** @type {File} */ (
+      await new Promise((done, failed) => {
+        /** @type {FileSystemFileEntry} */ (entry).file(done, failed);
+      })
+    );
+    Object.defineProperty(file, "webkitRelativePath", { value: entry.fullPath.slice(1) });
+    return [file];
+  }
+  const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
+  /** @type {FileSystemEntry[]} */
+  const inside = [];
+  for (;;) {
+    const part = /** @type {FileSystemEntry[]} */ (
+      await new Promise((done, failed) => reader.readEntries(done, failed))
+    );
+    if (!part.length) break;
+    inside.push(...part);
+  }
+  return (await Promise.all(inside.map((one) => filesOf(one)))).flat();
+}
+
+function listenToDrops() {
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  });
+  addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) document.body.classList.remove("dropping");
+  });
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    document.body.classList.remove("dropping");
+    const transfer = event.dataTransfer;
+    if (!transfer) return;
+    guarded(async () => {
+      const files = await droppedFiles(transfer);
+      const images = files.length === 1 && files[0].type.startsWith("image/");
+      if (images && view) await view.upload(files[0]);
+      else openFiles(files);
+    });
+  });
+  for (const id of ["own-folder", "own-files"]) {
+    const input = /** @type {HTMLInputElement} */ (element(id));
+    input.addEventListener("change", () => {
+      openFiles([...(input.files ?? [])]);
+      input.value = "";
+    });
+  }
+}
+
+function listenToTheme() {
+  const root = document.documentElement;
+  try {
+    root.dataset.theme = localStorage.getItem("theme") ?? "";
+  } catch {
+    // A page without storage follows the system.
+  }
+  element("theme").addEventListener("click", () => {
+    const dark = root.dataset.theme
+      ? root.dataset.theme === "dark"
+      : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    try {
+      localStorage.setItem("theme", root.dataset.theme);
+    } catch {
+      // The choice lasts until the page is left.
+    }
+    view?.redraw();
+  });
+}
+
+async function start() {
+  listenToTheme();
+  listenToDrops();
+  picker.addEventListener("change", () => {
+    history.replaceState(null, "", location.pathname); // a model of this site takes the place of one on the Hub
+    location.hash = picker.value;
+  });
+  await guarded(async () => {
+    const response = await fetch(new URL("models.json", import.meta.url)).catch(() => null);
+    if (!response?.ok) throw new UserError("models.json of this site cannot be downloaded; reload the page.");
+    index = await response.json();
+    picker.replaceChildren(...index.models.map(({ name }) => new Option(name, name)));
+    addEventListener("hashchange", route);
+    route();
+  });
+}
+
+start();

@@ -1,0 +1,79 @@
+// The columns of a table: from raw cells to the features of the input spec, as sdk/columns.py encodes them.
+
+import { UserError } from "./errors.js";
+
+/**
+ * @typedef {object} Column
+ * @property {string} name
+ * @property {"number" | "category"} kind
+ * @property {string[]} [categories]
+ * @property {number | string} [fill] stands in for a missing value
+ * @property {number | string} [example]
+ */
+
+const LARGEST = 3.4028234663852886e38;
+
+/**
+ * @param {any} data
+ * @param {number} width
+ * @param {string} origin
+ * @returns {Column[]}
+ */
+export function parseColumns(data, width, origin) {
+  const good =
+    Array.isArray(data) &&
+    data.every((column) => {
+      const categories = column?.categories;
+      if (typeof column?.name !== "string") return false;
+      if (column.kind === "number") return true;
+      return column.kind === "category" && Array.isArray(categories) && categories.length > 1;
+    });
+  if (!good) throw new UserError(`${origin}: config.json: the columns of the data are not valid.`);
+  const features = data.reduce((/** @type {number} */ sum, /** @type {Column} */ c) => sum + widthOf(c), 0);
+  if (features !== width) throw new UserError(`${origin}: columns have ${features} features, the input has ${width}.`);
+  return data;
+}
+
+/** @param {Column} column */
+const widthOf = (column) => column.categories?.length ?? 1;
+
+/**
+ * Encode one row, whose cells are texts in the order of the columns.
+ * @param {Column[]} columns
+ * @param {string[]} cells
+ * @returns {Float32Array}
+ */
+export function encodeRow(columns, cells) {
+  return Float32Array.from(columns.flatMap((column, i) => encodeCell(column, cells[i] ?? "")));
+}
+
+/**
+ * @param {Column} column
+ * @param {string} cell
+ * @returns {number[]}
+ */
+function encodeCell(column, cell) {
+  const text = cell.trim();
+  const given = text === "" ? column.fill : text;
+  if (given === undefined) throw new UserError(`${column.name}: found no value.`);
+  if (column.kind === "number") return [parseNumber(column.name, String(given))];
+  const categories = /** @type {string[]} */ (column.categories);
+  const truth = [...categories].sort().join() === "false,true";
+  const found = categories.indexOf(truth ? String(given).toLowerCase() : String(given));
+  if (found < 0) throw new UserError(`${column.name}: unknown category ${cell}, allowed ${categories.join(", ")}.`);
+  return categories.map((_, i) => (i === found ? 1 : 0));
+}
+
+/**
+ * Return the number that a text spells, with a decimal point. Raises UserError for anything else.
+ * @param {string} name
+ * @param {string} text
+ * @returns {number}
+ */
+export function parseNumber(name, text) {
+  const number = /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(text) ? Number(text) : NaN;
+  if (!Number.isFinite(number) || Math.abs(number) > LARGEST) {
+    throw new UserError(`${name}: found ${text || "nothing"}, allowed a finite number with a decimal point.`);
+  }
+  return number;
+}
