@@ -123,7 +123,7 @@ def test_an_unknown_way_to_compile_is_refused(backend: ModuleType, monkeypatch: 
             ("no compiler", "CMake found no C++ compiler"),
         ),
         (
-            "CMake Error at b.cmake:4 (message):\n  Could not find compiler set in environment variable CXX:\n\n  g++.\n",
+            "CMake Error at b.cmake:4:\n  Could not find compiler set in environment variable CXX:\n\n  g++.\n",
             ("no compiler", "CMake found no C++ compiler"),
         ),
         (
