@@ -9,7 +9,7 @@ CPP := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -
 # Training and the tests need the kernels, so a compiler that fails stops the set-up (csrc/build_backend.py).
 export ZOO_COMPILE ?= ON
 
-.PHONY: demo test test-slow test-oldest web sanitize hammer soak fuzz lint format clean
+.PHONY: demo test test-slow test-oldest web sanitize hammer soak fuzz gpu lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/zoo train gridnet-digits --out runs/demo/gridnet-digits --run-dir runs/demo/run --overwrite
@@ -46,6 +46,10 @@ soak: $(INSTALLED)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python -m tests.support.fuzz --inputs 1000000
+
+# Sets up nothing: machines with a GPU may have no registry. GPU passes options on, such as GPU=--dry-run.
+gpu:
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m tests.support.gpu $(GPU)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

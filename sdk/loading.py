@@ -74,15 +74,15 @@ def load(
     downloaded.
 
     ``backend`` is "auto" or one of the model's backends: native (the compiled kernels, for the families gridnet and
-    snapshots), onnx (onnxruntime) or torch. "auto" is the first of native and onnx that can run the model here and
-    takes the options given; torch only if the model has no ONNX graph. ``revision``, or ``@revision`` after the name,
-    is a branch, a tag or a commit on the Hub (default: main); the model's ``origin`` names the folder or the commit
-    that was loaded.
+    snapshots), onnx (onnxruntime) or torch; "onnx-fp16" and "onnx-int8" run the smaller files that ``zoo export
+    --precision`` adds. "auto" is the first of native and onnx that can run the model here and takes the options given;
+    torch only if the model has no ONNX graph. ``revision``, or ``@revision`` after the name, is a branch, a tag or a
+    commit on the Hub (default: main); the model's ``origin`` names the folder or the commit that was loaded.
 
-    ``threads`` is an option of native and onnx: the number of threads that compute one batch (default: one per core).
-    Options of onnx alone: ``providers``, in order of preference, are "cpu", "cuda", "coreml", "directml" or
-    onnxruntime's own names (default: cpu); ``timeout`` is the most seconds that a batch may take (default: any), for a
-    graph that is not trusted to end. Option of torch: ``device`` (default: cpu).
+    ``threads`` is an option of native and of the onnx backends: the number of threads that compute one batch (default:
+    one per core). Options of the onnx backends alone: ``providers``, in order of preference, are "cpu", "cuda",
+    "coreml", "directml" or onnxruntime's own names (default: cpu); ``timeout`` is the most seconds that a batch may
+    take (default: any), for a graph that is not trusted to end. Option of torch: ``device`` (default: cpu).
 
     Raises LoadError if the model, backend or device is not available, its subclass HubError if the Hub does not provide
     the model, and ArtifactError if the model is damaged.

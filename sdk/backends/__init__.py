@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.artifact import ONNX_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig
+from sdk.artifact import ONNX_FILE, ONNX_FP16_FILE, ONNX_INT8_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig
 from sdk.errors import KernelsError, LoadError
 from sdk.inputs import FloatArray
 from sdk.kernels import compiled
@@ -33,13 +34,20 @@ class _BackendInfo(NamedTuple):
     """The options of :func:`sdk.load` that the backend takes."""
     families: tuple[str, ...] = ()
     """The families that the backend runs; empty: all."""
+    settings: Mapping[str, Any] = MappingProxyType({})
+    """Further arguments of ``open_backend``."""
 
 
+_ONNX_OPTIONS = ("providers", "threads", "timeout")
 # In the order in which "auto" prefers them: measured, native is the fastest wherever it runs.
 BACKENDS = {
     "native": _BackendInfo(WEIGHTS_FILE, "sdk.backends.native", ("threads",), ("gridnet", "snapshots")),
-    "onnx": _BackendInfo(ONNX_FILE, "sdk.backends.onnx", ("providers", "threads", "timeout")),
+    "onnx": _BackendInfo(ONNX_FILE, "sdk.backends.onnx", _ONNX_OPTIONS),
     "torch": _BackendInfo(WEIGHTS_FILE, "zoo.artifacts.torch_backend", ("device",)),
+    **{
+        f"onnx-{precision}": _BackendInfo(file, "sdk.backends.onnx", _ONNX_OPTIONS, settings={"file": file})
+        for precision, file in (("fp16", ONNX_FP16_FILE), ("int8", ONNX_INT8_FILE))
+    },
 }
 # The package to install for a module that is missing.
 _PACKAGES = {"torch": "'cellzoo[train]'", "pydantic": "'cellzoo[train]'", "onnxruntime": "onnxruntime"}
@@ -71,8 +79,11 @@ def choose_backend(config: ArtifactConfig, backend: str, options: Collection[str
 
 
 def _preferred(available: tuple[str, ...], options: Collection[str]) -> str:
-    """Return the first backend that takes the options; torch, which loads slowly, only in place of onnx."""
-    unwanted = {"torch"} if "onnx" in available else set()
+    """Return the first backend that takes the options; torch, which loads slowly, only in place of onnx.
+
+    A file of reduced precision is never chosen.
+    """
+    unwanted = {name for name in available if is_reduced(name)} | ({"torch"} if "onnx" in available else set())
     if os.environ.get("ZOO_KERNELS") == "reference" and available != ("native",):
         unwanted.add("native")
     candidates = [name for name in available if name not in unwanted]
@@ -117,8 +128,13 @@ def open_backend(artifact: Artifact, backend: str, **options: Any) -> Backend:
             f"the {backend} backend needs {error.name}, which is not installed; "
             f"install it with `pip install {_PACKAGES[error.name]}`"
         ) from error
-    runner: Backend = module.open_backend(artifact, **given)
+    runner: Backend = module.open_backend(artifact, **given, **BACKENDS[backend].settings)
     return runner
+
+
+def is_reduced(backend: str) -> bool:
+    """True for a backend that runs a file of reduced precision, whose logits differ from the other backends'."""
+    return BACKENDS[backend].file in (ONNX_FP16_FILE, ONNX_INT8_FILE)
 
 
 def is_forked_child() -> bool:

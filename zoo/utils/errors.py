@@ -64,6 +64,10 @@ class BenchError(CellzooError):
     """A benchmark cannot run, or its contenders disagree."""
 
 
+class CompareError(CellzooError):
+    """Models cannot be compared, or their stored results cannot be read or written."""
+
+
 class StaleAnswerError(CellzooError, RuntimeError):
     """A module was trained or changed, but answers by something stored that its parameters no longer give."""
 

@@ -229,15 +229,6 @@ def test_a_subclass_may_compute_otherwise_and_becomes_a_graph(tmp_path: Path) ->
     np.testing.assert_allclose(sdk.load(folder).logits(raw(TABLE)), expected(net, TABLE), atol=1e-4)
 
 
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_module_may_be_on_another_device(tmp_path: Path) -> None:
-    net = norm().cuda()
-    folder = zoo.save(net, tmp_path / "mine", labels=LABELS, input=TABLE)
-    assert next(net.parameters()).is_cuda
-    np.testing.assert_array_equal(sdk.load(folder, "torch").logits(raw(TABLE)), expected(net.cpu(), TABLE))
-
-
 def test_the_card_says_how_the_model_was_trained(tmp_path: Path) -> None:
     counts = {"test_correct": 51, "test_total": 54, "note": "plain loop"}
     folder = zoo.save(norm(), tmp_path / "mine", labels=LABELS, input=TABLE, metrics=counts, licence="CC0-1.0")

@@ -34,7 +34,7 @@ class Gridnet(GridEvolution):
         """Images ``[B, C, H, W]`` -> initial grids ``[B, M, N, K]``: the learned grid, the image on its first faces."""
         faces = self.patch_embed(x).permute(0, 2, 3, 1)
         rows, columns, depth = self.face
-        grid = self.grid_init.expand(len(x), *self.config.grid).clone()
+        grid = self.grid_init.expand(x.shape[0], *self.config.grid).clone()  # len(x) would fix it in torch.export
         grid[:, rows, columns, depth] = faces.to(grid.dtype)
         return grid
 
