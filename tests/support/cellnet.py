@@ -17,6 +17,7 @@ STEM = StemConfig(channels=(3, 4), dropout=0)
 STEMS = {
     "as_described": STEM,
     "two_convolutions": StemConfig(channels=(3,), convolutions=2, dropout=0),
+    "pooled_once": StemConfig(channels=(3, 4), pool="last", dropout=0),
     "padded": StemConfig(channels=(3, 4, 5), convolutions=(2, 1, 3), padding=1, dropout=0),
     "normalised": StemConfig(channels=(3, 4), batch_norm=True, dropout=0),
     "normalised_and_padded": StemConfig(channels=(3, 4), convolutions=(1, 2), padding=1, batch_norm=True, dropout=0),

@@ -125,7 +125,15 @@ def test_shipped_cards_are_rendered_by_the_template(name: str) -> None:
     assert (folder / CARD_FILE).read_text() == card_text(folder, config, read_notes(folder / CARD_FILE))
 
 
-@pytest.mark.parametrize("name", [info.name for info in sdk.list_models() if info.family != "nca"])
+# Models of CIFAR-10 have the same images, which take long to decode.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(info.name, marks=[pytest.mark.slow] if info.name in {"cellnet-cifar10", "gridnet-cifar10"} else [])
+        for info in sdk.list_models()
+        if info.family != "nca"
+    ],
+)
 def test_shipped_models_record_what_their_training_images_look_like(name: str) -> None:
     recipe = load_recipe(name)
     config = json.loads((bundled_models()[name] / CONFIG_FILE).read_text())

@@ -23,8 +23,8 @@ train: {epochs: 3}
 SEALED = sorted(path.parent.name for path in (ROOT / "exports").glob("*/recipe.yaml"))
 # Recipes without a sealed model, by the hash of the first release; change one with a deliberate change of its recipe.
 HASHES = {
-    "cellnet-mnist-literal": "7038f5fe6c7080d9134c786a95ef651591a3ed9d9fa16fcee3d0e99212a05f5d",
-    "gridnet-imagenet": "bc8c5738b12136f0682e0c3ea00528c9978ed53dd7c136f977cb93c1bd217155",
+    "cellnet-mnist-literal": "54dbebfb6f3643cd9803f495b4b905f87ea077dbb1a13ac05549263c8b2b6d44",
+    "gridnet-imagenet": "84d6e7fe4232beeda365644c509667ab1eb939d48ffaa1804793f2e699645968",
     "gridnet-mnist-literal": "9a48529b79bfeb7bc4922cecbf903c70e20df086728bbfa89a2fc8bea2c43f9f",
 }
 

@@ -18,9 +18,9 @@ from zoo.families.cellnet.topology import Edge, FullTopology, Topology, arrival_
 
 
 class StemConfig(Section):
-    """Layers before the InCells: per entry of ``channels`` a stage of 3x3 convolutions, 2x2 max-pooling and ReLU.
+    """Layers before the InCells: per entry of ``channels`` a stage of 3x3 convolutions, each followed by a ReLU.
 
-    A ReLU also stands between the convolutions of a stage.
+    2x2 max-pooling ends each stage, or the last one alone.
     """
 
     channels: tuple[PositiveInt, ...] = Field(default=(32, 64), min_length=1, max_length=16)
@@ -31,6 +31,8 @@ class StemConfig(Section):
     """Convolutions in a stage: one number for all stages, or a list with one number per stage."""
     padding: int = Field(default=0, ge=0, le=1)
     """Zeros around the input of each convolution, in pixels; 1 keeps its height and width."""
+    pool: Literal["each", "last"] = "each"
+    """Stages that end with max-pooling: each, or the last alone, as in the original's example."""
     batch_norm: bool = False
     """Normalise the channels of each convolution over the batch. A prediction uses running averages of their means and
     variances; in training, each process normalises its own part of the batch."""
@@ -40,6 +42,12 @@ class StemConfig(Section):
         """Number of convolutions in each stage."""
         each = self.convolutions
         return each if isinstance(each, tuple) else (each,) * len(self.channels)
+
+    @property
+    def pooled(self) -> tuple[bool, ...]:
+        """The stages that end with max-pooling."""
+        last = len(self.channels) - 1
+        return tuple(self.pool == "each" or stage == last for stage in range(len(self.channels)))
 
     @model_validator(mode="after")
     def _check(self) -> StemConfig:
@@ -53,7 +61,7 @@ class StemConfig(Section):
     @model_serializer(mode="wrap")
     def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # These keys were added after the first models shipped, whose recipes and hashes must stay what they are.
-        added = {"convolutions": 1, "padding": 0, "batch_norm": False}
+        added = {"convolutions": 1, "padding": 0, "pool": "each", "batch_norm": False}
         values: dict[str, Any] = serialize(self)
         return {key: value for key, value in values.items() if key not in added or value != added[key]}
 

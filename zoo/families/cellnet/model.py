@@ -165,13 +165,14 @@ def _stem(stem: StemConfig | None, task: Task) -> nn.Module:
         return nn.Flatten()
     # Only with batch normalisation: another order in memory would change the last bits of models without it that ship.
     layers: list[nn.Module] = [ChannelsLast()] if stem.batch_norm else []
-    for depth, (before, after) in zip(stem.depths, pairwise((task.input_shape[0], *stem.channels)), strict=True):
+    widths = pairwise((task.input_shape[0], *stem.channels))
+    for depth, pooled, (before, after) in zip(stem.depths, stem.pooled, widths, strict=True):
         for number in range(depth):
             channels = after if number else before
             layers.append(nn.Conv2d(channels, after, kernel_size=3, padding=stem.padding, bias=not stem.batch_norm))
             if stem.batch_norm:
                 layers.append(nn.BatchNorm2d(after))
-            layers += [nn.MaxPool2d(2), nn.ReLU()] if number == depth - 1 else [nn.ReLU()]
+            layers += [nn.MaxPool2d(2), nn.ReLU()] if pooled and number == depth - 1 else [nn.ReLU()]
     return nn.Sequential(*layers, nn.Dropout(stem.dropout), nn.Flatten())
 
 
@@ -183,15 +184,11 @@ def _features(stem: StemConfig | None, task: Task) -> int:
         raise BuildError(f"a stem takes images [C, H, W], found inputs of shape {list(task.input_shape)}; "
                          "set model.stem to null")  # fmt: skip
     _, height, width = task.input_shape
-    for depth in stem.depths:
-        height, width = (_stage_side(side, depth, stem.padding) for side in (height, width))
+    for depth, pooled in zip(stem.depths, stem.pooled, strict=True):
+        shrink = 2 * depth * (1 - stem.padding)
+        height, width = ((side - shrink) // (2 if pooled else 1) for side in (height, width))
     if min(height, width) < 1:
         size = "x".join(map(str, task.input_shape[1:]))
         raise BuildError(f"an image of {size} is too small for a stem of {sum(stem.depths)} convolutions; "
                          "set data.image_size or model.stem")  # fmt: skip
     return stem.channels[-1] * height * width
-
-
-def _stage_side(side: int, depth: int, padding: int) -> int:
-    """Return the side of a stage's output; below 1 the input is too small."""
-    return (side - 2 * depth * (1 - padding)) // 2

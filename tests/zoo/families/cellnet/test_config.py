@@ -49,7 +49,15 @@ def test_an_invalid_stem_is_refused(options: dict[str, Any], message: str) -> No
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"convolutions": 2}, {"convolutions": (1, 2)}, {"padding": 1}, {"batch_norm": True}, {"channels": (8, 16)}],
+    [
+        {},
+        {"convolutions": 2},
+        {"convolutions": (1, 2)},
+        {"padding": 1},
+        {"pool": "last"},
+        {"batch_norm": True},
+        {"channels": (8, 16)},
+    ],
 )
 def test_a_recipe_names_the_newer_keys_of_a_stem_only_where_they_are_used(options: dict[str, Any]) -> None:
     config = CellnetConfig(cells=4, stem=StemConfig(**options))

@@ -42,10 +42,11 @@ def test_a_stem_is_its_stages_of_convolutions_one_after_the_other(stem: str) -> 
     module = build(IMAGES, stem=config).double()
     x, _ = samples(IMAGES)
     expected, parameters = x, iter(module.stem.parameters())
-    for depth in config.depths:
+    for stage, depth in enumerate(config.depths):
         for _ in range(depth):
             expected = _convolution(expected, parameters, config)
-        expected = F.max_pool2d(expected, 2)
+        if config.pool == "each" or stage == len(config.depths) - 1:
+            expected = F.max_pool2d(expected, 2)
     assert next(parameters, None) is None
     torch.testing.assert_close(module.stem(x), expected.flatten(1))
     assert module.input.weight.size(2) == expected[0].numel()
@@ -148,6 +149,7 @@ def test_inputs_that_do_not_fit_the_stem_are_refused(task: Task, message: str) -
         ({"channels": (3, 4)}, 10),
         ({"channels": (3,), "convolutions": 3}, 8),
         ({"channels": (3, 4), "padding": 1}, 4),
+        ({"channels": (3, 4), "pool": "last"}, 6),
         ({"channels": (3, 4, 5), "convolutions": (4, 1, 2), "padding": 1, "batch_norm": True}, 8),
     ],
 )

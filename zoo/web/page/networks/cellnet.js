@@ -86,7 +86,7 @@ export class Cellnet {
   stem(image) {
     const { stem } = this.model;
     if (!stem) return image;
-    const { channels, convolutions = 1, padding = 0, batch_norm: normalised = false } = stem;
+    const { channels, convolutions = 1, padding = 0, pool = "each", batch_norm: normalised = false } = stem;
     let maps = { data: image, shape: this.input };
     let layer = normalised ? 1 : 0; // the module counts its other layers, too
     channels.forEach((/** @type {number} */ _, /** @type {number} */ stage) => {
@@ -108,7 +108,7 @@ export class Cellnet {
           );
           layer += 1;
         }
-        if (number === depth - 1) {
+        if (number === depth - 1 && (pool === "each" || stage === channels.length - 1)) {
           maps = maxPool(maps);
           layer += 1;
         }
