@@ -28,7 +28,6 @@ HASHES = {
     "cnn-fashion": "fd5c27bf4055677ad55706ea12530445d336340897180be0db42ecf1358e1e1e",
     "gridnet-imagenet": "84d6e7fe4232beeda365644c509667ab1eb939d48ffaa1804793f2e699645968",
     "gridnet-mnist-literal": "9a48529b79bfeb7bc4922cecbf903c70e20df086728bbfa89a2fc8bea2c43f9f",
-    "mlp-mnist": "04f56dfbc1887a1b3a00342b46b1bfc4380cb4d3bb83f52d419cd9db28c42fe5",
     "mlp-mnist-dense": "9fe0a7c284aa917de5ffe9ae2a7c265127a61dd8dc72f58035a99320a35fe668",
     "mlp-mnist-set": "c894167509248613d52b8c2049b23fca184120c7439dc7ab3e8b0e961723057f",
 }
