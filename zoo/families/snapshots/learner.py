@@ -65,21 +65,25 @@ class SnapshotsLearner(Learner):
 
     def training_step(self, inputs: Tensor, labels: Tensor) -> StepResult:
         """See :class:`Learner`; also saves the batch, for the decisions at the end of the epoch."""
-        self.recent = [*self.recent, (inputs, labels)][-self.config.extrema.batches :]
+        self.remember(inputs, labels)
         result = super().training_step(inputs, labels)
         return StepResult(result.loss, {**result.logs, "edges": self.module.edges.float()})
+
+    def remember(self, inputs: Tensor, labels: Tensor) -> None:
+        """Save the last batches, on which activity and missing edges are measured at the end of the epoch."""
+        self.recent = [*self.recent, (inputs, labels)][-self.config.extrema.batches :]
 
     def on_step_end(self, step: int) -> None:
         grads = [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
         if self.trigger.observe(float(torch.nn.utils.get_total_norm(grads))):
-            self.economy.earn()
+            self._earn(self.epoch + 1)
         with torch.no_grad():
             self.module.weight[: len(self.held)] = self.held  # weight decay moves weights without a gradient, too
 
     def on_epoch_end(self, epoch: int) -> None:
         self.epoch = epoch
         if self.trigger.end_epoch():
-            self.economy.earn()
+            self._earn(epoch)
 
     def on_validation(self, step: int, accuracy: float) -> None:
         """Decide on growth and snapshots, if an epoch has ended since the last decision."""
@@ -153,6 +157,11 @@ class SnapshotsLearner(Learner):
         self.rotation = state["rotation"]
         device = self.module.weight.device
         self.recent = [(inputs.to(device), labels.to(device)) for inputs, labels in state["recent"]]
+
+    def _earn(self, epoch: int) -> None:
+        """Earn a spike's reward in ``epoch``, unless credits pause while the last growth settles."""
+        if not (self.config.economy.pause and self.limits.settles(epoch)):
+            self.economy.earn()
 
     def _activations(self, inputs: Tensor) -> Tensor:
         """Return activations ``[B, units]``; the output layer's sums pass through the activation like all others."""
