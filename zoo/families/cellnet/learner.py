@@ -63,7 +63,7 @@ class CellnetLearner(Learner):
             yield StepResult(total, log.means())
 
     def _distance(self, core: Tensor, target: Tensor) -> Tensor:
-        """Loss (a) of each sample, ``[B]``: the mean square over all numbers of its cores, or the sum of cells' means."""
+        """Loss (a) of each sample, ``[B]``: the mean over all its numbers, or the sum of cells' means."""
         squares = (core - target).square()
         if self.config.loss_a_form == "mean":
             return squares.sum((1, 2)) / sum(self.config.cores)

@@ -89,7 +89,7 @@ class GrowingNetwork(nn.Module):
         self._optimizer: Optimizer | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Inputs ``[B, ...]`` -> logits ``[B, classes]``: the growing network's, after :meth:`finish` the ensemble's."""
+        """Inputs ``[B, ...]`` -> logits ``[B, classes]``, in evaluation after :meth:`finish` the ensemble's."""
         logits: Tensor = self.net(x.flatten(1))
         return logits
 
