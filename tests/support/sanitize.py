@@ -2,8 +2,9 @@
 
     python -m tests.support.sanitize [address] [thread]
 
-``address`` runs tests/zoo/kernels on a build with AddressSanitizer and UndefinedBehaviorSanitizer. ``thread`` runs
-tests/support/pool_program.cpp on a build with ThreadSanitizer. Builds are kept in build/sanitize.
+``address`` runs tests/zoo/kernels and tests/sdk/backends/native on a build with AddressSanitizer and
+UndefinedBehaviorSanitizer. ``thread`` runs tests/support/pool_program.cpp on a build with ThreadSanitizer. Builds are
+kept in build/sanitize.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.paths import ROOT
@@ -21,14 +23,16 @@ SANITIZERS = {"address": "address,undefined", "thread": "thread"}
 
 
 def build(kind: str, target: str) -> Path:
-    folder = BUILDS / kind
+    return build_with(BUILDS / kind, target, [f"-DZOO_SANITIZE={SANITIZERS[kind]}"])
+
+
+def build_with(folder: Path, target: str, options: Sequence[str]) -> Path:
+    """Build a target in ``folder`` without nvcc, with these options of CMakeLists.txt; return the folder."""
     nanobind = subprocess.check_output([sys.executable, "-m", "nanobind", "--cmake_dir"], text=True).strip()
-    options = [f"-DZOO_SANITIZE={SANITIZERS[kind]}", "-DZOO_CUDA=OFF", f"-DPython_EXECUTABLE={sys.executable}"]
+    given = [*options, "-DZOO_CUDA=OFF", f"-DPython_EXECUTABLE={sys.executable}", f"-Dnanobind_DIR={nanobind}"]
     cmake = Path(sys.executable).parent / "cmake"
     command = str(cmake) if cmake.exists() else "cmake"
-    subprocess.run(
-        [command, "-S", ROOT, "-B", folder, "-G", "Ninja", f"-Dnanobind_DIR={nanobind}", *options], check=True
-    )
+    subprocess.run([command, "-S", ROOT, "-B", folder, "-G", "Ninja", *given], check=True)
     subprocess.run([command, "--build", folder, "--target", target], check=True)
     return folder
 
@@ -40,7 +44,7 @@ def run_address() -> None:
         **os.environ, "LD_PRELOAD": library, "ZOO_SANITIZED_KERNELS": str(module),
         "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1",
     }  # fmt: skip
-    tests = ["tests/zoo/kernels", "-p", "tests.support.sanitized_kernels", "-q", "-rN"]
+    tests = ["tests/zoo/kernels", "tests/sdk/backends/native", "-p", "tests.support.sanitized_kernels", "-q", "-rN"]
     subprocess.run([sys.executable, "-m", "pytest", *tests], cwd=ROOT, env=environment, check=True)
 
 

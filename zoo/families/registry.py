@@ -11,7 +11,9 @@ from zoo.utils.errors import FamilyError
 
 _PACKAGES = {
     "cellnet": "zoo.families.cellnet",
+    "cnn": "zoo.families.cnn",
     "gridnet": "zoo.families.gridnet",
+    "mlp": "zoo.families.mlp",
     "nca": "zoo.families.nca",
     "normnet": "zoo.families.normnet",
     "snapshots": "zoo.families.snapshots",

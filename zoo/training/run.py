@@ -17,6 +17,7 @@ from zoo.data.fingerprint import Fingerprint
 from zoo.data.split import Data
 from zoo.families.learner import Learner
 from zoo.recipe import Recipe
+from zoo.training.finite import Guard
 from zoo.training.metrics_log import RunLog
 from zoo.training.start import Start
 
@@ -35,6 +36,7 @@ class Run:
     learner: Learner
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler
+    guard: Guard
     run_dir: Path
     log: RunLog
     total_steps: int
@@ -48,7 +50,8 @@ class Run:
     """Step of the last checkpoint."""
     seconds: float = 0.0
     """Training and validation time over all attempts."""
-    last_loss: float = math.nan
+    cpu_seconds: float = 0.0
+    """Processor time of this process over all attempts, training and validation."""
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -73,6 +76,7 @@ def run_state(run: Run) -> dict[str, Any]:
         "step": run.step,
         "total_steps": run.total_steps,
         "seconds": run.seconds,
+        "cpu_seconds": run.cpu_seconds,
         "history": run.history,
         "module": run.plain.state_dict(),
         "average": run.tested.state_dict() if isinstance(run.tested, AveragedModel) else None,
@@ -89,13 +93,23 @@ def restore_run(run: Run, state: dict[str, Any]) -> None:
     run.plain.load_state_dict(state["module"])
     if isinstance(run.tested, AveragedModel):
         run.tested.load_state_dict(state["average"])
-    run.optimizer.load_state_dict(state["optimizer"])
+    run.optimizer.load_state_dict(_as_made_here(state["optimizer"], run.optimizer))
     run.schedule.load_state_dict(state["schedule"])
     if run.accelerator.scaler is not None:
         run.accelerator.scaler.load_state_dict(state["scaler"])
     run.learner.load_state_dict(state["learner"])
     run.saved_step = state["step"]
     run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]
+    run.cpu_seconds = state.get("cpu_seconds", math.nan)  # unknown to a checkpoint of an earlier version
     run.total_steps = state["total_steps"]  # fewer than the recipe's if the learner finished early
     if run.history:
-        run.last_loss = run.history[-1]["train_loss"]
+        run.guard.last_loss = run.history[-1]["train_loss"]
+
+
+def _as_made_here(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return an optimizer's saved state for this run's device: only on CUDA it is fused, and keeps its counts there."""
+    groups = [
+        {**group, "fused": own["fused"]} if "fused" in own else group
+        for group, own in zip(saved["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    return {**saved, "param_groups": groups}

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from sdk.errors import CellzooError
 from sdk.validation import check_keys, check_list, check_type
+from sdk.weights import METADATA
 from zoo.utils.files import replacing_folder
 
 FILE = "tree.json"
@@ -149,7 +150,8 @@ class CheckpointTree:
                 _check_ours(folder)
             with replacing_folder(folder, overwrite=True, check=lambda old, _: _check_ours(old)) as new:
                 for number, state in self._weights.items():
-                    save_file({name: t.contiguous() for name, t in state.items()}, new / f"{number}.safetensors")
+                    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+                    save_file(tensors, new / f"{number}.safetensors", METADATA)
                 (new / FILE).write_text(json.dumps(self._json(), indent=2) + "\n", encoding="utf-8")
         except (OSError, SafetensorError) as error:
             raise TreeError(f"cannot write the tree to {folder}: {error}") from None

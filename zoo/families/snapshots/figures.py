@@ -16,10 +16,9 @@ CAPTIONS = {
     "growth.png": "Edges (left axis, logarithmic) and validation accuracy (right axis) over the epochs of training. "
     "Dotted lines mark growth events, triangles mark saved snapshots, and shades mark the phases.",
     "inputs.png": "Number of edges that each input got at the start and in each phase.",
-    "spent.png": "Test accuracy against the edges computed per sample, for single snapshots, the weighted ensemble, "
-    "progressive answers at several thresholds (the star marks the model's own), and networks of the same widths.",
+    "spent.png": "Test accuracy against the edges computed per sample, for single snapshots, the weighted ensemble "
+    "and progressive answers at several thresholds (the star marks the model's own).",
 }
-_MARKS = {"dense": "s", "random_mask": "x", "magnitude_pruned": "^"}
 
 
 class Spent(Protocol):
@@ -74,13 +73,7 @@ def draw_inputs(net: SnapshotNet, shape: tuple[int, ...]) -> Figure:
     return figure
 
 
-def draw_spent(
-    singles: Sequence[Spent],
-    weighted: Spent,
-    curve: Sequence[Spent],
-    own: Spent,
-    others: Mapping[str, Sequence[Spent]],
-) -> Figure:
+def draw_spent(singles: Sequence[Spent], weighted: Spent, curve: Sequence[Spent], own: Spent) -> Figure:
     """Plot accuracy against edges per sample."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -89,10 +82,6 @@ def draw_spent(
     axes.plot(own.edges, 100 * own.accuracy, "*", color="tab:orange", markersize=13)
     axes.plot([p.edges for p in singles], [100 * p.accuracy for p in singles], "o", label="single snapshots")
     axes.plot(weighted.edges, 100 * weighted.accuracy, "D", label="weighted ensemble")
-    for name, points in others.items():
-        axes.plot(
-            [p.edges for p in points], [100 * p.accuracy for p in points], _MARKS[name], label=name.replace("_", " ")
-        )
     lowest = min(point.accuracy for point in [*singles, *curve])
     axes.set(xscale="log", xlabel="edges per sample", ylabel="test accuracy in %")
     axes.set_ylim(math.floor(100 * lowest) - 1, 100.5)

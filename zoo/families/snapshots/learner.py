@@ -19,12 +19,13 @@ from zoo.families.snapshots.extrema import Activity, Extrema, find_extrema
 from zoo.families.snapshots.findings import training_findings
 from zoo.families.snapshots.gradient import missing_gradient
 from zoo.families.snapshots.growth import grow
-from zoo.families.snapshots.model import ACTIVATIONS, SnapshotNet
+from zoo.families.snapshots.model import SnapshotNet
 from zoo.families.snapshots.routing import gradient_scores, length_preference, random_scores
 from zoo.families.snapshots.saving import retain, worth_saving
 from zoo.families.snapshots.schedule import End, Limits, phase_at
 from zoo.families.snapshots.store import Snapshot
 from zoo.families.snapshots.trigger import Trigger
+from zoo.kernels import dense
 
 
 class SnapshotsLearner(Learner):
@@ -55,6 +56,8 @@ class SnapshotsLearner(Learner):
         """Last batches of the epoch, on which activity is measured."""
         self.held = module.weight.detach()[:0]
         """Weights of the edges that training must not change."""
+        self._norms: list[Tensor] = []
+        """Gradient norms that the trigger has not seen yet: on a GPU, reading one would wait for its step."""
 
     def on_start(self, optimizer: Optimizer) -> None:
         """Keep the weights of the edges that the network holds, whose gradients are 0 from now on."""
@@ -75,15 +78,19 @@ class SnapshotsLearner(Learner):
 
     def on_step_end(self, step: int) -> None:
         grads = [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
-        if self.trigger.observe(float(torch.nn.utils.get_total_norm(grads))):
-            self._earn(self.epoch + 1)
+        self._norms.append(torch.nn.utils.get_total_norm(grads))
         with torch.no_grad():
             self.module.weight[: len(self.held)] = self.held  # weight decay moves weights without a gradient, too
 
     def on_epoch_end(self, epoch: int) -> None:
         self.epoch = epoch
+        self._observe_norms(epoch)
         if self.trigger.end_epoch():
             self._earn(epoch)
+
+    def before_validation(self, step: int) -> None:
+        """See :class:`Learner`."""
+        self._observe_norms(self.epoch + 1)
 
     def on_validation(self, step: int, accuracy: float) -> None:
         """Decide on growth and snapshots, if an epoch has ended since the last decision."""
@@ -158,16 +165,23 @@ class SnapshotsLearner(Learner):
         device = self.module.weight.device
         self.recent = [(inputs.to(device), labels.to(device)) for inputs, labels in state["recent"]]
 
+    def _observe_norms(self, epoch: int) -> None:
+        """Observe the norms of the steps in ``epoch`` since the last call."""
+        norms, self._norms = self._norms, []
+        for norm in torch.stack(norms).tolist() if norms else ():
+            if self.trigger.observe(norm):
+                self._earn(epoch)
+
     def _earn(self, epoch: int) -> None:
-        """Earn a spike's reward in ``epoch``, unless credits pause while the last growth settles."""
-        if not (self.config.economy.pause and self.limits.settles(epoch)):
+        """Earn the reward of a spike in ``epoch``, unless credits pause while the last growth settles."""
+        if not (self.config.economy.pause and self.limits.settles(epoch - 1)):
             self.economy.earn()
 
     def _activations(self, inputs: Tensor) -> Tensor:
         """Return activations ``[B, units]``; the output layer's sums pass through the activation like all others."""
         with torch.no_grad():
             layers = self.module.activations(inputs)
-            return torch.cat([*layers[:-1], ACTIVATIONS[self.config.activation](layers[-1])], 1)
+            return torch.cat([*layers[:-1], dense.apply(layers[-1], self.config.activation)], 1)
 
     def _grow(self, extrema: Extrema, activity: Activity, accuracy: float) -> bool:
         """Grow if credits, limits and extrema allow it; return True if edges were added."""

@@ -26,7 +26,7 @@ class Limits:
         self.used = self.used or [0] * len(self.config.phases)
 
     def settles(self, epoch: int) -> bool:
-        """True in the epochs after growth in which the network may not grow again (rule 10)."""
+        """True if growth may not follow ``epoch``, because the last growth has not settled yet (rule 10)."""
         return self.last_growth is not None and epoch < self.last_growth + self.config.stabilisation
 
     def quota(self, epoch: int) -> int:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sdk.kernels import ACTIVATIONS
 from zoo.kernels import runtime
 from zoo.kernels.arguments import require
 
-ACTIVATION_CODES = {"silu": 0, "relu": 1, "leaky_relu": 2, "tanh": 3}
 CPU_DTYPES = {torch.float32: "float", torch.float64: "double"}
 CUDA_DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
 MOST_STEPS = 2**20
@@ -129,8 +129,8 @@ def _check_numbers(grid: tuple[int, int, int], block: int, inner_steps: int, act
     if block < 1 or any(axis % block or axis < 1 for axis in grid):
         raise ValueError(f"block must be a positive divisor of every axis of the grid {list(grid)}, found {block}")
     _check_steps("inner_steps", inner_steps, least)
-    if activation not in ACTIVATION_CODES:
-        raise ValueError(f"activation must be one of {', '.join(ACTIVATION_CODES)}, found {activation!r}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, found {activation!r}")
 
 
 def _check_steps(name: str, steps: int, least: int) -> None:
