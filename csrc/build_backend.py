@@ -51,8 +51,8 @@ RECORD = "kernels.json"
 MODES = ("AUTO", "ON", "OFF")
 # scikit-build-core names Python's own compiler in CXX, whether this machine has it or not.
 _NO_COMPILER = re.compile(
-    r"No CMAKE_CXX_COMPILER could be found|Could not find the compiler specified in the environment variable CXX"
-    r"|could not find any instance of Visual Studio"
+    r"No CMAKE_CXX_COMPILER could be found|could not find any instance of Visual Studio"
+    r"|Could not find (the )?compiler (set|specified) in (the )?environment variable CXX"
 )
 _CMAKE_ERROR = re.compile(r"^CMake Error[^\n]*\n((?:[ \t]+\S[^\n]*\n|[ \t]*\n)+)", re.MULTILINE)
 _COMPILER_ERROR = re.compile(r"^.*\berror\b ?[\w#]*: .*$", re.MULTILINE | re.IGNORECASE)

@@ -18,6 +18,9 @@ PerProcess<CallState> calls;
 constexpr int64_t kReadAtOnce = 4;
 // To wake a thread takes about as long as this many multiply-adds.
 constexpr int64_t kWorthAThread = 1 << 20;
+// The threads of an evolution wait for each other in every step. On a busy machine each wait may take as long as another
+// program's turn, so what takes a fraction of a millisecond runs on one thread.
+constexpr int64_t kWorthWaiting = 1 << 22;
 
 void check(const EvolveConfig& config, const GridnetEnds& ends) {
   const gridnet::Shape& shape = config.step.shape;
@@ -124,7 +127,7 @@ int Gridnet::useful_threads(Layout layout, int64_t batch, int threads) const {
   if (layout != Layout::planes) return threads;
   const int64_t work =
       batch * config_.outer_steps * config_.step.channels() * config_.step.shape.cells() * gridnet::kNeighbours;
-  return static_cast<int>(std::clamp<int64_t>(work / kWorthAThread, 1, threads));
+  return static_cast<int>(std::clamp<int64_t>(work / kWorthWaiting, 1, threads));
 }
 
 // Writes an image to a grid. `patch` is scratch memory for a row of patches.

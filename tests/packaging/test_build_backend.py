@@ -123,6 +123,10 @@ def test_an_unknown_way_to_compile_is_refused(backend: ModuleType, monkeypatch: 
             ("no compiler", "CMake found no C++ compiler"),
         ),
         (
+            "CMake Error at b.cmake:4:\n  Could not find compiler set in environment variable CXX:\n\n  g++.\n",
+            ("no compiler", "CMake found no C++ compiler"),
+        ),
+        (
             "CMake Error at CMakeLists.txt:20 (find_package):\n  Could not find nanobind\n\n\n-- Configuring",
             ("failed", "Could not find nanobind"),
         ),
