@@ -99,7 +99,7 @@ class EvolvedClassifier:
 
     def logits_of(self, weights: list[FloatArray], rows: FloatArray) -> FloatArray:
         """Return logits ``[samples, classes]`` of prepared rows by other weights, such as those of an earlier epoch."""
-        x = (rows - self._mean) / self._std
+        x: FloatArray = (rows - self._mean) / self._std
         if self._bias:
             x = np.concatenate([x, np.ones((len(x), 1), np.float32)], 1)
         for number, weight in enumerate(weights):

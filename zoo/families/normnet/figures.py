@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
@@ -71,7 +71,12 @@ def draw_tasks(prunings: Mapping[str, Sequence[Pruning]], tasks: Mapping[str, Se
         groups = [alone, *zip(*seeds, strict=True)]
         places = [i + (number - (len(tasks) - 1) / 2) * width for i in range(len(groups))]
         spread = [[mean(g) - min(g) for g in groups], [max(g) - mean(g) for g in groups]]
-        style = {"color": _COLOURS[name], "marker": "osD"[number % 3], "linestyle": "none", "capsize": 2}
+        style: dict[str, Any] = {
+            "color": _COLOURS[name],
+            "marker": "osD"[number % 3],
+            "linestyle": "none",
+            "capsize": 2,
+        }
         axis.errorbar(places, [mean(g) for g in groups], yerr=spread, label=name, **style)
     lowest = min(min(group) for seeds in tasks.values() for group in seeds)
     alone_lowest = min(p.curve[0] for name in tasks for p in prunings[name])
