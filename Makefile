@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 CPP := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo test test-slow web sanitize hammer soak fuzz lint format clean
+.PHONY: demo test test-slow web sanitize hammer soak fuzz gpu lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/zoo train gridnet-digits --out runs/demo/gridnet-digits --run-dir runs/demo/run --overwrite
@@ -34,6 +34,10 @@ soak: $(INSTALLED)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python -m tests.support.fuzz --inputs 1000000
+
+# Sets up nothing: machines with a GPU may have no registry. GPU passes options on, such as GPU=--dry-run.
+gpu:
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m tests.support.gpu $(GPU)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from sdk import resolve
+from zoo.kernels import runtime
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a job in the background, which a shell starts so
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,3 +41,13 @@ def own_models_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     monkeypatch.setenv("ZOO_MODELS", str(folder))
     monkeypatch.setattr(resolve, "_warned", set())
     return folder
+
+
+@pytest.fixture
+def gpu() -> torch.device:
+    """The CUDA device; the test is skipped where torch sees none, and fails where the kernels lack CUDA."""
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no CUDA device")
+    if not runtime.compiled().cuda_built:
+        pytest.fail("there is a GPU, but the CUDA kernels were not built: reinstall with ZOO_CUDA=ON")
+    return torch.device("cuda", 0)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
@@ -20,6 +20,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoo.config.train import ConstantConfig, CosineConfig, OneCycleConfig, OptimizerConfig, ScheduleConfig
 
+FUSED = ("sgd", "adam", "adamw")
+"""The optimizers that torch can run as one kernel, which skips its step where ``found_inf`` on the device is not 0."""
+
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
@@ -29,13 +32,14 @@ _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 
 
 def make_optimizer(
-    config: OptimizerConfig, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]]
+    config: OptimizerConfig, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], fused: bool = False
 ) -> torch.optim.Optimizer:
     """Make torch's optimizer of that name; the recipe's keys are its arguments.
 
-    ``parameters`` may be groups: dicts of ``params`` and arguments of their own.
+    ``parameters`` may be groups: dicts of ``params`` and arguments of their own. ``fused`` is for those in ``FUSED``.
     """
-    return _OPTIMIZERS[config.name](parameters, **config.model_dump(exclude={"name"}))
+    options: dict[str, Any] = {"fused": True} if fused else {}
+    return _OPTIMIZERS[config.name](parameters, **config.model_dump(exclude={"name"}), **options)
 
 
 def make_schedule(config: ScheduleConfig, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
@@ -79,6 +83,28 @@ def warmup_steps(warmup: int | float, steps: int) -> int:
     return min(steps, round(warmup * steps) if isinstance(warmup, float) else warmup)
 
 
+class _Average(AveragedModel):
+    """torch's running average, which after its first update copies nothing to the device: the host would wait."""
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Move the average towards the model's weights; the first update copies them. Buffers are copied."""
+        if self.n_averaged == 0:  # this count stays on the CPU
+            super().update_parameters(model)
+            return
+        by_dtype: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+        for average, current in zip(self.module.parameters(), model.parameters(), strict=True):
+            averages, weights = by_dtype.setdefault(average.dtype, ([], []))
+            averages.append(average.detach())
+            weights.append(current.detach())
+        assert self.multi_avg_fn is not None
+        for averages, weights in by_dtype.values():
+            self.multi_avg_fn(averages, weights, self.n_averaged)
+        for kept, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
+            kept.copy_(buffer)
+        self.n_averaged += 1
+
+
 def make_average(module: nn.Module, decay: float) -> AveragedModel:
     """Make a running average of the module's weights: ``average <- decay * average + (1 - decay) * weights``."""
-    return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+    return _Average(module, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.paths import ROOT
@@ -21,14 +22,16 @@ SANITIZERS = {"address": "address,undefined", "thread": "thread"}
 
 
 def build(kind: str, target: str) -> Path:
-    folder = BUILDS / kind
+    return build_with(BUILDS / kind, target, [f"-DZOO_SANITIZE={SANITIZERS[kind]}"])
+
+
+def build_with(folder: Path, target: str, options: Sequence[str]) -> Path:
+    """Build a target in ``folder`` without nvcc, with these options of CMakeLists.txt; return the folder."""
     nanobind = subprocess.check_output([sys.executable, "-m", "nanobind", "--cmake_dir"], text=True).strip()
-    options = [f"-DZOO_SANITIZE={SANITIZERS[kind]}", "-DZOO_CUDA=OFF", f"-DPython_EXECUTABLE={sys.executable}"]
+    given = [*options, "-DZOO_CUDA=OFF", f"-DPython_EXECUTABLE={sys.executable}", f"-Dnanobind_DIR={nanobind}"]
     cmake = Path(sys.executable).parent / "cmake"
     command = str(cmake) if cmake.exists() else "cmake"
-    subprocess.run(
-        [command, "-S", ROOT, "-B", folder, "-G", "Ninja", f"-Dnanobind_DIR={nanobind}", *options], check=True
-    )
+    subprocess.run([command, "-S", ROOT, "-B", folder, "-G", "Ninja", *given], check=True)
     subprocess.run([command, "--build", folder, "--target", target], check=True)
     return folder
 

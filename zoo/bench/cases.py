@@ -51,19 +51,23 @@ class Case:
         weights = NEIGHBOURS * (2 if self.gated else 1)
         return 2 * weights * self.cells * self.batch * steps * (3 if self.training else 1)
 
-    def bytes(self) -> int:
+    def bytes(self, between_steps: bool = False) -> int:
         """Return the least traffic with main memory in bytes: every tensor once, and the states saved for backward.
 
         Forward reads x and the parameters and writes the result. Training also writes and reads the states between
-        outer steps, reads the parameters, x and the result's gradient, and writes the gradient of each input.
+        outer steps, reads the parameters, x and the result's gradient, and writes the gradient of each input. With
+        ``between_steps``, as on a GPU, no sample stays in fast memory from one outer step to the next: each step reads
+        and writes the state, and in training also the state's gradient, for which it reads the state again.
         """
         channels = 2 if self.gated else 1
         parameters = (NEIGHBOURS + 1) * channels + (not self.gated) + 2 * (self.outer is not None)
         saved = (self.outer or 1) - 1
         states, copies = (5 + 2 * saved, 3) if self.training else (2, 1)
+        if between_steps:
+            states = (5 if self.training else 2) * (self.outer or 1)
         return _FLOAT * self.cells * (states * self.batch + copies * parameters)
 
-    def tensors(self) -> list[Tensor]:
+    def tensors(self, device: str = "cpu") -> list[Tensor]:
         """Return fixed random arguments in the order of the kernels, x last; in training they require gradients."""
         generator = torch.Generator().manual_seed(0)
         sets = () if self.outer is None else (1,)
@@ -74,7 +78,7 @@ class Case:
         if self.outer is not None:
             shapes += [self.grid, self.grid]
         shapes.append((self.batch, *self.grid))
-        tensors = [torch.randn(shape, generator=generator) for shape in shapes]
+        tensors = [torch.randn(shape, generator=generator).to(device) for shape in shapes]
         tensors[0] /= NEIGHBOURS**0.5
         return [tensor.requires_grad_(self.training) for tensor in tensors]
 

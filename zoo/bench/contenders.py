@@ -24,7 +24,7 @@ Call = Callable[[], list[Tensor]]
 
 
 def ours(isa: str) -> str:
-    """Return the name of the compiled kernels on an instruction set."""
+    """Return the name of the compiled kernels on an instruction set, or on ``cuda``."""
     return f"ours {isa}"
 
 
@@ -39,28 +39,33 @@ def choose_isas(wanted: Sequence[str]) -> list[str]:
     return [isa for isa in usable if not wanted or isa in wanted]
 
 
-def make_calls(case: Case, names: Sequence[str]) -> tuple[dict[str, Call], dict[str, str]]:
+def make_calls(case: Case, names: Sequence[str], device: str = "cpu") -> tuple[dict[str, Call], dict[str, str]]:
     """Return a call for each contender that can run here, and the reason for each that cannot.
 
     Raises BenchError unless all calls agree with that of the last contender in ``names``.
     """
-    tensors = case.tensors()
+    tensors = case.tensors(device)
     torch.compiler.reset()  # or graphs of other cases count towards the recompilation limit
     calls = {name: _bind(case, _module(name), tensors) for name in names}
     skipped = {}
-    if COMPILED in calls:
+    for name in names if device == "cuda" else [COMPILED] if COMPILED in calls else []:
         try:
-            calls[COMPILED]()
+            calls[name]()
+        except torch.OutOfMemoryError:
+            skipped[name] = "the GPU has too little memory for it"
+            del calls[name]
         except RuntimeError as error:  # from dynamo, inductor or the C++ compiler
-            skipped[COMPILED] = f"torch.compile failed: {str(error).strip().splitlines()[0]}"
-            del calls[COMPILED]
+            if name != COMPILED:
+                raise
+            skipped[name] = f"torch.compile failed: {str(error).strip().splitlines()[0]}"
+            del calls[name]
     check_same(case, calls)
     return calls, skipped
 
 
-def make_call(case: Case, name: str) -> Call:
+def make_call(case: Case, name: str, device: str = "cpu") -> Call:
     """Return one contender's call, without comparing its values."""
-    return _bind(case, _module(name), case.tensors())
+    return _bind(case, _module(name), case.tensors(device))
 
 
 def check_same(case: Case, calls: dict[str, Call]) -> None:
@@ -95,12 +100,12 @@ def _module(name: str) -> Any:
         return gridnet_reference
     if name in (EAGER, COMPILED):
         return Shifts(compiled=name == COMPILED)
-    return _Kernels(name.removeprefix("ours "))
+    return gridnet if name == ours("cuda") else _Kernels(name.removeprefix("ours "))
 
 
 def _bind(case: Case, module: Any, tensors: list[Tensor]) -> Call:
     """Return a call of the case on fixed arguments, with a fixed gradient of the result in training."""
-    grad_out = torch.randn(tensors[-1].shape, generator=torch.Generator().manual_seed(1))
+    grad_out = torch.randn(tensors[-1].shape, generator=torch.Generator().manual_seed(1)).to(tensors[-1])
 
     def call() -> list[Tensor]:
         if not case.training:

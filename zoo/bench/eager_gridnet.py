@@ -14,15 +14,18 @@ from zoo.families.gridnet.model import Gridnet
 class EagerGridnet:
     """Runs a gridnet's weights with :class:`zoo.bench.shifts.Shifts`, as a backend of :class:`sdk.Model`."""
 
-    def __init__(self, module: Gridnet) -> None:
-        self.module = module
+    def __init__(self, module: Gridnet, device: torch.device | None = None) -> None:
+        """``device`` is where the module is (default: the CPU)."""
+        self.module, self.device = module, device
         self.shifts = Shifts()
 
     def logits(self, x: FloatArray) -> NDArray[np.float32]:
         """Return the logits ``[B, classes]`` of prepared inputs ``[B, C, H, W]``."""
         with torch.inference_mode():
             m = self.module
-            logits: NDArray[np.float32] = m.read(self._evolve(m.embed(torch.from_numpy(x)))).numpy()
+            logits: NDArray[np.float32] = (
+                m.read(self._evolve(m.embed(torch.from_numpy(x).to(self.device)))).cpu().numpy()
+            )
         return logits
 
     def _evolve(self, grid: torch.Tensor) -> torch.Tensor:

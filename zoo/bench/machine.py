@@ -11,12 +11,27 @@ from typing import Any
 import torch
 
 from zoo.kernels import runtime
+from zoo.utils.errors import BenchError
 from zoo.utils.provenance import now, versions
 
+DEVICES = ("cpu", "cuda")
 
-def machine_facts() -> dict[str, Any]:
-    """Return processor, threads, memory, system, instruction sets, versions and date."""
+
+def check_device(device: str) -> None:
+    """Raise BenchError unless the kernels can run on ``device``, one of ``DEVICES``."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BenchError("device 'cuda' cannot be used here: torch sees no CUDA device; leave out --device")
+    if device == "cuda" and runtime.mode() == "compiled" and not runtime.compiled().cuda_built:
+        raise BenchError(
+            "device 'cuda' cannot be used here: cellzoo was built without CUDA kernels; reinstall it with nvcc on the "
+            "PATH and ZOO_CUDA=ON"
+        )
+
+
+def machine_facts(device: str = "cpu") -> dict[str, Any]:
+    """Return processor, threads, memory, system, instruction sets, versions and date, and the GPU if one is used."""
     return {
+        **({"gpu": _gpu()} if device == "cuda" else {}),
         "processor": _processor(),
         "processors": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -32,8 +47,9 @@ def machine_facts() -> dict[str, Any]:
 def facts_line(facts: dict[str, Any]) -> str:
     """Return the facts as one line of text."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    gpu = f"{facts['gpu']}; " if "gpu" in facts else ""
     return (
-        f"{facts['processor']}, {facts['threads']} threads on {facts['processors']} processors, "
+        f"{gpu}{facts['processor']}, {facts['threads']} threads on {facts['processors']} processors, "
         f"{facts['instruction_set']}; {versions}; {facts['date'][:10]}"
     )
 
@@ -69,6 +85,14 @@ def _busy_seconds() -> float | None:
         return None
     user, nice, system, _idle, _wait, *rest = map(int, stat.read_text().splitlines()[0].split()[1:9])
     return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
+
+
+def _gpu() -> str:
+    facts = torch.cuda.get_device_properties(torch.cuda.current_device())
+    return (
+        f"{facts.name}, {facts.multi_processor_count} multiprocessors, {facts.total_memory / 1e9:.0f} GB, "
+        f"{facts.L2_cache_size / 1e6:.0f} MB of L2, CUDA {torch.version.cuda}"
+    )
 
 
 def _processor() -> str:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 import sdk
@@ -21,7 +22,7 @@ from sdk.resolve import find_model
 from zoo.artifacts.random_inputs import random_inputs
 from zoo.bench.contenders import EAGER, TOLERANCE
 from zoo.bench.eager_gridnet import EagerGridnet
-from zoo.bench.machine import Watch, machine_facts
+from zoo.bench.machine import Watch, check_device, machine_facts
 from zoo.bench.report import Report, Table
 from zoo.families.gridnet.model import Gridnet
 from zoo.utils.errors import BenchError
@@ -30,13 +31,19 @@ from zoo.utils.timing import settle
 
 
 def bench_predict(
-    name: str, batches: Sequence[int] = (1, 64), quick: bool = False, say: Say = lambda line: None
+    name: str,
+    batches: Sequence[int] = (1, 64),
+    quick: bool = False,
+    device: str = "cpu",
+    say: Say = lambda line: None,
 ) -> Report:
     """Measure every backend of a model and, for a gridnet, the same weights as eager shifts in torch.
 
-    The inputs are random arrays; their preparation is part of the latency. Raises LoadError for an unknown model and
-    BenchError if the logits of the contenders differ.
+    The inputs are random arrays; their preparation, and on ``device`` cuda the copies to and from the GPU, are part of
+    the latency. On cuda, the torch backend and the shifts also run on the GPU. Raises LoadError for an unknown model
+    and BenchError if the logits of the contenders differ.
     """
+    check_device(device)
     folder = str(find_model(name).absolute())
     first = sdk.load(folder)
     backends = backends_of(first.config)
@@ -44,7 +51,9 @@ def bench_predict(
     if "torch" in contenders and isinstance(contenders["torch"].module, Gridnet):
         module = contenders["torch"].module
         contenders[EAGER] = Model(first.config, EAGER, EagerGridnet(module))
-    facts, watch = machine_facts(), Watch()
+    if device == "cuda":
+        contenders |= _on_gpu(folder, backends)
+    facts, watch = machine_facts(device), Watch()
     rows = []
     for batch in batches:
         say(f"batch {batch}")
@@ -60,10 +69,21 @@ def bench_predict(
         kind="predict",
         subject=first.name,
         machine={**facts, "other_processes": watch.others()},
-        settings={"quick": quick, "batches": list(batches)},
+        settings={"quick": quick, "batches": list(batches), **({} if device == "cpu" else {"device": device})},
         facts={"parameters": first.config.parameters, "interpreter_seconds": _interpreter_seconds(1 if quick else 5)},
         results={"results": rows, "cold_start": cold},
     )
+
+
+def _on_gpu(folder: str, backends: Sequence[str]) -> dict[str, Model]:
+    """Return the contenders that run on the GPU. Raises BenchError for a model without the torch backend."""
+    if "torch" not in backends:
+        raise BenchError(f"--device cuda needs a model with the backend torch; this one has {', '.join(backends)}")
+    model = sdk.load(folder, backend="torch", device="cuda")
+    found = {"torch on cuda": model}
+    if isinstance(model.module, Gridnet):
+        found[f"{EAGER} on cuda"] = Model(model.config, EAGER, EagerGridnet(model.module, torch.device("cuda")))
+    return found
 
 
 def _measure(contenders: dict[str, Model], inputs: NDArray[Any], budget: float) -> list[dict[str, Any]]:

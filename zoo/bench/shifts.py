@@ -73,9 +73,9 @@ class Shifts:
         """Return ``[27, M, N, K]``, 1 for a neighbour in the cell's own block; None if blocks make no difference."""
         if not blocks_matter:
             return None
-        key = ((x.shape[1], x.shape[2], x.shape[3]), block, x.dtype)
+        key = ((x.shape[1], x.shape[2], x.shape[3]), block, x.dtype, x.device)
         if key not in self._masks:
-            self._masks[key] = _same_block(key[0], block).to(x.dtype)
+            self._masks[key] = _same_block(key[0], block).to(x)
         return self._masks[key]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from zoo.bench.machine import Watch, machine_facts
+from zoo.bench.machine import Watch, check_device, machine_facts
 from zoo.bench.report import PHASES, Report, Table
 from zoo.recipe import load_recipe
 from zoo.utils.errors import BenchError
@@ -26,23 +26,27 @@ def bench_train(
     steps: int = 20,
     reference_steps: int = 2,
     data_dir: Path | None = None,
+    device: str = "cpu",
     say: Say = lambda line: None,
 ) -> Report:
-    """Measure training steps on the CPU with the compiled kernels and, if ``reference_steps``, with the reference.
+    """Measure training steps with the compiled kernels and, if ``reference_steps``, with the reference.
 
-    Each runs in a fresh process with this process's number of torch threads, after two untimed steps (one for the
-    reference). Raises RecipeError, and BenchError with the reason if training cannot start.
+    Each runs on ``device`` in a fresh process with this process's number of torch threads, after two untimed steps (one
+    for the reference; ten on cuda). Raises RecipeError, and BenchError with the reason if training cannot start.
     """
+    check_device(device)
     loaded = load_recipe(recipe, overrides)
-    plan = [("kernels", "compiled", steps, 2), ("reference", "reference", reference_steps, 1)]
-    facts, watch = machine_facts(), Watch()
+    warmups = (2, 1) if device == "cpu" else (10, 10)
+    plan = [("kernels", "compiled", steps, warmups[0]), ("reference", "reference", reference_steps, warmups[1])]
+    facts, watch = machine_facts(device), Watch()
     rows = []
     for contender, mode, count, warmup in plan:
         if count:
             say(f"{count} steps with the {contender}")
             request = {
                 "recipe": recipe, "overrides": list(overrides), "steps": count, "warmup": warmup,
-                "threads": torch.get_num_threads(), "data_dir": None if data_dir is None else str(data_dir),
+                "threads": torch.get_num_threads(), "device": device,
+                "data_dir": None if data_dir is None else str(data_dir),
             }  # fmt: skip
             rows.append({"contender": contender, **_run(request, mode)})
     base = rows[-1]["samples_per_second"] if reference_steps else None
@@ -52,10 +56,13 @@ def bench_train(
         kind="train",
         subject=loaded.name,
         machine={**facts, "other_processes": watch.others()},
-        settings={"steps": steps, "reference_steps": reference_steps, "overrides": list(overrides)},
+        settings={
+            "steps": steps, "reference_steps": reference_steps, "overrides": list(overrides),
+            **({} if device == "cpu" else {"device": device}),
+        },
         facts={"batch_size": loaded.train.batch_size, "precision": loaded.train.precision},
         results={"results": rows},
-    )
+    )  # fmt: skip
 
 
 def _run(request: dict[str, Any], mode: str) -> dict[str, Any]:
@@ -81,6 +88,7 @@ def tables(report: Report) -> list[Table]:
             "min to max": f"{1e3 * row['step_seconds_min']:.4g} to {1e3 * row['step_seconds_max']:.4g}",
             **{phase: f"{100 * row[f'{phase}_seconds'] / row['step_seconds']:.1f} %" for phase in PHASES},
             "peak memory": f"{row['peak_bytes'] / 1e6:.0f} MB",
+            **({"on the GPU": f"{row['gpu_peak_bytes'] / 1e6:.0f} MB"} if "gpu_peak_bytes" in row else {}),
             "steps": str(row["steps"]),
         }
         for row in report.results["results"]

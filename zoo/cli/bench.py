@@ -103,6 +103,9 @@ def _publish(report: Report, tables: list[Table], folder: Path, docs: Path | Non
 
 
 _QUICK = click.option("--quick", is_flag=True, help="Take seconds instead of minutes; the figures are meaningless.")
+_DEVICE = click.option(
+    "--device", type=click.Choice(("cpu", "cuda")), default="cpu", show_default=True, help="Where the contenders run."
+)
 _THREADS = click.option("--threads", type=click.IntRange(1, 256), help="Threads (default: torch's).")
 
 
@@ -114,11 +117,12 @@ def bench() -> None:
 @bench.command(short_help="Measure gridnet's kernels.")
 @_THREADS
 @click.option("--grid", callback=_grid, metavar="M,N,K", help="Grid (default: 32,32,32).")
-@click.option("--batch", type=click.IntRange(min=1), help="Samples per call (default: 64).")
+@click.option("--batch", type=click.IntRange(min=1), help="Samples per call (default: 64; cuda: 512).")
 @click.option("--outer", type=click.IntRange(min=1), help="Outer steps of the evolution (default: 12).")
 @click.option(
     "--isa", "isas", multiple=True, help="Measure only this instruction set (repeatable; default: all usable)."
 )
+@_DEVICE
 @click.option("--sweep", is_flag=True, help="Also measure other shapes, batch sizes and variants.")
 @_QUICK
 @_measures("kernels")
@@ -142,6 +146,7 @@ def kernels(**options: Any) -> tuple[Report, list[Table]]:
     help="Number of timed steps with ZOO_KERNELS=reference; 0 skips them.",
 )
 @DATA_DIR
+@_DEVICE
 @_measures("train", subject="recipe")
 def train(recipe: str, **options: Any) -> tuple[Report, list[Table]]:
     """Measure training steps of RECIPE: samples per second, time per phase, peak memory."""
@@ -162,6 +167,7 @@ def train(recipe: str, **options: Any) -> tuple[Report, list[Table]]:
     metavar="N,N...",
     help="Batch sizes.",
 )
+@_DEVICE
 @_QUICK
 @_measures("predict", subject="model")
 def predict(model: str, **options: Any) -> tuple[Report, list[Table]]:

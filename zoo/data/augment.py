@@ -1,6 +1,7 @@
 """Random changes to batches of training images, with torchvision's functions.
 
-Random numbers come from torch's global CPU generator. Callers seed it, so that a batch is a function of its seed.
+Random numbers come from torch's global CPU generator. Callers seed it, so that a batch is a function of its seed on
+every device. Images stay on theirs, and the host waits for none of the work.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
 from zoo.config.data import AugmentConfig, CropConfig
+from zoo.data.transfer import send
 
 
 def augment(images: Tensor, config: AugmentConfig, rank: int = 0, world: int = 1) -> Tensor:
@@ -28,11 +30,11 @@ def augment(images: Tensor, config: AugmentConfig, rank: int = 0, world: int = 1
     if config.rotate or config.scale:
         angles = _symmetric(batch) * config.rotate
         zoom = 1 + _symmetric(batch) * config.scale
-        images = rotate_and_zoom(images, angles[share], zoom[share])
+        images = rotate_and_zoom(images, send(angles[share], images.device), send(zoom[share], images.device))
     if config.shift:
         images = shift(images, torch.randint(-config.shift, config.shift + 1, (batch, 2))[share])
     if config.flip:
-        chosen = torch.rand(batch)[share] < 0.5
+        chosen = send(torch.rand(batch)[share] < 0.5, images.device)
         images = torch.where(chosen[:, None, None, None], TF.horizontal_flip(images), images)
     return images
 
@@ -69,14 +71,13 @@ def rotate_and_zoom(images: Tensor, degrees: Tensor, zoom: Tensor) -> Tensor:
 
 
 def shift(images: Tensor, offsets: Tensor) -> Tensor:
-    """Shift image i by ``offsets[i]`` = (down, right) whole pixels; exposed pixels are 0."""
+    """Shift image i by ``offsets[i]`` = (down, right) whole pixels, int64 on the CPU; exposed pixels are 0."""
     height, width = images.shape[-2:]
-    moved = torch.empty_like(images)
-    # One call per distinct offset: a batch has few distinct offsets, and a call per image would take twice as long.
-    for down, right in set(map(tuple, offsets.tolist())):
-        same = (offsets[:, 0] == down) & (offsets[:, 1] == right)
-        moved[same] = TF.crop(images[same], -down, -right, height, width)
-    return moved
+    most = int(offsets.abs().max()) if len(offsets) else 0
+    # Every shifted image is a window of the padded one, and one call picks them all.
+    windows = F.pad(images, (most, most, most, most)).unfold(2, height, 1).unfold(3, width, 1)
+    down, right = (send(most - moved, images.device) for moved in offsets.unbind(1))
+    return windows[torch.arange(len(images), device=images.device), :, down, right]
 
 
 def _symmetric(count: int) -> Tensor:

@@ -19,6 +19,7 @@ from zoo.data.hashing import hash_tensors
 from zoo.data.sampling import Batch
 from zoo.data.tally import FAULTS_FIX, FAULTS_NAMED, Tally
 from zoo.data.task import Task
+from zoo.data.transfer import one_ahead, send
 from zoo.data.workers import end_quietly, explain, share, start_workers
 from zoo.utils.errors import DataError
 
@@ -34,6 +35,7 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         self.labels = labels
         self.workers = workers
         self._hashes: dict[str, str] | None = None
+        self._statistics: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -44,9 +46,12 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
 
     def prepare(self, raw: Tensor) -> Tensor:
         """Return the model's float32 inputs: raw uint8 scaled to [0, 1], then minus the mean, over the std."""
-        shape = (-1,) + (1,) * (len(self.spec.shape) - 1)
-        mean = torch.tensor(self.spec.mean, device=raw.device).view(shape)
-        std = torch.tensor(self.spec.std, device=raw.device).view(shape)
+        if raw.device not in self._statistics:
+            shape = (-1,) + (1,) * (len(self.spec.shape) - 1)
+            with torch.inference_mode(False):  # evaluation may come first, and training use the same tensors
+                mean, std = (torch.tensor(numbers).view(shape) for numbers in (self.spec.mean, self.spec.std))
+                self._statistics[raw.device] = send(mean, raw.device), send(std, raw.device)
+        mean, std = self._statistics[raw.device]
         values = raw.float().div(255) if raw.dtype == torch.uint8 else raw
         return values.sub(mean).div(std)
 
@@ -78,9 +83,15 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
     def stream(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield prepared inputs ``[B, *shape]`` and labels ``[B]`` on ``device`` for each batch.
 
-        Raises DataError, in one line, for a file that cannot be read, also when a worker process reads it, and for a
-        worker process that died or found no shared memory.
+        On CUDA, the next batch is prepared while the one before is in use. Raises DataError, in one line, for a file
+        that cannot be read, also when a worker process reads it, and for a worker process that died or found no shared
+        memory.
         """
+        prepared = self._prepared(batches, device)
+        return one_ahead(prepared, device) if device.type == "cuda" else prepared
+
+    def _prepared(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
+        """Yield what :meth:`stream` yields, one batch at a time."""
         loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
             self,
             batch_size=None,
@@ -94,7 +105,7 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         iterator, workers = start_workers(loader)
         try:
             for raw, labels in iterator:
-                yield self.prepare(raw.to(device, non_blocking=True)), labels.to(device, non_blocking=True)
+                yield self.prepare(send(raw, device)), send(labels, device)
         except (DataError, RuntimeError, OSError, EOFError) as error:
             traceback.clear_frames(error.__traceback__)  # its frames hold the loader, whose workers would keep running
             if isinstance(error, DataError):
@@ -113,14 +124,41 @@ class ArraySplit(Split):
         super().__init__(spec, labels, workers)
         self.inputs = inputs
         self.augment = config if config != AugmentConfig() else None
+        self._copies: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def __getitem__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        inputs, labels = self.inputs[batch.indices], self.labels[batch.indices]
+        return self._take(self.inputs, self.labels, batch)
+
+    def _take(self, inputs: Tensor, labels: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return a batch of all raw inputs and labels, on their device; its random numbers are the same everywhere."""
+        indices = send(batch.indices, inputs.device)
+        inputs, labels = inputs[indices], labels[indices]
         if batch.seed is not None and self.augment is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(batch.seed)
                 inputs = augment(inputs, self.augment, batch.rank, batch.world)
         return inputs, labels
+
+    def _prepared(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
+        """See :class:`Split`; data that fit on a GPU stay there, and are augmented there."""
+        if device.type != "cuda" or not self._fits(device):
+            yield from super()._prepared(batches, device)
+        else:
+            yield from self.resident(batches, device)
+
+    def resident(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
+        """Yield what :meth:`stream` yields, from a copy of all samples on ``device``, which the split keeps."""
+        if device not in self._copies:
+            with torch.inference_mode(False):  # evaluation may come first, and training use the same tensors
+                self._copies[device] = send(self.inputs, device), send(self.labels, device)
+        for batch in batches:
+            raw, labels = self._take(*self._copies[device], batch)
+            yield self.prepare(raw), labels
+
+    def _fits(self, device: torch.device) -> bool:
+        """True if the samples are on the device, or would take at most a quarter of its free memory."""
+        needed = self.inputs.nbytes + self.labels.nbytes
+        return device in self._copies or 4 * needed <= torch.cuda.mem_get_info(device)[0]
 
     def _compute_hashes(self) -> dict[str, str]:
         return {"content": hash_tensors((self.labels, self.inputs))}

@@ -29,8 +29,13 @@ class Validated(Generic[T]):
             result: T = known[2]
             return result
         result = self._check(tensors)
-        self._groups[key] = others, versions, result
+        self.remember(tensors, result)
         return result
+
+    def remember(self, tensors: tuple[Tensor, ...], result: T) -> None:
+        """Take ``result`` for what ``check(tensors)`` returns, from a caller who knows it without reading a GPU."""
+        *others, key = tensors
+        self._groups[key] = others, [_version(tensor) for tensor in tensors], result
 
 
 def _version(tensor: Tensor | None) -> int:

@@ -17,14 +17,17 @@ def evaluate(
 
     Process ``rank`` of ``world`` evaluates its share of the batches only.
     """
-    correct, total, loss = 0, 0, 0.0
+    total, right, losses = 0, [], []
     was_training = module.training
     module.eval()
     with torch.inference_mode():
         for inputs, labels in split.stream(evaluation_batches(len(split), batch_size, rank, world), device):
             logits = module(inputs)
-            correct += int((logits.argmax(-1) == labels).sum())
+            right.append((logits.argmax(-1) == labels).sum())
+            losses.append(F.cross_entropy(logits, labels, reduction="sum"))
             total += len(labels)
-            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
     module.train(was_training)
-    return correct, total, loss / max(1, total)
+    if not total:
+        return 0, 0, 0.0
+    # Read back once, after the last batch, because the host waits for it.
+    return sum(torch.stack(right).tolist()), total, sum(torch.stack(losses).tolist()) / total

@@ -6,7 +6,6 @@ handles placement and distribution: the same function runs alone and under ``tor
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from zoo.families.learner import StepResult
 from zoo.recipe import Recipe
 from zoo.training.checkpoint import save_checkpoint
 from zoo.training.evaluate import evaluate
+from zoo.training.finite import NotFiniteError
 from zoo.training.result import CHECKPOINT_FILE, Evaluation, TrainResult
 from zoo.training.run import Run, run_state
 from zoo.training.run_folder import check_resumable, hold
@@ -147,24 +147,31 @@ def train_steps(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> 
     settings = run.recipe.train
     sums: dict[str, Tensor] = {}
     first = run.step
-    while run.step < end:
-        check_stopped()
-        inputs, labels = next(stream)
-        result, numbers = _step(run, inputs, labels)
-        for key, value in {"loss": result.loss.detach(), **result.logs}.items():
-            sums[key] = sums.get(key, torch.zeros((), device=value.device)) + value
-        if run.step % settings.log_every == 0:
-            logs = {key: float(value) for key, value in result.logs.items()}
-            epoch = run.step / run.steps_per_epoch
-            run.log.step(run.step, settings.batch_size, {"epoch": epoch, **numbers, **logs})
-        run.log.advance(run.step)
+    try:
+        while run.step < end:
+            check_stopped()
+            inputs, labels = next(stream)
+            result, numbers = _step(run, inputs, labels)
+            for key, value in {"loss": result.loss.detach(), **result.logs}.items():
+                sums[key] = sums.get(key, torch.zeros((), device=value.device)) + value
+            if run.step % settings.log_every == 0:
+                run.guard.settle()
+                logs = {key: float(value) for key, value in {**numbers, **result.logs}.items()}
+                run.log.step(run.step, settings.batch_size, {"epoch": run.step / run.steps_per_epoch, **logs})
+            run.log.advance(run.step)
+        run.guard.settle()
+    except NotFiniteError as error:
+        raise _not_finite(run, error) from None
     names = list(sums)
     totals = run.accelerator.reduce(torch.stack([sums[name] for name in names]), reduction="mean")
-    return {name: float(total) / (end - first) for name, total in zip(names, totals, strict=True)}
+    return {name: total / (end - first) for name, total in zip(names, totals.tolist(), strict=True)}
 
 
-def _step(run: Run, inputs: Tensor, labels: Tensor) -> tuple[StepResult, dict[str, float]]:
-    """Take every optimizer step that the learner asks for on one batch; return the last result and its numbers."""
+def _step(run: Run, inputs: Tensor, labels: Tensor) -> tuple[StepResult, dict[str, float | Tensor]]:
+    """Take every optimizer step that the learner asks for on one batch; return the last result and its numbers.
+
+    On a GPU nothing here waits for the device: numbers are left there.
+    """
     lr = run.lr
     for result in run.learner.training_steps(inputs, labels):
         numbers = {"lr": lr, **_update(run, result)}
@@ -179,29 +186,24 @@ def _step(run: Run, inputs: Tensor, labels: Tensor) -> tuple[StepResult, dict[st
     return result, numbers
 
 
-def _update(run: Run, result: StepResult) -> dict[str, float]:
-    """Take one optimizer step; raise TrainingError before it if the loss or the gradient is not finite."""
+def _update(run: Run, result: StepResult) -> dict[str, float | Tensor]:
+    """Take one optimizer step, unless the loss or the clipped gradient is not finite; raises NotFiniteError."""
     settings, accelerator = run.recipe.train, run.accelerator
-    loss = float(result.loss.detach())
-    if not math.isfinite(loss):
-        raise _not_finite(run, f"the loss is {loss}")
+    run.guard.see(run.step + 1, run.lr, result.loss.detach())
     run.optimizer.zero_grad()
     accelerator.backward(result.loss)
-    numbers = {"loss": loss}
+    norm = None
     if settings.clip_norm is not None:
-        numbers["grad_norm"] = float(accelerator.clip_grad_norm_(run.module.parameters(), settings.clip_norm))
-        # In fp16 an overflow is routine: the gradient scaler skips the step.
-        if not math.isfinite(numbers["grad_norm"]) and settings.precision != "fp16":
-            raise _not_finite(run, f"the gradient's norm is {numbers['grad_norm']}")
+        norm = accelerator.clip_grad_norm_(run.module.parameters(), settings.clip_norm)
+    numbers = run.guard.allow(norm)
     run.optimizer.step()
-    run.last_loss = loss
     return numbers
 
 
-def _not_finite(run: Run, what: str) -> TrainingError:
+def _not_finite(run: Run, error: NotFiniteError) -> TrainingError:
     return TrainingError(
-        f"stopped in step {run.step + 1} (epoch {run.step // run.steps_per_epoch + 1}): {what}, the last "
-        f"finite loss was {run.last_loss:.4g}, lr {run.lr:.3g}; the weights were not changed and {_kept(run)}; try "
+        f"stopped in step {error.step} (epoch {(error.step - 1) // run.steps_per_epoch + 1}): {error.what}, the last "
+        f"finite loss was {error.last_loss:.4g}, lr {error.lr:.3g}; the weights were not changed and {_kept(run)}; try "
         "a lower train.optimizer.lr, a train.clip_norm, a longer train.schedule.warmup or precision fp32"
     )
 

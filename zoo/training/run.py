@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from zoo.data.fingerprint import Fingerprint
 from zoo.data.split import Data
 from zoo.families.learner import Learner
 from zoo.recipe import Recipe
+from zoo.training.finite import Guard
 from zoo.training.metrics_log import RunLog
 from zoo.training.start import Start
 
@@ -35,6 +35,7 @@ class Run:
     learner: Learner
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler
+    guard: Guard
     run_dir: Path
     log: RunLog
     total_steps: int
@@ -48,7 +49,6 @@ class Run:
     """Step of the last checkpoint."""
     seconds: float = 0.0
     """Training and validation time over all attempts."""
-    last_loss: float = math.nan
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -89,7 +89,7 @@ def restore_run(run: Run, state: dict[str, Any]) -> None:
     run.plain.load_state_dict(state["module"])
     if isinstance(run.tested, AveragedModel):
         run.tested.load_state_dict(state["average"])
-    run.optimizer.load_state_dict(state["optimizer"])
+    run.optimizer.load_state_dict(_as_made_here(state["optimizer"], run.optimizer))
     run.schedule.load_state_dict(state["schedule"])
     if run.accelerator.scaler is not None:
         run.accelerator.scaler.load_state_dict(state["scaler"])
@@ -98,4 +98,13 @@ def restore_run(run: Run, state: dict[str, Any]) -> None:
     run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]
     run.total_steps = state["total_steps"]  # fewer than the recipe's if the learner finished early
     if run.history:
-        run.last_loss = run.history[-1]["train_loss"]
+        run.guard.last_loss = run.history[-1]["train_loss"]
+
+
+def _as_made_here(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return an optimizer's saved state for this run's device: only on CUDA it is fused, and keeps its counts there."""
+    groups = [
+        {**group, "fused": own["fused"]} if "fused" in own else group
+        for group, own in zip(saved["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    return {**saved, "param_groups": groups}

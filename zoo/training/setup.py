@@ -25,6 +25,7 @@ from zoo.kernels.runtime import keep_freed_memory
 from zoo.optim import make_average, make_optimizer, make_schedule
 from zoo.recipe import Recipe
 from zoo.training.checkpoint import load_checkpoint, rescue, save_checkpoint
+from zoo.training.finite import decides_on_device, make_guard
 from zoo.training.fit_batch import fit_batch_size
 from zoo.training.metrics_log import RunLog
 from zoo.training.resume import check_same_data, check_same_recipe
@@ -82,7 +83,9 @@ def setup(
         module.load_state_dict(saved["module"])  # what a network has grown decides on what can be frozen
     frozen = freeze(recipe, module)
     tested = make_average(module, settings.ema) if settings.ema else copy.deepcopy(module)
-    optimizer = make_optimizer(settings.optimizer, parameter_groups(module, settings, start.taken if start else ()))
+    groups = parameter_groups(module, settings, start.taken if start else ())
+    optimizer = make_optimizer(settings.optimizer, groups, decides_on_device(settings, accelerator.device))
+    guard = make_guard(settings, optimizer, accelerator.device, accelerator.num_processes)
     schedule = make_schedule(settings.schedule, optimizer, total_steps)
     module, optimizer = accelerator.prepare(module, optimizer)
     learner: Learner = load_hook(family.learner)(module, recipe.model)
@@ -100,7 +103,7 @@ def setup(
         log.note(line)
     log.note(start.report if start else "")
     log.note(f"frozen: {', '.join(frozen)}" if frozen else "")
-    run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, run_dir, log,
+    run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, guard, run_dir, log,
               total_steps, steps_per_epoch, fingerprint(data), start)  # fmt: skip
     if saved is not None:
         log.note(check_same_data(run.fingerprint, saved, run_dir))

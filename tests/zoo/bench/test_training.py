@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.bench import read, run
+from zoo.bench.training_worker import measure
 
 
 def numbers(rows: list[dict[str, Any]], *keys: str) -> list[float]:
@@ -52,3 +53,15 @@ def test_training_that_cannot_start_fails_with_one_line(tmp_path: Path, monkeypa
     assert result.exit_code == 1
     line = "zoo: error: train.batch_size 5000 exceeds the 1293 training samples; set it to 1293 or less"
     assert result.stderr.splitlines()[-1] == line
+
+
+@pytest.mark.parametrize(("recipe", "overrides"), [("cellnet-digits", []), ("nca-iris", ["model.meta.segments=2"])])
+def test_the_phases_of_a_learner_that_takes_several_optimizer_steps_are_its_own(
+    recipe: str, overrides: list[str]
+) -> None:
+    request = {
+        "recipe": recipe, "overrides": [*overrides, "train.batch_size=8"], "steps": 3, "warmup": 1, "threads": 1,
+        "device": "cpu", "data_dir": None,
+    }  # fmt: skip
+    found = measure(request)
+    assert min(found[f"{phase}_seconds"] for phase in ("data", "forward", "backward", "optimizer")) > 0

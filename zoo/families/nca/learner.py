@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.data.transfer import send
 from zoo.families.base import FamilyConfig
 from zoo.families.learner import Learner, StepResult
 from zoo.families.nca.config import NcaConfig
@@ -121,14 +122,15 @@ class NcaLearner(Learner):
         support = make_support_set([task.support for task in tasks], wiring, bias)
         queries = stack_inputs([task.query.inputs for task in tasks], wiring, bias)
         answers = torch.stack([task.query.labels for task in tasks])
-        moved = SupportSet(support.inputs.to(device), None if support.targets is None else support.targets.to(device))
-        return Episode(wiring, state, moved, queries.to(device), answers.to(device))
+        targets = None if support.targets is None else send(support.targets, device)
+        moved = SupportSet(send(support.inputs, device), targets)
+        return Episode(wiring, state, moved, send(queries, device), send(answers, device))
 
     def _damage(self, state: Tensor, wiring: Wiring) -> Tensor:
         """Delete up to ``meta.damage`` of the weights of each network."""
         share = torch.rand(len(state), 1, 1, 1) * self.settings.meta.damage
         deleted = torch.rand(wiring.mask.shape) < share
-        return delete_weights(self.nca, state, wiring, deleted.to(state.device))
+        return delete_weights(self.nca, state, wiring, send(deleted, state.device))
 
 
 def delete_weights(nca: MetaNca, state: Tensor, wiring: Wiring, deleted: Tensor) -> Tensor:

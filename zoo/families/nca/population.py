@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zoo.data.transfer import send
 from zoo.families.nca.config import Positions, Start
+from zoo.kernels.nca import remember_units
 from zoo.kernels.nca.reference import existing
 
 
@@ -26,6 +28,8 @@ class Wiring:
     """``[P, L + 1]``: number of units in each layer of units, 0 beyond the last."""
     mask: Tensor
     """bool ``[P, L, N, M]``: True where weight (i, j) of a layer exists."""
+    counts: Tensor
+    """``units`` in int32, as the kernel reads them."""
 
     @property
     def depth(self) -> Tensor:
@@ -59,8 +63,12 @@ def wire(architectures: Sequence[Sequence[int]], device: torch.device | None = N
     """Return the wiring of networks given as units per layer, inputs first: ``[4, 10, 3]`` has two weight layers."""
     layers = max(len(units) for units in architectures) - 1
     padded = [[*units, *[0] * (layers + 1 - len(units))] for units in architectures]
-    units = torch.tensor(padded, device=device)
-    return Wiring(units, existing(units, int(units[:, :-1].max()), int(units[:, 1:].max())))
+    units = torch.tensor(padded)
+    mask = existing(units, int(units[:, :-1].max()), int(units[:, 1:].max()))
+    place = torch.device("cpu") if device is None else device
+    wiring = Wiring(send(units, place), send(mask, place), send(units.int(), place))
+    remember_units(wiring.counts, units.int())
+    return wiring
 
 
 def start_weights(wiring: Wiring, start: Start, generator: torch.Generator | None = None) -> Tensor:
@@ -71,7 +79,7 @@ def start_weights(wiring: Wiring, start: Start, generator: torch.Generator | Non
     shape, device = wiring.mask.shape, wiring.mask.device
     if start == "zero":
         return torch.zeros(shape, device=device)
-    noise = (torch.rand(shape, generator=generator) * 2 - 1).to(device)
+    noise = send(torch.rand(shape, generator=generator) * 2 - 1, device)
     return noise * (6 / (wiring.fan_in + wiring.fan_out).clamp(min=1)).sqrt() * wiring.mask
 
 
@@ -83,7 +91,7 @@ def draw_fire_mask(wiring: Wiring, fraction: float, epochs: int, generator: torc
     """
     shape = wiring.mask.shape
     drawn = torch.stack([torch.rand(shape, generator=generator) < fraction for _ in range(epochs)])
-    return drawn.to(wiring.mask.device) & wiring.mask
+    return send(drawn, wiring.mask.device) & wiring.mask
 
 
 def position_codes(wiring: Wiring, positions: Positions, layer_bits: int, number_bits: int) -> Tensor:

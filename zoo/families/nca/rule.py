@@ -47,7 +47,7 @@ class Rule(nn.Module):
         """
         if signals is not None:
             signals = self._compress(signals).to(state.dtype)
-        return evolve(state, signals, fire_mask, wiring.units, self.flat_parameters(), self.spec)
+        return evolve(state, signals, fire_mask, wiring.counts, self.flat_parameters(), self.spec)
 
     def flat_parameters(self) -> Tensor:
         """Return all parameters as one vector, in the order of :class:`RuleSpec`."""

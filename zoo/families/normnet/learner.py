@@ -43,10 +43,11 @@ class NormnetLearner(Learner):
         logits = self.module(inputs)
         logs = {"accuracy": (logits.detach().argmax(-1) == labels).float().mean()}
         if self.tree is not None:
-            logs["restarts"] = logits.new_tensor(float(self.restarts))
+            logs["restarts"] = logits.new_full((), float(self.restarts))
         if self.config.loss == "cross_entropy":
             return StepResult(F.cross_entropy(logits, labels), logs)
-        targets = F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
+        classes = torch.arange(logits.shape[-1], device=labels.device)
+        targets = (labels[:, None] == classes).to(logits.dtype)
         return StepResult(power_loss(logits, targets, self.config.power), logs)
 
     def on_step_end(self, step: int) -> None:

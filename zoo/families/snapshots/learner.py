@@ -55,6 +55,8 @@ class SnapshotsLearner(Learner):
         """Last batches of the epoch, on which activity is measured."""
         self.held = module.weight.detach()[:0]
         """Weights of the edges that training must not change."""
+        self._norms: list[Tensor] = []
+        """Gradient norms that the trigger has not seen yet: on a GPU, reading one would wait for its step."""
 
     def on_start(self, optimizer: Optimizer) -> None:
         """Keep the weights of the edges that the network holds, whose gradients are 0 from now on."""
@@ -71,15 +73,19 @@ class SnapshotsLearner(Learner):
 
     def on_step_end(self, step: int) -> None:
         grads = [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
-        if self.trigger.observe(float(torch.nn.utils.get_total_norm(grads))):
-            self.economy.earn()
+        self._norms.append(torch.nn.utils.get_total_norm(grads))
         with torch.no_grad():
             self.module.weight[: len(self.held)] = self.held  # weight decay moves weights without a gradient, too
 
     def on_epoch_end(self, epoch: int) -> None:
         self.epoch = epoch
+        self._observe_norms()
         if self.trigger.end_epoch():
             self.economy.earn()
+
+    def before_validation(self, step: int) -> None:
+        """See :class:`Learner`."""
+        self._observe_norms()
 
     def on_validation(self, step: int, accuracy: float) -> None:
         """Decide on growth and snapshots, if an epoch has ended since the last decision."""
@@ -153,6 +159,12 @@ class SnapshotsLearner(Learner):
         self.rotation = state["rotation"]
         device = self.module.weight.device
         self.recent = [(inputs.to(device), labels.to(device)) for inputs, labels in state["recent"]]
+
+    def _observe_norms(self) -> None:
+        norms, self._norms = self._norms, []
+        for norm in torch.stack(norms).tolist() if norms else ():
+            if self.trigger.observe(norm):
+                self.economy.earn()
 
     def _activations(self, inputs: Tensor) -> Tensor:
         """Return activations ``[B, units]``; the output layer's sums pass through the activation like all others."""

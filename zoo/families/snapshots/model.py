@@ -18,6 +18,7 @@ from zoo.families.snapshots.start import start_counts, start_edges, start_weight
 from zoo.families.snapshots.store import Snapshot, SnapshotStore
 from zoo.families.snapshots.wiring import Wiring, wire
 from zoo.families.stored_answer import StoredAnswer
+from zoo.kernels.validated import Validated
 from zoo.utils.errors import BuildError, StaleAnswerError, StaleEnsembleWarning
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -101,7 +102,7 @@ class SnapshotNet(nn.Module):
     def values_of(self, number: int | None) -> tuple[Tensor, Tensor, int]:
         """Return weights ``[slots]``, biases and number of edges of a snapshot, or of the current network (None)."""
         if number is None:
-            return self.weight, self.bias, int(self.edges)
+            return self.weight, self.bias, _count(self.edges)
         snapshot = self.snapshots[number]
         slots = len(self.weight)
         return snapshot.values[:slots], snapshot.values[slots:], snapshot.edges
@@ -117,7 +118,7 @@ class SnapshotNet(nn.Module):
 
     def activations(self, x: Tensor) -> list[Tensor]:
         """Return the activations of every layer in the last sweep, and logits for the last layer."""
-        return self.run(x, self.wiring(int(self.edges)), self.weight, self.bias)
+        return self.run(x, self.wiring(_count(self.edges)), self.weight, self.bias)
 
     def run(self, x: Tensor, wiring: Wiring, weight: Tensor, bias: Tensor) -> list[Tensor]:
         """Compute every layer of a wiring with weights ``[slots]`` and biases ``[units]`` or ``[B, units]``.
@@ -142,7 +143,7 @@ class SnapshotNet(nn.Module):
     @torch.no_grad()
     def lay(self, source: Tensor, target: Tensor, weight: Tensor) -> None:
         """Give the next slots to new edges ``[n]``; raises ValueError when too few are free."""
-        first, count = int(self.edges), len(source)
+        first, count = _count(self.edges), len(source)
         if first + count > len(self.weight):
             raise ValueError(f"{count} new edges do not fit: {first} of {len(self.weight)} slots are taken")
         self.source[first : first + count] = source.to(self.source)
@@ -163,11 +164,11 @@ class SnapshotNet(nn.Module):
     @property
     def room(self) -> int:
         """Number of free slots."""
-        return len(self.weight) - int(self.edges)
+        return len(self.weight) - _count(self.edges)
 
     def laid(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return source, target (int64) and weight of the existing edges, on the CPU."""
-        count = int(self.edges)
+        count = _count(self.edges)
         source, target = (units[:count].long().cpu() for units in (self.source, self.target))
         return source, target, self.weight.detach()[:count].cpu()
 
@@ -181,12 +182,12 @@ class SnapshotNet(nn.Module):
     def freeze(self, epoch: int, phase: int, accuracy: float) -> Snapshot:
         """Return the current network as a snapshot."""
         values = torch.cat([self.weight.detach(), self.bias.detach()])
-        return Snapshot(values, int(self.edges), epoch, phase, accuracy)
+        return Snapshot(values, _count(self.edges), epoch, phase, accuracy)
 
     def record_growth(self, epoch: int, structures: int) -> None:
         """Record a growth event after ``epoch``: its structures and the current number of edges."""
         row = int((self.events[:, 0] > 0).sum())
-        self.events[row] = torch.tensor([epoch, structures, int(self.edges)])
+        self.events[row] = torch.tensor([epoch, structures, _count(self.edges)])
 
     @property
     def started(self) -> int:
@@ -227,12 +228,21 @@ class SnapshotNet(nn.Module):
     @property
     def has_ensemble(self) -> bool:
         """True after :meth:`set_ensemble`."""
-        return bool(self.mixture.any())
+        return _has_any((self.mixture,))
 
     def _apply(self, fn: Any, recurse: bool = True) -> SnapshotNet:
         self._wirings.clear()  # their tensors are on one device
         self._ensemble_of.apply(fn)
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
+
+_counts = Validated(lambda tensors: int(tensors[0]))
+_has_any = Validated(lambda tensors: bool(tensors[0].any()))
+
+
+def _count(edges: Tensor) -> int:
+    """Return the number of edges, which is read back from a GPU only after a change."""
+    return _counts((edges,))
 
 
 class Member(nn.Module):
@@ -260,7 +270,7 @@ def _check_loaded(net: SnapshotNet, _keys: Any) -> None:
     """Raise ValueError unless the loaded state is a network: weight files may come from strangers."""
     net._wirings.clear()
     layout, slots = net.layout, len(net.weight)
-    count = int(net.edges)
+    count = _count(net.edges)
     if not 0 < count <= slots:
         raise ValueError(f"edges: found {count}, allowed 1 to {slots}")
     source, target, _ = net.laid()

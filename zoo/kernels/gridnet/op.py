@@ -229,6 +229,7 @@ def _backward(ctx: Any, grad_out: Tensor | None, _grad_saved: None) -> tuple[Ten
 
 _evolve.register_autograd(_backward, setup_context=_setup_context)
 register_autocast(_evolve, "cpu", torch.float32)
+register_autocast(_evolve, "cuda", torch.float32)
 map_by_slices(_evolve)
 map_by_slices(_evolve_backward)
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from zoo.kernels import runtime
 from zoo.kernels.nca.checks import MOST_LAYERS, check_arguments
-from zoo.kernels.nca.op import run_op
+from zoo.kernels.nca.op import remember_units, run_op
 from zoo.kernels.nca.reference import RuleSpec, evolve_reference
 
-__all__ = ["MOST_LAYERS", "RuleSpec", "evolve", "evolve_reference"]
+__all__ = ["MOST_LAYERS", "RuleSpec", "evolve", "evolve_reference", "remember_units"]
 
 
 def evolve(

@@ -6,18 +6,10 @@ import pytest
 import torch
 
 from tests.zoo.kernels.gridnet.test_op import CASES, Case
-from zoo.kernels import gridnet, runtime
+from zoo.kernels import gridnet
 from zoo.kernels.gridnet import reference
 
-pytestmark = pytest.mark.cuda
-
-
-@pytest.fixture(autouse=True)
-def _needs_a_gpu() -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("torch sees no CUDA device")
-    if not runtime.compiled().cuda_built:
-        pytest.fail("there is a GPU, but the CUDA kernels were not built: reinstall with ZOO_CUDA=ON")
+pytestmark = [pytest.mark.cuda, pytest.mark.usefixtures("gpu")]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from tests.csrc.test_cuda_shim import SANITIZERS, run_program
 from tests.support.gridnet_cuda import SUPPORT, KernelError, compile_with_shim
 from tests.support.nca_cuda import NcaCuda, shim_sources
-from tests.zoo.kernels.nca.test_op import CASES, MIXED, Case, Given, assert_close, given_by, results, spec_of
-from zoo.kernels import runtime
+from tests.zoo.kernels.nca.test_op import CASES, MIXED, Case, assert_close, given_by, moved, results, spec_of
 from zoo.kernels.nca import evolve
 from zoo.kernels.nca.reference import evolve_reference
 
@@ -35,23 +33,6 @@ def nca(tmp_path_factory: pytest.TempPathFactory) -> NcaCuda:
     sources = [*shim_sources(), SUPPORT / "nca_cuda_api.cpp"]
     library = tmp_path_factory.mktemp("nca_shim") / "nca.so"
     return NcaCuda(compile_with_shim(library, sources, ["-O1", "-fPIC", "-shared"]))
-
-
-def moved(problem: Given, device: torch.device) -> Given:
-    """A copy with its own leaves."""
-
-    def move(tensor: Tensor) -> Tensor:
-        return tensor.detach().to(device).requires_grad_(tensor.requires_grad)
-
-    signals = None if problem.signals is None else move(problem.signals)
-    return Given(
-        move(problem.state),
-        signals,
-        move(problem.fire_mask),
-        move(problem.units),
-        move(problem.parameters),
-        problem.spec,
-    )
 
 
 def check(nca: NcaCuda, case: Case, dtype: torch.dtype = torch.float64) -> None:
@@ -166,15 +147,6 @@ def test_every_kernel_runs_clean_under_a_sanitizer(sanitizer: str, tmp_path: Pat
     done = run_program(program)
     assert done.returncode == 0, done.stderr[-4000:]
     assert "24 passes ran" in done.stdout
-
-
-@pytest.fixture
-def gpu() -> torch.device:
-    if not torch.cuda.is_available():
-        pytest.skip("torch sees no CUDA device")
-    if not runtime.compiled().cuda_built:
-        pytest.fail("there is a GPU, but the CUDA kernels were not built: reinstall with ZOO_CUDA=ON")
-    return torch.device("cuda")
 
 
 @pytest.mark.cuda

@@ -91,6 +91,23 @@ def given_by(case: Case, dtype: torch.dtype = torch.float64, seed: int = 0) -> G
     return Given(normal(*places, spec.channels), signals, fire_mask, units, parameters, spec)
 
 
+def moved(problem: Given, device: torch.device) -> Given:
+    """A copy with its own leaves."""
+
+    def move(tensor: Tensor) -> Tensor:
+        return tensor.detach().to(device).requires_grad_(tensor.requires_grad)
+
+    signals = None if problem.signals is None else move(problem.signals)
+    return Given(
+        move(problem.state),
+        signals,
+        move(problem.fire_mask),
+        move(problem.units),
+        move(problem.parameters),
+        problem.spec,
+    )
+
+
 def results(run: Any, problem: Given) -> list[Tensor]:
     """Output and every gradient."""
     out = run(*problem.arguments)

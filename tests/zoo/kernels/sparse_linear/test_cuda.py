@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from tests.support.gridnet_cuda import CSRC, SUPPORT, compile_with_shim
-from zoo.kernels import runtime
 from zoo.kernels.sparse_linear.reference import sparse_linear_reference
 from zoo.kernels.sparse_linear.structure import Structure
 
@@ -83,16 +82,12 @@ def test_a_dtype_that_is_not_built_is_an_error(library: Library) -> None:
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_on_a_gpu_output_and_gradients_equal_the_reference(shape: tuple[int, int, int, int]) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("torch sees no CUDA device")
-    if not runtime.compiled().cuda_built:
-        pytest.fail("there is a GPU, but the CUDA kernels were not built: reinstall with ZOO_CUDA=ON")
+def test_on_a_gpu_output_and_gradients_equal_the_reference(shape: tuple[int, int, int, int], gpu: torch.device) -> None:
     batch, inputs, outputs, entries = shape
     where = structure(outputs, inputs, entries)
-    moved = Structure(where.outputs, where.inputs, *(t.cuda() for t in where.pattern))
-    x = torch.randn(batch, inputs, dtype=torch.float64, device="cuda", requires_grad=True)
-    values = torch.randn(entries, dtype=torch.float64, device="cuda", requires_grad=True)
+    moved = Structure(where.outputs, where.inputs, *(t.to(gpu) for t in where.pattern))
+    x = torch.randn(batch, inputs, dtype=torch.float64, device=gpu, requires_grad=True)
+    values = torch.randn(entries, dtype=torch.float64, device=gpu, requires_grad=True)
     found = torch.ops.zoo.sparse_linear(x, values, *moved.pattern)
     wanted = sparse_linear_reference(x, values, moved)
     grad_y = torch.randn_like(wanted)

@@ -1,0 +1,126 @@
+"""``make gpu`` on a machine without a GPU: its plan, and the way it runs steps."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import gpu
+from tests.support.gpu import main, markdown, run, run_step
+from tests.support.gpu_build import commands
+from tests.support.gpu_steps import Step, plan
+from tests.support.paths import ROOT
+from zoo.cli import cli
+
+
+def python(code: str, seconds: int = 60, name: str = "step", **options: object) -> Step:
+    return Step(name, [sys.executable, "-c", code], seconds, **options)  # type: ignore[arg-type]
+
+
+def test_a_dry_run_prints_every_step_and_runs_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    for name in ("build", "tests", "bench kernels", "bench train", "bench predict", "memcheck", "racecheck"):
+        assert f"{name} (at most " in printed
+
+
+def test_a_dry_run_names_what_is_missing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.support.gpu_steps.tool", lambda name: None)
+    main(["--dry-run", "--only", "build"])
+    assert "missing here: cmake, ninja, nvcc" in capsys.readouterr().out
+
+
+def test_the_plan_fits_the_time_that_it_is_cut_at(tmp_path: Path) -> None:
+    assert sum(step.seconds for step in plan(tmp_path)) <= 14 * 60
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_the_command_line_takes_every_benchmark_of_the_plan(tmp_path: Path, device: str) -> None:
+    commands = [step.command for step in plan(tmp_path, device=device) if step.name.startswith("bench")]
+    assert len(commands) == 3
+    for _, _, program, *words in commands:
+        assert program == "zoo"
+        group, name, *arguments = words
+        command = cli.commands[group].commands[name]  # type: ignore[attr-defined]
+        command.make_context(name, arguments)  # parses and validates, without a call
+
+
+def test_the_plan_runs_every_test_file_with_the_mark(tmp_path: Path) -> None:
+    (tests,) = (step for step in plan(tmp_path) if step.name == "tests")
+    files = {word for word in tests.command if word.endswith(".py")}
+    assert {"tests/zoo/kernels/test_on_gpu.py", "tests/zoo/kernels/gridnet/test_cuda.py"} <= files
+    assert all((ROOT / file).is_file() for file in files)
+
+
+def test_the_build_is_for_the_architecture_alone_and_without_pip() -> None:
+    configure, build = commands("90-real")
+    assert "-DZOO_CUDA_ARCHITECTURES=90-real" in configure
+    assert "pip" not in [*configure, *build]
+
+
+def test_a_step_that_fails_is_reported_and_the_next_one_runs(tmp_path: Path) -> None:
+    result = tmp_path / "bench.json"
+    steps = [
+        python("print('bad news'); raise SystemExit(3)", name="first"),
+        python(f"open({str(result)!r}, 'w').write('[1]'); print('good news')", name="bench second", result=result),
+        python("", name="third", modules=["no_such_module"]),
+    ]
+    outcomes = run(steps, tmp_path / "out", 1)
+    assert [(o.result, o.note) for o in outcomes] == [
+        ("failed", "exit code 3: bad news"),
+        ("passed", "good news"),
+        ("not run", "missing here: no_such_module"),
+    ]
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["bench-second.json", "log.txt", "report.json", "report.md"]
+    assert [o["result"] for o in json.loads((tmp_path / "out" / "report.json").read_text())] == [
+        "failed", "passed", "not run",
+    ]  # fmt: skip
+    assert "| first | failed |" in (tmp_path / "out" / "report.md").read_text()
+    assert "bad news" in (tmp_path / "out" / "log.txt").read_text()
+
+
+def test_a_step_that_exceeds_its_limit_is_killed_with_its_children() -> None:
+    spawn = "import subprocess, time; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"
+    outcome = run_step(python(spawn, seconds=2), 60, io.StringIO())
+    assert outcome.result == "timed out"
+    child = Path("/proc") / outcome.output.strip()
+    for _ in range(100):  # the kernel may take a moment
+        if not child.exists() or "Z (zombie)" in (child / "status").read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError("the child is still running")
+
+
+def test_no_step_starts_when_the_time_is_used_up(tmp_path: Path) -> None:
+    (outcome,) = run([python("raise SystemExit('ran')")], tmp_path / "out", 0)
+    assert (outcome.result, outcome.note) == ("not run", "no time was left")
+
+
+def test_an_unknown_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--only", "tset"])
+    assert "the steps are machine, build, tests" in capsys.readouterr().err
+
+
+def test_the_exit_code_says_whether_all_passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for code in (0, 4):
+        monkeypatch.setattr(gpu, "plan", lambda *_, code=code: [python(f"raise SystemExit({code})")])
+        assert main(["--out", str(tmp_path / "out")]) == int(code != 0)
+
+
+def test_a_bar_in_a_note_does_not_break_the_table() -> None:
+    assert "| a/b |" in markdown([gpu.Outcome("s", "passed", 1.0, "a|b", "")])
+
+
+@pytest.mark.slow
+def test_a_rehearsal_on_the_cpu_passes(tmp_path: Path) -> None:
+    assert main(["--device", "cpu", "--out", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "bench-kernels.json", "bench-predict.json", "bench-train.json", "log.txt", "report.json", "report.md",
+    ]  # fmt: skip
