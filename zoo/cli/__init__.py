@@ -25,6 +25,7 @@ from zoo.cli.listing import info, list_command
 from zoo.cli.prediction import eval_command, predict
 from zoo.cli.recipe import recipe
 from zoo.cli.sharing import pull, push
+from zoo.cli.sweep import sweep
 from zoo.cli.train import train
 from zoo.cli.web import web
 from zoo.utils.errors import TrainingInterruptedError
@@ -35,6 +36,7 @@ USER_ERRORS = (sdk.CellzooError, OSError)
 # Import names of the packages that the extra `train` installs.
 TRAINING_PACKAGES = (
     "torch", "torchvision", "accelerate", "sklearn", "onnx", "onnxscript", "matplotlib", "jinja2", "tensorboard",
+    "optuna", "sqlalchemy",
 )  # fmt: skip
 
 
@@ -150,6 +152,7 @@ for _command in (
     pull,
     push,
     recipe,
+    sweep,
     train,
     web,
 ):

@@ -44,6 +44,7 @@ class Run:
     """That of the data and its split, to tell on resume whether they are still the same."""
     start: Start | None = None
     """The trained model whose weights the run started from; None: random weights."""
+    callbacks: tuple[Callback, ...] = ()
     step: int = 0
     saved_step: int = 0
     """Step of the last checkpoint."""
@@ -61,6 +62,26 @@ class Run:
     def lr(self) -> float:
         """The current learning rate of the first parameter group."""
         return float(self.optimizer.param_groups[0]["lr"])
+
+
+class Callback:
+    """Code of one's own at each validation; every hook may be left out.
+
+    Of several processes that train together, each calls the hooks of its own callbacks.
+    """
+
+    def on_start(self, run: Run) -> None:
+        """Run once before the first step; the state and ``run.history`` of a resumed run are loaded."""
+
+    def on_validation(self, run: Run, record: dict[str, Any]) -> bool:
+        """Run after each validation, before the checkpoint; return True to end the training here.
+
+        ``record`` is the round's: step, epoch, lr, losses and accuracies. Numbers that are added to it are logged.
+        """
+        return False
+
+    def on_round_end(self, run: Run, record: dict[str, Any]) -> None:
+        """Run after the round's checkpoint."""
 
 
 def run_state(run: Run) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from zoo.training.finite import decides_on_device, make_guard
 from zoo.training.fit_batch import fit_batch_size
 from zoo.training.metrics_log import RunLog
 from zoo.training.resume import check_same_data, check_same_recipe
-from zoo.training.run import Run, restore_run, run_state
+from zoo.training.run import Callback, Run, restore_run, run_state
 from zoo.training.start import Start
 from zoo.training.start_from import freeze, open_source, parameter_groups, start_from
 from zoo.utils.errors import BuildError, TrainingError
@@ -53,6 +53,7 @@ def setup(
     check: Check | None = None,
     fit_batch: bool = False,
     notes: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Load the data, build every part of the run, then write to ``run_dir``, which this process holds.
 
@@ -104,7 +105,7 @@ def setup(
     log.note(start.report if start else "")
     log.note(f"frozen: {', '.join(frozen)}" if frozen else "")
     run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, guard, run_dir, log,
-              total_steps, steps_per_epoch, fingerprint(data), start)  # fmt: skip
+              total_steps, steps_per_epoch, fingerprint(data), start, tuple(callbacks))  # fmt: skip
     if saved is not None:
         log.note(check_same_data(run.fingerprint, saved, run_dir))
         restore_run(run, saved)

@@ -76,3 +76,7 @@ class StaleAnswerError(CellzooError, RuntimeError):
 
 class StaleEnsembleWarning(CellzooWarning):
     """A network is trained that answers by an ensemble of stored snapshots, which the training does not change."""
+
+
+class SweepError(CellzooError):
+    """A sweep cannot start or continue, or none of its runs ended with a model."""
