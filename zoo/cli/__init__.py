@@ -22,6 +22,7 @@ from zoo.cli.console import note, say
 from zoo.cli.doctor import doctor
 from zoo.cli.groups import SuggestingGroup
 from zoo.cli.listing import info, list_command
+from zoo.cli.new import new
 from zoo.cli.prediction import eval_command, predict
 from zoo.cli.recipe import recipe
 from zoo.cli.sharing import pull, push
@@ -147,6 +148,7 @@ for _command in (
     export,
     info,
     list_command,
+    new,
     predict,
     probe,
     pull,

@@ -18,7 +18,7 @@ class KernelsError(CellzooError, ImportError):
 
 
 class FamilyError(CellzooError, ValueError):
-    """No family has this name."""
+    """No family has this name, or its package is missing or broken."""
 
 
 class BuildError(CellzooError, ValueError):
@@ -80,3 +80,7 @@ class StaleEnsembleWarning(CellzooWarning):
 
 class SweepError(CellzooError):
     """A sweep cannot start or continue, or none of its runs ended with a model."""
+
+
+class FamilyWarning(CellzooWarning):
+    """A package offers a family under a name that is taken."""
