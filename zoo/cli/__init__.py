@@ -20,6 +20,7 @@ from zoo.cli.artifact import card, export, probe
 from zoo.cli.bench import bench
 from zoo.cli.console import note, say
 from zoo.cli.doctor import doctor
+from zoo.cli.find_lr import find_lr
 from zoo.cli.groups import SuggestingGroup
 from zoo.cli.listing import info, list_command
 from zoo.cli.new import new
@@ -146,6 +147,7 @@ for _command in (
     doctor,
     eval_command,
     export,
+    find_lr,
     info,
     list_command,
     new,

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import set_seed
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from zoo.data.sampling import derive_seed, evaluation_batches, training_batches
 from zoo.data.split import Data, Split
 from zoo.families.learner import StepResult
 from zoo.recipe import Recipe
+from zoo.training.callbacks import Metric, restore_best
 from zoo.training.checkpoint import save_checkpoint
 from zoo.training.evaluate import evaluate
 from zoo.training.finite import NotFiniteError
 from zoo.training.result import CHECKPOINT_FILE, Evaluation, TrainResult
-from zoo.training.run import Callback, Run, run_state
+from zoo.training.run import Callback, Run, run_state, tested_module
 from zoo.training.run_folder import check_resumable, hold
 from zoo.training.setup import Check, setup
 from zoo.utils.errors import TrainingError, TrainingInterruptedError
@@ -50,6 +51,7 @@ def train(
     fit_batch: bool = False,
     notes: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
+    metrics: Mapping[str, Metric] | None = None,
 ) -> TrainResult:
     """Train a recipe's model; write checkpoints, ``recipe.yaml`` and ``metrics.jsonl`` to ``run_dir``.
 
@@ -58,8 +60,9 @@ def train(
     checkpoint in ``run_dir``; on the CPU the final weights are those of an uninterrupted run, bit for bit.
     ``check`` is called with the recipe, the data and the untrained module before anything is written. ``fit_batch``
     cuts a batch size that is large for the data (:func:`zoo.training.fit_batch.fit_batch_size`); ``notes`` are
-    printed with the lines on the data; ``callbacks`` are called at each validation. Raises TrainingError, DataError
-    or CheckpointError with a message of one line, the errors of ``check``, and TrainingInterruptedError on Ctrl-C.
+    printed with the lines on the data; ``callbacks`` are called at each validation, and ``metrics`` are computed on
+    its logits. Raises TrainingError, DataError or CheckpointError with a message of one line, the errors of
+    ``check``, and TrainingInterruptedError on Ctrl-C.
     """
     folder = Path(run_dir)
     if resume:
@@ -78,6 +81,7 @@ def train(
             fit_batch=fit_batch,
             notes=notes,
             callbacks=callbacks,
+            metrics=metrics,
         )
 
 
@@ -194,7 +198,7 @@ def _step(run: Run, inputs: Tensor, labels: Tensor) -> tuple[StepResult, dict[st
     """
     lr = run.lr
     for result in run.learner.training_steps(inputs, labels):
-        numbers = {"lr": lr, **_update(run, result)}
+        numbers = {"lr": lr, **update_weights(run, result)}
     if not run.accelerator.optimizer_step_was_skipped:
         run.schedule.step()
     run.step += 1
@@ -206,7 +210,7 @@ def _step(run: Run, inputs: Tensor, labels: Tensor) -> tuple[StepResult, dict[st
     return result, numbers
 
 
-def _update(run: Run, result: StepResult) -> dict[str, float | Tensor]:
+def update_weights(run: Run, result: StepResult) -> dict[str, float | Tensor]:
     """Take one optimizer step, unless the loss or the clipped gradient is not finite; raises NotFiniteError."""
     settings, accelerator = run.recipe.train, run.accelerator
     run.guard.see(run.step + 1, run.lr, result.loss.detach())
@@ -237,6 +241,8 @@ def _kept(run: Run) -> str:
 
 def conclude(run: Run) -> Evaluation:
     """Let the learner make its final choices on the validation split, and evaluate that."""
+    if run.recipe.export.which == "best":
+        restore_best(run)
     batches = evaluation_batches(len(run.data.validation), run.recipe.train.eval_batch_size)
     with closing(run.data.validation.stream(batches, run.accelerator.device)) as stream:
         run.learner.on_finish(stream)
@@ -250,7 +256,7 @@ def finish(run: Run) -> TrainResult:
     record = {"step": run.step, "accuracy": test.accuracy, "correct": test.correct, "total": test.total,
               "loss": test.loss, "interval": list(test.interval), "seconds": run.seconds}  # fmt: skip
     run.log.test(record)
-    module = _tested_module(run)
+    module, best = tested_module(run), run.exported_step
     return TrainResult(
         recipe=run.recipe,
         module=module.cpu().eval(),
@@ -261,26 +267,17 @@ def finish(run: Run) -> TrainResult:
         epochs=run.step / run.steps_per_epoch,
         seconds=run.seconds,
         history=run.history,
-        findings=run.learner.findings(),
+        findings={**run.learner.findings(), **({"exported_step": best} if best is not None else {})},
         run_dir=run.run_dir,
         start=run.start,
     )
-
-
-def _tested_module(run: Run) -> nn.Module:
-    """Return the module to evaluate: the running average of the weights, or a copy of the current ones."""
-    if isinstance(run.tested, AveragedModel):
-        averaged: nn.Module = run.tested.module
-        return averaged
-    run.tested.load_state_dict(run.plain.state_dict())
-    return run.tested
 
 
 def _evaluate(run: Run, split: Split) -> Evaluation:
     """Evaluate a split over all processes, in float32 whatever the training precision."""
     accelerator = run.accelerator
     correct, total, loss = evaluate(
-        _tested_module(run),
+        tested_module(run),
         split,
         run.recipe.train.eval_batch_size,
         accelerator.device,

@@ -51,6 +51,8 @@ class Run:
     seconds: float = 0.0
     """Training and validation time over all attempts."""
     history: list[dict[str, Any]] = field(default_factory=list)
+    exported_step: int | None = None
+    """Step of the weights that are tested and exported, if they are not the last."""
 
     @property
     def plain(self) -> nn.Module:
@@ -62,6 +64,13 @@ class Run:
     def lr(self) -> float:
         """The current learning rate of the first parameter group."""
         return float(self.optimizer.param_groups[0]["lr"])
+
+    def load_weights(self, state: dict[str, Any]) -> None:
+        """Take module, average and learner from the state that :func:`run_state` returned."""
+        self.plain.load_state_dict(state["module"])
+        if isinstance(self.tested, AveragedModel):
+            self.tested.load_state_dict(state["average"])
+        self.learner.load_state_dict(state["learner"])
 
 
 class Callback:
@@ -82,6 +91,15 @@ class Callback:
 
     def on_round_end(self, run: Run, record: dict[str, Any]) -> None:
         """Run after the round's checkpoint."""
+
+
+def tested_module(run: Run) -> nn.Module:
+    """Return the module to evaluate: the running average of the weights, or a copy of the current ones."""
+    if isinstance(run.tested, AveragedModel):
+        averaged: nn.Module = run.tested.module
+        return averaged
+    run.tested.load_state_dict(run.plain.state_dict())
+    return run.tested
 
 
 def run_state(run: Run) -> dict[str, Any]:
@@ -107,14 +125,11 @@ def run_state(run: Run) -> dict[str, Any]:
 
 def restore_run(run: Run, state: dict[str, Any]) -> None:
     """Continue ``run`` from the state that :func:`run_state` returned."""
-    run.plain.load_state_dict(state["module"])
-    if isinstance(run.tested, AveragedModel):
-        run.tested.load_state_dict(state["average"])
+    run.load_weights(state)
     run.optimizer.load_state_dict(_as_made_here(state["optimizer"], run.optimizer))
     run.schedule.load_state_dict(state["schedule"])
     if run.accelerator.scaler is not None:
         run.accelerator.scaler.load_state_dict(state["scaler"])
-    run.learner.load_state_dict(state["learner"])
     run.saved_step = state["step"]
     run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]
     run.total_steps = state["total_steps"]  # fewer than the recipe's if the learner finished early

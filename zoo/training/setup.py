@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ from zoo.families.registry import get_family, load_hook
 from zoo.kernels.runtime import keep_freed_memory
 from zoo.optim import make_average, make_optimizer, make_schedule
 from zoo.recipe import Recipe
+from zoo.training.callbacks import Metric, make_callbacks
 from zoo.training.checkpoint import load_checkpoint, rescue, save_checkpoint
 from zoo.training.finite import decides_on_device, make_guard
 from zoo.training.fit_batch import fit_batch_size
@@ -54,6 +55,7 @@ def setup(
     fit_batch: bool = False,
     notes: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
+    metrics: Mapping[str, Metric] | None = None,
 ) -> Run:
     """Load the data, build every part of the run, then write to ``run_dir``, which this process holds.
 
@@ -104,8 +106,9 @@ def setup(
         log.note(line)
     log.note(start.report if start else "")
     log.note(f"frozen: {', '.join(frozen)}" if frozen else "")
+    called = make_callbacks(recipe, metrics or {}, callbacks)
     run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, guard, run_dir, log,
-              total_steps, steps_per_epoch, fingerprint(data), start, tuple(callbacks))  # fmt: skip
+              total_steps, steps_per_epoch, fingerprint(data), start, called)  # fmt: skip
     if saved is not None:
         log.note(check_same_data(run.fingerprint, saved, run_dir))
         restore_run(run, saved)
