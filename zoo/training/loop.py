@@ -45,7 +45,7 @@ def train(
     data_dir: str | Path | None = None,
     device: str | None = None,
     resume: bool = False,
-    tensorboard: bool = False,
+    track: Sequence[str] = (),
     progress: bool = True,
     check: Check | None = None,
     fit_batch: bool = False,
@@ -59,10 +59,10 @@ def train(
     recipe names. ``device`` is cpu, cuda or mps (None: the best available). ``resume`` continues from the
     checkpoint in ``run_dir``; on the CPU the final weights are those of an uninterrupted run, bit for bit.
     ``check`` is called with the recipe, the data and the untrained module before anything is written. ``fit_batch``
-    cuts a batch size that is large for the data (:func:`zoo.training.fit_batch.fit_batch_size`); ``notes`` are
-    printed with the lines on the data; ``callbacks`` are called at each validation, and ``metrics`` are computed on
-    its logits. Raises TrainingError, DataError or CheckpointError with a message of one line, the errors of
-    ``check``, and TrainingInterruptedError on Ctrl-C.
+    cuts a batch size that is large for the data (:func:`zoo.training.fit_batch.fit_batch_size`); ``track`` names
+    experiment trackers, such as tensorboard; ``notes`` are printed with the lines on the data; ``callbacks`` are
+    called at each validation, and ``metrics`` are computed on its logits. Raises TrainingError, DataError or
+    CheckpointError with a message of one line, the errors of ``check``, and TrainingInterruptedError on Ctrl-C.
     """
     folder = Path(run_dir)
     if resume:
@@ -75,7 +75,7 @@ def train(
             data_dir=data_dir,
             device=device,
             resume=resume,
-            tensorboard=tensorboard,
+            track=track,
             progress=progress,
             check=check,
             fit_batch=fit_batch,
@@ -256,10 +256,12 @@ def finish(run: Run) -> TrainResult:
     record = {"step": run.step, "accuracy": test.accuracy, "correct": test.correct, "total": test.total,
               "loss": test.loss, "interval": list(test.interval), "seconds": run.seconds}  # fmt: skip
     run.log.test(record)
-    module, best = tested_module(run), run.exported_step
+    module, best = tested_module(run).cpu().eval(), run.exported_step
+    if run.log.trackers is not None:
+        run.log.trackers.finish(run.history, run.recipe.model.family, module, run.step)
     return TrainResult(
         recipe=run.recipe,
-        module=module.cpu().eval(),
+        module=module,
         data=run.data,
         validation=validation,
         test=test,
