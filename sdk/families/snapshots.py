@@ -22,13 +22,8 @@ _TINY = np.float32(1e-30)
 _LEAST = 1e-6
 """Weight of an unweighted snapshot in a mixture: its answer stands until a weighted snapshot runs."""
 _FIELDS: dict[str, type] = {
-    "phase": str,
-    "epoch": int,
-    "edges": int,
-    "cost": int,
-    "weight": float,
-    "validation_accuracy": float,
-}
+    "phase": str, "epoch": int, "edges": int, "cost": int, "weight": float, "validation_accuracy": float,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

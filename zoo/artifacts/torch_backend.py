@@ -25,7 +25,7 @@ from sdk.weights import TensorSpec, read_weights
 from zoo.data.task import Task
 from zoo.families.base import Family, FamilyConfig
 from zoo.families.building import build_module, fixed_defaults
-from zoo.families.registry import get_family
+from zoo.families.registry import PACKAGE_KEY, get_family
 
 _FAILURES = (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 """The errors of a module whose config asks for the impossible."""
@@ -184,7 +184,7 @@ def _device(device: str | torch.device | None) -> torch.device:
 def _family_config(artifact: Artifact) -> tuple[Family, FamilyConfig]:
     config = artifact.config
     try:
-        family = get_family(config.family)
+        family = get_family(config.family, config.provenance.get(PACKAGE_KEY))
         return family, family.config.model_validate(config.model)
     except ValidationError as error:
         found = error.errors(include_url=False)
