@@ -151,7 +151,10 @@ class Model:
         those of :meth:`logits` to 1e-5. docs/guides/see-inside.md lists what each family adds. Raises LoadError on a
         backend that computes no states, and for a network whose steps the zoo does not know.
         """
-        raise LoadError(f"trace: found a model of family {self.config.family!r}, allowed: those of the zoo's families")
+        raise LoadError(
+            f"trace: found a model of family {self.config.family!r}, allowed: cellnet, gridnet, nca, normnet, snapshots; "
+            "call the module yourself to see its layers"
+        )
 
     def to_sklearn(self) -> Any:
         """Return the model as a scikit-learn classifier, which predicts but cannot be fitted.

@@ -11,6 +11,7 @@ finished network as a model that ``sdk.load`` opens. docs/guides/own-loop.md sho
 from __future__ import annotations
 
 from zoo.families.cellnet.layers import CellBlock
+from zoo.families.cellnet.stream import CellStream
 from zoo.families.gridnet.layers import GridnetLayer
 from zoo.families.nca.layers import GrownClassifier
 from zoo.families.normnet.layers import NormConv, NormLinear, ResidualNormLinear
@@ -19,6 +20,7 @@ from zoo.families.snapshots.layers import SparseLinear
 
 __all__ = [
     "CellBlock",
+    "CellStream",
     "GridnetLayer",
     "GrowingNetwork",
     "GrownClassifier",

@@ -98,3 +98,9 @@ def test_a_rule_that_learns_is_traced_on_examples() -> None:
 def test_a_backend_without_states_says_which_has_them(name: str) -> None:
     with pytest.raises(LoadError, match=r"load .* with backend='torch'"):
         sdk.load(f"bundled:{name}", backend="onnx").trace(SHIPPED[name])
+
+
+def test_a_family_without_steps_is_refused_with_those_that_have_them() -> None:
+    model = sdk.load("bundled:normnet-digits")
+    with pytest.raises(LoadError, match="found a model of family 'normnet', allowed: cellnet, gridnet, nca"):
+        sdk.Model.trace(model, DIGITS)
