@@ -81,12 +81,12 @@ def choose_backend(config: ArtifactConfig, backend: str, options: Collection[str
 def _preferred(available: tuple[str, ...], options: Collection[str]) -> str:
     """Return the first backend that takes the options; torch, which loads slowly, only in place of onnx.
 
-    A file of reduced precision is never chosen.
+    A file of reduced precision is chosen only where there is no other.
     """
     unwanted = {name for name in available if is_reduced(name)} | ({"torch"} if "onnx" in available else set())
     if os.environ.get("ZOO_KERNELS") == "reference" and available != ("native",):
         unwanted.add("native")
-    candidates = [name for name in available if name not in unwanted]
+    candidates = [name for name in available if name not in unwanted] or list(available)
     return next((name for name in candidates if set(options) <= set(BACKENDS[name].options)), candidates[-1])
 
 
@@ -134,7 +134,7 @@ def open_backend(artifact: Artifact, backend: str, **options: Any) -> Backend:
 
 def is_reduced(backend: str) -> bool:
     """True for a backend that runs a file of reduced precision, whose logits differ from the other backends'."""
-    return BACKENDS[backend].file in (ONNX_FP16_FILE, ONNX_INT8_FILE)
+    return backend in BACKENDS and BACKENDS[backend].file in (ONNX_FP16_FILE, ONNX_INT8_FILE)
 
 
 def is_forked_child() -> bool:

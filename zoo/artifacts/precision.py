@@ -17,6 +17,7 @@ from zoo.artifacts.edit import Stored, changing, open_stored
 from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.onnx import build_onnx
 from zoo.artifacts.quantization import halve_weights, quantize_products
+from zoo.artifacts.target import check_new_file, check_writable
 from zoo.data.sampling import Batch, evaluation_batches
 from zoo.data.split import Data, Split
 from zoo.utils.errors import ExportError
@@ -56,9 +57,11 @@ def export_reduced(
     nothing, if the accuracy falls by more than ``max_drop`` points, if the file would not be smaller than the float32
     one, or if the model has no torch module, no recipe or no ONNX form; DataError if its data is not available.
     """
-    if out is not None and (out.is_dir() or (out.exists() and not overwrite)):
-        raise ExportError(f"{out} exists; give another file, or replace a file with --overwrite")
+    if out is not None:
+        check_new_file(out, overwrite)
     stored = open_stored(name)
+    if out is None:
+        check_writable(stored.artifact.folder, overwrite=True)
     progress(f"loading {stored.recipe.data.name}")
     data = load_matching_data(stored.recipe.data, stored.config, data_dir)
     full = build_onnx(stored.module, stored.config)

@@ -13,7 +13,7 @@ from sdk.validation import hint
 from zoo.artifacts.edit import Stored, changing, open_stored
 from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.onnx import write_extra_onnx, write_onnx
-from zoo.artifacts.target import check_writable
+from zoo.artifacts.target import check_new_file, check_writable
 from zoo.data.split import Split
 from zoo.families.registry import get_family, load_hook
 from zoo.utils.errors import DataError, ExportError
@@ -43,12 +43,7 @@ def export_file(
 
     Raises ExportError if ``out`` exists (without ``overwrite``) or if the model cannot be exported.
     """
-    if out.is_dir() or (out.exists() and not overwrite):
-        raise ExportError(
-            f"{out} exists; give another file{'' if out.is_dir() else ', or replace it with --overwrite'}"
-        )
-    if not out.parent.is_dir():
-        raise ExportError(f"cannot write {out}: no folder {out.parent}")
+    check_new_file(out, overwrite)
     stored = open_stored(name)
     module = stored.module if member is None else _member(stored, member)
     progress(f"loading {stored.recipe.data.name}")

@@ -17,6 +17,7 @@ from sdk.inputs import InputSpec
 from zoo.artifacts.edit import open_stored
 from zoo.artifacts.onnx import TOLERANCE
 from zoo.artifacts.random_inputs import random_inputs
+from zoo.artifacts.target import check_new_file
 from zoo.utils.errors import ExportError
 from zoo.utils.files import new_file
 from zoo.utils.progress import Progress, no_progress
@@ -36,8 +37,7 @@ def export_program(name: str, out: Path, overwrite: bool = False, progress: Prog
     compared with the module before it is written. Raises ExportError, also for a module that ``torch.export`` cannot
     trace, and if ``out`` exists without ``overwrite``.
     """
-    if out.is_dir() or (out.exists() and not overwrite):
-        raise ExportError(f"{out} exists; give another file, or replace a file with --overwrite")
+    check_new_file(out, overwrite)
     stored = open_stored(name)
     progress(f"tracing {stored.config.name}")
     content = program_bytes(stored.module, stored.config.input)

@@ -44,7 +44,8 @@ def compare_models(
 
     A stored record is used if the model's weights are still those that were measured; ``measure`` measures all of them
     again. ``data`` keeps the models of one data set; a path is the user's own data, on which all models are measured.
-    ``save`` writes new records to ``store``. Raises CompareError, and the errors of a measurement.
+    ``save`` writes new records to ``store``, except those on the user's own data. Raises CompareError, and the errors
+    of a measurement.
     """
     own_data = _own_data(data)
     results = read_results(store)
@@ -61,7 +62,7 @@ def compare_models(
             found.measured.append(record.name)
             results.models[record.name] = record
             results.machine = _machine()
-            if save:  # after each, so that an interruption loses one measurement
+            if save and own_data is None:  # after each, so that an interruption loses one measurement
                 write_results(results, store)
         found.records.append(record)
     _check_distinct(found.records)

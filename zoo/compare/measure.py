@@ -57,7 +57,9 @@ class Loader:
 
 
 def data_name(config: DataConfig) -> str:
-    """Return the short name of a data set: the last part of an id on the Hub."""
+    """Return the short name of a data set: the last part of an id on the Hub, or the name of a folder."""
+    if config.name == "image_folder" and config.path:
+        return Path(config.path).name
     return dataset_title(config).rpartition("/")[2]
 
 
@@ -110,7 +112,7 @@ def measure_model(name: str, loader: Loader, progress: Progress = no_progress) -
         correct=int(hits.sum()),
         total=len(hits),
         right=pack(hits),
-        seeds=int(metrics.get("seeds", 1)),
+        seeds=int(metrics.get("seeds", 1)) if loader.path is None else 1,
         accuracy_mean=metrics.get("test_accuracy_mean") if loader.path is None else None,
         accuracy_std=metrics.get("test_accuracy_std") if loader.path is None else None,
         parameters=config.parameters,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import sdk
 import zoo.artifacts.precision
 from sdk import ArtifactError
 from sdk.artifact import read_artifact
+from sdk.backends import choose_backend
 from sdk.resolve import find_model
 from tests.support.command import fails, run, runs
 from tests.support.onnx_models import write
@@ -58,6 +60,8 @@ def test_auto_still_chooses_the_full_file_and_others_are_unchanged(model: Path) 
     assert {**after.metrics, "precisions": None} == {**before.metrics, "precisions": None}
     assert after.provenance == before.provenance
     assert sdk.load(model).backend not in ("onnx-fp16", "onnx-int8")
+    alone = replace(after, files={"model-int8.onnx": after.files["model-int8.onnx"]})
+    assert choose_backend(alone, "auto") == "onnx-int8"
 
 
 def test_eval_compares_a_smaller_file_with_its_own_counts(model: Path) -> None:
@@ -96,6 +100,8 @@ def test_a_separate_file_leaves_the_artifact_alone(tmp_path: Path) -> None:
     assert lines[1].startswith("validation accuracy ")
     assert lines[2].startswith("64 inputs: ")
     assert f"{out} exists" in fails(1, *command)
+    elsewhere = str(tmp_path / "missing" / "small.onnx")
+    assert "no folder" in fails(1, *command[:5], elsewhere, "--quiet")
     assert run(*command, "--overwrite").exit_code == 0
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from sdk.catalog import bundled_models
 from zoo.compare.comparison import compare_models
@@ -50,7 +53,20 @@ def test_a_data_set_selects_its_models_and_a_wrong_one_is_refused(store: Path) -
         compare_models(names, data="digit", store=store)
 
 
-def test_the_user_s_own_data_are_measured_and_others_classes_refused(store: Path, tmp_path: Path) -> None:
+def test_the_user_s_own_data_are_measured_and_do_not_replace_stored_results(store: Path, tmp_path: Path) -> None:
+    bunch = load_digits()
+    for number in range(300):
+        folder = tmp_path / "scans" / str(bunch.target[number])
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((bunch.images[number] * 255 / 16).astype(np.uint8)).save(folder / f"{number}.png")
+    before = store.read_bytes()
+    found = compare_models(["normnet-digits", "snapshots-digits"], data=str(tmp_path / "scans"), store=store, save=True)
+    assert {(record.data, record.total, record.accuracy_mean) for record in found.records} == {("scans", 30, None)}
+    assert all(record.accuracy > 0.9 for record in found.records)
+    assert store.read_bytes() == before
+
+
+def test_data_of_other_classes_and_classic_learners_on_own_data_are_refused(store: Path, tmp_path: Path) -> None:
     (tmp_path / "flowers.csv").write_text("a,b,class\n" + "1,2,x\n3,4,y\n" * 20)
     with pytest.raises((CompareError, DataError)) as info:
         compare_models(["nca-iris"], data=str(tmp_path / "flowers.csv"), store=store)

@@ -15,8 +15,10 @@ _LARGEST = (4, 4, 16)
 """Longest sides of a box; a box of 256 cells already multiplies 20 zeros for each weight."""
 _LANES = 16
 """Columns that a matrix product computes at once: the floats of a register."""
-_PRODUCT, _PIECE = 0.025, 2.5
-"""Nanoseconds per multiply-add and per copied run of up to 64 bytes, measured in onnxruntime on one core."""
+_PRODUCT, _RUN, _COPY, _ENDS = 0.022, 1.0, 0.625, 30.0
+"""Nanoseconds of onnxruntime on one core: per multiply-add, per run that a box reads and per cell of it, and to give a
+run ends. Fitted to the times of docs/measurements/gridnet_onnx.py.
+"""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _estimate(groups: Groups, channels: int) -> float:
     outputs = channels * groups.outputs
     columns = -(-outputs // _LANES) * _LANES
     # One register of columns leaves the processor waiting for its multiply-adds.
-    waiting = 1.3 if columns == _LANES else 1.0
-    pieces = groups.runs * -(-groups.width // _LANES)
-    ends = 1 + 2 * _PIECE / groups.box[2] if groups.width > groups.box[2] else 0.0
-    return (_PRODUCT * waiting * groups.inputs * columns + _PIECE * pieces) / groups.outputs + ends
+    waiting = 1.1 if columns == _LANES else 1.0
+    copies = groups.runs * (_RUN + _COPY * groups.width)
+    ends = _ENDS / groups.box[2] if groups.width > groups.box[2] else 0.0
+    return (_PRODUCT * waiting * groups.inputs * columns + copies) / groups.outputs + ends

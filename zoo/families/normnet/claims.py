@@ -82,8 +82,6 @@ class Sequel:
     """Test accuracy on A after B."""
     left_among_a: float
     """The same if the network can predict only classes of A."""
-    curves: dict[str, list[float]]
-    """Validation accuracy on ``a`` and ``b`` over all three phases, every ``check_every`` steps."""
 
 
 @dataclass(frozen=True)
@@ -191,35 +189,24 @@ def measure_sequel(config: NormnetConfig, parts: Parts, rate: float, seed: int, 
     classes = range(parts.task.num_classes)
     first, second = classes[: len(classes) // 2], classes[len(classes) // 2 :]
     a, b = parts.map(lambda s: s.of(first)), parts.map(lambda s: s.of(second))
-    watched = {"a": a.validation, "b": b.validation}
     trainee, fresh = (Trainee(config, parts.task, rate, seed) for _ in range(2))
-    curves: dict[str, list[float]] = {"a": [], "b": []}
-    steps_a = _phase(trainee, a.train, "a", watched, curves, budget)
-    steps_b = _phase(trainee, b.train, "b", watched, curves, budget)
+    steps_a = _phase(trainee, a, budget)
+    steps_b = _phase(trainee, b, budget)
     left, among = trainee.accuracy(a.test), trainee.accuracy(a.test, first)
-    again = _phase(trainee, a.train, "a", watched, curves, budget)
-    alone = _phase(fresh, b.train, "b", watched, {"a": [], "b": []}, budget)
-    return Sequel(steps_a, steps_b, alone, again, left, among, curves)
+    again = _phase(trainee, a, budget, until_reached=True)
+    alone = _phase(fresh, b, budget, until_reached=True)
+    return Sequel(steps_a, steps_b, alone, again, left, among)
 
 
-def _phase(
-    trainee: Trainee,
-    samples: Samples,
-    goal: str,
-    watched: dict[str, Samples],
-    curves: dict[str, list[float]],
-    budget: Budget,
-) -> int | None:
-    """Train at a constant rate and append to the curves; return the step that first reached the goal."""
+def _phase(trainee: Trainee, parts: Parts, budget: Budget, until_reached: bool = False) -> int | None:
+    """Train on a task at a constant rate; return the step after which validation first reached the goal."""
     reached = None
     for step in range(1, budget.task_steps + 1):
-        trainee.step(samples, budget.batch)
-        if step % budget.check_every:
-            continue
-        for name, held in watched.items():
-            curves[name].append(trainee.accuracy(held))
-        if reached is None and curves[goal][-1] >= THRESHOLD:
+        trainee.step(parts.train, budget.batch)
+        if reached is None and step % budget.check_every == 0 and trainee.accuracy(parts.validation) >= THRESHOLD:
             reached = step
+            if until_reached:
+                break
     return reached
 
 

@@ -29,6 +29,7 @@ def test_the_boxes_of_any_grid_cover_it_and_hold_at_most_256_cells(grid: tuple[i
         ((16, 16, 16), (0, 1, 2), (1, 2, 16)),
         ((8, 8, 64), (0, 2, 1), (2, 2, 8)),  # a run along N, which it spans, needs no ends
         ((64, 64, 64), (0, 1, 2), (2, 2, 8)),
+        ((12, 12, 4), (0, 1, 2), (2, 4, 4)),
     ],
 )
 def test_shipped_grids_have_boxes_of_two_registers_of_cells(
