@@ -25,7 +25,7 @@ from zoo.artifacts.card_columns import columns_table, example_row
 from zoo.artifacts.card_facts import precisions, results, training
 from zoo.data.location import is_hub_id
 from zoo.families.probing import Findings
-from zoo.families.registry import get_family
+from zoo.families.registry import PACKAGE_KEY, get_family
 from zoo.utils.errors import CardError
 from zoo.utils.markdown import block, plain, without_comments
 
@@ -146,7 +146,7 @@ def _metadata(config: ArtifactConfig) -> ModelCardData:
 
 def _about(config: ArtifactConfig) -> str:
     if config.family != MODULE_FAMILY:
-        return get_family(config.family).about.strip()
+        return get_family(config.family, config.provenance.get(PACKAGE_KEY)).about.strip()
     return (
         "A network of its author's own, stored as an ONNX graph of standard operators. In torch, it is:\n\n"
         f"{block(str(config.model.get('architecture', '')))}"

@@ -23,7 +23,7 @@ train: {epochs: 3}
 SEALED = sorted(path.parent.name for path in (ROOT / "exports").glob("*/recipe.yaml"))
 # Recipes without a sealed model, by the hash of the first release; change one with a deliberate change of its recipe.
 HASHES = {
-    "cellnet-mnist-literal": "54dbebfb6f3643cd9803f495b4b905f87ea077dbb1a13ac05549263c8b2b6d44",
+    "cellnet-mnist-literal": "e354bea30220f7cc4b3551a1fd2b767a6fd52b3a495fc9f8c6f2a26b6fdb7446",
     "cnn-cifar10": "dfc5ff4b84c7e0d32f34df54608cebef95072f496f25985455ad5cfbdf762710",
     "cnn-fashion": "fd5c27bf4055677ad55706ea12530445d336340897180be0db42ecf1358e1e1e",
     "gridnet-imagenet": "84d6e7fe4232beeda365644c509667ab1eb939d48ffaa1804793f2e699645968",
