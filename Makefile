@@ -3,9 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc -type f)
+OLDEST := build/oldest/bin
 CPP := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo test test-slow web sanitize hammer soak fuzz gpu lint format clean
+# Training and the tests need the kernels, so a compiler that fails stops the set-up (csrc/build_backend.py).
+export ZOO_COMPILE ?= ON
+
+.PHONY: demo test test-slow test-oldest web sanitize hammer soak fuzz gpu lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/zoo train gridnet-digits --out runs/demo/gridnet-digits --run-dir runs/demo/run --overwrite
@@ -22,10 +26,18 @@ test-slow: $(INSTALLED)
 web: $(INSTALLED)
 	$(BIN)/zoo web gridnet-mnist cellnet-mnist nca-iris snapshots-mnist normnet-mnist-conv --out site --overwrite
 
+# With the oldest dependencies that pyproject.toml allows; the oldest Python that it allows has wheels of all of them.
+test-oldest:
+	@test -x $(OLDEST)/python || $(PYTHON) -m venv build/oldest
+	$(OLDEST)/python -m pip install --quiet uv
+	$(OLDEST)/uv pip install --quiet --python $(OLDEST)/python --resolution lowest-direct --editable '.[train,dev]'
+	$(OLDEST)/python -m pytest
+
 sanitize: $(INSTALLED)
 	$(BIN)/python -m tests.support.sanitize
 
 hammer: $(INSTALLED)
+	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend native
 	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend onnx
 	$(BIN)/python -m tests.support.hammer gridnet-mnist --backend torch
 

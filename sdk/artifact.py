@@ -25,6 +25,7 @@ FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
+ONNX_FP16_FILE, ONNX_INT8_FILE = "model-fp16.onnx", "model-int8.onnx"
 RECIPE_FILE = "recipe.yaml"
 HISTORY_FILE = "history.json"
 CARD_FILE = "README.md"

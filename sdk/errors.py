@@ -34,6 +34,14 @@ class LoadError(CellzooError):
     """A model, backend or device that was requested and is not available."""
 
 
+class SettingError(CellzooError, ValueError):
+    """An environment variable has a value that is not allowed."""
+
+
+class KernelsError(CellzooError, ImportError):
+    """The compiled kernels were not built or cannot be loaded."""
+
+
 class UnknownModelError(LoadError):
     """A plain name that no model has."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sdk.artifact import Artifact
-from sdk.backends import backend_file, choose_backend, open_backend
+from sdk.backends import BACKENDS, backend_file, choose_backend, open_backend
 from sdk.errors import LoadError
 from sdk.families import model_class
 from sdk.model import Model
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """The content of a pickled model: its origin, its backend with options, and the hash of the file that it runs."""
+    """The content of a pickled model: its origin, its backend with options, and the hashes of the files it may run."""
 
     origin: str
     backend: str
-    sha256: str
+    hashes: dict[str, str]
+    """The sha256 of each backend's file by its path."""
     options: dict[str, Any] = field(default_factory=dict)
+    auto: bool = False
+    """True if the backend was chosen by "auto", which chooses again where the model is opened."""
 
     def check(self, model: Model) -> None:
         """Raise LoadError if the weights of the model are no longer those of its files."""
@@ -38,10 +41,11 @@ class Origin:
     def open(self) -> Model:
         """Load the model again; raises LoadError if it is gone or is another one now, and as :func:`load` does."""
         try:
-            model = load(self.origin, backend=self.backend, **self.options)
+            model = load(self.origin, backend="auto" if self.auto else self.backend, **self.options)
         except LoadError as error:
             raise LoadError(f"cannot open the pickled model {self.origin} here: {error}") from error
-        if model.config.files[backend_file(self.backend)].sha256 != self.sha256:
+        file = backend_file(model.backend)
+        if model.config.files[file].sha256 != self.hashes.get(file):
             raise LoadError(
                 f"cannot open the pickled model {self.origin}: another model is there now; load it with sdk.load"
             )
@@ -69,27 +73,32 @@ def load(
     ``user/name``. The hash of every file that is used is verified, and no other file of a model on the Hub is
     downloaded.
 
-    ``backend`` is "auto" or one of the model's backends; "auto" means onnx if the model has it. ``revision``, or
-    ``@revision`` after the name, is a branch, a tag or a commit on the Hub (default: main); the model's ``origin``
-    names the folder or the commit that was loaded.
+    ``backend`` is "auto" or one of the model's backends: native (the compiled kernels, for the families gridnet and
+    snapshots), onnx (onnxruntime) or torch; "onnx-fp16" and "onnx-int8" run the smaller files that ``zoo export
+    --precision`` adds. "auto" is the first of native and onnx that can run the model here and takes the options given;
+    torch only if the model has no ONNX graph. ``revision``, or ``@revision`` after the name, is a branch, a tag or a
+    commit on the Hub (default: main); the model's ``origin`` names the folder or the commit that was loaded.
 
-    Options of the onnx backend: ``providers``, in order of preference, are "cpu", "cuda", "coreml", "directml" or
-    onnxruntime's own names (default: cpu); ``threads`` is the number of threads that compute one batch (default: one
-    per core); ``timeout`` is the most seconds that a batch may take (default: any), for a graph that is not trusted to
-    end. Option of the torch backend: ``device`` (default: cpu).
+    ``threads`` is an option of native and of the onnx backends: the number of threads that compute one batch (default:
+    one per core). Options of the onnx backends alone: ``providers``, in order of preference, are "cpu", "cuda",
+    "coreml", "directml" or onnxruntime's own names (default: cpu); ``timeout`` is the most seconds that a batch may
+    take (default: any), for a graph that is not trusted to end. Option of torch: ``device`` (default: cpu).
 
     Raises LoadError if the model, backend or device is not available, its subclass HubError if the Hub does not provide
     the model, and ArtifactError if the model is damaged.
     """
-    artifact = open_artifact(name_or_path, lambda config: [backend_file(choose_backend(config, backend))], revision)
-    chosen = choose_backend(artifact.config, backend)
-    model = open_model(artifact, chosen, device=device, providers=providers, threads=threads, timeout=timeout)
-    model.origin = artifact.origin
-    device = None if device is None else str(device)
-    options = {"device": device, "providers": providers, "threads": threads, "timeout": timeout}
-    model._reference = Origin(
-        artifact.origin, chosen, artifact.config.files[backend_file(chosen)].sha256, _given(options)
+    options = _given({"device": device, "providers": providers, "threads": threads, "timeout": timeout})
+    artifact = open_artifact(
+        name_or_path, lambda config: [backend_file(choose_backend(config, backend, options))], revision
     )
+    chosen = choose_backend(artifact.config, backend, options)
+    model = open_model(artifact, chosen, **options)
+    model.origin = artifact.origin
+    if "device" in options:
+        options["device"] = str(device)
+    files = {backend_file(name) for name in BACKENDS} & artifact.config.files.keys()
+    hashes = {file: artifact.config.files[file].sha256 for file in sorted(files)}
+    model._reference = Origin(artifact.origin, chosen, hashes, options, auto=backend == "auto")
     return model
 
 

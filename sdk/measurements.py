@@ -13,8 +13,13 @@ _METRICS: dict[str, type] = {
     "validation_accuracy": float, "test_correct": int, "test_total": int, "seeds": int,
 }  # fmt: skip
 _SEED_RESULT: dict[str, type] = {"seed": int, "correct": int, "total": int, "accuracy": float}
+_PRECISION: dict[str, type] = {
+    "bytes": int, "full_bytes": int, "calibration": int, "milliseconds": float, "full_milliseconds": float,
+    "validation_correct": int, "full_validation_correct": int, "validation_total": int, "test_correct": int,
+    "full_test_correct": int, "test_total": int,
+}  # fmt: skip
 _PROVENANCE: dict[str, type] = {
-    "date": str, "seed": int, "steps": int, "wall_seconds": float, "recipe_sha256": str,
+    "date": str, "seed": int, "steps": int, "wall_seconds": float, "cpu_seconds": float, "recipe_sha256": str,
 }  # fmt: skip
 _DATA: dict[str, type] = {"name": str, "train": int, "validation": int, "test": int}
 _START: dict[str, type] = {
@@ -38,6 +43,9 @@ def check_metrics(value: object) -> dict[str, Any]:
         if missing:
             raise InputError(f"{place} lacks {', '.join(map(repr, missing))}")
         _check_fields(result, _SEED_RESULT, place)
+    for precision, facts in check_type(metrics.get("precisions") or {}, dict, "metrics precisions").items():
+        place = f"metrics precisions {describe(precision)}"
+        _check_fields(check_type(facts, dict, place), _PRECISION, place)
     return metrics
 
 

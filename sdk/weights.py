@@ -15,6 +15,8 @@ from sdk.json_text import parse_json
 TensorSpec: TypeAlias = "tuple[str, tuple[int, ...]]"
 """The dtype's name in numpy, and the shape."""
 
+METADATA = {"format": "pt"}
+"""The metadata of weights that cellzoo writes. Other libraries read in it which framework the tensors are of."""
 _HEADER_LIMIT = 100_000_000
 """In bytes; the library's own limit."""
 _DTYPES = {

@@ -14,11 +14,13 @@ from zoo.families.cellnet.layers import CellBlock
 from zoo.families.gridnet.layers import GridnetLayer
 from zoo.families.nca.layers import GrownClassifier
 from zoo.families.normnet.layers import NormConv, NormLinear, ResidualNormLinear
+from zoo.families.snapshots.growing import GrowingNetwork
 from zoo.families.snapshots.layers import SparseLinear
 
 __all__ = [
     "CellBlock",
     "GridnetLayer",
+    "GrowingNetwork",
     "GrownClassifier",
     "NormConv",
     "NormLinear",

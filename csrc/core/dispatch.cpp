@@ -1,6 +1,11 @@
 #include "core/dispatch.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <atomic>
+#include <cstdint>
 #include <stdexcept>
 
 namespace zoo {
@@ -11,12 +16,30 @@ struct Isa {
   bool usable;
 };
 
+#if defined(__x86_64__)
+// True if all bits of a mask are set.
+bool has(uint32_t word, uint32_t mask) { return (word & mask) == mask; }
+
+// The parts of a processor's state that the system saves when it switches threads (XCR0).
+uint32_t saved_state() {
+  uint32_t low, high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+#endif
+
+// Asks the processor itself: __builtin_cpu_supports needs a library that clang does not link on Windows.
 std::array<Isa, kIsas> detect() {
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  constexpr uint32_t kXmmYmm = 0x6, kXmmYmmZmm = 0xe6;
+  uint32_t eax, ebx = 0, ecx = 0, edx, features = 0;
+  __get_cpuid(1, &eax, &ebx, &ecx, &edx);
+  const bool fma = has(ecx, bit_FMA);
+  const uint32_t state = has(ecx, bit_OSXSAVE) ? saved_state() : 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) features = ebx;
+  const bool avx2 = has(state, kXmmYmm) && fma && has(features, bit_AVX2);
+  const bool avx512 =
+      has(state, kXmmYmmZmm) && avx2 && has(features, bit_AVX512F | bit_AVX512VL | bit_AVX512DQ | bit_AVX512BW);
   return {{{"avx512", avx512}, {"avx2", avx2}, {"baseline", true}}};
 #else
   return {{{"baseline", true}}};

@@ -1,6 +1,8 @@
 #include "core/per_process.h"
 
+#ifndef _WIN32
 #include <pthread.h>
+#endif
 
 namespace zoo {
 namespace {
@@ -10,7 +12,9 @@ PerProcessCell* first_cell = nullptr;  // written while the module loads
 }  // namespace
 
 PerProcessCell::PerProcessCell() : next_(first_cell) {
+#ifndef _WIN32  // where no process forks
   if (!first_cell) pthread_atfork(nullptr, nullptr, &empty_all);
+#endif
   first_cell = this;
 }
 

@@ -1,13 +1,13 @@
 #include "core/workspace.h"
 
-#include <stdlib.h>
+#ifndef _WIN32
 #include <sys/mman.h>
+#endif
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
 
 #include <cstdint>
-#include <new>
 
 namespace zoo {
 
@@ -31,13 +31,12 @@ void prefer_huge_pages(void* data, size_t bytes) {
 void* Workspace::reserve(size_t bytes) {
   bytes += Arena::kAlignment;  // never 0
   if (bytes <= size_) return memory_;
-  std::free(memory_);
+  if (memory_) ::operator delete(memory_, alignment_);
   memory_ = nullptr;
   size_ = 0;
-  const size_t align = bytes >= kHugePage ? kHugePage : Arena::kAlignment;
-  const size_t rounded = (bytes + align - 1) / align * align;
-  memory_ = std::aligned_alloc(align, rounded);
-  if (!memory_) throw std::bad_alloc();
+  alignment_ = std::align_val_t{bytes >= kHugePage ? kHugePage : Arena::kAlignment};
+  const size_t unit = static_cast<size_t>(alignment_), rounded = (bytes + unit - 1) / unit * unit;
+  memory_ = ::operator new(rounded, alignment_);
   prefer_huge_pages(memory_, rounded);
   size_ = rounded;
   return memory_;

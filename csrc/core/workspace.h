@@ -11,6 +11,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 namespace zoo {
 
@@ -65,6 +66,7 @@ class Workspace {
 
   void* memory_ = nullptr;
   size_t size_ = 0;  // bytes
+  std::align_val_t alignment_{};
 };
 
 }  // namespace zoo

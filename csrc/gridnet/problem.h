@@ -58,6 +58,10 @@ struct EvolveConfig {
   ZOO_HD bool normalises(int s) const { return s < outer_steps ? normalises_input(s) : normalises_output(); }
 };
 
+// How a CPU call lays out its parameters: plane by plane, for cells in lanes, or tap by tap of each cell, for samples in
+// lanes.
+enum class Layout : int { planes = 0, taps = 1 };
+
 // The tensors of a call. T is the element type, or void where it is known at run time only.
 template <class T>
 struct Inputs {
@@ -88,6 +92,8 @@ struct ForwardArgs {
   // buffer of bytes on CUDA, of elements on the CPU.
   T* saved;
   int64_t saved_size = 0;  // elements of `saved`; read on the CPU only
+  // The parameters as prepare() laid them out for this call's layout, on the CPU; null: the call lays them out itself.
+  const T* prepared = nullptr;
 };
 
 template <class T>

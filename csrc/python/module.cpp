@@ -7,7 +7,9 @@
 #include "core/peak.h"
 #include "core/workspace.h"
 #include "python/address.h"
+#include "python/dense.h"
 #include "python/gridnet.h"
+#include "python/models.h"
 #include "python/nca.h"
 #include "python/sparse.h"
 
@@ -44,7 +46,9 @@ NB_MODULE(_kernels, m) {
   m.attr("cuda_built") = false;
 #endif
   zoo::python::bind_core(m);
+  zoo::python::bind_dense(m);
   zoo::python::bind_gridnet(m);
   zoo::python::bind_nca(m);
   zoo::python::bind_sparse(m);
+  zoo::python::bind_models(m);  // after the ops, whose types it takes
 }

@@ -20,6 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from sdk.artifact import ONNX_FILE, ONNX_INPUT, ONNX_OUTPUT, WEIGHTS_FILE, Artifact, ArtifactConfig
 from sdk.backends.onnx_file import has_external_data
+from sdk.backends.options import check_threads
 from sdk.errors import ArtifactError, LoadError
 from sdk.inputs import FloatArray
 from sdk.validation import describe
@@ -121,8 +122,9 @@ def open_backend(
     providers: Sequence[str] | None = None,
     threads: int | None = None,
     timeout: float | None = None,
+    file: str = ONNX_FILE,
 ) -> OnnxBackend:
-    """Open a session on model.onnx, which must be the model that config.json describes.
+    """Open a session on model.onnx or another ``file``, which must be the model that config.json describes.
 
     ``providers``, in order of preference, are "cpu", "cuda", "coreml", "directml" or onnxruntime's own names
     (default: cpu); operators that they do not support run on the cpu. ``threads`` is the number of threads that
@@ -131,22 +133,21 @@ def open_backend(
     for a provider that is not available or options of the wrong type.
     """
     wanted = _resolve_providers(providers)
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise LoadError(f"threads must be a positive integer, found {describe(threads)}")
+    check_threads(threads)
     if timeout is not None and not _is_duration(timeout):
         raise LoadError(f"timeout must be a positive number of seconds, found {describe(timeout)}")
-    file = artifact.file(ONNX_FILE)
-    content = file.read_bytes()
+    path = artifact.file(file)
+    content = path.read_bytes()
     try:
         if has_external_data(content):
-            raise ArtifactError(f"{file}: its weights are in other files, which are never read")
+            raise ArtifactError(f"{path}: its weights are in other files, which are never read")
         session = _open_session(content, wanted, threads)
         problem = _mismatch(session, artifact.config)
     except _RUNTIME_ERRORS as error:
-        raise ArtifactError(f"{file}: not a valid ONNX file: {_one_line(error)}") from error
+        raise ArtifactError(f"{path}: not a valid ONNX file: {_one_line(error)}") from error
     if problem:
-        raise ArtifactError(f"{file}: {problem}")
-    return OnnxBackend(session, str(file), len(artifact.config.labels), timeout)
+        raise ArtifactError(f"{path}: {problem}")
+    return OnnxBackend(session, str(path), len(artifact.config.labels), timeout)
 
 
 def onnx_metadata(config: ArtifactConfig) -> dict[str, str]:

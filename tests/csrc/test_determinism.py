@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 
 def promised() -> dict[str, dict[str, str]]:
     text = (ROOT / "docs" / "reliability.md").read_text()
-    lines = [line for line in text.splitlines() if line.startswith(("| kernel:", "| torch:", "| onnx:"))]
+    lines = [line for line in text.splitlines() if line.startswith(("| kernel:", "| native:", "| torch:", "| onnx:"))]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {row: dict(zip(COLUMNS, rest, strict=True)) for row, *rest in cells}
 

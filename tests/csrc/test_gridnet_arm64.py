@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from sdk.kernels import ACTIVATIONS
 from tests.support.paths import ROOT
 from tests.zoo.kernels.gridnet.test_op import CASES, Case
 from zoo.kernels.gridnet import reference
-from zoo.kernels.gridnet.checks import ACTIVATION_CODES
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +58,7 @@ def test_arm64_gives_the_output_and_gradients_of_the_reference(program: Path, ca
     grad = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     wanted = [expected, *torch.autograd.grad(expected, tensors, grad)]
     numbers = [
-        *case.grid, case.batch, case.block, case.inner, case.gated, case.normalize, ACTIVATION_CODES[case.activation],
+        *case.grid, case.batch, case.block, case.inner, case.gated, case.normalize, ACTIVATIONS[case.activation],
         case.outer or 1, case.separate and case.outer != 1, case.outer is not None, case.residual,
         min(case.recompute, case.outer or 1), 2,
     ]  # fmt: skip

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import sysconfig
 import zipfile
@@ -15,25 +13,8 @@ from pathlib import Path
 import pytest
 
 from sdk import _kernels
+from tests.support.install import PIP, PREDICT, build_wheel, copy_source, make_venv, run
 from tests.support.paths import ROOT
-
-PIP = (sys.executable, "-m", "pip")
-PREDICT = """
-import importlib.util, json, numpy as np, sdk
-model = sdk.load("gridnet-digits"{options})
-label = model.predict(np.eye(8))
-print(json.dumps([model.backend, label in model.labels, importlib.util.find_spec("torch") is not None, sdk.__file__]))
-"""
-
-
-def run(*command: object, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    result = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    if check:
-        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
-    return result
 
 
 @pytest.fixture(
@@ -44,30 +25,20 @@ def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
     Compiling takes minutes and gives the module that the tests already run, so that module is packed by default.
     """
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, source / name)
+    source = copy_source(tmp_path_factory.mktemp("source"))
     settings = ["cmake.define.ZOO_CUDA=OFF"]
     if request.param == "kernels of these tests":
         kernels = Path(_kernels.__file__)
         shutil.copy(kernels, source / "sdk")
         settings = ["wheel.cmake=false", "wheel.platlib=true", f"sdist.include=sdk/{kernels.name}"]
-    options = [part for setting in settings for part in ("-C", setting)]
-    run(*PIP, "wheel", ".", "--no-deps", "--no-build-isolation", *options, "--wheel-dir", out, cwd=source)
-    [built] = out.glob("*.whl")
-    return built
+    return build_wheel(source, tmp_path_factory.mktemp("wheel"), *settings, environment={"ZOO_COMPILE": "ON"})
 
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the wheel with its base dependencies into a new environment and return its python."""
-    folder = tmp_path_factory.mktemp("venv")
-    run(sys.executable, "-m", "venv", folder, cwd=folder)
-    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    run(python, "-m", "pip", "install", "--quiet", "--no-compile", wheel, cwd=folder)
+    python = make_venv(tmp_path_factory.mktemp("venv"))
+    run(python, "-m", "pip", "install", "--quiet", "--no-compile", wheel, cwd=python.parent)
     return python
 
 
@@ -86,7 +57,7 @@ def test_the_wheel_holds_the_files_that_zoo_and_sdk_read(wheel: Path) -> None:
 
 def test_a_base_install_has_no_torch_and_predicts_from_any_folder(installed: Path, tmp_path: Path) -> None:
     found = json.loads(run(installed, "-c", PREDICT.format(options=""), cwd=tmp_path).stdout)
-    assert found[:3] == ["onnx", True, False]
+    assert found[:3] == ["native", True, False]
     assert not Path(found[3]).is_relative_to(ROOT)
 
 

@@ -120,6 +120,8 @@ def test_an_unreadable_config_is_refused_in_one_line(artifact: Path, content: by
         ({"parameters": "9"}, "parameters must be an integer, found '9'"),
         ({"parameters": -9}, "parameters must not be negative, found -9"),
         ({"metrics": 0.5}, "metrics must be an object"),
+        ({"metrics": {"precisions": {"int8": 1}}}, "metrics precisions 'int8' must be an object"),
+        ({"metrics": {"precisions": {"int8": {"bytes": "1"}}}}, "metrics precisions 'int8' bytes must be an integer"),
         ({"licence": 1}, "licence must be a string"),
         ({"version": 1}, "version must be a string"),
         ({"input": {"kind": "image"}}, "input lacks 'mean', 'shape', 'std'"),

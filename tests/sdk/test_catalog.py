@@ -19,7 +19,7 @@ def test_every_bundled_model_is_listed_by_name(exports: Path, make_artifact: Cal
     assert (first.name, second.name) == ("a-net", "b-net")
     assert first.family == "gridnet"
     assert first.path == exports / "a-net"
-    assert first.backends == ("torch",)
+    assert first.backends == ("native", "torch")
     assert first.size_bytes == sum(file.stat().st_size for file in first.path.iterdir())
     assert first.parameters == sdk.load("a-net").config.parameters
     assert first.metrics == {"test": {"accuracy": 0.5}}

@@ -97,10 +97,10 @@ def test_many_threads_get_the_same_answers_as_one(artifact: Path) -> None:
 
 def test_a_model_describes_itself(artifact: Path) -> None:
     model = sdk.load(artifact)
-    assert (model.name, model.backend, model.labels) == ("tiny", "torch", ("zero", "one", "two"))
+    assert (model.name, model.backend, model.labels) == ("tiny", "native", ("zero", "one", "two"))
     assert model.metrics == {"test": {"accuracy": 0.5}}
     assert model.input_spec.shape == (1, 4, 4)
-    assert repr(model) == f"<tiny: gridnet, {model.config.parameters} parameters, torch backend>"
+    assert repr(model) == f"<tiny: gridnet, {model.config.parameters} parameters, native backend>"
 
 
 def test_the_module_is_the_torch_module_in_eval_mode(artifact: Path) -> None:

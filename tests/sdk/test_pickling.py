@@ -18,11 +18,13 @@ import torch
 import sdk
 from sdk import LoadError
 from sdk.artifact import read_artifact
+from sdk.backends import backends_of
+from sdk.catalog import bundled_models
 from sdk.loading import open_model
 from tests.support.artifacts import images, write_tiny
 from tests.support.paths import ROOT
 
-BACKENDS = ("torch", "onnx")
+BACKENDS = ("torch", "onnx", "native")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def test_a_copy_opens_with_the_options_of_the_original(both: Path) -> None:
 
 @pytest.mark.parametrize("name", ["cellnet-digits", "nca-iris", "normnet-digits", "snapshots-digits"])
 def test_models_of_every_family_can_be_copied(name: str) -> None:
-    for backend in BACKENDS:
+    for backend in backends_of(read_artifact(bundled_models()[name], files=[]).config):
         model = sdk.load(name, backend=backend)
         other = pickle.loads(pickle.dumps(model))
         assert type(other) is type(model)
@@ -94,7 +96,7 @@ def test_a_copy_of_a_model_whose_folder_has_gone_says_so(tmp_path: Path) -> None
     content = pickle.dumps(sdk.load(folder))
     shutil.rmtree(folder)
     other = pickle.loads(content)
-    assert repr(other) == f"<{folder}, torch backend, not opened yet>"
+    assert repr(other) == f"<{folder}, native backend, not opened yet>"
     for _ in range(2):
         with pytest.raises(LoadError, match=r"cannot open the pickled model .*tiny here: no model at .*no such folder"):
             other.predict(images(1))

@@ -22,3 +22,10 @@ def fails(code: int, *arguments: str) -> str:
     assert len(lines) == 1, result.stderr
     assert "Traceback" not in result.stderr
     return lines[0]
+
+
+def runs(*arguments: str) -> str:
+    """Run a command that succeeds and return its stdout."""
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout

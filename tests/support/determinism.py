@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 import sdk
+from sdk.backends import BACKENDS
 from tests.support.paths import ROOT
 from zoo.kernels import runtime
 from zoo.kernels.gridnet import gridnet_evolve, gridnet_step
@@ -73,7 +74,7 @@ def sparse(part: slice) -> Results:
 
 
 def model(name: str, backend: str, part: slice) -> Results:
-    threads = torch.get_num_threads() if backend == "onnx" else None
+    threads = None if backend == "torch" else torch.get_num_threads()
     loaded = sdk.load(name, backend=backend, threads=threads)
     x = np.random.default_rng(0).random((64, *loaded.input_spec.shape), dtype=np.float32)[part]
     return [torch.from_numpy(loaded._runner.logits(x))]
@@ -85,7 +86,12 @@ ROWS: dict[str, Row] = {
     "kernel: gridnet evolution, batch of 200": partial(gridnet, 200, 3),
     "kernel: nca evolution": nca,
     "kernel: sparse linear": sparse,
-    **{f"{backend}: {name}": partial(model, name, backend) for backend in ("torch", "onnx") for name in MODELS},
+    **{
+        f"{backend}: {name}": partial(model, name, backend)
+        for backend in ("native", "torch", "onnx")
+        for name in MODELS
+        if name.startswith(BACKENDS[backend].families or "")
+    },
 }
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 import sdk
+from sdk.backends import BACKENDS
 from zoo.kernels.gridnet import gridnet_evolve
 from zoo.kernels.nca import evolve
 from zoo.kernels.nca.reference import RuleSpec
@@ -85,7 +86,12 @@ def after_prediction(children: int, backend: str, again: bool) -> int:
     """Fork after a model was loaded and used; children use it, or load it again."""
     torch.set_num_threads(2)
     torch.ones(2000, 2000) @ torch.ones(2000, 2000)  # torch starts its pool
-    models = [sdk.load(name, backend=backend) for name in ("cellnet-mnist", "gridnet-mnist", "snapshots-mnist")]
+    names = [
+        name
+        for name in ("cellnet-mnist", "gridnet-mnist", "snapshots-mnist")
+        if name.startswith(BACKENDS[backend].families or "")
+    ]
+    models = [sdk.load(name, backend=backend) for name in names]
     batches = [np.ones((64, *model.input_spec.shape), dtype=np.float32) for model in models]
     wanted = [model._runner.logits(x) for model, x in zip(models, batches, strict=True)]
 
@@ -100,6 +106,7 @@ def after_prediction(children: int, backend: str, again: bool) -> int:
 SCENARIOS: dict[str, Callable[[int], int]] = {
     "kernels": while_kernels_run,
     "grandchildren": lambda children: while_kernels_run(children, grandchildren=True),
+    "native": lambda children: after_prediction(children, "native", again=False),
     "torch": lambda children: after_prediction(children, "torch", again=False),
     "torch again": lambda children: after_prediction(children, "torch", again=True),
     "onnx again": lambda children: after_prediction(children, "onnx", again=True),

@@ -78,6 +78,8 @@ def attack_config(lab: Lab, chance: random.Random) -> None:
         sdk.load(target, backend="torch")
     elif action == 1:
         sdk.load(target, backend="onnx", timeout=5)
+    elif action == 5:
+        sdk.load(target)
     elif action == 2:
         describe(str(target))
     else:

@@ -50,21 +50,33 @@ def installed_elsewhere() -> Path | None:
     return None if found is None or found.resolve().parent == ROOT / "sdk" else found
 
 
+def compile_module() -> None:
+    """Build the module and put it in the place of the checkout's. Raises CalledProcessError."""
+    for command in commands(architecture()):
+        print(" ".join(command), flush=True)
+        subprocess.run(command, check=True)
+    (built,) = FOLDER.glob("_kernels*.so")
+    for stale in (ROOT / "sdk").glob("_kernels*.so"):  # one of another name might be imported instead
+        stale.unlink()
+    temporary = ROOT / "sdk" / f".{built.name}"
+    shutil.copy2(built, temporary)
+    os.replace(temporary, ROOT / "sdk" / built.name)
+
+
 def main() -> int:
-    found = installed_elsewhere()
-    if found is None:
-        for command in commands(architecture()):
-            print(" ".join(command), flush=True)
-            subprocess.run(command, check=True)
-        (built,) = FOLDER.glob("_kernels*.so")
-        for stale in (ROOT / "sdk").glob("_kernels*.so"):  # one of another name might be imported instead
-            stale.unlink()
-        temporary = ROOT / "sdk" / f".{built.name}"
-        shutil.copy2(built, temporary)
-        os.replace(temporary, ROOT / "sdk" / built.name)
+    """Compile, unless an installed module hides the checkout's, and return 0 if the module that runs has CUDA."""
+    failed = False
+    if installed_elsewhere() is None:
+        try:
+            compile_module()
+        except subprocess.CalledProcessError as error:
+            failed = True
+            print(f"the build failed with exit code {error.returncode}; looking for kernels that are already there")
     checked = subprocess.run([sys.executable, "-c", _CHECK], cwd=ROOT)
     if checked.returncode:
-        print("these kernels were built without CUDA: reinstall cellzoo with nvcc on the PATH and ZOO_CUDA=ON")
+        print("no kernels with CUDA are here: read the errors above, or reinstall cellzoo with nvcc and ZOO_CUDA=ON")
+    elif failed:
+        print("the kernels that are already there have CUDA, and the next steps use them")
     return checked.returncode
 
 

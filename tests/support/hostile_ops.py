@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import zoo.kernels.dense
 import zoo.kernels.gridnet
 import zoo.kernels.nca
 import zoo.kernels.sparse_linear  # noqa: F401 (registers the op)
@@ -32,6 +33,7 @@ def calls() -> Iterator[Call]:
         yield from gridnet_calls(gated)
     yield from nca_calls()
     yield from sparse_calls()
+    yield from dense_calls()
 
 
 def gridnet_calls(gated: bool) -> Iterator[Call]:
@@ -78,6 +80,14 @@ def sparse_calls() -> Iterator[Call]:
     given = {"x": torch.randn(3, 6), "values": torch.randn(structure.entries)}
     yield "sparse_linear", {**given, **pattern}
     yield "sparse_linear_backward", {**given, "grad_y": torch.randn(3, 4), **pattern, "need_x": True}
+
+
+def dense_calls() -> Iterator[Call]:
+    x, weight, bias = torch.randn(3, 6), torch.randn(4, 6), torch.randn(4)
+    yield "linear", {"x": x, "weight": weight, "bias": bias}
+    yield "layer_norm", {"x": x, "weight": torch.randn(6), "bias": torch.randn(6), "eps": 1e-5}
+    yield "apply", {"x": x, "function": "tanh"}
+    yield "log_mixture", {"logits": torch.randn(2, 3, 4), "weights": torch.tensor([0.25, 0.75])}
 
 
 def spoiled(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -187,8 +197,11 @@ def means_another(op: str, argument: str, kind: str, bad: Any, on_meta: bool) ->
         return unread or smallest <= number < math.inf
     if argument in ("outer_steps", "inner_steps", "block", "recompute"):
         return number >= 1 and (number <= 3 or argument == "recompute") and number == int(number)
+    if op == "apply" and argument == "x":
+        return kind.startswith(("rank", "axis", "transposed", "meta"))  # it has no shape of its own
     return (
-        (argument == "fire_mask" and kind.startswith("axis 0") and not op.endswith("backward"))  # other epochs
+        (argument == "logits" and kind.startswith(("axis 1", "axis 2 shorter", "axis 2 longer")))  # batch, classes
+        or (argument == "fire_mask" and kind.startswith("axis 0") and not op.endswith("backward"))  # other epochs
         or (argument == "x" and kind.startswith("axis 0") and not op.endswith("backward"))  # another batch
         or (argument == "units" and isinstance(bad, Tensor) and bad.dtype == torch.int32 and bad.shape == (2, 3))
         or (argument == "pooling" and bad == "sum")

@@ -48,9 +48,9 @@ class HubClient:
     def load(self, name: str, options: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
         """Run ``sdk.load``; return origin, backend, logits of fixed inputs (in hex) and warnings, or error and message.
 
-        Settings are those of :meth:`zoo`.
+        Settings are those of :meth:`zoo`. The backend is onnx unless ``options`` name another.
         """
-        return self._call(load=name, options=options or {}, **settings)
+        return self._call(load=name, options={"backend": "onnx", **(options or {})}, **settings)
 
     def list(self, user: str, **settings: Any) -> dict[str, Any]:
         """Run ``sdk.list_models(hub=user)``; return its rows and warnings, or error and message."""

@@ -2,8 +2,9 @@
 
     python -m tests.support.sanitize [address] [thread]
 
-``address`` runs tests/zoo/kernels on a build with AddressSanitizer and UndefinedBehaviorSanitizer. ``thread`` runs
-tests/support/pool_program.cpp on a build with ThreadSanitizer. Builds are kept in build/sanitize.
+``address`` runs tests/zoo/kernels and tests/sdk/backends/native on a build with AddressSanitizer and
+UndefinedBehaviorSanitizer. ``thread`` runs tests/support/pool_program.cpp on a build with ThreadSanitizer. Builds are
+kept in build/sanitize.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def run_address() -> None:
         **os.environ, "LD_PRELOAD": library, "ZOO_SANITIZED_KERNELS": str(module),
         "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1",
     }  # fmt: skip
-    tests = ["tests/zoo/kernels", "-p", "tests.support.sanitized_kernels", "-q", "-rN"]
+    tests = ["tests/zoo/kernels", "tests/sdk/backends/native", "-p", "tests.support.sanitized_kernels", "-q", "-rN"]
     subprocess.run([sys.executable, "-m", "pytest", *tests], cwd=ROOT, env=environment, check=True)
 
 

@@ -22,7 +22,7 @@ from sdk.artifact import (
 )
 from sdk.text import printable
 from zoo.artifacts.card_columns import columns_table, example_row
-from zoo.artifacts.card_facts import results, training
+from zoo.artifacts.card_facts import precisions, results, training
 from zoo.data.location import is_hub_id
 from zoo.families.probing import Findings
 from zoo.families.registry import PACKAGE_KEY, get_family
@@ -72,6 +72,7 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
         seeds=config.metrics.get("seed_results"),
         onnx=ONNX_FILE in config.files,
         prepared=_prepared(config),
+        precisions=precisions(config),
         training=training(config),
         recipe=block(_text(folder / RECIPE_FILE), "yaml") if RECIPE_FILE in config.files else None,
         torch=WEIGHTS_FILE in config.files,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdk.artifact import ArtifactConfig
+from sdk.artifact import ONNX_FP16_FILE, ONNX_INT8_FILE, ArtifactConfig
 from zoo.data.location import is_hub_id
 from zoo.utils.markdown import code, plain
 
@@ -45,6 +45,31 @@ def training(config: ArtifactConfig) -> str:
         f"Trained{steps}{seed}{_data(made)}{taken},{_when(made)}. {_start(made)}"
         f"To repeat it, save this recipe as `{config.name}.yaml` and run `zoo train {config.name}.yaml{seeds}`:"
     )
+
+
+def precisions(config: ArtifactConfig) -> list[dict[str, str]]:
+    """Return a row for each file of reduced precision, each with float32's figures of the same run."""
+    known = config.metrics.get("precisions") or {}
+    files = {"fp16": ONNX_FP16_FILE, "int8": ONNX_INT8_FILE}
+    shown = ("bytes", "validation_correct", "milliseconds")
+    keys = ("validation_total", *shown, *(f"full_{key}" for key in shown))
+    found = []
+    for name, file in files.items():
+        facts = known.get(name) or {}
+        if file in config.files and recorded(facts, *keys) and facts["validation_total"] > 0:
+            found.append({"precision": name, "backend": f"onnx-{name}", **_pairs(facts)})
+    return found
+
+
+def _pairs(facts: dict[str, Any]) -> dict[str, str]:
+    """Return each figure of a reduced precision with that of float32."""
+    total = facts["validation_total"]
+    accuracy, before = (facts[key] / total for key in ("validation_correct", "full_validation_correct"))
+    return {
+        "bytes": f"{facts['bytes']:,} (float32: {facts['full_bytes']:,})",
+        "accuracy": f"{accuracy:.2%} (float32: {before:.2%})",
+        "milliseconds": f"{facts['milliseconds']:.3g} (float32: {facts['full_milliseconds']:.3g})",
+    }
 
 
 def recorded(facts: dict[str, Any], *keys: str) -> bool:

@@ -11,6 +11,7 @@ from sdk.catalog import ModelInfo, bundled_models, own_infos, own_models, read_i
 from sdk.errors import LoadError
 from sdk.resolve import BUNDLED_PREFIX, local_models, open_artifact
 from sdk.validation import hint
+from zoo.families.registry import family_names, get_family
 from zoo.recipe import load_recipe, recipe_names
 from zoo.recipe.reading import read_tree
 
@@ -18,10 +19,11 @@ from zoo.recipe.reading import read_tree
 def list_rows(family: str | None = None) -> list[dict[str, Any]]:
     """Return one row per trained model, and per recipe without one, sorted by name.
 
-    A row has name, where, family, accuracy, parameters, size in bytes, backends, recipe, shadowed and damaged.
-    ``where`` is "own", "bundled" or None; ``recipe`` is True if a recipe of this name ships; ``shadowed`` is True for a
-    bundled model whose name means an own one; ``damaged`` is the reason why an own model cannot be used, else None.
-    Raises LoadError if no model belongs to ``family``, and ArtifactError if a bundled model is damaged.
+    A row has name, where, family, baseline, accuracy, parameters, size in bytes, backends, recipe, shadowed and
+    damaged. ``where`` is "own", "bundled" or None; ``baseline`` is True for an ordinary network to compare with;
+    ``recipe`` is True if a recipe of this name ships; ``shadowed`` is True for a bundled model whose name means an own
+    one; ``damaged`` is the reason why an own model cannot be used, else None. Raises LoadError if no model belongs to
+    ``family``, and ArtifactError if a bundled model is damaged.
     """
     own, damaged = own_infos()
     own_names = {info.name for info in own}
@@ -55,7 +57,12 @@ def describe(name: str) -> dict[str, Any]:
         artifact = open_artifact(name, lambda config: [RECIPE_FILE] if RECIPE_FILE in config.files else [])
         config = artifact.config.to_json()
         del config["files"]
-        facts["model"] = {**config, "backends": list(backends_of(artifact.config)), "origin": artifact.origin}
+        facts["model"] = {
+            **config,
+            "baseline": is_baseline(artifact.config.family),
+            "backends": list(backends_of(artifact.config)),
+            "origin": artifact.origin,
+        }
         if RECIPE_FILE in artifact.config.files:
             facts["recipe"] = _recipe_of(artifact)
     elif name in recipe_names():
@@ -64,6 +71,11 @@ def describe(name: str) -> dict[str, Any]:
         known = sorted({*recipe_names(), *bundled_models(), *own_models()})
         raise LoadError(f"no recipe or model named {name!r}{hint(name, known)}; `zoo list` shows all of them")
     return facts
+
+
+def is_baseline(family: str | None) -> bool:
+    """Return True for a family of ordinary networks; False for one that this version does not know."""
+    return family in family_names() and get_family(str(family)).baseline
 
 
 def _model_row(info: ModelInfo, recipe: bool, shadowed: bool) -> dict[str, Any]:
@@ -81,6 +93,7 @@ def _empty_row(name: str, where: str | None, family: str | None, recipe: bool) -
         "name": name,
         "where": where,
         "family": family,
+        "baseline": is_baseline(family),
         "accuracy": None,
         "parameters": None,
         "size": None,

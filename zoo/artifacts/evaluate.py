@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 import sdk
 from sdk.artifact import RECIPE_FILE, ArtifactConfig
-from sdk.backends import backend_file, choose_backend
+from sdk.backends import backend_file, choose_backend, is_reduced
 from sdk.errors import LoadError
 from sdk.loading import open_model
 from sdk.resolve import open_artifact
@@ -89,7 +89,7 @@ def evaluate_artifact(
     progress(f"loading {recipe.data.name}")
     test = load_matching_data(recipe.data, artifact.config, data_dir).test
     found = evaluate_model(model, test, recipe.train.eval_batch_size, progress)
-    measured, recorded = found.evaluation, artifact.config.metrics
+    measured, recorded = found.evaluation, _recorded(artifact.config, model.backend)
     return {
         "name": model.name,
         "origin": artifact.origin,
@@ -102,3 +102,11 @@ def evaluate_artifact(
         "recorded_total": recorded.get("test_total"),
         "reproduced": found.agrees_with(recorded.get("test_correct"), recorded.get("test_total")),
     }
+
+
+def _recorded(config: ArtifactConfig, backend: str) -> dict[str, Any]:
+    """Return the measurements that the artifact records for a backend: those of reduced precision have their own."""
+    if not is_reduced(backend):
+        return config.metrics
+    found: dict[str, Any] = (config.metrics.get("precisions") or {}).get(backend.removeprefix("onnx-"), {})
+    return found

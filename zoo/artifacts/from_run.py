@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,6 +55,7 @@ def export_run(
         metrics=metrics,
         provenance={
             **gather_provenance(recipe_yaml, recipe.train.seed, result.steps, result.seconds, data),
+            **({"cpu_seconds": round(result.cpu_seconds, 1)} if math.isfinite(result.cpu_seconds) else {}),
             **({"start_from": result.start.provenance()} if result.start is not None else {}),
             **(facts or {}),
         },

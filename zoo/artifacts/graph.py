@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import onnx
 import torch
 from onnx import helper
@@ -19,6 +14,7 @@ from zoo.artifacts.random_inputs import random_inputs
 from zoo.families.onnx_builder import OPSET
 from zoo.kernels import runtime
 from zoo.utils.errors import ExportError
+from zoo.utils.quiet import quiet
 
 
 def export_graph(module: nn.Module, config: ArtifactConfig) -> onnx.ModelProto:
@@ -29,7 +25,7 @@ def export_graph(module: nn.Module, config: ArtifactConfig) -> onnx.ModelProto:
     """
     example = torch.from_numpy(config.input.prepare(random_inputs(config.input, 3))[0])
     try:
-        with runtime.using_reference(), torch.no_grad(), _quiet():
+        with runtime.using_reference(), torch.no_grad(), quiet():
             program = torch.onnx.export(
                 module,
                 (example,),
@@ -58,16 +54,3 @@ def export_graph(module: nn.Module, config: ArtifactConfig) -> onnx.ModelProto:
     model.doc_string = f"{config.name}, saved by cellzoo"
     helper.set_model_props(model, {**onnx_metadata(config), "cellzoo_version": sdk.__version__})
     return model
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's warnings and logs; what is wrong with a graph, the checks after it find."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

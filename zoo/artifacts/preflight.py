@@ -25,6 +25,7 @@ from sdk.artifact import (
 )
 from sdk.backends import backends_of, open_backend
 from sdk.errors import CellzooError
+from sdk.weights import METADATA
 from zoo.artifacts.card import card_text
 from zoo.artifacts.check import check_card
 from zoo.artifacts.onnx import build_onnx
@@ -91,7 +92,8 @@ def _rehearse(folder: Path, recipe: Recipe, data: Data, module: nn.Module) -> No
         licence=recipe.export.licence,
         files={},
     )
-    save_file({name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}, folder / WEIGHTS_FILE)
+    tensors = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS_FILE, METADATA)
     write_text(folder / RECIPE_FILE, recipe_yaml)
     if "onnx" in recipe.export.formats:
         model = build_onnx(module, seal(folder, config))

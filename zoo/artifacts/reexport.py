@@ -8,12 +8,12 @@ from pathlib import Path
 
 from torch import nn
 
-from sdk.artifact import ONNX_FILE, RECIPE_FILE
+from sdk.artifact import ONNX_FILE, RECIPE_FILE, ArtifactConfig
 from sdk.validation import hint
 from zoo.artifacts.edit import Stored, changing, open_stored
 from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.onnx import write_extra_onnx, write_onnx
-from zoo.artifacts.target import check_writable
+from zoo.artifacts.target import check_new_file, check_writable
 from zoo.data.split import Split
 from zoo.families.registry import get_family, load_hook
 from zoo.utils.errors import DataError, ExportError
@@ -43,12 +43,7 @@ def export_file(
 
     Raises ExportError if ``out`` exists (without ``overwrite``) or if the model cannot be exported.
     """
-    if out.is_dir() or (out.exists() and not overwrite):
-        raise ExportError(
-            f"{out} exists; give another file{'' if out.is_dir() else ', or replace it with --overwrite'}"
-        )
-    if not out.parent.is_dir():
-        raise ExportError(f"cannot write {out}: no folder {out.parent}")
+    check_new_file(out, overwrite)
     stored = open_stored(name)
     module = stored.module if member is None else _member(stored, member)
     progress(f"loading {stored.recipe.data.name}")
@@ -67,15 +62,24 @@ def add_onnx(name: str, data_dir: Path | None = None, progress: Progress = no_pr
     folder, recipe = check_writable(stored.artifact.folder, overwrite=True), stored.recipe
     progress(f"loading {recipe.data.name}")
     test, uncompared = _test_part(stored, data_dir)
-    formats = tuple(dict.fromkeys((*recipe.export.formats, "onnx")))
-    recipe_yaml = recipe.model_copy(update={"export": recipe.export.model_copy(update={"formats": formats})}).to_yaml()
-    digest = hashlib.sha256(recipe_yaml.encode()).hexdigest()
-    config = replace(stored.config, provenance={**stored.config.provenance, "recipe_sha256": digest})
+    recipe_yaml, config = _listing_onnx(stored)
     with changing(stored, config) as new:
         write_onnx(new / ONNX_FILE, stored.module, config, test=test, overwrite=True, progress=progress)
         write_extra_onnx(new, stored.module, config)
-        write_text(new / RECIPE_FILE, recipe_yaml)
+        if recipe_yaml is not None:
+            write_text(new / RECIPE_FILE, recipe_yaml)
     return Exported(folder / ONNX_FILE, uncompared)
+
+
+def _listing_onnx(stored: Stored) -> tuple[str | None, ArtifactConfig]:
+    """Return the recipe with onnx among its formats, None if it is there already, and the config with its hash."""
+    export = stored.recipe.export
+    if "onnx" in export.formats:
+        return None, stored.config
+    listing = export.model_copy(update={"formats": (*export.formats, "onnx")})
+    text = stored.recipe.model_copy(update={"export": listing}).to_yaml()
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return text, replace(stored.config, provenance={**stored.config.provenance, "recipe_sha256": digest})
 
 
 def _member(stored: Stored, name: str) -> nn.Module:

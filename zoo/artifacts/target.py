@@ -1,4 +1,4 @@
-"""The folder that an artifact is written to: it must be writable and hold no files of others."""
+"""The folder or file that a model is written to: it must be writable and hold nothing of others."""
 
 from __future__ import annotations
 
@@ -45,6 +45,16 @@ def _check_free(out: Path, overwrite: bool) -> None:
             "or write to another folder with --out FOLDER"
         )
     _check_removable(out)
+
+
+def check_new_file(out: Path, overwrite: bool) -> None:
+    """Raise ExportError if a file ``out`` exists (without ``overwrite``) or has no folder to be in."""
+    if out.is_dir() or (out.exists() and not overwrite):
+        raise ExportError(
+            f"{out} exists; give another file{'' if out.is_dir() else ', or replace it with --overwrite'}"
+        )
+    if not out.parent.is_dir():
+        raise ExportError(f"cannot write {out}: no folder {out.parent}")
 
 
 def check_replaceable(old: Path, new: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,12 @@ class TorchBackend:
     def logits(self, x: FloatArray) -> NDArray[np.float32]:
         """Return the logits ``[B, classes]`` of prepared inputs ``[B, *shape]``."""
         return self._run(self.module, x)
+
+    def states(self, network: Callable[[torch.Tensor], Iterable[torch.Tensor]], x: FloatArray) -> list[FloatArray]:
+        """Return all tensors that ``network`` makes of prepared inputs ``[B, *shape]``, as float32 arrays."""
+        _use_one_thread_after_fork()
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False), self.device:
+            return [state.float().cpu().numpy() for state in network(torch.from_numpy(x).to(self.device))]
 
     @property
     def outputs(self) -> list[str]:

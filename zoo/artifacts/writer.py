@@ -39,6 +39,7 @@ from sdk.backends import backends_of
 from sdk.errors import CellzooError
 from sdk.inputs import InputSpec
 from sdk.loading import open_model
+from sdk.weights import METADATA
 from zoo.artifacts.card import card_text, findings_text, read_notes
 from zoo.artifacts.example import EXAMPLE_NAME, draw_example, with_appearance
 from zoo.artifacts.extras import Extras
@@ -88,7 +89,7 @@ def write_artifact(
     tensors = _tensors(trained)
     try:
         with replacing_folder(out, overwrite=overwrite, check=check_replaceable) as folder:
-            save_file(tensors, folder / WEIGHTS_FILE)
+            save_file(tensors, folder / WEIGHTS_FILE, METADATA)
             if recipe_yaml is not None:
                 write_text(folder / RECIPE_FILE, recipe_yaml)
             write_text(folder / HISTORY_FILE, _history_text(history))

@@ -97,7 +97,7 @@ def bench_kernels(
         meter: _Meter = _GpuMeter(quick) if device == "cuda" else _CpuMeter(quick)
         rows, skipped = _measure(cases, [*names, *([] if quick else [COMPILED]), EAGER, REFERENCE], meter, say)
         swept = _sweep(names[0], meter, quick, say) if sweep else []
-        sparse = sparse_rows(meter.time, device, quick, say) if device == "cuda" else []
+        sparse = sparse_rows(meter.time, meter.device, quick, say) if device == "cuda" else []
     finally:
         torch.set_num_threads(threads_before)
         kernels.set_isa(isa_before)

@@ -18,6 +18,7 @@ import sdk
 from sdk.errors import UnknownModelError
 from zoo.cli.artifact import card, export, probe
 from zoo.cli.bench import bench
+from zoo.cli.compare import compare
 from zoo.cli.console import note, say
 from zoo.cli.doctor import doctor
 from zoo.cli.find_lr import find_lr
@@ -37,8 +38,8 @@ from zoo.utils.signals import exit_code, stop_behind, stop_signals
 USER_ERRORS = (sdk.CellzooError, OSError)
 # Import names of the packages that the extra `train` installs.
 TRAINING_PACKAGES = (
-    "torch", "torchvision", "accelerate", "sklearn", "onnx", "onnxscript", "matplotlib", "jinja2", "tensorboard",
-    "optuna", "sqlalchemy",
+    "torch", "torchvision", "accelerate", "sklearn", "scipy", "onnx", "onnxscript", "matplotlib", "jinja2",
+    "tensorboard", "optuna", "sqlalchemy",
 )  # fmt: skip
 
 
@@ -144,6 +145,7 @@ def cli(debug: bool) -> None:
 for _command in (
     bench,
     card,
+    compare,
     doctor,
     eval_command,
     export,

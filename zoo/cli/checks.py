@@ -6,6 +6,7 @@ Runs in a base install too: a check that needs a package of the training side sa
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -16,7 +17,10 @@ from typing import Literal, NamedTuple
 from huggingface_hub import constants
 
 import sdk
+from sdk.backends import BACKENDS
+from sdk.build_record import why_no_kernels
 from sdk.catalog import own_infos
+from sdk.kernels import MODULE
 from sdk.places import MODELS_VARIABLE, models_folder
 from zoo.data.location import data_folder
 from zoo.kernels import runtime
@@ -82,9 +86,25 @@ def _kernels() -> Check:
     try:
         kernels = runtime.compiled()
     except (ImportError, ValueError) as error:
-        return Check("kernels", "bad", str(error), "reinstall with a C++20 compiler (g++ or clang++) on the PATH")
+        return _no_kernels() if _are_missing(error) else Check("kernels", "bad", str(error))
+    families = " and ".join(BACKENDS["native"].families)
     usable = ", ".join(kernels.usable_isas())
-    return Check("kernels", "ok", f"compiled, running {kernels.current_isa()} (usable here: {usable})")
+    found = f"compiled, running {kernels.current_isa()} (usable here: {usable}); {families} predict natively"
+    return Check("kernels", "ok", found)
+
+
+def _are_missing(error: Exception) -> bool:
+    return isinstance(error.__cause__, ModuleNotFoundError) and error.__cause__.name == MODULE
+
+
+def _no_kernels() -> Check:
+    """Say why the kernels are missing; predictions do without them, training does not."""
+    missing = why_no_kernels()
+    trains = importlib.util.find_spec("torch") is not None
+    effect = "zoo train needs them, models predict through onnx" if trains else "models predict through onnx"
+    return Check(
+        "kernels", "bad" if missing.broken or trains else "note", f"{missing.reason}; {effect}", missing.remedy
+    )
 
 
 def _cuda() -> Check:

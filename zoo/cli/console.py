@@ -71,6 +71,8 @@ def _show(key: str, value: Any) -> str:
     """Format a value by the name of its column."""
     if value is None:
         return "-"
+    if isinstance(value, str):
+        return value
     if key == "accuracy":
         return f"{value:.2%}"
     if key == "size":

@@ -15,7 +15,10 @@ from zoo.cli.options import AS_JSON, print_json
 @click.option("--family", help="List only models of this family.")
 @AS_JSON
 def list_command(family: str | None, as_json: bool) -> None:
-    """List recipes and trained models, your own and bundled ones, with their accuracy, parameters and size."""
+    """List recipes and trained models, your own and bundled ones, with their accuracy, parameters and size.
+
+    A baseline is an ordinary network, here to be compared with.
+    """
     from zoo.artifacts.catalog import list_rows
 
     rows = list_rows(family)
@@ -34,8 +37,9 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of the table; the place says if the name means another model, or if the model is damaged."""
     remark = "shadowed" if row["shadowed"] else "damaged" if row["damaged"] else None
     where = f"{row['where']}, {remark}" if remark else row["where"]
-    columns = {key: value for key, value in row.items() if key not in ("shadowed", "damaged")}
-    return {**columns, "where": where, "recipe": "yes" if row["recipe"] else None}
+    columns = {key: value for key, value in row.items() if key not in ("baseline", "shadowed", "damaged")}
+    family = f"{row['family']} (baseline)" if row["baseline"] else row["family"]
+    return {**columns, "family": family, "where": where, "recipe": "yes" if row["recipe"] else None}
 
 
 @click.command(short_help="Show a recipe and its trained model.")
@@ -64,7 +68,7 @@ def _model_facts(model: dict[str, Any]) -> dict[str, str]:
     """Return the facts to print about a trained model; a probe's numbers are left to the card."""
     metrics, made = model["metrics"], model["provenance"]
     shape = " x ".join(map(str, model["input"]["shape"]))
-    facts = {"family": model["family"]}
+    facts = {"family": model["family"] + (", a baseline" if model["baseline"] else "")}
     if "test_accuracy" in metrics:
         low, high = metrics["test_interval_95"]
         facts["test accuracy"] = (

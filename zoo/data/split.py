@@ -52,8 +52,8 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
                 mean, std = (torch.tensor(numbers).view(shape) for numbers in (self.spec.mean, self.spec.std))
                 self._statistics[raw.device] = send(mean, raw.device), send(std, raw.device)
         mean, std = self._statistics[raw.device]
-        values = raw.float().div(255) if raw.dtype == torch.uint8 else raw
-        return values.sub(mean).div(std)
+        values = raw.float().div_(255).sub_(mean) if raw.dtype == torch.uint8 else raw.sub(mean)
+        return values.div_(std)
 
     def everything(self) -> tuple[Tensor, Tensor]:
         """Return all prepared inputs ``[N, *shape]`` and labels ``[N]``, in order; for splits that fit into memory."""

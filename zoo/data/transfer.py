@@ -31,6 +31,7 @@ def one_ahead(
     """
     of_device = torch.get_device_module(device)
     side = of_device.Stream()
+    side.wait_stream(of_device.current_stream())  # which has waited for what earlier calls left on the device
 
     def queued() -> tuple[Tensor, Tensor] | None:
         with of_device.stream(side):

@@ -49,6 +49,8 @@ class Family:
     """Defaults of the ``train:`` section that differ from the usual ones, for recipes that leave the keys out."""
     train_reason: str = ""
     """For the reference of keys: why they differ."""
+    baseline: bool = False
+    """True for an ordinary network, which is here to be compared with."""
     distributed: bool = True
     """True if the family can train in several processes."""
     ends: str | None = None

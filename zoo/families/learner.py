@@ -22,7 +22,11 @@ class StepResult:
 
 
 class Learner:
-    """Softmax classification. The training loop owns the optimizer and the schedule."""
+    """Softmax classification. The training loop owns the optimizer and the schedule.
+
+    A step and its hooks leave numbers on their device: ``float(tensor)`` would let a GPU and its host wait for each
+    other in every step. Hooks of an epoch or a validation may read them.
+    """
 
     averageable = True
     """True if a running average of the weights (``train.ema``) makes sense."""

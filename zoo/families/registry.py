@@ -21,7 +21,9 @@ PACKAGE_KEY = "family_package"
 """The key of an artifact's provenance that names the distribution of a family from elsewhere, and its version."""
 _PACKAGES = {
     "cellnet": "zoo.families.cellnet",
+    "cnn": "zoo.families.cnn",
     "gridnet": "zoo.families.gridnet",
+    "mlp": "zoo.families.mlp",
     "nca": "zoo.families.nca",
     "normnet": "zoo.families.normnet",
     "snapshots": "zoo.families.snapshots",

@@ -27,7 +27,12 @@ class StoredAnswer:
         self._values = {}
 
     def is_stale(self, module: nn.Module) -> bool:
-        """True if a parameter has changed since :meth:`record`, by whatever means."""
+        """True if a parameter has changed since :meth:`record`, by whatever means.
+
+        False while ``torch.export`` traces the module: a program cannot branch on the values of parameters.
+        """
+        if torch.compiler.is_exporting():
+            return False
         now = dict(module.named_parameters()) if self._values else {}
         return any(not torch.equal(now[name].detach(), value) for name, value in self._values.items())
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
-from zoo.utils.errors import KernelsError, SettingError
+from sdk.kernels import compiled as compiled
+from zoo.utils.errors import SettingError
 
 MODES = ("compiled", "reference")
 _forced: str | None = None
@@ -34,28 +32,6 @@ def using_reference() -> Iterator[None]:
         yield
     finally:
         _forced = before
-
-
-@functools.cache
-def compiled() -> ModuleType:
-    """Load the compiled module ``sdk._kernels``; the environment variable ZOO_ISA chooses its instruction set.
-
-    Raises KernelsError if the module was not built, SettingError for an unusable ZOO_ISA.
-    """
-    try:
-        module = importlib.import_module("sdk._kernels")
-    except ImportError as error:
-        raise KernelsError(
-            f"the compiled kernels cannot be loaded ({error}); reinstall cellzoo with a C++20 compiler "
-            "(`pip install .`), or set ZOO_KERNELS=reference to run the slow reference"
-        ) from error
-    isa = os.environ.get("ZOO_ISA")
-    if isa:
-        try:
-            module.set_isa(isa)
-        except ValueError as error:
-            raise SettingError(f"ZOO_ISA: {error}") from None
-    return module
 
 
 def keep_freed_memory() -> None:

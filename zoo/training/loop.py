@@ -136,7 +136,7 @@ def fit(run: Run) -> None:
 
 def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
     """Train until step ``end``, validate, and save a checkpoint."""
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     # Seeded per round, so that a learner draws the same numbers in a resumed run.
     set_seed(derive_seed(run.recipe.train.seed, 2, run.step), device_specific=True)
     means = train_steps(run, stream, end)
@@ -144,6 +144,7 @@ def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
     validation = _evaluate(run, run.data.validation)
     run.learner.on_validation(run.step, validation.accuracy)
     run.seconds += time.perf_counter() - started
+    run.cpu_seconds += time.process_time() - used
     record = {
         "step": run.step,
         "epoch": run.step / run.steps_per_epoch,
@@ -268,6 +269,7 @@ def finish(run: Run) -> TrainResult:
         steps=run.step,
         epochs=run.step / run.steps_per_epoch,
         seconds=run.seconds,
+        cpu_seconds=run.cpu_seconds,
         history=run.history,
         findings={**run.learner.findings(), **({"exported_step": best} if best is not None else {})},
         run_dir=run.run_dir,

@@ -138,6 +138,11 @@ class RunLog:
             self.bar.console.print(printable(line, lines=True), markup=False, highlight=False, soft_wrap=True)
 
 
+def read_rounds(run_dir: Path) -> list[dict[str, Any]]:
+    """Return the records of a run's rounds so far, in order: step, epoch, lr, losses, accuracies and seconds."""
+    return [record for record in _read(run_dir / METRICS_FILE) if record["kind"] == "round"]
+
+
 def read_test(run_dir: Path) -> dict[str, Any] | None:
     """Return a finished run's test record (step, accuracy, correct, total, loss, interval); None if it has none."""
     return next((record for record in _read(run_dir / METRICS_FILE) if record["kind"] == "test"), None)

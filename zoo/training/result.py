@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,8 @@ class TrainResult:
     findings: dict[str, Any]
     """The learner's findings, which go into the artifact's metrics."""
     run_dir: Path
+    cpu_seconds: float = math.nan
+    """Processor time of the first process, over all attempts; NaN if a resumed checkpoint did not record it."""
     start: Start | None = None
     """The trained model whose weights the run started from; None: random weights."""
 

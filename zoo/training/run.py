@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ class Run:
     """Step of the last checkpoint."""
     seconds: float = 0.0
     """Training and validation time over all attempts."""
+    cpu_seconds: float = 0.0
+    """Processor time of this process over all attempts, training and validation."""
     history: list[dict[str, Any]] = field(default_factory=list)
     exported_step: int | None = None
     """Step of the weights that are tested and exported, if they are not the last."""
@@ -112,6 +115,7 @@ def run_state(run: Run) -> dict[str, Any]:
         "step": run.step,
         "total_steps": run.total_steps,
         "seconds": run.seconds,
+        "cpu_seconds": run.cpu_seconds,
         "history": run.history,
         "module": run.plain.state_dict(),
         "average": run.tested.state_dict() if isinstance(run.tested, AveragedModel) else None,
@@ -132,6 +136,7 @@ def restore_run(run: Run, state: dict[str, Any]) -> None:
         run.accelerator.scaler.load_state_dict(state["scaler"])
     run.saved_step = state["step"]
     run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]
+    run.cpu_seconds = state.get("cpu_seconds", math.nan)  # unknown to a checkpoint of an earlier version
     run.total_steps = state["total_steps"]  # fewer than the recipe's if the learner finished early
     if run.history:
         run.guard.last_loss = run.history[-1]["train_loss"]

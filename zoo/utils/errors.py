@@ -7,14 +7,8 @@ line and reports any other exception as a bug.
 from __future__ import annotations
 
 from sdk.errors import CellzooError, CellzooWarning
-
-
-class SettingError(CellzooError, ValueError):
-    """An environment variable has a value that is not allowed."""
-
-
-class KernelsError(CellzooError, ImportError):
-    """The compiled kernels were not built or cannot be loaded."""
+from sdk.errors import KernelsError as KernelsError
+from sdk.errors import SettingError as SettingError
 
 
 class FamilyError(CellzooError, ValueError):
@@ -68,6 +62,10 @@ class ProbeError(CellzooError):
 
 class BenchError(CellzooError):
     """A benchmark cannot run, or its contenders disagree."""
+
+
+class CompareError(CellzooError):
+    """Models cannot be compared, or their stored results cannot be read or written."""
 
 
 class StaleAnswerError(CellzooError, RuntimeError):

@@ -28,6 +28,21 @@ int64_t saved_size(const EvolveConfig& config, int threads) {
 }
 
 template <class T>
+Layout layout_of(const EvolveConfig& config, int threads) {
+  return kernels<T>().layout_of(config, clamp_threads(threads));
+}
+
+template <class T>
+int64_t prepared_size(const EvolveConfig& config, Layout layout) {
+  return kernels<T>().prepared_size(config, layout);
+}
+
+template <class T>
+void prepare(const EvolveConfig& config, const Inputs<T>& inputs, Layout layout, T* prepared) {
+  take_turn(calls, [&](Workspace& workspace) { kernels<T>().prepare(config, inputs, layout, workspace, prepared); });
+}
+
+template <class T>
 void evolve_forward(const EvolveConfig& config, const ForwardArgs<T>& args, int threads) {
   const Kernels<T>& isa = kernels<T>();
   threads = clamp_threads(threads);
@@ -53,6 +68,9 @@ void evolve_backward(const EvolveConfig& config, const BackwardArgs<T>& args, in
 
 template int64_t saved_size<float>(const EvolveConfig&, int);
 template int64_t saved_size<double>(const EvolveConfig&, int);
+template Layout layout_of<float>(const EvolveConfig&, int);
+template int64_t prepared_size<float>(const EvolveConfig&, Layout);
+template void prepare<float>(const EvolveConfig&, const Inputs<float>&, Layout, float*);
 template void evolve_forward<float>(const EvolveConfig&, const ForwardArgs<float>&, int);
 template void evolve_forward<double>(const EvolveConfig&, const ForwardArgs<double>&, int);
 template void evolve_backward<float>(const EvolveConfig&, const BackwardArgs<float>&, int);

@@ -12,6 +12,7 @@ using gridnet::ForwardArgs;
 using gridnet::Grads;
 using gridnet::Inputs;
 using gridnet::kNeighbours;
+using gridnet::Layout;
 using gridnet::Shape;
 using gridnet::StepConfig;
 

@@ -9,6 +9,9 @@ namespace zoo::gridnet {
 template <class T>
 struct Kernels {
   int64_t (*saved_size)(const EvolveConfig&, int threads);
+  Layout (*layout_of)(const EvolveConfig&, int threads);
+  int64_t (*prepared_size)(const EvolveConfig&, Layout);
+  void (*prepare)(const EvolveConfig&, const Inputs<T>&, Layout, Workspace&, T* prepared);
   void (*forward)(const EvolveConfig&, const ForwardArgs<T>&, Workspace&, int threads);
   bool (*backward)(const EvolveConfig&, const BackwardArgs<T>&, Workspace&, int threads);
 };

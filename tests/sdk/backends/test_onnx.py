@@ -45,8 +45,8 @@ def change(artifact: Path, reseal: Reseal) -> Callable[[Callable[[onnx.ModelProt
     return alter
 
 
-def test_onnx_is_the_default_and_agrees_with_torch(artifact: Path) -> None:
-    model, reference = sdk.load(artifact), sdk.load(artifact, backend="torch")
+def test_onnx_agrees_with_torch(artifact: Path) -> None:
+    model, reference = sdk.load(artifact, backend="onnx"), sdk.load(artifact, backend="torch")
     assert model.backend == "onnx"
     for count in (0, 1, 7, 100):
         np.testing.assert_allclose(model.logits(images(count)), reference.logits(images(count)), atol=1e-5)
@@ -57,11 +57,11 @@ def test_onnx_is_the_default_and_agrees_with_torch(artifact: Path) -> None:
 
 def test_the_onnx_backend_has_no_module(artifact: Path) -> None:
     with pytest.raises(LoadError, match="the onnx backend has no module; load tiny with backend='torch'"):
-        _ = sdk.load(artifact).module
+        _ = sdk.load(artifact, backend="onnx").module
 
 
 def test_the_callers_threads_may_share_a_model(artifact: Path) -> None:
-    model = sdk.load(artifact, threads=1)
+    model = sdk.load(artifact, backend="onnx", threads=1)
     expected = [model.logits(image) for image in images(32)]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(model.logits, images(32)))
@@ -71,7 +71,7 @@ def test_the_callers_threads_may_share_a_model(artifact: Path) -> None:
 def test_predicting_imports_neither_torch_nor_the_training_side(artifact: Path) -> None:
     code = (
         "import sys, numpy as np, sdk\n"
-        f"sdk.load({str(artifact)!r}).predict(np.zeros((4, 4), np.uint8))\n"
+        f"sdk.load({str(artifact)!r}, backend='onnx').predict(np.zeros((4, 4), np.uint8))\n"
         "print([m for m in ('torch', 'zoo', 'onnx', 'PIL', 'pydantic', 'safetensors') if m in sys.modules])"
     )
     root = Path(sdk.__file__).parent.parent
@@ -130,7 +130,7 @@ def test_a_number_of_threads_that_is_not_a_positive_integer_is_refused(artifact:
 
 def test_the_number_of_threads_is_passed_to_the_session(artifact: Path) -> None:
     for threads in (1, 2):
-        session = sdk.load(artifact, threads=threads)._runner.session  # type: ignore[attr-defined]
+        session = sdk.load(artifact, backend="onnx", threads=threads)._runner.session  # type: ignore[attr-defined]
         assert session.get_session_options().intra_op_num_threads == threads
 
 
@@ -139,7 +139,9 @@ def test_an_option_of_another_backend_is_refused(artifact: Path) -> None:
         LoadError, match="takes providers, threads and timeout, not device; device is for backend='torch'"
     ):
         sdk.load(artifact, device="cpu")
-    with pytest.raises(LoadError, match="torch backend takes device, not threads; threads is for backend='onnx'"):
+    with pytest.raises(
+        LoadError, match="torch backend takes device, not threads; threads is for backend='native' or 'onnx'"
+    ):
         sdk.load(artifact, backend="torch", threads=2)
 
 
@@ -148,14 +150,14 @@ def test_a_damaged_file_is_refused_by_its_hash(artifact: Path) -> None:
     content[len(content) // 2] ^= 1
     (artifact / FILE).write_bytes(content)
     with pytest.raises(ArtifactError, match=r"model\.onnx was altered or damaged"):
-        sdk.load(artifact)
+        sdk.load(artifact, backend="onnx")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x3a\xff\x01", b"\x0f" * 9, b"\x08" + b"\xff" * 20])
 def test_a_file_that_is_not_onnx_is_refused(artifact: Path, reseal: Reseal, content: bytes) -> None:
     reseal(artifact, FILE, content)
     with pytest.raises(ArtifactError, match=r"model\.onnx: ") as caught:
-        sdk.load(artifact)
+        sdk.load(artifact, backend="onnx")
     assert "\n" not in str(caught.value)
 
 
@@ -164,7 +166,7 @@ def test_weights_in_other_files_are_refused(artifact: Path, tmp_path: Path, rese
     onnx.save(model, tmp_path / "split.onnx", save_as_external_data=True, location="weights", size_threshold=0)
     reseal(artifact, FILE, (tmp_path / "split.onnx").read_bytes())
     with pytest.raises(ArtifactError, match="its weights are in other files, which are never read"):
-        sdk.load(artifact)
+        sdk.load(artifact, backend="onnx")
 
 
 def test_weights_in_other_files_are_not_found_even_without_our_check(
@@ -180,12 +182,12 @@ def test_weights_in_other_files_are_not_found_even_without_our_check(
     monkeypatch.chdir(tmp_path)
     change(edit)
     with pytest.raises(ArtifactError, match="its weights are in other files"):
-        sdk.load(artifact)
+        sdk.load(artifact, backend="onnx")
     monkeypatch.setattr("sdk.backends.onnx.has_external_data", lambda content: False)
     with pytest.raises(ArtifactError, match=r"model\.onnx: not a valid ONNX file: .*External data path does not exist"):
-        sdk.load(artifact)
+        sdk.load(artifact, backend="onnx")
     monkeypatch.setattr("sdk.backends.onnx._SETTINGS", {})
-    assert sdk.load(artifact).logits(images(1)).shape == (3,)  # the leak that both guards prevent
+    assert sdk.load(artifact, backend="onnx").logits(images(1)).shape == (3,)  # the leak that both guards prevent
 
 
 def test_a_file_in_onnxruntimes_own_format_is_refused(artifact: Path, tmp_path: Path, reseal: Reseal) -> None:
@@ -196,7 +198,7 @@ def test_a_file_in_onnxruntimes_own_format_is_refused(artifact: Path, tmp_path: 
     reseal(artifact, FILE, (tmp_path / "model.ort").read_bytes())
     for _ in range(2):
         with pytest.raises(ArtifactError, match=r"model\.onnx: not a valid ONNX file: "):
-            sdk.load(artifact)
+            sdk.load(artifact, backend="onnx")
 
 
 def graph_of(nodes: list[onnx.NodeProto]) -> Callable[[onnx.ModelProto], None]:
@@ -237,7 +239,7 @@ def zeros(shape: list[int]) -> Callable[[onnx.ModelProto], None]:
 @pytest.mark.parametrize("rows", [0, 1, 2, 7])
 def test_another_number_of_rows_than_inputs_is_an_error(change: Callable[..., None], artifact: Path, rows: int) -> None:
     change(zeros([rows, 3]))
-    model = sdk.load(artifact)
+    model = sdk.load(artifact, backend="onnx")
     with pytest.raises(
         ArtifactError, match=rf"output logits is float32 \[{rows}, 3\] for 4 inputs, it must be float32"
     ):
@@ -248,14 +250,14 @@ def test_another_number_of_rows_than_inputs_is_an_error(change: Callable[..., No
 def test_another_shape_of_the_logits_is_an_error(change: Callable[..., None], artifact: Path, shape: list[int]) -> None:
     change(zeros(shape))
     with pytest.raises(ArtifactError, match=r"model\.onnx: "):
-        sdk.load(artifact).predict(images(4))
+        sdk.load(artifact, backend="onnx").predict(images(4))
 
 
 def test_a_graph_that_fails_raises_our_error_without_output(
     change: Callable[..., None], artifact: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     change(graph_of([*unforeseen([5, 3], "wrong"), node("Reshape", ["input", "wrong"], "logits")]))
-    model = sdk.load(artifact)
+    model = sdk.load(artifact, backend="onnx")
     with pytest.raises(ArtifactError, match=r"model\.onnx: its graph fails for 4 inputs: ") as caught:
         model.predict(images(4))
     assert "\n" not in str(caught.value)
@@ -265,7 +267,7 @@ def test_a_graph_that_fails_raises_our_error_without_output(
 def test_a_graph_that_wants_too_much_memory_raises_our_error(change: Callable[..., None], artifact: Path) -> None:
     change(zeros([2**40, 2**20]))
     with pytest.raises(ArtifactError, match=r"model\.onnx: "):
-        sdk.load(artifact).predict(images(4))
+        sdk.load(artifact, backend="onnx").predict(images(4))
 
 
 def endless() -> list[onnx.NodeProto]:
@@ -292,7 +294,7 @@ def test_a_graph_that_never_ends_is_stopped_by_a_timeout(change: Callable[..., N
 
 def test_a_timeout_leaves_a_fast_model_alone(artifact: Path) -> None:
     model = sdk.load(artifact, timeout=60)
-    np.testing.assert_array_equal(model.logits(images(9)), sdk.load(artifact).logits(images(9)))
+    np.testing.assert_array_equal(model.logits(images(9)), sdk.load(artifact, backend="onnx").logits(images(9)))
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), True, "1", 10**30])
@@ -305,7 +307,7 @@ def test_a_timeout_that_is_no_duration_is_refused(artifact: Path, timeout: Any) 
 def test_onnxruntime_leaves_no_files_in_the_users_home(artifact: Path, tmp_path: Path, module: str) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    code = f"import {module}, sdk; sdk.load({str(artifact)!r}).predict([[[0.0] * 4] * 4])"
+    code = f"import {module}, sdk; sdk.load({str(artifact)!r}, backend='onnx').predict([[[0.0] * 4] * 4])"
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "XDG_"))}
     root = Path(sdk.__file__).parent.parent
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True, env={**clean, "HOME": str(home)})
@@ -321,13 +323,13 @@ def test_properties_of_another_model_are_refused(change: Callable[..., None], ar
 
     change(edit)
     with pytest.raises(ArtifactError, match=rf"model\.onnx: its metadata has {key} 'another', config\.json says "):
-        sdk.load(artifact)
+        sdk.load(artifact, backend="onnx")
 
 
 def test_a_file_without_properties_is_refused(change: Callable[..., None], artifact: Path) -> None:
     change(lambda model: model.ClearField("metadata_props"))
     with pytest.raises(ArtifactError, match=r"its metadata has name None, config\.json says 'tiny'"):
-        sdk.load(artifact)
+        sdk.load(artifact, backend="onnx")
 
 
 def test_other_inputs_and_outputs_than_the_models_are_refused(artifact: Path, reseal: Reseal) -> None:
@@ -335,18 +337,19 @@ def test_other_inputs_and_outputs_than_the_models_are_refused(artifact: Path, re
     write_onnx(artifact / FILE, model.module, model.config, preprocessing=True, overwrite=True)
     reseal(artifact, FILE, (artifact / FILE).read_bytes())
     with pytest.raises(ArtifactError, match=r"its input is image tensor\(uint8\) .*, the model's is input tensor"):
-        sdk.load(artifact)
+        sdk.load(artifact, backend="onnx")
 
 
 def test_labels_that_do_not_match_the_output_are_refused(artifact: Path, edit_config: Callable[..., None]) -> None:
     edit_config(artifact, labels=["zero", "one"])
     with pytest.raises(ArtifactError, match=r"its output is logits .*, the model's is logits .*'batch', 2\]"):
-        sdk.load(artifact)
+        sdk.load(artifact, backend="onnx")
 
 
-def test_torch_is_the_default_when_the_config_lists_no_onnx_file(
-    artifact: Path, edit_config: Callable[..., None]
-) -> None:
+def test_onnx_is_refused_when_the_config_lists_no_onnx_file(artifact: Path, edit_config: Callable[..., None]) -> None:
     files = {name: vars(record) for name, record in read_artifact(artifact).config.files.items() if name != FILE}
     edit_config(artifact, files=files)
-    assert sdk.load(artifact).backend == "torch"
+    with pytest.raises(
+        LoadError, match=r"backend 'onnx' cannot run tiny, which has no model\.onnx; available: auto, nat"
+    ):
+        sdk.load(artifact, backend="onnx")

@@ -22,7 +22,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return export(tmp_path_factory.mktemp("artifact"))
 
 
-@pytest.fixture(params=["onnx", "torch"])
+@pytest.fixture(params=["native", "onnx", "torch"])
 def model(request: pytest.FixtureRequest, artifact: Trained) -> SnapshotsModel:
     loaded = sdk.load(artifact[0], backend=request.param)
     assert isinstance(loaded, SnapshotsModel)

@@ -31,7 +31,7 @@ def downloads(hub: HubServer) -> list[str]:
 def test_a_branch_a_tag_and_a_commit_give_the_uploaded_model_bit_for_bit(
     hub: HubServer, repo: Repo, load: Any, tiny: Path, tmp_path: Path
 ) -> None:
-    expected = logits_of(sdk.load(tiny))
+    expected = logits_of(sdk.load(tiny, backend="onnx"))
     first = repo.main
     repo.put({"model.onnx": None, "config.json": b"{}"}, "break main")
     for name, options in ((f"{REPO}@v1", {}), (REPO, {"revision": "v1"}), (f"{REPO}@{first}", {})):
@@ -52,6 +52,9 @@ def test_only_the_files_of_the_backend_are_downloaded_and_only_once(
     hub.log.clear()
     loaded = load(options={"backend": "torch"})
     assert downloads(hub) == [sizes["model.safetensors"].sha256]
+    hub.log.clear()
+    assert load(options={"backend": "auto"})["backend"] == "native"
+    assert downloads(hub) == []
     hub.log.clear()
     load()
     assert downloads(hub) == []

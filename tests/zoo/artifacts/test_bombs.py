@@ -13,6 +13,7 @@ import pytest
 
 import sdk
 from sdk import ArtifactError
+from sdk.backends import BACKENDS
 from sdk.catalog import bundled_models
 from zoo.recipe import load_recipe, recipe_names
 from zoo.utils.errors import RecipeError
@@ -80,10 +81,11 @@ def test_a_config_that_asks_for_the_impossible_is_refused_at_once(
     }
     folder = copy_with(name, tmp_path / "bomb", model={**changes, **nested})
     started = time.monotonic()
-    with pytest.raises(ArtifactError, match=r"config\.json|model\.safetensors: ") as caught:
-        sdk.load(folder, backend="torch")
+    for backend in ("torch", "native") if name.startswith(BACKENDS["native"].families) else ("torch",):
+        with pytest.raises(ArtifactError, match=r"config\.json|model\.safetensors: ") as caught:
+            sdk.load(folder, backend=backend)
+        assert "\n" not in str(caught.value)
     assert time.monotonic() - started < 60
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_a_config_that_asks_for_the_impossible_is_refused_at_once(
         {"shape": [1, 2**63, 1]},
     ],
 )
-@pytest.mark.parametrize("backend", ["onnx", "torch"])
+@pytest.mark.parametrize("backend", ["native", "onnx", "torch"])
 def test_an_input_of_impossible_size_is_refused(tmp_path: Path, backend: str, changes: dict[str, Any]) -> None:
     folder = copy_with("gridnet-digits", tmp_path / "bomb", input=changes)
     with pytest.raises(ArtifactError, match=r"config\.json: input (shape|resize) .* too large"):

@@ -142,7 +142,7 @@ def test_an_invalid_graph_is_not_written(tmp_path: Path, monkeypatch: pytest.Mon
 
 def _holds_weights_alone(folder: Path) -> None:
     assert "model.onnx" not in read_artifact(folder).config.files
-    assert sdk.load(folder).backend == "torch"
+    assert sdk.load(folder).backend == "native"
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 

@@ -22,8 +22,8 @@ def test_pull_prints_the_commit(client: HubClient, repo: Repo, tmp_path: Path) -
     assert result["code"] == 0, result
     lines = dict(line.split(": ") for line in result["out"].splitlines())
     assert lines["model"] == f"{REPO}@{repo.main}"
-    assert lines["files"] == "model.onnx"
-    assert (Path(lines["folder"]) / "model.onnx").is_file()
+    assert lines["files"] == "model.safetensors"
+    assert (Path(lines["folder"]) / "model.safetensors").is_file()
 
 
 def test_pull_writes_the_whole_artifact_to_a_folder(client: HubClient, repo: Repo, tiny: Path, tmp_path: Path) -> None:

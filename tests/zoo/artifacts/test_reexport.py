@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 import sdk
 import zoo.artifacts.reexport
 from sdk.artifact import hash_file, read_artifact
+from sdk.resolve import find_model
 from tests.support.artifacts import SPEC
 from tests.support.onnx_models import run, write
 from zoo.artifacts.random_inputs import random_inputs
@@ -51,8 +53,19 @@ def test_adding_onnx_changes_nothing_else_in_the_artifact(tmp_path: Path, monkey
         assert recipe.export.formats == ("safetensors", "onnx")
         assert after.provenance["recipe_sha256"] == hash_file(folder / "recipe.yaml")
         assert "onnxruntime.InferenceSession" in (folder / "README.md").read_text()
-        assert sdk.load(folder).backend == "onnx"
+        assert sdk.load(folder, backend="onnx").backend == "onnx"
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_exporting_again_leaves_the_recipe_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo.artifacts.reexport, "_test_part", lambda recipe, data_dir: (None, "the data is not here"))
+    folder = tmp_path / "gridnet-digits"
+    shutil.copytree(find_model("gridnet-digits"), folder)  # its recipe was written by an older version
+    before = read_artifact(folder).config
+    assert CliRunner().invoke(cli, ["export", str(folder)]).exit_code == 0
+    after = read_artifact(folder).config
+    assert after.files["recipe.yaml"] == before.files["recipe.yaml"]
+    assert after.provenance == before.provenance
 
 
 def test_export_writes_a_separate_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

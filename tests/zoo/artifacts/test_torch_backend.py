@@ -17,7 +17,7 @@ def test_loading_leaves_the_random_generator_unchanged(artifact: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    sdk.load(artifact)
+    sdk.load(artifact, backend="torch")
     assert torch.equal(torch.rand(4), expected)
 
 
@@ -54,17 +54,17 @@ def test_a_model_section_that_does_not_fit_the_weights_is_refused(
 ) -> None:
     edit_config(artifact, model=model_section(artifact, **changes))
     with pytest.raises(ArtifactError, match=message) as caught:
-        sdk.load(artifact)
+        sdk.load(artifact, backend="torch")
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_family_is_refused_with_the_known_ones(artifact: Path, edit_config: Callable[..., None]) -> None:
     edit_config(artifact, family="hopfield")
     with pytest.raises(ArtifactError, match=r"unknown family 'hopfield'; known families: .*gridnet"):
-        sdk.load(artifact)
+        sdk.load(artifact, backend="torch")
 
 
 def test_labels_that_do_not_match_the_weights_are_refused(artifact: Path, edit_config: Callable[..., None]) -> None:
     edit_config(artifact, labels=["zero", "one"])
     with pytest.raises(ArtifactError, match=r"tensor readout\.\w+ is .*the model needs"):
-        sdk.load(artifact)
+        sdk.load(artifact, backend="torch")

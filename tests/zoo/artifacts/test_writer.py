@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors import safe_open
 from torch import nn
 
 import sdk
 import zoo.artifacts.writer
 import zoo.utils.files
 from sdk import InputSpec
-from sdk.artifact import read_artifact
+from sdk.artifact import WEIGHTS_FILE, read_artifact
 from tests.support.artifacts import SPEC, artifact_arguments, files_of
 from zoo.artifacts.writer import write_artifact
 from zoo.families.gridnet.config import GridnetConfig, PatchConfig
@@ -53,7 +54,7 @@ def arguments(spec: InputSpec = SPEC, **model: Any) -> dict[str, Any]:
 )
 def test_every_gridnet_survives_a_round_trip_bit_for_bit(tmp_path: Path, model: dict[str, Any]) -> None:
     given = arguments(**model)
-    loaded = sdk.load(write_artifact(tmp_path / "tiny", **given))
+    loaded = sdk.load(write_artifact(tmp_path / "tiny", **given), backend="torch")
     raw = np.random.default_rng(1).integers(0, 256, (5, 1, 4, 4), dtype=np.uint8)
     with torch.inference_mode():
         expected = given["module"](torch.from_numpy(SPEC.prepare(raw)[0])).numpy()
@@ -71,6 +72,11 @@ def test_the_artifact_is_complete_and_sealed_and_holds_its_provenance(tmp_path: 
     assert (config.format_version, config.version, config.licence) == (1, "1.0.0", "MIT")
     assert config.provenance["recipe_sha256"] == hashlib.sha256((folder / "recipe.yaml").read_bytes()).hexdigest()
     assert yaml.safe_load((folder / "recipe.yaml").read_text())["seed"] == 0
+
+
+def test_the_weights_name_torch_as_their_framework(tmp_path: Path) -> None:
+    with safe_open(write_artifact(tmp_path / "tiny", **arguments()) / WEIGHTS_FILE, framework="np") as weights:
+        assert weights.metadata() == {"format": "pt"}
 
 
 def test_writing_a_model_twice_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -91,7 +97,7 @@ def test_weights_in_another_memory_layout_are_stored_row_major(tmp_path: Path) -
     readout = given["module"].readout
     readout.weight = nn.Parameter(readout.weight.detach().T.contiguous().T)
     assert not readout.weight.is_contiguous()
-    loaded = sdk.load(write_artifact(tmp_path / "tiny", **given))
+    loaded = sdk.load(write_artifact(tmp_path / "tiny", **given), backend="torch")
     assert torch.equal(loaded.module.readout.weight, readout.weight)
 
 
@@ -99,7 +105,7 @@ def test_tied_weights_are_stored_under_both_names(tmp_path: Path) -> None:
     given = arguments()
     norm = given["module"].norm
     norm.weight = norm.bias
-    state = sdk.load(write_artifact(tmp_path / "tiny", **given)).module.state_dict()
+    state = sdk.load(write_artifact(tmp_path / "tiny", **given), backend="torch").module.state_dict()
     assert torch.equal(state["norm.weight"], norm.bias)
     assert torch.equal(state["norm.bias"], norm.bias)
 

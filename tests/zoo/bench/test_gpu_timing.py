@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from tests.support.bench import read, run
+from zoo.bench import kernels, sparse
+from zoo.bench.cases import Case
+from zoo.bench.contenders import EAGER, REFERENCE
 from zoo.bench.gpu_timing import GpuLimits, GpuTimer
 from zoo.bench.training_worker import Clock
+from zoo.utils.stats import Spread
 
 CPU = torch.device("cpu")
 
@@ -108,6 +115,48 @@ def test_the_phases_of_a_step_on_a_gpu_are_the_times_between_events() -> None:
         }  # fmt: skip
 
 
+class OnTheCpu:
+    """The meter of a GPU whose device is the CPU: every call takes as long as the clock says."""
+
+    device = "cpu"
+
+    def __init__(self, quick: bool) -> None:
+        self.cuda = FakeCuda()
+        self.timer = GpuTimer(CPU, self.cuda)
+        self.limits = GpuLimits(self.timer, quick, CPU)
+
+    def time(self, calls: dict[str, Any]) -> dict[str, Spread]:
+        self.limits.sample()
+        return self.timer.interleave(calls, 3, 1)
+
+
+def test_the_report_of_a_gpu_names_its_limits_and_compares_every_contender(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    facts = kernels.machine_facts()
+    monkeypatch.setattr(kernels, "check_device", lambda device: None)
+    monkeypatch.setattr(kernels, "machine_facts", lambda device: {**facts, "gpu": "a GPU, 50 MB of L2"})
+    monkeypatch.setattr(kernels, "_GpuMeter", OnTheCpu)
+    result = run("kernels", "--quick", "--sweep", "--device", "cuda", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    report = read(tmp_path / "out")
+    assert {row["contender"] for row in report["results"]["results"]} == {"ours cuda", EAGER, REFERENCE}
+    assert {row["contender"] for row in report["results"]["sparse"]} == {sparse.OURS, sparse.CSR, sparse.DENSE}
+    assert report["settings"]["device"] == "cuda"
+    for text in ("a GPU, 50 MB of L2", "float32 matrix product", "the L2 cache is flushed", "The sparse layer"):
+        assert text in result.output
+    refused = run("kernels", "--quick", "--isa", "avx2", "--device", "cuda", "--out", str(tmp_path / "other"))
+    assert "--isa avx2 is an instruction set of the CPU" in refused.stderr
+
+
+def test_on_a_gpu_every_outer_step_moves_the_states() -> None:
+    case = Case((4, 4, 4), batch=2, block=4, outer=3)
+    cell = case.cells * 4
+    assert case.bytes(between_steps=True) - case.bytes() == 2 * (3 - 1) * 2 * cell
+    training = replace(case, training=True)
+    assert training.bytes(between_steps=True) - training.bytes() == (5 * 3 - (5 + 2 * 2)) * 2 * cell
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -117,7 +166,7 @@ def test_the_phases_of_a_step_on_a_gpu_are_the_times_between_events() -> None:
     ],
 )
 def test_a_benchmark_on_a_gpu_that_is_not_there_is_one_line(
-    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     result = run(*arguments, "--device", "cuda", "--out", f"{tmp_path}/out")
@@ -128,21 +177,21 @@ def test_a_benchmark_on_a_gpu_that_is_not_there_is_one_line(
 
 @pytest.mark.cuda
 @pytest.mark.usefixtures("gpu")
-def test_on_a_gpu_every_contender_is_measured_and_agrees(tmp_path: object) -> None:
+def test_on_a_gpu_every_contender_is_measured_and_agrees(tmp_path: Path) -> None:
     result = run("kernels", "--quick", "--sweep", "--device", "cuda", "--out", f"{tmp_path}/out")
     assert result.exit_code == 0, result.output
-    report = read(tmp_path / "out")  # type: ignore[operator]
+    report = read(tmp_path / "out")
     assert {row["contender"] for row in report["results"]["results"]} >= {"ours cuda", "eager shifts"}
     assert "gpu" in report["machine"]
 
 
 @pytest.mark.cuda
 @pytest.mark.usefixtures("gpu")
-def test_on_a_gpu_training_and_prediction_are_measured(tmp_path: object) -> None:
+def test_on_a_gpu_training_and_prediction_are_measured(tmp_path: Path) -> None:
     small = ["-o", "model={family: gridnet, grid: [8, 8, 2], block: 2, outer_steps: 2}", "-o", "train.batch_size=8"]
     arguments = ["train", "gridnet-digits", *small, "--steps", "3", "--device", "cuda", "--out", f"{tmp_path}/train"]
     assert run(*arguments).exit_code == 0
-    row = read(tmp_path / "train")["results"]["results"][0]  # type: ignore[operator]
+    row = read(tmp_path / "train")["results"]["results"][0]
     assert row["gpu_peak_bytes"] > 0
     arguments = ["predict", "gridnet-mnist", "--quick", "--device", "cuda", "--out", f"{tmp_path}/predict"]
     assert run(*arguments).exit_code == 0

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import zoo.cli.checks
+from sdk.kernels import compiled
 from sdk.resolve import find_model
 from tests.support.command import run
+from zoo.utils.errors import KernelsError
 
 
 def test_doctor_reports_kernels_data_and_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -30,13 +32,15 @@ def test_doctor_reports_kernels_data_and_hub(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_doctor_fails_when_the_kernels_are_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
-        raise ImportError("the compiled kernels cannot be loaded")
+    def broken(name: str) -> None:
+        raise ImportError(f"{name}: undefined symbol")
 
-    monkeypatch.setattr("zoo.kernels.runtime.compiled", broken)
+    compiled.cache_clear()
+    monkeypatch.setattr("sdk.kernels.importlib.import_module", broken)
     result = run("doctor", "--offline")
     assert result.exit_code == 1
-    assert "reinstall with a C++20 compiler" in result.output
+    output = " ".join(result.output.split())
+    assert "the compiled kernels cannot be loaded (sdk._kernels: undefined symbol); reinstall cellzoo" in output
 
 
 def test_doctor_fails_for_a_missing_base_package_but_not_for_a_training_package(
@@ -100,3 +104,37 @@ def test_doctor_names_missing_files_of_mnist(monkeypatch: pytest.MonkeyPatch, tm
 def doctor() -> str:
     """Return what ``zoo doctor`` prints, without the request to the Hub."""
     return run("doctor", "--offline").output
+
+
+@pytest.mark.parametrize(
+    ("record", "torch", "status", "found", "remedy"),
+    [
+        ({"cause": "no compiler", "detail": ""}, False, "note", "there was no C++ compiler", "install g++ or clang++"),
+        ({"cause": "no compiler", "detail": ""}, True, "bad", "zoo train needs them", "install g++ or clang++"),
+        ({"cause": "failed", "detail": "a.cpp:1: error: boom"}, False, "bad", "a.cpp:1: error: boom", "with -v, pip"),
+        ({"cause": "left out", "detail": "ZOO_COMPILE=OFF"}, False, "note", "ZOO_COMPILE=OFF", "--no-binary cellzoo"),
+        ({}, False, "bad", "not compiled", "pip install ."),
+        ([], False, "bad", "not compiled", "pip install ."),
+    ],
+)
+def test_doctor_says_why_there_are_no_kernels(
+    monkeypatch: pytest.MonkeyPatch, record: object, torch: bool, status: str, found: str, remedy: str
+) -> None:
+    class Install:
+        version = "1"
+
+        def read_text(self, name: str) -> str | None:
+            return json.dumps(record) if name == "kernels.json" else None
+
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: Install())
+    monkeypatch.setitem(sys.modules, "sdk._kernels", None)
+    if not torch:
+        monkeypatch.setitem(sys.modules, "torch", None)
+    compiled.cache_clear()
+    [check] = [check for check in json.loads(run("doctor", "--offline", "--json").output) if check["what"] == "kernels"]
+    assert check["status"] == status
+    assert found in check["found"]
+    assert "models predict through onnx" in check["found"]
+    assert remedy in check["remedy"]
+    with pytest.raises(KernelsError, match=r"this install has no compiled kernels.*ZOO_KERNELS=reference"):
+        compiled()

@@ -17,7 +17,7 @@ from zoo.families.base import Family, FamilyConfig
 from zoo.families.registry import families_with, family_names, get_family, load_hook
 from zoo.utils.errors import FamilyError, FamilyWarning
 
-NAMES = ("cellnet", "gridnet", "nca", "normnet", "snapshots")
+NAMES = ("cellnet", "cnn", "gridnet", "mlp", "nca", "normnet", "snapshots")
 HOOKS = (
     "build",
     "learner",
@@ -49,7 +49,7 @@ def test_a_family_carries_its_name_and_config(name: str) -> None:
 
 
 def test_every_field_that_holds_a_hook_is_tested() -> None:
-    others = {"name", "config", "about", "distributed", "train", "train_reason"}
+    others = {"name", "config", "about", "baseline", "distributed", "train", "train_reason"}
     assert {field.name for field in fields(Family)} - others == set(HOOKS)
 
 
@@ -82,6 +82,10 @@ def test_an_unknown_family_is_refused_with_the_known_ones() -> None:
         FamilyError, match=r"unknown family 'gridnett' \(did you mean gridnet\?\); known families: .*gridnet"
     ):
         get_family("gridnett")
+
+
+def test_ordinary_networks_alone_are_baselines() -> None:
+    assert [name for name in NAMES if get_family(name).baseline] == ["cnn", "mlp"]
 
 
 BROKEN = {

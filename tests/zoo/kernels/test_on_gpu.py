@@ -179,7 +179,7 @@ def test_tensors_of_any_strides_give_the_same_bits(
 
 
 @pytest.mark.parametrize("device", ON_BOTH)
-@pytest.mark.parametrize("dtype", [BF16, pytest.param(F16, marks=pytest.mark.cuda)], ids=str)
+@pytest.mark.parametrize("dtype", [BF16, F16], ids=str)
 def test_under_autocast_the_op_computes_in_float32(
     make: Callable[[torch.dtype, torch.device], Op], dtype: torch.dtype, device: str, request: pytest.FixtureRequest
 ) -> None:

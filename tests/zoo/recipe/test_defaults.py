@@ -23,7 +23,7 @@ train: {epochs: 3}
 SEALED = sorted(path.parent.name for path in (ROOT / "exports").glob("*/recipe.yaml"))
 # Recipes without a sealed model, by the hash of the first release; change one with a deliberate change of its recipe.
 HASHES = {
-    "cellnet-mnist-literal": "54dbebfb6f3643cd9803f495b4b905f87ea077dbb1a13ac05549263c8b2b6d44",
+    "cellnet-mnist-literal": "e354bea30220f7cc4b3551a1fd2b767a6fd52b3a495fc9f8c6f2a26b6fdb7446",
     "gridnet-imagenet": "84d6e7fe4232beeda365644c509667ab1eb939d48ffaa1804793f2e699645968",
     "gridnet-mnist-literal": "9a48529b79bfeb7bc4922cecbf903c70e20df086728bbfa89a2fc8bea2c43f9f",
 }

@@ -86,7 +86,8 @@ def test_required_keys_are_marked() -> None:
         "data.name", "data.path", "model.family", "model.grid", "model.cells", "model.topology.name",
         "model.topology.size",
         "model.topology.edges", "model.convolutions.N.channels", "model.phases.N.name", "model.phases.N.until",
-        "model.phases.N.structures", "model.phases.N.snapshots", "train.optimizer.name", "train.optimizer.lr",
+        "model.phases.N.structures", "model.phases.N.snapshots", "model.sparsity.method", "model.sparsity.density",
+            "model.sparsity.stop", "train.optimizer.name", "train.optimizer.lr",
         "train.schedule.name",
     }  # fmt: skip
     assert "| `model.grid` | list of 3: integer > 0 | **required** |" in PAGE.read_text()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from zoo.data.task import Task
 from zoo.families.base import Ends
 from zoo.families.gridnet.config import GridnetConfig, PatchConfig
+from zoo.families.gridnet.ends import FaceNorm, Patches, Readout
 from zoo.families.gridnet.layers import GridEvolution
 from zoo.utils.errors import BuildError
 
@@ -22,8 +23,8 @@ class Gridnet(GridEvolution):
         self.patch_embed = _patch_embedding(config.patch, task)
         self.face = _face(config, task)
         readout_shape = (*config.grid[:2], config.output_layers)
-        self.readout_norm = nn.LayerNorm(readout_shape)
-        self.readout = nn.Linear(readout_shape[0] * readout_shape[1] * readout_shape[2], task.num_classes)
+        self.readout_norm = FaceNorm(readout_shape)
+        self.readout = Readout(readout_shape[0] * readout_shape[1] * readout_shape[2], task.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images ``[B, C, H, W]``, normalised as in training -> logits ``[B, classes]``."""
@@ -33,7 +34,7 @@ class Gridnet(GridEvolution):
         """Images ``[B, C, H, W]`` -> initial grids ``[B, M, N, K]``: the learned grid, the image on its first faces."""
         faces = self.patch_embed(x).permute(0, 2, 3, 1)
         rows, columns, depth = self.face
-        grid = self.grid_init.expand(len(x), *self.config.grid).clone()
+        grid = self.grid_init.expand(x.shape[0], *self.config.grid).clone()  # len(x) would fix it in torch.export
         grid[:, rows, columns, depth] = faces.to(grid.dtype)
         return grid
 
@@ -52,7 +53,7 @@ def ends(module: Gridnet) -> Ends:
 def _patch_embedding(patch: PatchConfig | None, task: Task) -> nn.Module:
     if patch is None:
         return nn.Identity()
-    return nn.Conv2d(task.input_shape[0], patch.channels, kernel_size=patch.size, stride=patch.size)
+    return Patches(task.input_shape[0], patch.channels, patch.size)
 
 
 def _face(config: GridnetConfig, task: Task) -> tuple[slice, slice, slice]:

@@ -8,42 +8,42 @@ from zoo.families.onnx_builder import GraphBuilder
 
 
 class Shells:
-    """The shells of all blocks, which keep the values of the state ``h [cells, B]`` during the inner steps."""
+    """The shells of all blocks, which keep the values of the state ``h [B, cells]`` during the inner steps."""
 
     def __init__(self, g: GraphBuilder, grid: tuple[int, int, int], block: int, h: str) -> None:
         self.g, self.grid, self.block = g, grid, block
         cells = _shell_cells(grid, block)
         # Cell number `cells` is the zero outside the grid.
-        padded = g.pad(h, (0, 0), (1, 0))
-        gathered = g.op("Gather", padded, g.constant(cells.reshape(-1), "int32"), axis=0)
-        self.values = g.reshape(gathered, (*cells.shape, -1))
+        padded = g.pad(h, (0, 0), (0, 1))
+        gathered = g.op("Gather", padded, g.constant(cells.reshape(-1), "int32"), axis=1)
+        self.values = g.reshape(gathered, (-1, *cells.shape))
         self.size = (block + 2) ** 3
 
     def statistics(self, h: str, eps: float) -> tuple[str, str]:
-        """Return per cell, ``[cells, B]``: the mean of its block and shell, and their standard deviation + ``eps``."""
+        """Return per cell, ``[B, cells]``: the mean of its block and shell, and their standard deviation + ``eps``."""
         g, b = self.g, self.block
         m, n, k = (axis // b for axis in self.grid)
-        blocks = g.reshape(h, (m, b, n, b, k, b, -1))
-        core = g.sum(blocks, (1, 3, 5))
-        mean = self._divide(g.op("Add", core, self._as_core(g.sum(self.values, (1,)))))
-        inner, outer = g.op("Sub", blocks, mean), g.op("Sub", self.values, g.reshape(mean, (m * n * k, 1, -1)))
-        squares = g.sum(g.op("Mul", inner, inner), (1, 3, 5))
-        shell_squares = g.sum(g.op("Mul", outer, outer), (1,))
+        blocks = g.reshape(h, (-1, m, b, n, b, k, b))
+        core = g.sum(blocks, (2, 4, 6))
+        mean = self._divide(g.op("Add", core, self._as_core(g.sum(self.values, (2,)))))
+        inner, outer = g.op("Sub", blocks, mean), g.op("Sub", self.values, g.reshape(mean, (-1, m * n * k, 1)))
+        squares = g.sum(g.op("Mul", inner, inner), (2, 4, 6))
+        shell_squares = g.sum(g.op("Mul", outer, outer), (2,))
         variance = self._divide(g.op("Add", squares, self._as_core(shell_squares)))
         spread = g.op("Add", g.op("Sqrt", variance), g.scalar(eps))
         return self._per_cell(mean), self._per_cell(spread)
 
     def _as_core(self, x: str) -> str:
         m, n, k = (axis // self.block for axis in self.grid)
-        return self.g.reshape(x, (m, 1, n, 1, k, 1, -1))
+        return self.g.reshape(x, (-1, m, 1, n, 1, k, 1))
 
     def _divide(self, x: str) -> str:
         return self.g.op("Div", x, self.g.scalar(self.size))
 
     def _per_cell(self, x: str) -> str:
         b, (m, n, k) = self.block, (axis // self.block for axis in self.grid)
-        wide = self.g.op("Expand", x, self.g.constant([m, b, n, b, k, b, 1]))
-        return self.g.reshape(wide, (self.grid[0] * self.grid[1] * self.grid[2], -1))
+        wide = self.g.op("Expand", x, self.g.constant([1, m, b, n, b, k, b]))
+        return self.g.reshape(wide, (-1, self.grid[0] * self.grid[1] * self.grid[2]))
 
 
 def _shell_cells(grid: tuple[int, int, int], block: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

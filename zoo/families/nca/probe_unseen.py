@@ -18,20 +18,20 @@ from zoo.families.nca.networks import read_logits, run_networks
 from zoo.families.nca.tasks import Examples, make_support_set, stack_inputs, standardisation
 
 SPLITS = 30
+DIGITS = "digits, 8 pixels"
 _DIGIT_FEATURES = 8
+"""Pixels of the digits that the learners see, chosen in each split from its training examples alone."""
 _Split = tuple[Examples, Examples]
 """Support and query examples."""
 
 
 def unseen_data() -> dict[str, tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Return inputs and labels by name; of the digits, the eight pixels that vary most."""
+    """Return inputs and labels by name."""
     found = {}
-    for name, load in (("iris", load_iris), ("wine", load_wine), ("breast cancer", load_breast_cancer)):
+    loaders = {"iris": load_iris, "wine": load_wine, "breast cancer": load_breast_cancer, DIGITS: load_digits}
+    for name, load in loaders.items():
         bunch = load()
         found[name] = (bunch.data.astype(np.float32), bunch.target.astype(np.int64))
-    digits = load_digits()
-    pixels = np.argsort(-digits.data.std(0))[:_DIGIT_FEATURES]
-    found["digits, 8 pixels"] = (digits.data[:, pixels].astype(np.float32), digits.target.astype(np.int64))
     return found
 
 
@@ -39,7 +39,8 @@ def measure_unseen(module: MetaNca, seed: int, splits: int = SPLITS) -> list[dic
     """Return one row per data set and depth: mean test accuracies over splits, each with permuted labels."""
     rows = []
     for name, (inputs, labels) in unseen_data().items():
-        parts = [_split(inputs, labels, seed + number) for number in range(splits)]
+        features = _DIGIT_FEATURES if name == DIGITS else None
+        parts = [_split(inputs, labels, seed + number, features) for number in range(splits)]
         others = _others(parts, module.config.epochs)
         for layers in sorted(set(module.config.meta.layers)):
             accuracies = _evolve(module, parts, layers, seed)
@@ -57,10 +58,16 @@ def measure_unseen(module: MetaNca, seed: int, splits: int = SPLITS) -> list[dic
     return rows
 
 
-def _split(inputs: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> _Split:
-    """Return training and test examples, standardised by the former, with the classes in random order."""
+def _split(inputs: NDArray[np.float32], labels: NDArray[np.int64], seed: int, features: int | None = None) -> _Split:
+    """Return training and test examples, standardised by the former, with the classes in random order.
+
+    ``features`` of them are kept, those that vary most in the training examples.
+    """
     renamed = np.random.default_rng(seed).permutation(labels.max() + 1)[labels]
     x, queries, y, answers = train_test_split(inputs, renamed, test_size=0.2, stratify=renamed, random_state=seed)
+    if features is not None:
+        kept = np.argsort(-x.std(0))[:features]
+        x, queries = x[:, kept], queries[:, kept]
     shift, scale = standardisation(torch.from_numpy(x))
     return (
         Examples((torch.from_numpy(x) - shift) / scale, torch.from_numpy(y)),

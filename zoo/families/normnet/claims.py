@@ -7,6 +7,7 @@ several tasks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +52,8 @@ class Budget:
     """Learning rates to try."""
     factors: tuple[float, ...] = (1.0, 0.5, 0.25)
     """Factors of the config's hidden scale to try: a scale that suits a long training may saturate a short one."""
+    sweep_seeds: int = 2
+    """Number of seeds with which claims 2 and 3 are measured at every rate and scale."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,21 @@ class Sequel:
     """Test accuracy on A after B."""
     left_among_a: float
     """The same if the network can predict only classes of A."""
-    curves: dict[str, list[float]]
-    """Validation accuracy on ``a`` and ``b`` over all three phases, every ``check_every`` steps."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Claims 2 and 3 at one rate and one hidden scale."""
+
+    rate: float
+    hidden_scale: float
+    sequels: list[Sequel]
+    """One per seed."""
+
+    @property
+    def learns(self) -> bool:
+        """True if A and, from new weights, B were reached with every seed; without, the claims have no meaning."""
+        return all(s.steps_a is not None and s.steps_b_alone is not None for s in self.sequels)
 
 
 def take_parts(data: Data, budget: Budget) -> Parts:
@@ -108,15 +124,13 @@ def twins(config: NormnetConfig) -> dict[str, NormnetConfig]:
 def choose_settings(config: NormnetConfig, parts: Parts, budget: Budget) -> tuple[NormnetConfig, float]:
     """Return the config with the hidden scale, and the rate, that do best on validation after short trainings."""
     results: list[tuple[float, NormnetConfig, float]] = []
-    for factor in budget.factors if config.hidden else (1.0,):
-        tried = config.model_copy(update={"hidden_scale": factor * config.hidden_scale})
-        for rate in budget.rates:
-            accuracies = []
-            for seed in budget.seeds[: budget.trial_seeds]:
-                trainee = Trainee(tried, parts.task, rate, seed)
-                trainee.train([parts.train], budget.trial_steps, budget.batch)
-                accuracies.append(trainee.accuracy(parts.validation))
-            results.append((sum(accuracies) / len(accuracies), tried, rate))
+    for tried, rate in _grid(config, budget):
+        accuracies = []
+        for seed in budget.seeds[: budget.trial_seeds]:
+            trainee = Trainee(tried, parts.task, rate, seed)
+            trainee.train([parts.train], budget.trial_steps, budget.batch)
+            accuracies.append(trainee.accuracy(parts.validation))
+        results.append((sum(accuracies) / len(accuracies), tried, rate))
     _, chosen, rate = max(results, key=lambda result: result[0])
     return chosen, rate
 
@@ -154,40 +168,45 @@ def pruning_curve(module: nn.Module, samples: Samples) -> list[float]:
     return curve
 
 
+def sweep(config: NormnetConfig, parts: Parts, budget: Budget) -> list[Setting]:
+    """Measure claims 2 and 3 at every rate and scale: a network that is good at one setting may be bad at the next."""
+    seeds = budget.seeds[: budget.sweep_seeds]
+    return [
+        Setting(rate, tried.hidden_scale, [measure_sequel(tried, parts, rate, seed, budget) for seed in seeds])
+        for tried, rate in _grid(config, budget)
+    ]
+
+
+def _grid(config: NormnetConfig, budget: Budget) -> Iterator[tuple[NormnetConfig, float]]:
+    """Yield the config with every scale, and every rate."""
+    for factor in budget.factors if config.hidden else (1.0,):
+        for rate in budget.rates:
+            yield config.model_copy(update={"hidden_scale": factor * config.hidden_scale}), rate
+
+
 def measure_sequel(config: NormnetConfig, parts: Parts, rate: float, seed: int, budget: Budget) -> Sequel:
     """Train on A, the first half of the classes, then on B, the other half, then on A again."""
     classes = range(parts.task.num_classes)
     first, second = classes[: len(classes) // 2], classes[len(classes) // 2 :]
     a, b = parts.map(lambda s: s.of(first)), parts.map(lambda s: s.of(second))
-    watched = {"a": a.validation, "b": b.validation}
     trainee, fresh = (Trainee(config, parts.task, rate, seed) for _ in range(2))
-    curves: dict[str, list[float]] = {"a": [], "b": []}
-    steps_a = _phase(trainee, a.train, "a", watched, curves, budget)
-    steps_b = _phase(trainee, b.train, "b", watched, curves, budget)
+    steps_a = _phase(trainee, a, budget)
+    steps_b = _phase(trainee, b, budget)
     left, among = trainee.accuracy(a.test), trainee.accuracy(a.test, first)
-    again = _phase(trainee, a.train, "a", watched, curves, budget)
-    alone = _phase(fresh, b.train, "b", watched, {"a": [], "b": []}, budget)
-    return Sequel(steps_a, steps_b, alone, again, left, among, curves)
+    again = _phase(trainee, a, budget, until_reached=True)
+    alone = _phase(fresh, b, budget, until_reached=True)
+    return Sequel(steps_a, steps_b, alone, again, left, among)
 
 
-def _phase(
-    trainee: Trainee,
-    samples: Samples,
-    goal: str,
-    watched: dict[str, Samples],
-    curves: dict[str, list[float]],
-    budget: Budget,
-) -> int | None:
-    """Train at a constant rate and append to the curves; return the step that first reached the goal."""
+def _phase(trainee: Trainee, parts: Parts, budget: Budget, until_reached: bool = False) -> int | None:
+    """Train on a task at a constant rate; return the step after which validation first reached the goal."""
     reached = None
     for step in range(1, budget.task_steps + 1):
-        trainee.step(samples, budget.batch)
-        if step % budget.check_every:
-            continue
-        for name, held in watched.items():
-            curves[name].append(trainee.accuracy(held))
-        if reached is None and curves[goal][-1] >= THRESHOLD:
+        trainee.step(parts.train, budget.batch)
+        if reached is None and step % budget.check_every == 0 and trainee.accuracy(parts.validation) >= THRESHOLD:
             reached = step
+            if until_reached:
+                break
     return reached
 
 

@@ -16,10 +16,9 @@ CAPTIONS = {
     "growth.png": "Edges (left axis, logarithmic) and validation accuracy (right axis) over the epochs of training. "
     "Dotted lines mark growth events, triangles mark saved snapshots, and shades mark the phases.",
     "inputs.png": "Number of edges that each input got at the start and in each phase.",
-    "spent.png": "Test accuracy against the edges computed per sample, for single snapshots, the weighted ensemble, "
-    "progressive answers at several thresholds (the star marks the model's own), and networks of the same widths.",
+    "spent.png": "Test accuracy against the edges computed per sample, for single snapshots, the weighted ensemble "
+    "and progressive answers at several thresholds (the star marks the model's own).",
 }
-_MARKS = {"dense": "s", "random_mask": "x", "magnitude_pruned": "^"}
 
 
 class Spent(Protocol):
@@ -40,16 +39,23 @@ def draw_growth(net: SnapshotNet, history: Sequence[Mapping[str, Any]]) -> Figur
         axes.axvspan(start, phase.until, color="black", alpha=0.03 + 0.05 * number, linewidth=0)
         axes.text((start + phase.until) / 2, 0.02, phase.name, ha="center", transform=axes.get_xaxis_transform())
         start = phase.until
-    for epoch, _, _ in net.growth:
-        axes.axvline(epoch, color="tab:green", linestyle=":", linewidth=1)
+    for number, (epoch, _, _) in enumerate(net.growth):
+        label = None if number else "growth"
+        axes.axvline(epoch, color="black", linestyle=":", linewidth=1, label=label)
     epochs = [record["epoch"] for record in history]
-    axes.step(epochs, [record["train_edges"] for record in history], color="tab:green", where="pre")
+    axes.step(epochs, [record["train_edges"] for record in history], color="#009e73", where="pre", label="edges (left)")
     axes.set(xlabel="epoch", yscale="log", ylabel="edges")
     right = axes.twinx()
-    right.plot(epochs, [100 * record["validation_accuracy"] for record in history], color="tab:blue")
+    accuracies = [100 * record["validation_accuracy"] for record in history]
+    right.plot(epochs, accuracies, "--", color="#0072b2", label="validation accuracy (right)")
     saved = [net.snapshots[number] for number in range(len(net.snapshots))]
-    right.plot([s.epoch for s in saved], [100 * s.accuracy for s in saved], "v", color="tab:red")
+    right.plot(
+        [s.epoch for s in saved], [100 * s.accuracy for s in saved], "v", color="#d55e00", label="snapshots (right)"
+    )
     right.set(ylabel="validation accuracy in %", ylim=(0, 101))
+    entries = [axes.get_legend_handles_labels(), right.get_legend_handles_labels()]
+    handles, labels = ([*first, *second] for first, second in zip(*entries, strict=True))
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(handles), frameon=False, fontsize="small")
     return figure
 
 
@@ -74,13 +80,7 @@ def draw_inputs(net: SnapshotNet, shape: tuple[int, ...]) -> Figure:
     return figure
 
 
-def draw_spent(
-    singles: Sequence[Spent],
-    weighted: Spent,
-    curve: Sequence[Spent],
-    own: Spent,
-    others: Mapping[str, Sequence[Spent]],
-) -> Figure:
+def draw_spent(singles: Sequence[Spent], weighted: Spent, curve: Sequence[Spent], own: Spent) -> Figure:
     """Plot accuracy against edges per sample."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -89,10 +89,6 @@ def draw_spent(
     axes.plot(own.edges, 100 * own.accuracy, "*", color="tab:orange", markersize=13)
     axes.plot([p.edges for p in singles], [100 * p.accuracy for p in singles], "o", label="single snapshots")
     axes.plot(weighted.edges, 100 * weighted.accuracy, "D", label="weighted ensemble")
-    for name, points in others.items():
-        axes.plot(
-            [p.edges for p in points], [100 * p.accuracy for p in points], _MARKS[name], label=name.replace("_", " ")
-        )
     lowest = min(point.accuracy for point in [*singles, *curve])
     axes.set(xscale="log", xlabel="edges per sample", ylabel="test accuracy in %")
     axes.set_ylim(math.floor(100 * lowest) - 1, 100.5)

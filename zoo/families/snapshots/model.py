@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,13 +18,9 @@ from zoo.families.snapshots.start import start_counts, start_edges, start_weight
 from zoo.families.snapshots.store import Snapshot, SnapshotStore
 from zoo.families.snapshots.wiring import Wiring, wire
 from zoo.families.stored_answer import StoredAnswer
+from zoo.kernels import dense
 from zoo.kernels.validated import Validated
 from zoo.utils.errors import BuildError, StaleAnswerError, StaleEnsembleWarning
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu,
-}  # fmt: skip
-
 
 _STALE = (
     "this network answers by its stored snapshots in evaluation, so training it changes none of its predictions; call "
@@ -91,8 +87,7 @@ class SnapshotNet(nn.Module):
         if self._ensemble_of.is_stale(self):
             raise StaleAnswerError(_CHANGED)
         members = [number for number in range(len(self.snapshots)) if self.mixture[number] > 0]
-        log_probabilities = [self.member(number, x).log_softmax(-1) + self.mixture[number].log() for number in members]
-        return torch.stack(log_probabilities).logsumexp(0)
+        return dense.log_mixture(torch.stack([self.member(number, x) for number in members]), self.mixture[members])
 
     def member(self, number: int, x: Tensor) -> Tensor:
         """Return the logits ``[B, classes]`` of one snapshot alone."""
@@ -125,7 +120,7 @@ class SnapshotNet(nn.Module):
 
         Returns the layers of the last sweep.
         """
-        act, output = ACTIVATIONS[self.config.activation], self.layout.output
+        act, output = partial(dense.apply, function=self.config.activation), self.layout.output
         biases = self.layout.biases(bias)
         layers: list[Tensor] = []
         for _ in range(self.config.sweeps if wiring.recurrent else 1):

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.library import custom_op, register_autocast
 
+from sdk.kernels import ACTIVATIONS
 from zoo.kernels import runtime
 from zoo.kernels.arguments import refuse_tangents
 from zoo.kernels.gridnet.checks import (
-    ACTIVATION_CODES,
     CPU_DTYPES,
     CUDA_DTYPES,
     Options,
@@ -57,7 +57,7 @@ def _kernel_config(tensors: Tensors, options: Options) -> Any:
         gated=residual_scale is None,
         normalize=options.normalize,
         eps=options.eps,
-        activation=ACTIVATION_CODES[options.activation],
+        activation=ACTIVATIONS[options.activation],
         outer_steps=options.outer_steps,
         separate=weight.shape[0] > 1,
         norm=norm_weight is not None,

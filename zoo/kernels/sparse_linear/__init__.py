@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from zoo.kernels import runtime
+from zoo.kernels.dense import in_inference
 from zoo.kernels.sparse_linear.op import CPU_DTYPES, run_op
 from zoo.kernels.sparse_linear.reference import sparse_linear_reference
 from zoo.kernels.sparse_linear.structure import Structure
@@ -20,12 +21,14 @@ DENSE_FROM = {"cpu": 0.25, "cuda": 0.05}
 def sparse_linear(x: Tensor, values: Tensor, structure: Structure) -> Tensor:
     """Multiply ``x [B, inputs]`` by the transposed matrix with ``values [entries]``, in the faster form.
 
-    Returns ``[B, outputs]``. Both tensors share one dtype, float32 or float64, and one device. Raises ValueError for a
-    wrong shape or device, TypeError for a wrong dtype.
+    In inference on the CPU that is always the kernel, which the SDK's native backend has, too. Returns
+    ``[B, outputs]``. Both tensors share one dtype, float32 or float64, and one device. Raises ValueError for a wrong
+    shape or device, TypeError for a wrong dtype.
     """
     if x.ndim != 2 or x.shape[1] != structure.inputs:
         raise ValueError(f"x should be [B, {structure.inputs}], found {list(x.shape)}")
-    if runtime.mode() == "reference" or not uses_kernel(structure, x.device.type):
+    compiled = in_inference(x, values) or uses_kernel(structure, x.device.type)
+    if runtime.mode() == "reference" or not compiled:
         _check_kinds(x, values, structure)
         return sparse_linear_reference(x, values, structure)
     return run_op(x, values, structure)  # checks its arguments

@@ -29,11 +29,12 @@ struct PlaneForwardTile {
     }
     for (int s = 0; s < config.outer_steps; ++s) {
       const PlaneGrids<T> next = grids_after(s, out);
-      const PlaneStep<T> step{.own = own,
+      const PlaneScratch<T> prepared = args.prepared ? own.with_prepared(args.prepared, s) : own;
+      const PlaneStep<T> step{.own = prepared,
                               .in = own.of_step(args.inputs, s),
                               .x = {x, standards(s)},
                               .samples = samples,
-                              .fills_parameters = first == 0 && s == 0,
+                              .fills_parameters = !args.prepared && (!own.all || (first == 0 && s == 0)),
                               .out = next,
                               .sums = saved.sums(s, first, samples),
                               .moments = config.normalises(s + 1) ? memory.sums_of(s + 1) : nullptr};
@@ -70,6 +71,24 @@ struct PlaneForwardTile {
                    plane, out.plane(i, z));
   }
 };
+
+// The parameters of every plane of every set.
+template <class T>
+PlaneParameters<T> prepared_planes(const EvolveConfig& config, T* data) {
+  return {{config.step.shape}, config.step.channels(), true, data};
+}
+template <class T>
+int64_t prepared_planes_size(const EvolveConfig& config) {
+  return config.parameter_sets() * prepared_planes<T>(config, nullptr).size();
+}
+template <class T>
+void prepare_planes(const EvolveConfig& config, const Inputs<T>& inputs, T* prepared) {
+  const PlaneScratch<T> plan{config, false};
+  for (int s = 0; s < config.parameter_sets(); ++s) {
+    const PlaneParameters<T> set = plan.with_prepared(prepared, s).parameters;
+    for (int64_t z = 0; z < config.step.shape.m; ++z) set.fill(plan.of_step(inputs, s), z);
+  }
+}
 
 // Every member computes its planes of all samples, and waits for the others once per step.
 template <class T>

@@ -88,7 +88,7 @@ struct PlaneBackwardTile {
                             .in = own.of_step(args.inputs, s),
                             .x = reading(i, s),
                             .samples = samples,
-                            .fills_parameters = false,
+                            .fills_parameters = !own.all,
                             .out = grids(i, s + 1),
                             .sums = {},
                             .moments = nullptr};

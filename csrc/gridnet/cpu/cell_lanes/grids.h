@@ -6,6 +6,7 @@
 // are loads at fixed distances. The neighbour before the first cell of a row is then the last cell of the row before;
 // its weight is set to zero (PlaneLayout::clear_edges).
 #pragma once
+#include "core/parts.h"
 #include "gridnet/cpu/common.h"
 
 namespace zoo::ZOO_ISA {
@@ -14,26 +15,9 @@ constexpr int kVectors = 2;  // vectors of positions in a chunk, which are summe
 template <class T>
 constexpr int64_t kChunk = kVectors * kLanes<T>;
 template <class T>
-constexpr int kPack = ZOO_VECTOR_BYTES == 64 ? 4 : 2;  // vectors that go through an activation together
-template <class T>
 constexpr int64_t kSpan = 8 * kChunk<T>;  // positions whose sums are collected in the L1 cache before they are used
 
 ZOO_INLINE int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
-// The first `count` lanes at p, then zeros. A count of kLanes or more means all lanes.
-template <class T>
-ZOO_INLINE Vec<T> load_part(const T* p, int64_t count) {
-  if (count >= kLanes<T>) return load_unaligned(p);
-  Vec<T> v{};
-  if (count > 0) std::memcpy(&v, p, count * sizeof(T));
-  return v;
-}
-// Stores the first `count` lanes.
-template <class T>
-ZOO_INLINE void store_part(T* p, Vec<T> v, int64_t count) {
-  if (count >= kLanes<T>) store_unaligned(p, v);
-  else if (count > 0) std::memcpy(p, &v, count * sizeof(T));
-}
 
 // The grids of several samples, read by plane: in torch's order [sample][m][n][k], or in [m][sample][n][k], where a
 // plane of all samples is contiguous. In torch's order samples are often a power of two apart and evict each other from
@@ -82,26 +66,5 @@ struct PlaneRing {
     for (int64_t s = first; s < first + samples; ++s) std::memset(plane(s, z), 0, cells() * sizeof(T));
   }
 };
-
-// load_part and store_part for packs.
-template <class T, int P>
-ZOO_INLINE Pack<T, P> load_pack(const T* p, int64_t count) {
-  Pack<T, P> out;
-  for (int i = 0; i < P; ++i) out.v[i] = load_part(p + i * kLanes<T>, count - i * kLanes<T>);
-  return out;
-}
-template <class T, int P>
-ZOO_INLINE void store_pack(T* p, Pack<T, P> x, int64_t count) {
-  for (int i = 0; i < P; ++i) store_part(p + i * kLanes<T>, x.v[i], count - i * kLanes<T>);
-}
-
-// Calls f(offset, positions) for the packs that cover `count` positions. All but the last are full.
-template <class T, class F>
-ZOO_INLINE void for_packs(int64_t count, F f) {
-  constexpr int64_t kWhole = kPack<T> * kLanes<T>;
-  int64_t i = 0;
-  for (; i + kWhole <= count; i += kWhole) f(i, kWhole);
-  if (i < count) f(i, count - i);
-}
 
 }  // namespace zoo::ZOO_ISA

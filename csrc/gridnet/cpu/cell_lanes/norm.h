@@ -7,13 +7,6 @@
 
 namespace zoo::ZOO_ISA {
 
-template <class T>
-ZOO_INLINE T sum_lanes(Vec<T> v) {
-  T total = 0;
-  for (int l = 0; l < kLanes<T>; ++l) total += v[l];
-  return total;
-}
-
 // Of one plane of one sample: its moments, which are mean and sum of squared deviations, or the two sums of NormMeans.
 template <class T>
 struct PlaneSums {

@@ -1,5 +1,7 @@
 // One thread's scratch memory with cells in lanes: the last planes of some samples, their sums and the parameters.
 #pragma once
+#include <algorithm>
+
 #include "core/workspace.h"
 #include "gridnet/cpu/cell_lanes/norm.h"
 #include "gridnet/cpu/cell_lanes/parameters.h"
@@ -8,13 +10,13 @@
 namespace zoo::ZOO_ISA {
 
 // Samples in a tile, which go through the steps together. A thread's scratch memory for them should fit a part of the
-// L2 cache.
+// L2 cache. At least one, for callers that lay out parameters and know no batch.
 template <class T>
 int64_t plane_tile(const StepConfig& c, int64_t entries_per_sample) {
   constexpr int64_t kBytes = 1 << 20, S = kSamplesAtOnce<T>;
   const int64_t fitting = kBytes / (entries_per_sample * static_cast<int64_t>(sizeof(T))) / S * S;
   const int64_t tile = fitting < S ? S : fitting;
-  return tile < c.batch ? tile : c.batch;
+  return std::max<int64_t>(1, std::min(tile, c.batch));
 }
 
 // The grids of some samples and what standardises each; no standards if the grids are read as they are.
@@ -89,6 +91,14 @@ struct PlaneScratch {
   void clear() const {
     x.clear(ring_samples);
     for (int64_t i = 0; backward && i < channels; ++i) pre[i].clear(tile);
+  }
+
+  // The same memory, but with the parameters of step s as prepare_planes() laid them out.
+  PlaneScratch with_prepared(const T* prepared, int s) const {
+    PlaneScratch scratch(*this);
+    scratch.parameters.all = true;
+    scratch.parameters.data = const_cast<T*>(prepared) + (config.separate ? s : 0) * scratch.parameters.size();
+    return scratch;
   }
 
   // The tensors of step s, Inputs or Grads.

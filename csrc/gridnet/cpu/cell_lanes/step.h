@@ -13,7 +13,7 @@ struct PlaneStep {
   const Inputs<T> in;  // of this step
   PlaneReading<T> x;
   int64_t samples;
-  bool fills_parameters;  // this step is the first to read parameters that stay for all steps
+  bool fills_parameters;  // `own` does not hold those of this step yet
   PlaneGrids<T> out;
   PlaneGrids<T> sums;     // receives the sums, a plane being [channel][n][k], unless it has no data
   PlaneSums<T>* moments;  // [plane][sample], receives the moments of `out`; or null
@@ -26,7 +26,7 @@ struct PlaneStep {
         own.read(in, x, 0, samples, z - walk.step);
         own.read(in, x, 0, samples, z);
       }
-      if (fills_parameters || !own.all) own.parameters.fill(in, z);
+      if (fills_parameters) own.parameters.fill(in, z);
       with_activation(own.step.activation, [&]<Activation A>() { update_plane<A>(z, z + walk.step); });
       if (moments) plane_moments<T>(out, samples, z, plane, moments + z * samples);
     }

@@ -81,13 +81,25 @@ struct Member {
 };
 
 template <Step S>
+int64_t prepared_taps_size(const EvolveConfig& config) {
+  const ParameterSizes<S> sizes{config};
+  return sizes.packed() + (sizes.folds() ? sizes.all_folded() : 0);
+}
+template <Step S>
+void prepare_taps(const EvolveConfig& config, const Inputs<typename S::Scalar>& inputs, Workspace& workspace,
+                  typename S::Scalar* prepared) {
+  Run<S>{config, inputs, workspace, 1, false, prepared}.pack(Team{0, 1, 0, nullptr});
+}
+
+template <Step S>
 void evolve_forward(const EvolveConfig& config, const ForwardArgs<typename S::Scalar>& args, Workspace& workspace,
                     int threads) {
-  const Run<S> run{config, args.inputs, workspace, threads, false};
-  const SavedTiles<typename S::Scalar, Run<S>::W> saved{config, args.saved};
+  using T = typename S::Scalar;
+  const Run<S> run{config, args.inputs, workspace, threads, false, const_cast<T*>(args.prepared)};
+  const SavedTiles<T, Run<S>::W> saved{config, args.saved};
   if (args.saved) saved.write_header();
   auto body = [&](const Team& all) {
-    run.pack(all);
+    if (!args.prepared) run.pack(all);
     const Team team = all.split(run.teams);
     Member<S> member{run, all, team, saved};
     team.barrier();

@@ -51,6 +51,20 @@ struct TeamGrads {
   NormGrads<T> norm() const { return {data + sets * set_size(), data + sets * set_size() + cells}; }
 };
 
+// The sizes of packed parameters, in numbers.
+template <Step S>
+struct ParameterSizes {
+  const EvolveConfig& config;
+  const StepConfig& step = config.step;
+  // Of one set: the weights; the folded weights and both their sums.
+  const int64_t weight = S::weight_size(step), folded = weight + 2 * step.channels() * step.shape.cells();
+
+  bool folds() const { return S::kFolds && config.norm && (config.outer_residual || config.outer_steps > 1); }
+  // Of all sets, rounded up so that what follows is aligned.
+  int64_t packed() const { return (config.parameter_sets() * weight + 15) / 16 * 16; }
+  int64_t all_folded() const { return config.parameter_sets() * folded; }
+};
+
 // Everything that the teams of a call share. Each team runs the evolution of a tile at a time.
 template <Step S>
 struct Run {
@@ -63,17 +77,18 @@ struct Run {
   Workspace& workspace;
   int threads;
   bool backward;
+  T* prepared = nullptr;  // where the packed and folded weights are, unless they are those of this call
 
   const StepConfig& step = config.step;
   const int64_t cells = step.shape.cells();
   const int64_t channels = step.channels();
   const int64_t tiles = (step.batch + W - 1) / W;
   const int sets = config.parameter_sets();
+  const ParameterSizes<S> sizes{config};
   const int teams = static_cast<int>(tiles < threads ? tiles : threads);
 
   const int64_t grid_size = Grid{nullptr, step.shape, 1}.size();
-  const int64_t weight_size = S::weight_size(step), transposed_size = S::transposed_size(step);
-  const int64_t folded_size = weight_size + 2 * channels * cells;  // the weights and both their sums
+  const int64_t weight_size = sizes.weight, folded_size = sizes.folded, transposed_size = S::transposed_size(step);
   const int64_t shared_size = S::shared_size(step, backward), own_size = S::own_size(step, backward);
   const int64_t grads_size = TeamGrads<T>{cells, channels, sets, nullptr}.size();
   // Grids of a team. Forward: before and after a step; backward: those of an interval. Then the normed and the carried.
@@ -94,8 +109,8 @@ struct Run {
 
   Buffers take_buffers(Arena& arena) const {
     const int64_t if_backward = backward ? 1 : 0;
-    return {.packed = arena.take<T>(sets * weight_size),
-            .folded = arena.take<T>(folds() ? sets * folded_size : 0),
+    return {.packed = prepared ? prepared : arena.take<T>(sizes.packed()),
+            .folded = prepared ? prepared + sizes.packed() : arena.take<T>(folds() ? sizes.all_folded() : 0),
             .transposed = arena.take<T>(if_backward * sets * transposed_size),
             .shared = arena.take<T>(teams * shared_size),
             .own = arena.take<T>(threads * own_size),
@@ -126,10 +141,7 @@ struct Run {
   int64_t samples_in(int64_t t) const { return step.batch - t * W < W ? step.batch - t * W : W; }
 
   // True if steps read folded weights. Backward reads them only where it recomputes grids.
-  bool folds() const {
-    return S::kFolds && config.norm && (config.outer_residual || config.outer_steps > 1) &&
-           (!backward || config.recompute > 1);
-  }
+  bool folds() const { return sizes.folds() && (!backward || config.recompute > 1); }
   bool reads_plain(int set) const { return backward || !folds() || (!config.outer_residual && set == 0); }
 
   // Packs this member's part of every parameter set.

@@ -16,11 +16,11 @@ def test_a_block_is_standardised_together_with_its_shell(grid: tuple[int, int, i
     cells, batch = int(np.prod(grid)), 3
     g = GraphBuilder()
     mean, spread = Shells(g, grid, block, "start").statistics("h", eps=0.5)
-    shape = (cells, "batch")
+    shape = ("batch", cells)
     model = g.function("shells", {"start": shape, "h": shape}, {"mean": (mean, shape), "spread": (spread, shape)})
     start, h = torch.randn(batch, *grid), torch.randn(batch, *grid)
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    found = session.run(None, {"start": start.flatten(1).T.numpy(), "h": h.flatten(1).T.numpy()})
+    found = session.run(None, {"start": start.flatten(1).numpy(), "h": h.flatten(1).numpy()})
     shells, blocks = (_windows(torch.nn.functional.pad(values, (1,) * 6), block) for values in (start, h))
     inner = slice(1, block + 1)
     shells[..., inner, inner, inner] = blocks[..., inner, inner, inner]
@@ -29,7 +29,7 @@ def test_a_block_is_standardised_together_with_its_shell(grid: tuple[int, int, i
         per_cell = per_block
         for axis in (1, 2, 3):
             per_cell = per_cell.repeat_interleave(block, axis)
-        np.testing.assert_allclose(values, per_cell.flatten(1).T, atol=1e-5)
+        np.testing.assert_allclose(values, per_cell.flatten(1), atol=1e-5)
 
 
 def _windows(padded: torch.Tensor, block: int) -> torch.Tensor:

@@ -38,10 +38,14 @@ def findings(context: ProbeContext) -> Findings:
 def test_every_claim_has_numbers_for_the_network_and_both_controls(findings: Findings) -> None:
     for name in ("norm", "linear W/n", "biased"):
         keys = findings.metrics[name]
-        assert {key[0] for key in keys if key[1] == ":"} == {"1", "2", "3", "4"}
+        assert {"1", "4"} <= {key[0] for key in keys if key[1] == ":"}
+        assert len(keys["settings"]) == len(BUDGET.rates) * len(BUDGET.factors)
+        learned = sum(setting["learns"] for setting in keys["settings"])
+        assert keys["2, 3: settings at which A and B are learned"] == learned
+        assert ("3: steps to reach A again" in keys) == (learned > 0)
         assert 0.3 < keys["base: test accuracy, unpruned"] <= 1
     rows = [line for line in findings.text.splitlines() if line.startswith("| ")]
-    assert len(rows) == 13
+    assert len(rows) == 14
     assert all(line.count("|") == 7 for line in rows)
 
 
@@ -80,6 +84,13 @@ def test_a_verdict_is_ahead_or_behind_if_the_seeds_do_not_overlap(theirs: list[f
     numbers = {0.0: [0.7, 0.9], 1.0: theirs}
     row = Row("1", "", lambda measured: numbers[measured.rate], higher, str)
     assert verdict(row, {"norm": Measured(0.0, 1.0), "control": Measured(1.0, 1.0)}) == f"{said} control"
+
+
+def test_a_lead_at_one_setting_alone_is_no_lead() -> None:
+    numbers = {0.0: [0.9, 0.2], 1.0: [0.5], 2.0: []}
+    row = Row("3", "", lambda measured: numbers[measured.rate], True, str, over_settings=True)
+    results = {"norm": Measured(0.0, 1.0), "control": Measured(1.0, 1.0), "other": Measured(2.0, 1.0)}
+    assert verdict(row, results) == "level with control, not comparable with other"
 
 
 def test_one_seed_gives_figures_but_no_deviation(context: ProbeContext, tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def test_a_density_without_room_for_the_start_is_refused() -> None:
         SnapshotNet(SnapshotsConfig(hidden=(5, 4), max_density=0.02), Task((6,), 4))
 
 
+@torch.no_grad()
 def test_snapshots_compute_the_same_as_the_network_did(build: Build) -> None:
     net = build().eval()
     x = torch.randn(5, 1, 2, 3)

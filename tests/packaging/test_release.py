@@ -1,0 +1,59 @@
+"""The source distribution and the workflows that build releases."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.install import copy_source, run
+from tests.support.paths import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def steps(path: Path) -> list[dict[str, Any]]:
+    jobs = yaml.safe_load(path.read_text())["jobs"]
+    return [step for job in jobs.values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_what_a_workflow_runs_exists(path: Path) -> None:
+    commands = " ".join(step.get("run", "") for step in steps(path))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([\w-]+)", commands)) <= targets
+    scripts = re.findall(r"\S+\.py\b|\.ci/\w+", commands)
+    assert [script for script in scripts if not (ROOT / script).is_file()] == []
+
+
+def test_only_a_published_release_is_uploaded_and_without_a_stored_token() -> None:
+    [path] = [path for path in WORKFLOWS if path.name == "release.yml"]
+    publish = yaml.safe_load(path.read_text())["jobs"]["publish"]
+    assert publish["if"] == "github.event_name == 'release'"
+    assert publish["permissions"] == {"id-token": "write"}
+    assert "secrets." not in path.read_text()
+
+
+def test_the_source_distribution_builds_a_wheel(tmp_path: Path) -> None:
+    source = copy_source(tmp_path / "source", exports="gridnet-digits")
+    build = "import build_backend, sys; build_backend.build_{}(sys.argv[1])"
+    run_backend(source, build.format("sdist"), tmp_path)
+    [archive] = tmp_path.glob("cellzoo-*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(tmp_path / "unpacked", filter="data")
+    [unpacked] = (tmp_path / "unpacked").iterdir()
+    assert (unpacked / "csrc" / "gridnet" / "cpu" / "kernels.cpp").is_file()
+    run_backend(unpacked, build.format("wheel"), tmp_path)
+    assert len(list(tmp_path.glob("cellzoo-*-py3-none-any.whl"))) == 1
+
+
+def run_backend(source: Path, code: str, out: Path) -> None:
+    """Call a hook of the build backend as pip does, without compiling."""
+    script = f"import sys; sys.path.insert(0, {os.fspath(source / 'csrc')!r}); {code}"
+    run(sys.executable, "-c", script, out, cwd=source, environment={"ZOO_COMPILE": "OFF"})
