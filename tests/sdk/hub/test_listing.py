@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from sdk.artifact import read_config
+from sdk.backends import backends_of
 from tests.support.artifacts import files_of
 from tests.support.hub_fixtures import REPO
 from tests.support.hub_server import HubServer, Repo
@@ -23,7 +24,7 @@ def test_the_models_of_a_user_are_listed_and_damaged_ones_are_named(
     found = client.list("alice", cache=tmp_path / "cache")
     config = read_config(tiny)
     size = sum(record.size for record in config.files.values())
-    assert found["rows"] == [[REPO, config.family, "hub", size, ["onnx", "torch"]]]
+    assert found["rows"] == [[REPO, config.family, "hub", size, list(backends_of(config))]]
     assert len(found["warnings"]) == 1
     assert "alice/broken" in found["warnings"][0]
     assert client.list("nobody", cache=tmp_path / "cache")["rows"] == []
