@@ -152,8 +152,8 @@ class Model:
         backend that computes no states, and for a network whose steps the zoo does not know.
         """
         raise LoadError(
-            f"trace: found a model of family {self.config.family!r}, allowed: cellnet, gridnet, nca, normnet, snapshots; "
-            "call the module yourself to see its layers"
+            f"trace: found a model of family {self.config.family!r}, allowed: cellnet, gridnet, nca, normnet, "
+            "snapshots; call the module yourself to see its layers"
         )
 
     def to_sklearn(self) -> Any:
