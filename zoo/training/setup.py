@@ -144,7 +144,7 @@ def _accelerator(device: str | None, precision: str, run_dir: Path, track: Seque
     on_cpu = device == "cpu" or usable == ["cpu"]
     places = ProjectConfiguration(project_dir=str(run_dir), logging_dir=str(run_dir / "tensorboard"))
     mixed = "no" if precision == "fp32" else precision
-    accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed, log_with=list(track), project_config=places)
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed, log_with=list(track) or None, project_config=places)
     _check_launch(accelerator.num_processes)
     return accelerator
 
