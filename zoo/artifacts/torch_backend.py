@@ -209,6 +209,9 @@ def _reason(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:500]
 
 
+_TO_THE_END = torch.iinfo(torch.int64).max
+
+
 class _Allowance(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Stops the construction of a module that costs out of proportion to its weights file.
 
@@ -244,7 +247,9 @@ def _elements(argument: object) -> int:
     """Return the number of elements that an argument of a torch operation requests: a size, or a range's length."""
     if isinstance(argument, (list, tuple)) and all(isinstance(n, int) for n in argument):
         return abs(math.prod(argument))
-    return abs(argument) if isinstance(argument, int) else 0
+    if not isinstance(argument, int) or argument == _TO_THE_END:  # of a slice; as a size, torch itself refuses it
+        return 0
+    return abs(argument)
 
 
 def _spec(tensor: torch.Tensor) -> TensorSpec:

@@ -27,7 +27,7 @@ from zoo.cli.listing import info, list_command
 from zoo.cli.new import new
 from zoo.cli.prediction import eval_command, predict
 from zoo.cli.recipe import recipe
-from zoo.cli.sharing import pull, push
+from zoo.cli.sharing import pull, push, search
 from zoo.cli.sweep import sweep
 from zoo.cli.train import train
 from zoo.cli.web import web
@@ -158,6 +158,7 @@ for _command in (
     pull,
     push,
     recipe,
+    search,
     sweep,
     train,
     web,
