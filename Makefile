@@ -9,7 +9,7 @@ CPP := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -
 # Training and the tests need the kernels, so a compiler that fails stops the set-up (csrc/build_backend.py).
 export ZOO_COMPILE ?= ON
 
-.PHONY: demo test test-slow test-oldest web sanitize hammer soak fuzz gpu lint format clean
+.PHONY: demo test test-slow test-oldest web sanitize hammer soak fuzz gpu docs lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/zoo train gridnet-digits --out runs/demo/gridnet-digits --run-dir runs/demo/run --overwrite
@@ -50,6 +50,9 @@ fuzz: $(INSTALLED)
 # Sets up nothing: machines with a GPU may have no registry. GPU passes options on, such as GPU=--dry-run.
 gpu:
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m tests.support.gpu $(GPU)
+
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --strict
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -26,11 +26,12 @@ class ModelInfo:
     size_bytes: int
     """Size of all files together."""
     path: Path
-    """The artifact's folder, which :func:`sdk.load` also takes."""
+    """The artifact's folder, which :func:`sdk.load` also takes; of a model on the Hub, that of its commit in the cache,
+    which may hold config.json alone."""
     backends: tuple[str, ...]
     """The backends that can run it, beginning with the one that ``backend="auto"`` chooses."""
-    where: Literal["own", "bundled"] = "bundled"
-    """``own``: in :func:`sdk.places.models_folder`. ``bundled``: shipped with the package."""
+    where: Literal["own", "bundled", "hub"] = "bundled"
+    """``own``: in :func:`sdk.places.models_folder`. ``bundled``: shipped with the package. ``hub``: on the Hub."""
 
     def __repr__(self) -> str:
         name, *facts = self._row()
@@ -59,20 +60,44 @@ class ModelList(list[ModelInfo]):
         return "\n".join(lines) or "no models"
 
 
-def list_models(family: str | None = None) -> ModelList:
+def list_models(family: str | None = None, *, hub: str | None = None) -> ModelList:
     """Return the user's own and the bundled models, sorted by name: all of them, or those of one family.
 
-    The list prints as a table.
+    The list prints as a table. ``hub`` names a user or an organization, whose models on the Hub are listed instead;
+    config.json of each is downloaded. A repo that holds no model is left out with a DamagedModelWarning; raises
+    HubError if the Hub cannot be asked.
 
     Of two models with one name, the own one comes first; it is the one that :func:`sdk.load` takes by name. Every
     file's presence and size are checked here; hashes are checked when a model is loaded. A damaged model is not left
     out silently: a bundled one raises an ArtifactError that names it, an own one a DamagedModelWarning.
     """
+    if hub is not None:
+        return ModelList(info for info in _hub_infos(hub) if family in (None, info.family))
     own, damaged = own_infos()
     for problem in damaged.values():
         give_warning(DamagedModelWarning(f"a damaged model is left out: {problem}"))
     infos = [*own, *(read_info(path, "bundled") for path in bundled_models().values())]
     return ModelList(sorted((info for info in infos if family in (None, info.family)), key=lambda info: info.name))
+
+
+def _hub_infos(user: str) -> list[ModelInfo]:
+    """Return the models of a user on the Hub, sorted by name."""
+    from sdk.hub.download import fetch_artifact  # the Hub's client takes a moment to import
+    from sdk.hub.listing import search_hub
+    from sdk.hub.reference import HubReference
+
+    infos = []
+    for name in sorted(entry.name for entry in search_hub(author=user)):
+        try:
+            artifact = fetch_artifact(HubReference(name), lambda config: ())
+        except ArtifactError as error:
+            give_warning(DamagedModelWarning(f"a damaged model is left out: {error}"))
+            continue
+        config = artifact.config
+        size = sum(record.size for record in config.files.values())
+        facts = (config.family, config.parameters, config.metrics, size, artifact.folder, backends_of(config))
+        infos.append(ModelInfo(name, *facts, "hub"))
+    return infos
 
 
 def own_infos() -> tuple[list[ModelInfo], dict[Path, ArtifactError]]:

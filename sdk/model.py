@@ -144,6 +144,18 @@ class Model:
         """Return logits, the inputs of the softmax: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
         return self._run(self._runner.logits, inputs, batch_size, invert, batch)
 
+    def trace(self, inputs: Any, *, invert: Invert = "auto", batch: bool | None = None) -> Any:
+        """Return the network's states step by step, as arrays: a named tuple of the family, for all inputs at once.
+
+        Its ``logits [S, B, classes]``, for one input ``[S, classes]``, are the answers after each step; the last are
+        those of :meth:`logits` to 1e-5. docs/guides/see-inside.md lists what each family adds. Raises LoadError on a
+        backend that computes no states, and for a network whose steps the zoo does not know.
+        """
+        raise LoadError(
+            f"trace: found a model of family {self.config.family!r}, allowed: cellnet, gridnet, nca, normnet, "
+            "snapshots; call the module yourself to see its layers"
+        )
+
     def to_sklearn(self) -> Any:
         """Return the model as a scikit-learn classifier, which predicts but cannot be fitted.
 

@@ -11,14 +11,18 @@ finished network as a model that ``sdk.load`` opens. docs/guides/own-loop.md sho
 from __future__ import annotations
 
 from zoo.families.cellnet.layers import CellBlock
+from zoo.families.cellnet.stream import CellStream
 from zoo.families.gridnet.layers import GridnetLayer
 from zoo.families.nca.layers import GrownClassifier
 from zoo.families.normnet.layers import NormConv, NormLinear, ResidualNormLinear
+from zoo.families.snapshots.growing import GrowingNetwork
 from zoo.families.snapshots.layers import SparseLinear
 
 __all__ = [
     "CellBlock",
+    "CellStream",
     "GridnetLayer",
+    "GrowingNetwork",
     "GrownClassifier",
     "NormConv",
     "NormLinear",

@@ -8,6 +8,7 @@ from sdk.model import Model
 
 _MODULES = {
     "cellnet": "sdk.families.cellnet",
+    "gridnet": "sdk.families.gridnet",
     "nca": "sdk.families.nca",
     "normnet": "sdk.families.normnet",
     "snapshots": "sdk.families.snapshots",

@@ -117,14 +117,15 @@ class CellnetModel(Model):
         self, inputs: Any, steps: int | None = None, *, invert: Invert = "auto", batch: bool | None = None
     ) -> CellnetTrace:
         """Return cores and logits after each of ``steps``, for all inputs at once. Needs the torch backend."""
-        module, count = self.module, self._checked(steps)
-        import torch  # installed, because the model is on the torch backend
-
+        module, count, runner = self.module, self._checked(steps), self._runner
         prepared, single = self._prepare_all(inputs, invert, batch)
-        device = next(module.parameters()).device
-        with torch.inference_mode():
-            traced = module(torch.from_numpy(prepared).to(device), count, trace=True)
-        cores, logits = (torch.stack(values).float().cpu().numpy() for values in traced)
+
+        def states(x: Any) -> list[Any]:
+            traced = module(x, count, trace=True)
+            return [*traced.cores, *traced.logits]
+
+        found = runner.states(states, prepared)  # type: ignore[attr-defined]
+        cores, logits = np.stack(found[:count]), np.stack(found[count:])
         return CellnetTrace(cores[:, 0], logits[:, 0]) if single else CellnetTrace(cores, logits)
 
     def _network(self, steps: int | None) -> Network:
@@ -136,27 +137,17 @@ class CellnetModel(Model):
                 f"the {self.backend} backend computes {self.steps} steps, found {steps}; "
                 f"load {self.name} with backend='torch' to choose the number"
             )
-        return _Steps(self.module, steps).logits
+        module, runner = self.module, self._runner
+
+        def logits(x: FloatArray) -> NDArray[np.float32]:
+            [found] = runner.states(lambda inputs: [module(inputs, steps)], x)  # type: ignore[attr-defined]
+            answer: NDArray[np.float32] = found
+            return answer
+
+        return logits
 
     def _checked(self, steps: int | None) -> int:
         return self.steps if steps is None else check_positive(steps, "steps")
-
-
-class _Steps:
-    """A backend that runs the module for a given number of steps."""
-
-    def __init__(self, module: Any, steps: int) -> None:
-        self.module = module
-        self.steps = steps
-
-    def logits(self, x: FloatArray) -> NDArray[np.float32]:
-        """Return the logits ``[B, classes]`` of prepared inputs ``[B, *shape]``."""
-        import torch
-
-        device = next(self.module.parameters()).device
-        with torch.inference_mode():
-            output: NDArray[np.float32] = self.module(torch.from_numpy(x).to(device), self.steps).float().cpu().numpy()
-        return output
 
 
 MODEL = CellnetModel

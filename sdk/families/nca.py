@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk.appearance import Invert
 from sdk.columns import Columns
 from sdk.errors import CellzooError, InputError, LoadError
 from sdk.inputs import FloatArray
@@ -90,13 +91,24 @@ class EvolvedClassifier:
 
     def decision_function(self, X: Any) -> FloatArray:  # noqa: N803
         """Return logits ``[samples, classes]``."""
-        x = self._rows(X, self.n_features_in_)
-        x = (x - self._mean) / self._std
+        return self.logits_of(self.weights, self.rows(X))
+
+    def rows(self, X: Any) -> FloatArray:  # noqa: N803
+        """Return rows ``[samples, features]`` prepared for :meth:`logits_of`."""
+        return self._rows(X, self.n_features_in_)
+
+    def logits_of(self, weights: list[FloatArray], rows: FloatArray) -> FloatArray:
+        """Return logits ``[samples, classes]`` of prepared rows by other weights, such as those of an earlier epoch."""
+        x: FloatArray = (rows - self._mean) / self._std
         if self._bias:
             x = np.concatenate([x, np.ones((len(x), 1), np.float32)], 1)
-        for number, weight in enumerate(self.weights):
+        for number, weight in enumerate(weights):
             x = (x if number == 0 else np.maximum(x, 0)) @ weight
         return x
+
+    def read_through(self, mean: FloatArray, std: FloatArray) -> None:
+        """Read inputs as ``(x - mean) / std``, ``[features]`` each."""
+        self._mean, self._std = mean, std
 
     def _support_set(self, inputs: Any, labels: Any) -> tuple[FloatArray | None, NDArray[np.int64] | None, int]:
         """Return prepared inputs, class numbers and the number of features.
@@ -147,8 +159,50 @@ class EvolvedClassifier:
         return array
 
 
+class NcaTrace(NamedTuple):
+    """The growth of a task network, before the first of ``S`` epochs and after each; for one input, without B."""
+
+    weights: tuple[tuple[FloatArray, ...], ...]
+    """``S + 1`` times, per layer ``[inputs, outputs]``."""
+    logits: FloatArray
+    """``[S + 1, B, classes]``: the answers of the network after so many epochs."""
+
+    def __repr__(self) -> str:
+        return f"<NcaTrace: {len(self.weights) - 1} epochs, {len(self.weights[0])} layers>"
+
+
 class NcaModel(Model):
     """A Meta-NCA model: ``predict`` runs the exported network, ``evolve`` grows another one."""
+
+    def trace(
+        self,
+        inputs: Any,
+        *,
+        invert: Invert = "auto",
+        batch: bool | None = None,
+        examples: tuple[Any, Any] | None = None,
+    ) -> NcaTrace:
+        """Grow the exported network again and return its weights and answers epoch by epoch (torch backend).
+
+        A rule that senses grows from data that the model does not hold: pass ``examples``, its ``(X, y)`` as for
+        :meth:`evolve`. The last logits are those of :meth:`Model.logits`; with ``examples``, of the network that grew
+        from them.
+        """
+        module = self.module
+        if examples is None and self.config.model["rule"]["senses"] != "none":
+            raise InputError(
+                f"examples: found None, {self.name} grows from data that it does not hold; pass examples=(X, y)"
+            )
+        grown = EvolvedClassifier(self, None, None, None, module.config.seed)
+        grown.fit(*(examples or (None, None)))
+        if examples is None:
+            grown.read_through(module.shift.cpu().numpy(), module.scale.cpu().numpy())
+            rows, single = self._prepare_all(inputs, invert, batch)
+        else:
+            single = np.ndim(inputs) == 1
+            rows = grown.rows([inputs] if single else inputs)
+        logits = np.stack([grown.logits_of(weights, rows) for weights in grown.history])
+        return NcaTrace(tuple(map(tuple, grown.history)), logits[:, 0] if single else logits)
 
     def evolve(
         self,

@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk.appearance import Invert
 from sdk.model import Model
 
 # Part of the training side, so sdk refers to it by name.
 _ONLINE = "zoo.families.normnet.online"
 
 
+class NormnetTrace(NamedTuple):
+    """The outputs of a normnet's layers; for one input, without the B axis."""
+
+    layers: tuple[NDArray[np.float32], ...]
+    """Per layer ``[B, channels, *space]`` after pooling, or ``[B, units]``; the last are the logits."""
+    logits: NDArray[np.float32]
+    """``[1, B, classes]``: the last layer's, which are :meth:`Model.logits`."""
+
+    def __repr__(self) -> str:
+        shapes = " -> ".join(str(list(layer.shape)) for layer in self.layers)
+        return f"<NormnetTrace: {shapes}>"
+
+
 class NormnetModel(Model):
     """A normnet, whose torch backend can learn online."""
+
+    def trace(self, inputs: Any, *, invert: Invert = "auto", batch: bool | None = None) -> NormnetTrace:
+        """Return the outputs of all layers, for all inputs at once. Needs the torch backend."""
+        module, runner = self.module, self._runner
+        prepared, single = self._prepare_all(inputs, invert, batch)
+        layers = tuple(runner.states(module.states, prepared))  # type: ignore[attr-defined]
+        if single:
+            layers = tuple(layer[0] for layer in layers)
+        return NormnetTrace(layers, layers[-1][None])
 
     def online(self, *, batch: bool | None = None, **options: Any) -> Any:
         """Return an online learner that updates this model's own weights, so that :meth:`predict` uses them.

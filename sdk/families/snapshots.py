@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sdk.appearance import Invert
 from sdk.artifact import ArtifactConfig
 from sdk.errors import ArtifactError, InputError
+from sdk.families.snapshots_trace import SnapshotsTrace, trace_of
 from sdk.inputs import FloatArray
 from sdk.model import Errors, Model, Network, softmax
 from sdk.validation import check_keys, check_list, check_type, describe
@@ -21,13 +22,8 @@ _TINY = np.float32(1e-30)
 _LEAST = 1e-6
 """Weight of an unweighted snapshot in a mixture: its answer stands until a weighted snapshot runs."""
 _FIELDS: dict[str, type] = {
-    "phase": str,
-    "epoch": int,
-    "edges": int,
-    "cost": int,
-    "weight": float,
-    "validation_accuracy": float,
-}
+    "phase": str, "epoch": int, "edges": int, "cost": int, "weight": float, "validation_accuracy": float,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -198,6 +194,14 @@ class SnapshotsModel(Model):
     ) -> NDArray[np.float32]:
         """Return logits: ``[classes]`` for one input, ``[B, classes]`` for a batch."""
         return self._run(self._network(mode), inputs, batch_size, invert, batch)
+
+    def trace(self, inputs: Any, *, invert: Invert = "auto", batch: bool | None = None) -> SnapshotsTrace:
+        """Return the answer of each snapshot and of the ensemble so far, for all inputs at once, on every backend."""
+        prepared, single = self._prepare_all(inputs, invert, batch)
+        members = np.stack([self._member(info.number, prepared) for info in self.snapshots])
+        answer = self._finite(self._runner.logits(prepared))
+        trace = trace_of(members, [info.weight for info in self.snapshots], answer)
+        return SnapshotsTrace(*(part[:, 0] for part in trace)) if single else trace
 
     def _network(self, mode: str | int) -> Network:
         """Return the network that computes logits in a mode; raises InputError for an unknown mode."""

@@ -6,6 +6,7 @@ import re
 
 import sdk
 from tests.support.paths import ROOT
+from zoo.artifacts.catalog import is_baseline
 
 README = ROOT / "README.md"
 
@@ -26,6 +27,6 @@ def _expected(info: sdk.ModelInfo) -> list[str]:
 
 
 def test_the_table_of_models_has_every_model_with_its_recorded_figures() -> None:
-    expected = {info.name: _expected(info) for info in sdk.list_models()}
+    expected = {info.name: _expected(info) for info in sdk.list_models() if not is_baseline(info.family)}
     rows = re.findall(r"^\| `([\w-]+)` \| [^|]+ \| (.+) \|$", README.read_text(), re.MULTILINE)
     assert {name: cells.split(" | ") for name, cells in rows if name in expected} == expected

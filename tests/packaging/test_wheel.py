@@ -57,7 +57,7 @@ def test_the_wheel_holds_the_files_that_zoo_and_sdk_read(wheel: Path) -> None:
 
 def test_a_base_install_has_no_torch_and_predicts_from_any_folder(installed: Path, tmp_path: Path) -> None:
     found = json.loads(run(installed, "-c", PREDICT.format(options=""), cwd=tmp_path).stdout)
-    assert found[:3] == ["onnx", True, False]
+    assert found[:3] == ["native", True, False]
     assert not Path(found[3]).is_relative_to(ROOT)
 
 

@@ -34,6 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "clusters": {"cells": 6, "topology": {"name": "clusters", "size": 3}, "input_steps": 4, "truncate": 4},
     "explicit": {"topology": {"name": "explicit", "edges": ((0, 3), (1, 2), (2, 3))}, "input_steps": 3},
     "growing_weight": {"loss_growth": 0.5, "core_lr": 3.0, "loss_a": 0.7},
+    "original_losses": {"core": (4, 1, 6, 3), "loss_a_form": "sum", "loss_growth_of": "a", "loss_growth": 0.5},
     "without_loss_a": {"loss_a": 0.0},
     "without_loss_a_at_once": {"loss_a": 0.0, "truncate": 4},
     "input_throughout": {"input_steps": 4, "truncate": 4},

@@ -52,6 +52,7 @@ class HubApi:
         handlers: list[tuple[str, str, Callable[..., Response]]] = [
             ("POST", "/api/repos/create", self._create),
             ("POST", "/api/validate-yaml", self._validate_yaml),
+            ("GET", "/api/models", self._list),
             ("GET", "/api/(?:models|datasets|spaces)/([^/]+/[^/]+)(?:/revision/([^/]+))?", self._info),
             ("GET", "/api/(?:models|spaces)/([^/]+/[^/]+)/refs", self._refs),
             ("GET", "/api/(?:models|datasets|spaces)/([^/]+/[^/]+)/tree/([^/]+)", self._tree),
@@ -110,6 +111,18 @@ class HubApi:
         return JSONResponse(
             {"id": repo_id, "sha": commit, "private": repo.private, "siblings": siblings, "tags": [], "cardData": {}}
         )
+
+    def _list(self, request: Request, body: bytes) -> Response:
+        asked = request.query_params
+        found = []
+        for repo_id, repo in sorted(self.repos.items()):
+            card = self._tree_of(repo, "main")[1].get("README.md")
+            named = asked.get("author") in (None, repo_id.split("/")[0]) and asked.get("search", "") in repo_id
+            tagged = card is not None and f"- {asked['filter']}\n".encode() in card.content
+            if named and tagged and not repo.private:
+                entry = {"id": repo_id, "modelId": repo_id, "tags": [asked["filter"]], "downloads": 3, "likes": 1}
+                found.append({**entry, "lastModified": "2026-11-29T10:00:00.000Z", "private": False, "siblings": []})
+        return JSONResponse(found[: int(asked.get("limit", 1000))])
 
     def _refs(self, request: Request, body: bytes, repo_id: str) -> Response:
         refs = self._repo(request, repo_id).refs

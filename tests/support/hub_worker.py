@@ -52,6 +52,10 @@ class HubClient:
         """
         return self._call(load=name, options={"backend": "onnx", **(options or {})}, **settings)
 
+    def list(self, user: str, **settings: Any) -> dict[str, Any]:
+        """Run ``sdk.list_models(hub=user)``; return its rows and warnings, or error and message."""
+        return self._call(list=user, **settings)
+
     def _call(self, **request: Any) -> dict[str, Any]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -91,6 +95,19 @@ def _load(name: str, options: dict[str, Any]) -> dict[str, Any]:
     return {"origin": model.origin, "backend": model.backend, "logits": logits_of(model), "warnings": messages}
 
 
+def _list(user: str) -> dict[str, Any]:
+    import sdk
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = sdk.list_models(hub=user)
+        except sdk.CellzooError as error:
+            return {"error": type(error).__name__, "message": str(error)}
+    rows = [[info.name, info.family, info.where, info.size_bytes, list(info.backends)] for info in found]
+    return {"rows": rows, "table": repr(found), "warnings": [str(warning.message) for warning in caught]}
+
+
 def _zoo(arguments: list[str]) -> dict[str, Any]:
     from click.testing import CliRunner
 
@@ -113,6 +130,9 @@ def _serve() -> None:
         constants.HF_HUB_CACHE = request.get("cache", default)
         constants.HF_HUB_OFFLINE = request.get("offline", offline)
         os.chdir(request.get("cwd", ROOT))
+        if "list" in request:
+            print(json.dumps(_list(request["list"])), flush=True)
+            continue
         answer = _zoo(request["zoo"]) if "zoo" in request else _load(request["load"], request["options"])
         print(json.dumps(answer), flush=True)
 

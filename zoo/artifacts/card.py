@@ -25,7 +25,7 @@ from zoo.artifacts.card_columns import columns_table, example_row
 from zoo.artifacts.card_facts import precisions, results, training
 from zoo.data.location import is_hub_id
 from zoo.families.probing import Findings
-from zoo.families.registry import get_family
+from zoo.families.registry import PACKAGE_KEY, get_family
 from zoo.utils.errors import CardError
 from zoo.utils.markdown import block, plain, without_comments
 
@@ -113,20 +113,15 @@ def _text(path: Path) -> str:
 
 def _metadata(config: ArtifactConfig) -> ModelCardData:
     """Return the metadata that the Hub indexes."""
-    data: Any = (config.provenance.get("data") or {}).get("name")
+    data, dataset = _dataset_names(config)
     licence = config.licence.lower()
-    if "recipe_sha256" not in config.provenance and data not in _HUB_DATASETS:
-        data = None  # words of an author, which are no identifier
-    if data is not None and not re.fullmatch(r"[\w.-]+", data) and not is_hub_id(data):
-        data = None
-    dataset: Any = _HUB_DATASETS.get(data, data)
     known = licence in _HUB_LICENCES
     task = _PIPELINE_TAGS[config.input.kind]
     accuracy = config.metrics.get("test_accuracy")
     repo = (config.provenance.get("start_from") or {}).get("repo")  # none for a model that is not on the Hub
     repo = repo if repo and is_hub_id(repo) else None
     result = EvalResult(
-        task_type=task, dataset_type=dataset, dataset_name=data, dataset_split="test", metric_type="accuracy",
+        task_type=task, dataset_type=dataset or data, dataset_name=data, dataset_split="test", metric_type="accuracy",
         metric_name="test accuracy", metric_value=accuracy,
     )  # fmt: skip
     return ModelCardData(
@@ -144,9 +139,25 @@ def _metadata(config: ArtifactConfig) -> ModelCardData:
     )
 
 
+def hub_dataset(config: ArtifactConfig) -> str | None:
+    """Return the id on the Hub of the data set that a model was trained on; None for data that are elsewhere."""
+    return _dataset_names(config)[1]
+
+
+def _dataset_names(config: ArtifactConfig) -> tuple[Any, str | None]:
+    """Return the name of the data set, None for an author's own words, and its id on the Hub, if it is there."""
+    data: Any = (config.provenance.get("data") or {}).get("name")
+    if "recipe_sha256" not in config.provenance and data not in _HUB_DATASETS:
+        data = None  # words of an author, which are no identifier
+    if data is not None and not re.fullmatch(r"[\w.-]+", data) and not is_hub_id(data):
+        data = None
+    dataset: Any = _HUB_DATASETS.get(data, data)
+    return data, dataset if dataset is not None and is_hub_id(dataset) else None
+
+
 def _about(config: ArtifactConfig) -> str:
     if config.family != MODULE_FAMILY:
-        return get_family(config.family).about.strip()
+        return get_family(config.family, config.provenance.get(PACKAGE_KEY)).about.strip()
     return (
         "A network of its author's own, stored as an ONNX graph of standard operators. In torch, it is:\n\n"
         f"{block(str(config.model.get('architecture', '')))}"

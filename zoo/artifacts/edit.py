@@ -18,9 +18,10 @@ from sdk.resolve import find_model
 from zoo.artifacts.card import read_notes
 from zoo.artifacts.example import draw_example, with_appearance
 from zoo.artifacts.matching import load_matching_data
+from zoo.artifacts.stored_recipe import recipe_of_artifact
 from zoo.artifacts.target import check_replaceable, check_writable
 from zoo.artifacts.writer import cannot_write, complete, inference_copy
-from zoo.recipe import Recipe, load_recipe
+from zoo.recipe import Recipe
 from zoo.utils.errors import ExportError
 from zoo.utils.files import replacing_folder
 
@@ -62,7 +63,7 @@ def open_stored(name: str) -> Stored:
     folder = Path(os.path.realpath(find_model(name)))
     artifact = read_artifact(folder, files=[path for path in read_config(folder).files if path != CARD_FILE])
     files = artifact.config.files
-    recipe = load_recipe(artifact.file(RECIPE_FILE)) if RECIPE_FILE in files else None
+    recipe = recipe_of_artifact(artifact) if RECIPE_FILE in files else None
     module = inference_copy(sdk.load(folder, backend="torch").module) if WEIGHTS_FILE in files else None
     return Stored(artifact, module, recipe)
 

@@ -18,9 +18,9 @@ from sdk.loading import open_model
 from sdk.resolve import open_artifact
 from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.onnx import TOLERANCE
+from zoo.artifacts.stored_recipe import recipe_of_artifact
 from zoo.data.sampling import evaluation_batches
 from zoo.data.split import Split
-from zoo.recipe import load_recipe
 from zoo.training.result import Evaluation
 from zoo.utils.progress import Progress, no_progress
 
@@ -85,7 +85,7 @@ def evaluate_artifact(
 
     artifact = open_artifact(name, files)
     model = open_model(artifact, choose_backend(artifact.config, backend), device=device)
-    recipe = load_recipe(artifact.file(RECIPE_FILE))
+    recipe = recipe_of_artifact(artifact)
     progress(f"loading {recipe.data.name}")
     test = load_matching_data(recipe.data, artifact.config, data_dir).test
     found = evaluate_model(model, test, recipe.train.eval_batch_size, progress)

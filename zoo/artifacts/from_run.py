@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,16 @@ from zoo.training.result import SeedResult, TrainResult
 from zoo.utils.provenance import gather_provenance
 
 
-def export_run(result: TrainResult, out: Path, overwrite: bool = False, seeds: Sequence[SeedResult] = ()) -> Path:
+def export_run(
+    result: TrainResult,
+    out: Path,
+    overwrite: bool = False,
+    seeds: Sequence[SeedResult] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the artifact of a finished run to ``out`` and return the folder; ``seeds`` are the results of all seeds.
+
+    ``facts`` are added to the provenance.
 
     Raises ExportError and CardError as :func:`zoo.artifacts.writer.write_artifact` does.
     """
@@ -49,6 +57,7 @@ def export_run(result: TrainResult, out: Path, overwrite: bool = False, seeds: S
             **gather_provenance(recipe_yaml, recipe.train.seed, result.steps, result.seconds, data),
             **({"cpu_seconds": round(result.cpu_seconds, 1)} if math.isfinite(result.cpu_seconds) else {}),
             **({"start_from": result.start.provenance()} if result.start is not None else {}),
+            **(facts or {}),
         },
         recipe_yaml=recipe_yaml,
         licence=recipe.export.licence,

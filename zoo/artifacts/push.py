@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from huggingface_hub import (
     CommitOperation,
     CommitOperationAdd,
@@ -18,12 +20,16 @@ from huggingface_hub import (
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from sdk.artifact import CONFIG_FILE, Artifact
+from sdk.artifact import CONFIG_FILE, Artifact, ArtifactConfig
 from sdk.errors import ArtifactError, HubError
 from sdk.hub.download import fetch_config
 from sdk.hub.errors import LOGIN, hub_errors
 from sdk.hub.reference import HubReference
+from zoo.artifacts.card import hub_dataset
 from zoo.artifacts.check import check_artifact
+
+RESULTS_FILE = ".eval_results/cellzoo.yaml"
+"""Test results for the Hub, which reads them from this folder of a repo; no part of the artifact."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +181,10 @@ def _create_repo(api: HfApi, repo_id: str, revision: str, private: bool) -> _Rep
 def _differences(artifact: Artifact, repo: _Repo, repo_id: str) -> tuple[list[str], list[str]]:
     """Return the files to upload and the files to delete; raises HubError for a repo that holds no cellzoo model."""
     local = [CONFIG_FILE, *artifact.config.files]
-    uploads = [path for path in local if repo.files.get(path) not in digests(artifact.folder / path)]
+    uploads = [path for path in local if repo.files.get(path) not in digests((artifact.folder / path).read_bytes())]
+    results = evaluation_results(artifact.config)
+    if results is not None and repo.files.get(RESULTS_FILE) not in digests(results):
+        uploads.append(RESULTS_FILE)
     if CONFIG_FILE not in repo.files or repo.parent is None:
         return uploads, []
     try:
@@ -185,14 +194,25 @@ def _differences(artifact: Artifact, repo: _Repo, repo_id: str) -> tuple[list[st
     return uploads, sorted((old.files.keys() & repo.files.keys()) - set(local))
 
 
-def digests(path: Path) -> tuple[str, str]:
+def digests(content: bytes) -> tuple[str, str]:
     """Return the two hashes by which the Hub may know a file: its sha256 and git's sha1."""
-    content = path.read_bytes()
     return hashlib.sha256(content).hexdigest(), hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
+def evaluation_results(config: ArtifactConfig) -> bytes | None:
+    """Return the test accuracy as the Hub reads it beside the card; None unless the data set is on the Hub."""
+    dataset, accuracy = hub_dataset(config), config.metrics.get("test_accuracy")
+    if dataset is None or not isinstance(accuracy, float):
+        return None
+    entry: dict[str, Any] = {"dataset": {"id": dataset, "task_id": "default"}, "value": accuracy}
+    if isinstance(config.provenance.get("date"), str):
+        entry["date"] = config.provenance["date"]
+    return yaml.safe_dump([entry], sort_keys=False).encode()
+
+
 def _operations(artifact: Artifact, uploads: list[str], deletes: list[str]) -> list[CommitOperation]:
-    additions = [CommitOperationAdd(path, artifact.folder / path) for path in uploads]
+    results = {RESULTS_FILE: evaluation_results(artifact.config)}
+    additions = [CommitOperationAdd(path, results.get(path) or artifact.folder / path) for path in uploads]
     return [*additions, *(CommitOperationDelete(path, is_folder=False) for path in deletes)]
 
 

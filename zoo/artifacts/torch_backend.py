@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from sdk.weights import TensorSpec, read_weights
 from zoo.data.task import Task
 from zoo.families.base import Family, FamilyConfig
 from zoo.families.building import build_module, fixed_defaults
-from zoo.families.registry import get_family
+from zoo.families.registry import PACKAGE_KEY, get_family
 
 _FAILURES = (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 """The errors of a module whose config asks for the impossible."""
@@ -57,6 +57,12 @@ class TorchBackend:
     def logits(self, x: FloatArray) -> NDArray[np.float32]:
         """Return the logits ``[B, classes]`` of prepared inputs ``[B, *shape]``."""
         return self._run(self.module, x)
+
+    def states(self, network: Callable[[torch.Tensor], Iterable[torch.Tensor]], x: FloatArray) -> list[FloatArray]:
+        """Return all tensors that ``network`` makes of prepared inputs ``[B, *shape]``, as float32 arrays."""
+        _use_one_thread_after_fork()
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False), self.device:
+            return [state.float().cpu().numpy() for state in network(torch.from_numpy(x).to(self.device))]
 
     @property
     def outputs(self) -> list[str]:
@@ -178,7 +184,7 @@ def _device(device: str | torch.device | None) -> torch.device:
 def _family_config(artifact: Artifact) -> tuple[Family, FamilyConfig]:
     config = artifact.config
     try:
-        family = get_family(config.family)
+        family = get_family(config.family, config.provenance.get(PACKAGE_KEY))
         return family, family.config.model_validate(config.model)
     except ValidationError as error:
         found = error.errors(include_url=False)

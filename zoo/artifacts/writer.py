@@ -48,7 +48,7 @@ from zoo.artifacts.random_inputs import random_inputs
 from zoo.artifacts.target import check_replaceable, check_writable
 from zoo.data.split import Split
 from zoo.families.base import FamilyConfig
-from zoo.families.registry import get_family, load_hook
+from zoo.families.registry import PACKAGE_KEY, get_family, load_hook, package_of
 from zoo.utils.errors import ExportError
 from zoo.utils.files import replacing_folder, write_text
 
@@ -101,7 +101,7 @@ def write_artifact(
                 labels=tuple(labels),
                 parameters=sum(parameter.numel() for parameter in trained.parameters()),
                 metrics=metrics,
-                provenance=provenance,
+                provenance={**provenance, **_origin_of(model_config.family)},
                 licence=licence,
                 files={},
             )
@@ -122,6 +122,12 @@ def write_artifact(
         raise cannot_write(out, error) from error
     extras.check(name, out)
     return out
+
+
+def _origin_of(family: str) -> dict[str, str]:
+    """Return the fact that a family comes from another package, for the provenance."""
+    package = package_of(family)
+    return {} if package is None else {PACKAGE_KEY: package}
 
 
 def cannot_write(out: Path, error: Exception) -> ExportError:

@@ -21,11 +21,14 @@ from zoo.cli.bench import bench
 from zoo.cli.compare import compare
 from zoo.cli.console import note, say
 from zoo.cli.doctor import doctor
+from zoo.cli.find_lr import find_lr
 from zoo.cli.groups import SuggestingGroup
 from zoo.cli.listing import info, list_command
+from zoo.cli.new import new
 from zoo.cli.prediction import eval_command, predict
 from zoo.cli.recipe import recipe
-from zoo.cli.sharing import pull, push
+from zoo.cli.sharing import pull, push, search
+from zoo.cli.sweep import sweep
 from zoo.cli.train import train
 from zoo.cli.web import web
 from zoo.utils.errors import TrainingInterruptedError
@@ -36,7 +39,7 @@ USER_ERRORS = (sdk.CellzooError, OSError)
 # Import names of the packages that the extra `train` installs.
 TRAINING_PACKAGES = (
     "torch", "torchvision", "accelerate", "sklearn", "scipy", "onnx", "onnxscript", "matplotlib", "jinja2",
-    "tensorboard",
+    "tensorboard", "optuna", "sqlalchemy",
 )  # fmt: skip
 
 
@@ -146,13 +149,17 @@ for _command in (
     doctor,
     eval_command,
     export,
+    find_lr,
     info,
     list_command,
+    new,
     predict,
     probe,
     pull,
     push,
     recipe,
+    search,
+    sweep,
     train,
     web,
 ):

@@ -1,4 +1,4 @@
-"""The commands that follow a training, ready to be pasted."""
+"""The lines that follow a training: its result, and commands ready to be pasted."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from zoo.training.result import EXAMPLE_FILE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zoo.training.result import TrainResult
+    from zoo.training.result import SeedResult, TrainResult
 
 
 def next_commands(result: TrainResult, target: Path, run_dir: Path, data_dir: Path | None) -> list[str]:
@@ -88,3 +89,26 @@ def _first_test_input(result: TrainResult) -> NDArray[Any]:
 
     values: NDArray[Any] = result.data.test[Batch(torch.tensor([0]))][0][0].numpy()
     return values
+
+
+def seed_lines(results: Sequence[SeedResult]) -> list[str]:
+    """Return a line for each of several seeds and one for their mean."""
+    if len(results) < 2:
+        return []
+    from zoo.artifacts.from_run import seed_metrics
+
+    metrics = seed_metrics(results)
+    return [
+        *(f"seed {one.seed}: test accuracy {one.accuracy:.2%} ({one.correct}/{one.total})" for one in results),
+        f"mean of {len(results)} seeds {metrics['test_accuracy_mean']:.2%}, "
+        f"sample standard deviation {metrics['test_accuracy_std']:.2%}",
+    ]
+
+
+def summary_line(result: TrainResult) -> str:
+    """Return the line about the run whose model becomes the artifact."""
+    low, high = result.test.interval
+    return (
+        f"{result.recipe.name}: test accuracy {result.test.accuracy:.2%} ({result.test.correct}/{result.test.total}, "
+        f"95% interval {low:.2%} to {high:.2%}) after {result.steps} steps in {result.seconds:.0f} s"
+    )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.console import say
+from zoo.cli.console import print_table, say
+from zoo.cli.options import AS_JSON, print_json
 
 
 @click.command(short_help="Upload a model to the Hub.")
@@ -69,3 +70,21 @@ def pull(model: str, backend: str, out: Path | None) -> None:
     say(f"model: {pulled.origin}")
     say(f"files: {', '.join(sorted(pulled.verified))}")
     say(f"folder: {out or pulled.folder}")
+
+
+@click.command(short_help="Search models on the Hub.")
+@click.argument("query", required=False)
+@click.option("--author", metavar="USER", help="Only models of this user or organization.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Most models to list.")
+@AS_JSON
+def search(query: str | None, author: str | None, limit: int, as_json: bool) -> None:
+    """List cellzoo's models on the Hub whose name contains QUERY, those changed last first."""
+    from sdk.hub.listing import search_hub
+
+    found = search_hub(query, author, limit)
+    if as_json:
+        print_json([entry.to_json() for entry in found])
+    elif not found:
+        say("no models")
+    else:
+        print_table([{key: value for key, value in entry.to_json().items() if key != "tags"} for entry in found])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from zoo.data.split import Data
     from zoo.recipe import Recipe
-    from zoo.training.result import SeedResult, TrainResult
+    from zoo.training.result import TrainResult
 
 
 @click.command(short_help="Train a recipe and write its artifact.")
@@ -72,7 +72,13 @@ if TYPE_CHECKING:
     help="Continue an earlier run with its own recipe; finished seeds are not trained again.",
 )
 @click.option("--check-data", is_flag=True, help="Decode every image of all parts before the first step.")
-@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs to the run folder.")
+@click.option(
+    "--track",
+    multiple=True,
+    metavar="TRACKER",
+    help="Also log to tensorboard, wandb, mlflow, trackio or another tracker of accelerate (repeatable).",
+)
+@click.option("--tensorboard", is_flag=True, hidden=True, help="The same as --track tensorboard.")
 @click.option("--quiet", is_flag=True, help="Print the result and the artifact's path only.")
 def train(
     recipe: str | None,
@@ -89,6 +95,7 @@ def train(
     run_dir: Path | None,
     resume: Path | None,
     check_data: bool,
+    track: tuple[str, ...],
     tensorboard: bool,
     quiet: bool,
 ) -> None:
@@ -97,10 +104,12 @@ def train(
     With --resume, RECIPE, -o and --from may be left out; if given, they must agree with the run.
     """
     _check_usage(recipe, data, target, name, run_dir, resume)
+    track = tuple(dict.fromkeys((*track, *(["tensorboard"] if tensorboard else []))))
     command = partial(
         _resume_command,
         options={"--seeds": seeds if seeds > 1 else None, "--device": device, "--data-dir": data_dir, "--out": out},
-        flags={"--overwrite": overwrite, "--tensorboard": tensorboard},
+        flags={"--overwrite": overwrite},
+        track=track,
     )
     with ExitStack() as held, _explaining_stops() as stop:
         stop.command = partial(command, resume or run_dir)
@@ -142,7 +151,7 @@ def train(
                 data_dir=data_dir,
                 device=device,
                 resume=resume is not None,
-                tensorboard=tensorboard,
+                track=track,
                 progress=not quiet,
                 check=check,
                 notes=notes,
@@ -159,7 +168,9 @@ def train(
                 export_run(result, folder_out, overwrite, results)
             except IncompleteArtifactError as error:
                 missing = error  # raised when the result has been printed
-    for line in (*_seed_lines(results), _summary_line(result)):
+    from zoo.cli.next_steps import seed_lines, summary_line
+
+    for line in (*seed_lines(results), summary_line(result)):
         say(line)
     say(f"artifact: {folder_out}")
     if not quiet:
@@ -243,7 +254,9 @@ def _recipe(recipe: str | None, overrides: Sequence[str], resume: Path | None, n
     return loaded if name is None else loaded.model_copy(update={"name": check_name(name)})
 
 
-def _resume_command(folder: Path | None, options: dict[str, object], flags: dict[str, bool]) -> str | None:
+def _resume_command(
+    folder: Path | None, options: dict[str, object], flags: dict[str, bool], track: Sequence[str] = ()
+) -> str | None:
     """Return the command that continues an interrupted run; None if it has no checkpoint yet.
 
     Options that are None and flags that are False are left out.
@@ -255,6 +268,7 @@ def _resume_command(folder: Path | None, options: dict[str, object], flags: dict
     if not any((one / CHECKPOINT_FILE).is_file() for one in folders):
         return None
     given = [text for option, value in options.items() if value is not None for text in (option, str(value))]
+    given += [text for name in track for text in ("--track", name)]
     set_flags = [flag for flag, value in flags.items() if value]
     return shlex.join([*programs()[1], "train", "--resume", str(folder), *given, *set_flags])
 
@@ -268,26 +282,3 @@ def _say_what_is_next(result: TrainResult, target: Path, folder: Path, data_dir:
     say("next:")
     for command in commands:
         say(f"  {command}")
-
-
-def _seed_lines(results: Sequence[SeedResult]) -> list[str]:
-    """Return a line for each of several seeds and one for their mean."""
-    if len(results) < 2:
-        return []
-    from zoo.artifacts.from_run import seed_metrics
-
-    metrics = seed_metrics(results)
-    return [
-        *(f"seed {one.seed}: test accuracy {one.accuracy:.2%} ({one.correct}/{one.total})" for one in results),
-        f"mean of {len(results)} seeds {metrics['test_accuracy_mean']:.2%}, "
-        f"sample standard deviation {metrics['test_accuracy_std']:.2%}",
-    ]
-
-
-def _summary_line(result: TrainResult) -> str:
-    """Return the line about the run whose model becomes the artifact."""
-    low, high = result.test.interval
-    return (
-        f"{result.recipe.name}: test accuracy {result.test.accuracy:.2%} ({result.test.correct}/{result.test.total}, "
-        f"95% interval {low:.2%} to {high:.2%}) after {result.steps} steps in {result.seconds:.0f} s"
-    )

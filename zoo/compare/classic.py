@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ def names() -> list[str]:
 
 def measure(name: str, data_dir: Path | None = None, progress: Progress = no_progress) -> Record:
     """Fit a learner with every setting, choose by validation accuracy, and test once. Raises DataError."""
+    from sklearn.exceptions import ConvergenceWarning
+
     from zoo.compare.measure import data_name, time_calls
     from zoo.data import load_data
     from zoo.recipe import load_recipe
@@ -63,7 +66,9 @@ def measure(name: str, data_dir: Path | None = None, progress: Progress = no_pro
     tried = []
     for setting, model in _candidates(learner):
         progress(f"fitting {name}, {setting}")
-        model.fit(x, y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # validation judges a fit that stops at the limit
+            model.fit(x, y)
         tried.append((float((model.predict(held) == held_labels).mean()), setting, model))
     _, setting, model = max(tried, key=lambda one: one[0])
     cpu, wall = time.process_time() - used, time.perf_counter() - started
@@ -109,7 +114,7 @@ def _candidates(learner: str) -> Iterator[tuple[str, Any]]:
 
     make: dict[str, tuple[str, tuple[Any, ...], Callable[[Any], Any]]] = {
         "knn": ("k", (1, 3, 5), lambda k: KNeighborsClassifier(k, algorithm="brute")),
-        "logistic": ("C", (1e-3, 1e-2, 0.1), lambda c: LogisticRegression(C=c, max_iter=100)),
+        "logistic": ("C", (1e-3, 1e-2, 0.1, 1.0, 10.0), lambda c: LogisticRegression(C=c, max_iter=100)),
         "boosting": ("rate", (0.05, 0.1, 0.2), lambda rate: HistGradientBoostingClassifier(
             learning_rate=rate, early_stopping=False, random_state=0)),
     }  # fmt: skip

@@ -6,6 +6,7 @@ hand.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -38,13 +39,13 @@ def blocks(results: Results) -> dict[str, str]:
     """Return the text of each generated block of the page by its name."""
     found = groups(list(results.models.values()))
     made = {f"compare {data}": _table(rows(found[data])) for data in DATA if data in found}
-    made["compare notes"] = NOTES
+    made["compare notes"] = _wrap(NOTES)
     made["compare robustness"] = "\n\n".join(
         f"**{_TITLES[data]}**\n\n{_table(summary.rows(chosen))}"
         for data in DATA
         if (chosen := {name: one for name, one in results.robustness.items() if one["data"] == data})
     )
-    made["compare robustness notes"] = summary.NOTES
+    made["compare robustness notes"] = _wrap(summary.NOTES)
     return made
 
 
@@ -69,6 +70,10 @@ def _short(data: str, records: Sequence[Record]) -> dict[str, str]:
 
 def _named(record: Record) -> str:
     return f"`{record.name}` {record.accuracy:.2%}"
+
+
+def _wrap(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _table(lines: Sequence[Mapping[str, str]]) -> str:

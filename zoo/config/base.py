@@ -28,7 +28,8 @@ def _check_count_or_fraction(value: Any) -> Any:
 LARGEST_COUNT = 2**31 - 1
 PositiveInt = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
-Iterations = Annotated[int, Field(ge=1, le=100_000)]
+MOST_ITERATIONS = 100_000
+Iterations = Annotated[int, Field(ge=1, le=MOST_ITERATIONS)]
 """A count of iterations in one prediction, whose time grows with it."""
 Size = Annotated[int, Field(ge=1, le=1024)]
 """A length in pixels or positions that a few weights span, however large it is."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from zoo.config.base import Section
 
@@ -16,6 +16,15 @@ class ExportConfig(Section):
     """SPDX identifier of the licence of the weights."""
     formats: tuple[Literal["safetensors", "onnx"], ...] = ("safetensors", "onnx")
     """Formats in which the artifact holds the model."""
+    which: Literal["last", "best"] = "last"
+    """Weights that are tested and exported: of the last step, or of the best validation accuracy, for which training
+    stores a second checkpoint."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The key is younger than the first models, whose recipes and hashes must stay what they are.
+        values: dict[str, Any] = serialize(self)
+        return {key: value for key, value in values.items() if (key, value) != ("which", "last")}
 
     @model_validator(mode="after")
     def _check(self) -> ExportConfig:

@@ -126,6 +126,17 @@ class OneCycleConfig(Section):
 ScheduleConfig = Annotated[ConstantConfig | CosineConfig | OneCycleConfig, Field(discriminator="name")]
 
 
+class EarlyStoppingConfig(Section):
+    """Ends the training before its last step."""
+
+    metric: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
+    """Number that has to improve."""
+    patience: PositiveInt = 5
+    """Validations without improvement after which training ends."""
+    min_delta: NonNegative = 0
+    """Smallest change that counts as an improvement."""
+
+
 class TrainConfig(Section):
     """The length of training, its batches, optimizer and schedule, and how often it reports.
 
@@ -167,12 +178,15 @@ class TrainConfig(Section):
     """Patterns of parameter names, such as ``stem.*``; parameters that match one are not trained. In a
     growing network, the edges that exist at the start stay as they are."""
 
+    early_stopping: EarlyStoppingConfig | None = None
+    """Ends the training when validation stops improving; null: it takes all its steps."""
+
     @model_serializer(mode="wrap")
     def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # These keys were added after the first models shipped, whose recipes and hashes must stay what they are.
         values: dict[str, Any] = serialize(self)
         fields = type(self).model_fields
-        later = ("start_from", "taken_lr_factor", "freeze")
+        later = ("start_from", "taken_lr_factor", "freeze", "early_stopping")
         unset = {key for key in later if getattr(self, key) == fields[key].default}
         return {key: value for key, value in values.items() if key not in unset}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import torch
@@ -68,10 +69,22 @@ def take_by_name(module: nn.Module, source: nn.Module, match: Match, ends: Calla
         if name in mine.classes and match.classes is not None:
             value = value.index_select(mine.classes[name], torch.tensor(match.classes))
         state[name] = value
+    state |= _statistics(module, source, ours.keys() - new.keys())
     module.load_state_dict(state)
     names = tuple(name for name in ours if name not in new)
     left = tuple(name for name in theirs if name not in ours)
     return Taken(names, new, left, sum(ours[name].numel() for name in names))
+
+
+def _statistics(module: nn.Module, source: nn.Module, taken: AbstractSet[str]) -> dict[str, Tensor]:
+    """Return the running averages of the batch normalisations whose weights were taken, which mean nothing without."""
+    theirs = source.state_dict()
+    return {
+        f"{name}.{buffer}": theirs[f"{name}.{buffer}"]
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and f"{name}.weight" in taken
+        for buffer, _ in layer.named_buffers()
+    }
 
 
 def _reason(name: str, parameter: Tensor, trained: Tensor | None, match: Match, mine: Ends, other: Ends) -> str | None:

@@ -52,11 +52,17 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     ``data.path`` or ``train.start_from`` starts at the recipe's folder, that of an override at the current one. Raises
     RecipeError with one line per problem.
     """
-    path = find_recipe(name_or_path)
-    tree = read_tree(path)
-    make_path_absolute(tree, path.parent)
-    make_source_absolute(tree, path.parent)
+    path, tree = _read(name_or_path)
     return _build(tree, path, overrides)
+
+
+def read_recipe(name_or_path: str | Path) -> tuple[str, dict[str, Any]]:
+    """Return a recipe's name and what its file says, with absolute paths, for :func:`stored_recipe`.
+
+    Raises RecipeError.
+    """
+    path, tree = _read(name_or_path)
+    return path.stem, tree
 
 
 def stored_recipe(tree: dict[str, Any], source: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -65,6 +71,14 @@ def stored_recipe(tree: dict[str, Any], source: Path, overrides: Sequence[str] =
     Raises RecipeError.
     """
     return _build(copy.deepcopy(tree), source, overrides)
+
+
+def _read(name_or_path: str | Path) -> tuple[Path, dict[Any, Any]]:
+    path = find_recipe(name_or_path)
+    tree = read_tree(path)
+    make_path_absolute(tree, path.parent)
+    make_source_absolute(tree, path.parent)
+    return path, tree
 
 
 def _build(tree: dict[Any, Any], path: Path, overrides: Sequence[str]) -> Recipe:

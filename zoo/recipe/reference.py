@@ -22,7 +22,7 @@ from zoo.config.base import LARGEST_COUNT, CountOrFraction, Section
 from zoo.config.data import AugmentConfig, DataConfig
 from zoo.config.export import ExportConfig
 from zoo.config.train import OptimizerConfig, ScheduleConfig, TrainConfig
-from zoo.families.registry import family_names, get_family
+from zoo.families.registry import family_names, get_family, own_names
 from zoo.recipe.problems import models
 from zoo.utils.errors import RecipeError
 
@@ -83,7 +83,7 @@ def notes_of(topic: str) -> str:
 def markdown() -> str:
     """Return the tables of all topics as Markdown."""
     parts: list[str] = []
-    for topic in ("data", "augment", "train", "optimizer", "schedule", "export", *family_names()):
+    for topic in ("data", "augment", "train", "optimizer", "schedule", "export", *own_names()):
         for title, keys in keys_of(topic).items():
             parts += [f"### {title}", ""]
             parts += ["| key | allowed | default | meaning |", "|---|---|---|---|"]

@@ -44,12 +44,12 @@ def rescue(run_dir: Path) -> str:
     return "no checkpoint exists" + ("" if run_dir.is_dir() else ", as the folder is gone")
 
 
-def load_checkpoint(run_dir: Path) -> dict[str, Any]:
+def load_checkpoint(run_dir: Path, name: str = CHECKPOINT_FILE) -> dict[str, Any]:
     """Return the saved state, with tensors on the CPU.
 
     Raises CheckpointError if the file is missing, damaged or of another format.
     """
-    path = run_dir / CHECKPOINT_FILE
+    path = run_dir / name
     if not path.is_file():
         raise CheckpointError(f"no checkpoint in {run_dir}: nothing to resume")
     try:

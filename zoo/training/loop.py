@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import set_seed
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from zoo.data.sampling import derive_seed, evaluation_batches, training_batches
 from zoo.data.split import Data, Split
 from zoo.families.learner import StepResult
 from zoo.recipe import Recipe
+from zoo.training.callbacks import Metric, restore_best
 from zoo.training.checkpoint import save_checkpoint
 from zoo.training.evaluate import evaluate
 from zoo.training.finite import NotFiniteError
 from zoo.training.result import CHECKPOINT_FILE, Evaluation, TrainResult
-from zoo.training.run import Run, run_state
+from zoo.training.run import Callback, Run, run_state, tested_module
 from zoo.training.run_folder import check_resumable, hold
 from zoo.training.setup import Check, setup
 from zoo.utils.errors import TrainingError, TrainingInterruptedError
@@ -44,21 +45,24 @@ def train(
     data_dir: str | Path | None = None,
     device: str | None = None,
     resume: bool = False,
-    tensorboard: bool = False,
+    track: Sequence[str] = (),
     progress: bool = True,
     check: Check | None = None,
     fit_batch: bool = False,
     notes: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
+    metrics: Mapping[str, Metric] | None = None,
 ) -> TrainResult:
     """Train a recipe's model; write checkpoints, ``recipe.yaml`` and ``metrics.jsonl`` to ``run_dir``.
 
-    The folder is locked meanwhile, and a new run destroys nothing in it. ``data`` replaces the data set that the recipe
-    names. ``device`` is cpu, cuda or mps (None: the best available). ``resume`` continues from the checkpoint in
-    ``run_dir``; on the CPU the final weights are those of an uninterrupted run, bit for bit. ``check`` is called with
-    the recipe, the data and the untrained module before anything is written. ``fit_batch`` cuts a batch size that is
-    large for the data (:func:`zoo.training.fit_batch.fit_batch_size`); ``notes`` are printed with the lines on the
-    data. Raises TrainingError, DataError or CheckpointError with a message of one line, the errors of ``check``, and
-    TrainingInterruptedError on Ctrl-C.
+    The folder is locked meanwhile, and a new run destroys nothing in it. ``data`` replaces the data set that the
+    recipe names. ``device`` is cpu, cuda or mps (None: the best available). ``resume`` continues from the
+    checkpoint in ``run_dir``; on the CPU the final weights are those of an uninterrupted run, bit for bit.
+    ``check`` is called with the recipe, the data and the untrained module before anything is written. ``fit_batch``
+    cuts a batch size that is large for the data (:func:`zoo.training.fit_batch.fit_batch_size`); ``track`` names
+    experiment trackers, such as tensorboard; ``notes`` are printed with the lines on the data; ``callbacks`` are
+    called at each validation, and ``metrics`` are computed on its logits. Raises TrainingError, DataError or
+    CheckpointError with a message of one line, the errors of ``check``, and TrainingInterruptedError on Ctrl-C.
     """
     folder = Path(run_dir)
     if resume:
@@ -71,22 +75,39 @@ def train(
             data_dir=data_dir,
             device=device,
             resume=resume,
-            tensorboard=tensorboard,
+            track=track,
             progress=progress,
             check=check,
             fit_batch=fit_batch,
             notes=notes,
+            callbacks=callbacks,
+            metrics=metrics,
         )
 
 
 def train_held(recipe: Recipe, *, run_dir: Path, **options: Any) -> TrainResult:
     """Do as :func:`train`, with its other options, in a folder that the caller holds."""
+    with _fitted(recipe, run_dir, options) as run:
+        return finish(run)
+
+
+def validate_held(recipe: Recipe, *, run_dir: Path, **options: Any) -> Evaluation:
+    """Train as :func:`train_held` does, and return the final validation; the test split stays untouched."""
+    with _fitted(recipe, run_dir, options) as run:
+        return conclude(run)
+
+
+@contextmanager
+def _fitted(recipe: Recipe, run_dir: Path, options: dict[str, Any]) -> Iterator[Run]:
+    """Yield a run that has taken its last step; close its log at the end."""
     run = setup(recipe, run_dir, **options)
     try:
         run.log.start(run.step, run.history)
         run.learner.on_start(run.optimizer)
+        for callback in run.callbacks:
+            callback.on_start(run)
         fit(run)
-        return finish(run)
+        yield run
     except (Exception, KeyboardInterrupt) as error:
         stop = stop_behind(error)
         if stop is not None:
@@ -122,8 +143,6 @@ def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
     run.learner.before_validation(run.step)
     validation = _evaluate(run, run.data.validation)
     run.learner.on_validation(run.step, validation.accuracy)
-    if run.learner.finished:
-        run.total_steps = run.step
     run.seconds += time.perf_counter() - started
     run.cpu_seconds += time.process_time() - used
     record = {
@@ -135,12 +154,17 @@ def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
         "validation_accuracy": validation.accuracy,
         "seconds": run.seconds,
     }
+    ended = [callback.on_validation(run, record) for callback in run.callbacks]
+    if run.learner.finished or any(ended):
+        run.total_steps = run.step
     run.history.append(record)
     run.log.sync()
     if run.accelerator.is_main_process:
         save_checkpoint(run.run_dir, run_state(run))
     run.saved_step = run.step
     run.log.round(record)
+    for callback in run.callbacks:
+        callback.on_round_end(run, record)
 
 
 def train_steps(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> dict[str, float]:
@@ -175,7 +199,7 @@ def _step(run: Run, inputs: Tensor, labels: Tensor) -> tuple[StepResult, dict[st
     """
     lr = run.lr
     for result in run.learner.training_steps(inputs, labels):
-        numbers = {"lr": lr, **_update(run, result)}
+        numbers = {"lr": lr, **update_weights(run, result)}
     if not run.accelerator.optimizer_step_was_skipped:
         run.schedule.step()
     run.step += 1
@@ -187,7 +211,7 @@ def _step(run: Run, inputs: Tensor, labels: Tensor) -> tuple[StepResult, dict[st
     return result, numbers
 
 
-def _update(run: Run, result: StepResult) -> dict[str, float | Tensor]:
+def update_weights(run: Run, result: StepResult) -> dict[str, float | Tensor]:
     """Take one optimizer step, unless the loss or the clipped gradient is not finite; raises NotFiniteError."""
     settings, accelerator = run.recipe.train, run.accelerator
     run.guard.see(run.step + 1, run.lr, result.loss.detach())
@@ -216,20 +240,29 @@ def _kept(run: Run) -> str:
     return f"the checkpoint of step {run.saved_step} is in {run.run_dir}"
 
 
-def finish(run: Run) -> TrainResult:
-    """Let the learner make its final choices on the validation split, then evaluate the test split once."""
+def conclude(run: Run) -> Evaluation:
+    """Let the learner make its final choices on the validation split, and evaluate that."""
+    if run.recipe.export.which == "best":
+        restore_best(run)
     batches = evaluation_batches(len(run.data.validation), run.recipe.train.eval_batch_size)
     with closing(run.data.validation.stream(batches, run.accelerator.device)) as stream:
         run.learner.on_finish(stream)
-    validation = _evaluate(run, run.data.validation)
+    return _evaluate(run, run.data.validation)
+
+
+def finish(run: Run) -> TrainResult:
+    """Conclude the run, then evaluate the test split once."""
+    validation = conclude(run)
     test = _evaluate(run, run.data.test)
     record = {"step": run.step, "accuracy": test.accuracy, "correct": test.correct, "total": test.total,
               "loss": test.loss, "interval": list(test.interval), "seconds": run.seconds}  # fmt: skip
     run.log.test(record)
-    module = _tested_module(run)
+    module, best = tested_module(run).cpu().eval(), run.exported_step
+    if run.log.trackers is not None:
+        run.log.trackers.finish(run.history, run.recipe.model.family, module, run.step)
     return TrainResult(
         recipe=run.recipe,
-        module=module.cpu().eval(),
+        module=module,
         data=run.data,
         validation=validation,
         test=test,
@@ -238,26 +271,17 @@ def finish(run: Run) -> TrainResult:
         seconds=run.seconds,
         cpu_seconds=run.cpu_seconds,
         history=run.history,
-        findings=run.learner.findings(),
+        findings={**run.learner.findings(), **({"exported_step": best} if best is not None else {})},
         run_dir=run.run_dir,
         start=run.start,
     )
-
-
-def _tested_module(run: Run) -> nn.Module:
-    """Return the module to evaluate: the running average of the weights, or a copy of the current ones."""
-    if isinstance(run.tested, AveragedModel):
-        averaged: nn.Module = run.tested.module
-        return averaged
-    run.tested.load_state_dict(run.plain.state_dict())
-    return run.tested
 
 
 def _evaluate(run: Run, split: Split) -> Evaluation:
     """Evaluate a split over all processes, in float32 whatever the training precision."""
     accelerator = run.accelerator
     correct, total, loss = evaluate(
-        _tested_module(run),
+        tested_module(run),
         split,
         run.recipe.train.eval_batch_size,
         accelerator.device,

@@ -1,4 +1,4 @@
-"""The log of a run: ``metrics.jsonl``, TensorBoard on request, and a live progress bar."""
+"""The log of a run: ``metrics.jsonl``, trackers on request, and a live progress bar."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sdk.text import printable
 from zoo.training.checkpoint import rescue
+from zoo.training.trackers import Trackers
 from zoo.utils.errors import TrainingError
 from zoo.utils.files import replace_file, sync
 from zoo.utils.locks import has_lost
@@ -27,7 +28,7 @@ class RunLog:
     A ``silent`` log, as in every process but the first, writes nothing and shows nothing.
     """
 
-    def __init__(self, run_dir: Path, total: int, *, silent: bool, progress: bool, tensorboard: bool) -> None:
+    def __init__(self, run_dir: Path, total: int, *, silent: bool, progress: bool) -> None:
         self.silent = silent
         self.run_dir = run_dir
         self.path = run_dir / METRICS_FILE
@@ -41,7 +42,7 @@ class RunLog:
             disable=silent or not progress,
         )
         self.task = self.bar.add_task("training", total=total, numbers="")
-        self.board = _summary_writer(run_dir / "tensorboard") if tensorboard and not silent else None
+        self.trackers: Trackers | None = None
         self._since = (0, time.perf_counter())
 
     def start(self, step: int, history: Sequence[dict[str, Any]] = ()) -> None:
@@ -105,20 +106,18 @@ class RunLog:
                 sync(self.path)
 
     def close(self) -> None:
-        """Stop the progress bar and close TensorBoard's file."""
+        """Stop the progress bar and close the trackers."""
         self.bar.stop()
-        if self.board is not None:
-            self.board.close()
+        if self.trackers is not None:
+            self.trackers.close()
 
     def _write(self, record: dict[str, Any]) -> None:
         if self.silent:
             return
         with self._naming_errors(), self.path.open("ab", buffering=0) as file:
             file.write(f"{json.dumps(record)}\n".encode())  # one system call, so that a kill leaves whole lines
-        if self.board is not None:
-            for key, value in record.items():
-                if isinstance(value, int | float) and key != "step":
-                    self.board.add_scalar(f"{record['kind']}/{key}", value, record["step"])
+        if self.trackers is not None:
+            self.trackers.log(record)
 
     @contextmanager
     def _naming_errors(self) -> Iterator[None]:
@@ -147,12 +146,6 @@ def read_rounds(run_dir: Path) -> list[dict[str, Any]]:
 def read_test(run_dir: Path) -> dict[str, Any] | None:
     """Return a finished run's test record (step, accuracy, correct, total, loss, interval); None if it has none."""
     return next((record for record in _read(run_dir / METRICS_FILE) if record["kind"] == "test"), None)
-
-
-def _summary_writer(folder: Path) -> Any:
-    from torch.utils.tensorboard import SummaryWriter  # the import takes seconds
-
-    return SummaryWriter(str(folder))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

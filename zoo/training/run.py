@@ -45,6 +45,7 @@ class Run:
     """That of the data and its split, to tell on resume whether they are still the same."""
     start: Start | None = None
     """The trained model whose weights the run started from; None: random weights."""
+    callbacks: tuple[Callback, ...] = ()
     step: int = 0
     saved_step: int = 0
     """Step of the last checkpoint."""
@@ -53,6 +54,8 @@ class Run:
     cpu_seconds: float = 0.0
     """Processor time of this process over all attempts, training and validation."""
     history: list[dict[str, Any]] = field(default_factory=list)
+    exported_step: int | None = None
+    """Step of the weights that are tested and exported, if they are not the last."""
 
     @property
     def plain(self) -> nn.Module:
@@ -64,6 +67,42 @@ class Run:
     def lr(self) -> float:
         """The current learning rate of the first parameter group."""
         return float(self.optimizer.param_groups[0]["lr"])
+
+    def load_weights(self, state: dict[str, Any]) -> None:
+        """Take module, average and learner from the state that :func:`run_state` returned."""
+        self.plain.load_state_dict(state["module"])
+        if isinstance(self.tested, AveragedModel):
+            self.tested.load_state_dict(state["average"])
+        self.learner.load_state_dict(state["learner"])
+
+
+class Callback:
+    """Code of one's own at each validation; every hook may be left out.
+
+    Of several processes that train together, each calls the hooks of its own callbacks.
+    """
+
+    def on_start(self, run: Run) -> None:
+        """Run once before the first step; the state and ``run.history`` of a resumed run are loaded."""
+
+    def on_validation(self, run: Run, record: dict[str, Any]) -> bool:
+        """Run after each validation, before the checkpoint; return True to end the training here.
+
+        ``record`` is the round's: step, epoch, lr, losses and accuracies. Numbers that are added to it are logged.
+        """
+        return False
+
+    def on_round_end(self, run: Run, record: dict[str, Any]) -> None:
+        """Run after the round's checkpoint."""
+
+
+def tested_module(run: Run) -> nn.Module:
+    """Return the module to evaluate: the running average of the weights, or a copy of the current ones."""
+    if isinstance(run.tested, AveragedModel):
+        averaged: nn.Module = run.tested.module
+        return averaged
+    run.tested.load_state_dict(run.plain.state_dict())
+    return run.tested
 
 
 def run_state(run: Run) -> dict[str, Any]:
@@ -90,14 +129,11 @@ def run_state(run: Run) -> dict[str, Any]:
 
 def restore_run(run: Run, state: dict[str, Any]) -> None:
     """Continue ``run`` from the state that :func:`run_state` returned."""
-    run.plain.load_state_dict(state["module"])
-    if isinstance(run.tested, AveragedModel):
-        run.tested.load_state_dict(state["average"])
+    run.load_weights(state)
     run.optimizer.load_state_dict(_as_made_here(state["optimizer"], run.optimizer))
     run.schedule.load_state_dict(state["schedule"])
     if run.accelerator.scaler is not None:
         run.accelerator.scaler.load_state_dict(state["scaler"])
-    run.learner.load_state_dict(state["learner"])
     run.saved_step = state["step"]
     run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]
     run.cpu_seconds = state.get("cpu_seconds", math.nan)  # unknown to a checkpoint of an earlier version

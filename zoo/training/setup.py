@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import set_seed
+from accelerate.utils import ProjectConfiguration, set_seed
 from torch import nn
 
 from sdk.artifact import RECIPE_FILE
@@ -24,14 +24,16 @@ from zoo.families.registry import get_family, load_hook
 from zoo.kernels.runtime import keep_freed_memory
 from zoo.optim import make_average, make_optimizer, make_schedule
 from zoo.recipe import Recipe
+from zoo.training.callbacks import Metric, make_callbacks
 from zoo.training.checkpoint import load_checkpoint, rescue, save_checkpoint
 from zoo.training.finite import decides_on_device, make_guard
 from zoo.training.fit_batch import fit_batch_size
 from zoo.training.metrics_log import RunLog
 from zoo.training.resume import check_same_data, check_same_recipe
-from zoo.training.run import Run, restore_run, run_state
+from zoo.training.run import Callback, Run, restore_run, run_state
 from zoo.training.start import Start
 from zoo.training.start_from import freeze, open_source, parameter_groups, start_from
+from zoo.training.trackers import Trackers, check_trackers
 from zoo.utils.errors import BuildError, TrainingError
 from zoo.utils.files import replace_file
 
@@ -48,11 +50,13 @@ def setup(
     data_dir: str | Path | None = None,
     device: str | None = None,
     resume: bool = False,
-    tensorboard: bool = False,
+    track: Sequence[str] = (),
     progress: bool = True,
     check: Check | None = None,
     fit_batch: bool = False,
     notes: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
+    metrics: Mapping[str, Metric] | None = None,
 ) -> Run:
     """Load the data, build every part of the run, then write to ``run_dir``, which this process holds.
 
@@ -63,7 +67,8 @@ def setup(
     saved = load_checkpoint(run_dir) if resume else None
     if saved is not None:
         check_same_recipe(recipe, saved, run_dir)
-    accelerator = _accelerator(device, recipe.train.precision)
+    check_trackers(track)
+    accelerator = _accelerator(device, recipe.train.precision, run_dir, track)
     with accelerator.main_process_first():  # a single process downloads
         source = open_source(recipe) if saved is None else None  # a checkpoint holds the weights
         data = data or load_data(recipe.data, data_dir)
@@ -97,19 +102,22 @@ def setup(
     if check is not None and not silent:
         with torch.random.fork_rng(devices=[]):  # a check must not change what training draws
             check(recipe, data, accelerator.unwrap_model(module))
-    log = RunLog(run_dir, total_steps, silent=silent, progress=progress, tensorboard=tensorboard)
+    log = RunLog(run_dir, total_steps, silent=silent, progress=progress)
     log.note(data.about)
     for line in (*notes, cut):
         log.note(line)
     log.note(start.report if start else "")
     log.note(f"frozen: {', '.join(frozen)}" if frozen else "")
+    called = make_callbacks(recipe, metrics or {}, callbacks)
     run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, guard, run_dir, log,
-              total_steps, steps_per_epoch, fingerprint(data), start)  # fmt: skip
+              total_steps, steps_per_epoch, fingerprint(data), start, called)  # fmt: skip
     if saved is not None:
         log.note(check_same_data(run.fingerprint, saved, run_dir))
         restore_run(run, saved)
     if not silent:
         _write_start(run, saved is None)
+    if track:
+        log.trackers = Trackers(accelerator, recipe, run_dir, log.note)
     return run
 
 
@@ -124,7 +132,7 @@ def _write_start(run: Run, new: bool) -> None:
         raise TrainingError(f"cannot write {path}: {error.strerror or error}; {rescue(run.run_dir)}") from None
 
 
-def _accelerator(device: str | None, precision: str) -> Accelerator:
+def _accelerator(device: str | None, precision: str, run_dir: Path, track: Sequence[str]) -> Accelerator:
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     usable = [name for name in DEVICES if available[name]]
     if device is not None and device not in usable:
@@ -134,7 +142,9 @@ def _accelerator(device: str | None, precision: str) -> Accelerator:
     AcceleratorState._reset_state(reset_partial_state=True)  # or the first run in a process decides for later ones
     # Accelerate joins the processes of a launcher on the CPU only if it is told that the CPU is meant.
     on_cpu = device == "cpu" or usable == ["cpu"]
-    accelerator = Accelerator(cpu=on_cpu, mixed_precision="no" if precision == "fp32" else precision)
+    places = ProjectConfiguration(project_dir=str(run_dir), logging_dir=str(run_dir / "tensorboard"))
+    mixed = "no" if precision == "fp32" else precision
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed, log_with=list(track) or None, project_config=places)
     _check_launch(accelerator.num_processes)
     return accelerator
 

@@ -12,7 +12,7 @@ from sdk.errors import SettingError as SettingError
 
 
 class FamilyError(CellzooError, ValueError):
-    """No family has this name."""
+    """No family has this name, or its package is missing or broken."""
 
 
 class BuildError(CellzooError, ValueError):
@@ -74,3 +74,11 @@ class StaleAnswerError(CellzooError, RuntimeError):
 
 class StaleEnsembleWarning(CellzooWarning):
     """A network is trained that answers by an ensemble of stored snapshots, which the training does not change."""
+
+
+class SweepError(CellzooError):
+    """A sweep cannot start or continue, or none of its runs ended with a model."""
+
+
+class FamilyWarning(CellzooWarning):
+    """A package offers a family under a name that is taken."""

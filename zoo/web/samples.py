@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from sdk.artifact import RECIPE_FILE, Artifact
+from sdk.artifact import Artifact
 from zoo.artifacts.matching import load_matching_data
+from zoo.artifacts.stored_recipe import recipe_of_artifact
 from zoo.config.data import DataConfig, DatasetConfig, FashionMnistConfig, MnistConfig
 from zoo.data.location import data_folder, dataset_title, is_hub_id
 from zoo.data.sampling import Batch
 from zoo.data.split import Data, Split
-from zoo.recipe import load_recipe
 from zoo.utils.errors import DataError
 
 SAMPLES_FOLDER = "samples"
@@ -37,7 +37,7 @@ class SampleStore:
         training rows after them. Nothing is downloaded. Raises DataError for a data set that is missing or not the
         model's.
         """
-        config = load_recipe(artifact.file(RECIPE_FILE)).data
+        config = recipe_of_artifact(artifact).data
         model = artifact.config
         about = (config.model_dump_json(exclude={"augment", "workers"}), model.labels, model.input)
         if repr(about) not in self._stored:

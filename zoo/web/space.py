@@ -66,7 +66,7 @@ def push_space(
         if found is None and not dry_run:
             parent, files = _create_space(api, repo_id, private)
         _check_contents(repo_id, files)
-        uploads = [name for name, path in local.items() if files.get(name) not in digests(path)]
+        uploads = [name for name, path in local.items() if files.get(name) not in digests(path.read_bytes())]
         deletes = sorted(files.keys() - local.keys() - set(_KEPT))
         commit = parent
         if (uploads or deletes) and not dry_run:

@@ -64,6 +64,10 @@ def open_network(artifact: Artifact, threads: int) -> GridnetBackend:
     corner = _corner(facts, shape)
     file = artifact.file(WEIGHTS_FILE)
     tensors = read_weights(file, _expected(facts, shape, classes))
+    if not facts.inner_steps:  # the identity, to which one plain update without weights comes
+        facts = facts._replace(inner_steps=1, gated=False, normalize=False)
+        shapes = _expected(facts, shape, classes)
+        tensors |= {name: np.zeros(shapes[name][1], np.float32) for name in ("weight", "bias", "residual_scale")}
     backend = GridnetBackend(str(file), shape, classes, threads)
     kernels = compiled()
     backend.network = kernels.Gridnet(
@@ -115,7 +119,7 @@ def _read(model: dict[str, Any], shape: tuple[int, ...]) -> _Facts:
     facts = _Facts(
         grid=grid,
         block=block,
-        inner_steps=count(given["inner_steps"], "inner_steps", most=_MOST_ITERATIONS),
+        inner_steps=count(given["inner_steps"], "inner_steps", least=0, most=_MOST_ITERATIONS),
         outer_steps=count(given["outer_steps"], "outer_steps", most=_MOST_ITERATIONS),
         activation=choice(given["activation"], "activation", ACTIVATIONS),
         gated=flag(given["gated"], "gated"),

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+from huggingface_hub import parse_eval_result_entries
+
 from sdk.artifact import read_config
-from tests.support.artifacts import files_of
+from tests.support.artifacts import files_of, write_tiny
 from tests.support.hub_fixtures import REPO
 from tests.support.hub_server import HubServer
+from zoo.artifacts.push import evaluation_results
 from zoo.artifacts.writer import seal
+from zoo.utils.provenance import gather_provenance
 
 WRITES = r"^(POST|PUT) "
 
@@ -141,3 +147,14 @@ def test_the_next_push_adds_a_tag_that_could_not_be_created(hub: HubServer, push
     hub.fail("^POST .*/tag/", status=500, times=1)
     assert "could not be tagged v1.0.0 (500); push again" in fails()
     assert "tag: v1.0.0" in push()
+
+
+def test_the_test_accuracy_on_a_data_set_of_the_hub_goes_where_the_hub_reads_it(tmp_path: Path) -> None:
+    made = gather_provenance("", seed=0, steps=1, wall_seconds=1.0, data={"name": "mnist"})
+    config = read_config(write_tiny(tmp_path / "a", metrics={"test_accuracy": 0.5}, provenance=made))
+    [entry] = parse_eval_result_entries(yaml.safe_load(evaluation_results(config) or b""))
+    assert (entry.dataset_id, entry.value, entry.date) == ("ylecun/mnist", 0.5, made["date"])
+    for name in ("digits", "folder"):
+        other = replace(config, provenance={**made, "data": {"name": name}})
+        assert evaluation_results(other) is None
+    assert evaluation_results(replace(config, metrics={})) is None

@@ -80,3 +80,19 @@ def test_every_family_with_a_layer_of_classes_says_which() -> None:
     for name in family_names():
         for hook in (get_family(name).ends, get_family(name).take, get_family(name).freeze):
             assert hook is None or callable(load_hook(hook))
+
+
+def test_running_averages_are_taken_with_the_weights_of_their_normalisation() -> None:
+    class Normed(nn.Module):
+        def __init__(self, classes: int) -> None:
+            super().__init__()
+            self.norm, self.head = nn.BatchNorm1d(4), nn.Linear(4, classes)
+
+    source, net = Normed(3), Normed(2)
+    source.norm(torch.randn(50, 4) * 3 + 7)
+    taken = take_by_name(
+        net, source, Match(None, same_inputs=True), lambda _: Ends(classes={"head.weight": 0, "head.bias": 0})
+    )
+    assert set(taken.names) == {"norm.weight", "norm.bias"}
+    assert torch.equal(net.norm.running_mean, source.norm.running_mean)
+    assert torch.equal(net.norm.running_var, source.norm.running_var)

@@ -26,11 +26,6 @@ def test_the_train_loss_of_a_round_is_the_mean_over_its_steps(tmp_path: Path) ->
     assert metrics(tmp_path, "round")[0]["train_loss"] == pytest.approx(mean, rel=1e-5)
 
 
-def test_tensorboard_files_are_written_on_request(tmp_path: Path) -> None:
-    fit(tmp_path, tensorboard=True)
-    assert list((tmp_path / "tensorboard").glob("events.*"))
-
-
 def test_progress_shows_loss_accuracy_and_validation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fit(tmp_path, progress=True)
     shown = capsys.readouterr()

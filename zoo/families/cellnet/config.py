@@ -17,6 +17,11 @@ from zoo.families.base import FamilyConfig
 from zoo.families.cellnet.topology import Edge, FullTopology, Topology, arrival_steps, edges_of
 
 
+def _without(added: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out keys at their defaults that were ``added`` after models shipped, whose recipes and hashes must stay."""
+    return {key: value for key, value in values.items() if key not in added or value != added[key]}
+
+
 class StemConfig(Section):
     """Layers before the InCells: per entry of ``channels`` a stage of 3x3 convolutions, each followed by a ReLU.
 
@@ -60,10 +65,7 @@ class StemConfig(Section):
 
     @model_serializer(mode="wrap")
     def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # These keys were added after the first models shipped, whose recipes and hashes must stay what they are.
-        added = {"convolutions": 1, "padding": 0, "pool": "each", "batch_norm": False}
-        values: dict[str, Any] = serialize(self)
-        return {key: value for key, value in values.items() if key not in added or value != added[key]}
+        return _without({"convolutions": 1, "padding": 0, "pool": "each", "batch_norm": False}, serialize(self))
 
 
 class CellnetConfig(FamilyConfig):
@@ -102,8 +104,12 @@ class CellnetConfig(FamilyConfig):
     """The eta of C2 = C1 - eta dL/dC1, where L is the loss of one sample in one step."""
     loss_a: NonNegativeFloat = 1.0
     """Weight of loss (a), the prediction of C2; 0 trains on the task alone."""
+    loss_a_form: Literal["mean", "sum"] = "mean"
+    """Loss (a) is the mean square over all numbers of all cells, or (sum) the original's sum of the cells' means."""
     loss_growth: NonNegativeFloat = 0.0
     """The alpha of the weight (1 + alpha)^t on the losses of step t (from 0), constant from step 10."""
+    loss_growth_of: Literal["both", "a"] = "both"
+    """The losses that ``loss_growth`` weights: both, or loss (a) alone, as in the original's code."""
 
     @property
     def cores(self) -> tuple[int, ...]:
@@ -114,6 +120,10 @@ class CellnetConfig(FamilyConfig):
     def edges(self) -> list[Edge]:
         """Connections of the topology, ordered by target, then source."""
         return edges_of(self.topology, self.cells)
+
+    @model_serializer(mode="wrap")
+    def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without({"loss_a_form": "mean", "loss_growth_of": "both"}, serialize(self))
 
     @model_validator(mode="after")
     def _check(self) -> CellnetConfig:

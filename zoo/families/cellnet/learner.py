@@ -50,7 +50,9 @@ class CellnetLearner(Learner):
             for step, after, logits in zip(range(start, stop), *trace, strict=True):
                 a = None if target is None else self._distance(after, target)
                 b = F.cross_entropy(logits, labels, reduction="none") if step < c.input_steps else None
-                loss = self._weight(step) * _add(b, None if a is None else c.loss_a * a)
+                growth = self._weight(step)
+                rest = growth if c.loss_growth_of == "both" else 1.0
+                loss = _add(None if b is None else rest * b, None if a is None else growth * c.loss_a * a)
                 log.add(step < c.input_steps, core, after, target, a, b, logits)
                 (slope,) = torch.autograd.grad(loss.sum(), after, retain_graph=True)
                 core, target = after, after - c.core_lr * slope
@@ -61,8 +63,11 @@ class CellnetLearner(Learner):
             yield StepResult(total, log.means())
 
     def _distance(self, core: Tensor, target: Tensor) -> Tensor:
-        """Loss (a) of each sample, ``[B]``: the mean square over all numbers of all its cores."""
-        return (core - target).square().sum((1, 2)) / sum(self.config.cores)
+        """Loss (a) of each sample, ``[B]``: the mean over all its numbers, or the sum of cells' means."""
+        squares = (core - target).square()
+        if self.config.loss_a_form == "mean":
+            return squares.sum((1, 2)) / sum(self.config.cores)
+        return (squares.sum(2) / squares.new_tensor(self.config.cores)).sum(1)
 
     def _weight(self, step: int) -> float:
         return float((1 + self.config.loss_growth) ** min(step, _GROWTH_STEPS))

@@ -80,10 +80,10 @@ class Cellnet(nn.Module):
             raise ValueError(f"steps must be a whole number above {start}, found {steps}")
         if cores is None:
             cores = self.initial_cores(x.shape[0])
-        fed = self._feed(x) if start < self.config.input_steps else None
+        fed = self.feed(x) if start < self.config.input_steps else None
         history = []
         for step in range(start, steps):
-            cores = self._step(cores, fed if step < self.config.input_steps else None, first=step == 0)
+            cores = self.step(cores, fed if step < self.config.input_steps else None, first=step == 0)
             if trace and torch.is_grad_enabled() and not cores.requires_grad:
                 cores.requires_grad_()  # no trained parameter led here, but the losses differentiate by the cores
             history.append(cores)
@@ -102,7 +102,7 @@ class Cellnet(nn.Module):
         logits: Tensor = second(F.relu(first(outs))).mean(0)
         return logits
 
-    def _step(self, cores: Tensor, fed: Tensor | None, first: bool) -> Tensor:
+    def step(self, cores: Tensor, fed: Tensor | None, first: bool) -> Tensor:
         """Run one time step of all cells at once: ``[B, N, C]`` -> ``[B, N, C]``."""
         cells = cores.transpose(0, 1)  # the cells are the first axis in memory, like the members of a batched matmul
         # In the very first step the connections receive zero vectors instead of cores, the same for every sample.
@@ -114,7 +114,7 @@ class Cellnet(nn.Module):
             update = update + fed
         return cores + (update * self.core_mask).transpose(0, 1)
 
-    def _feed(self, x: Tensor) -> Tensor:
+    def feed(self, x: Tensor) -> Tensor:
         """Inputs ``[B, *input_shape]`` -> the addition to every core, ``[N, B, C]``: 0 except for InCells."""
         weight, bias = self.input.weight.flatten(0, 1), self.input.bias.flatten()
         fed = F.linear(self.stem(x), weight, bias).view(x.shape[0], *self.input.bias.shape).transpose(0, 1)

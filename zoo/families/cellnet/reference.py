@@ -81,13 +81,15 @@ class LiteralCellnet(nn.Module):
             c1 = self.step(cores, x if fed else None, first=t == 0)
             # The core of a cell without incoming edges does not depend on any parameter.
             c1 = [core if core.requires_grad else core.requires_grad_() for core in c1]
-            loss = torch.zeros(()).to(c1[0])
+            loss, growth = torch.zeros(()).to(c1[0]), (1 + c.loss_growth) ** min(t, 10)
             if target is not None:
-                squares = [(one - two).square().sum() for one, two in zip(c1, target, strict=True)]
-                loss = loss + c.loss_a * torch.stack(squares).sum() / sum(c.cores)
+                squares = [(one - two).square() for one, two in zip(c1, target, strict=True)]
+                mean = torch.cat(squares).mean()
+                loss = loss + c.loss_a * (mean if c.loss_a_form == "mean" else sum(s.mean() for s in squares))
+            loss = loss * growth
             if fed:
-                loss = loss + F.cross_entropy(self.read(c1)[None], label[None])
-            loss = loss * (1 + c.loss_growth) ** min(t, 10)
+                weight = growth if c.loss_growth_of == "both" else 1
+                loss = loss + weight * F.cross_entropy(self.read(c1)[None], label[None])
             slopes = torch.autograd.grad(loss, c1, retain_graph=True, allow_unused=True)
             c2 = [core if slope is None else core - c.core_lr * slope for core, slope in zip(c1, slopes, strict=True)]
             cores, target = c1, c2

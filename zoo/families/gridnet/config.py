@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from zoo.config.base import Iterations, PositiveInt, Section, Size
+from zoo.config.base import MOST_ITERATIONS, Iterations, PositiveInt, Section, Size
 from zoo.families.base import FamilyConfig
 
 _MOST_STEPS = 100_000
@@ -40,8 +40,8 @@ class GridnetConfig(FamilyConfig):
         default_factory=_usual_block, json_schema_extra={"default": "the largest up to 8 that divides grid"}
     )
     """Side of the cubic blocks, in cells; divides M, N and K."""
-    inner_steps: Iterations = 1
-    """Updates of each block per outer step."""
+    inner_steps: int = Field(default=1, ge=0, le=MOST_ITERATIONS)
+    """Updates of each block per outer step; 0: an outer step is its LayerNorm alone."""
     outer_steps: Iterations = 12
     """Steps of the whole grid, each with a LayerNorm."""
     activation: Literal["silu", "relu", "leaky_relu", "tanh"] = "silu"

@@ -23,11 +23,12 @@ def draw_activity(states: list[Tensor]) -> Figure:
     differences = [_normalised(states[step][0] - states[step].mean(0)) for step in rows]
     for axes, grids, title in ((left, values, "values"), (right, differences, "difference from the mean")):
         height, width = grids[0].shape[:2]
-        axes.imshow(_mosaic(grids, faces).numpy(), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+        image = axes.imshow(_mosaic(grids, faces).numpy(), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
         axes.set_title(title)
         axes.set_xticks([(i + 0.5) * (width + 1) for i in range(len(faces))], [f"k={face}" for face in faces])
         axes.set_yticks([(i + 0.5) * (height + 1) for i in range(len(rows))], [f"step {step}" for step in rows])
         axes.tick_params(length=0)
+    figure.colorbar(image, ax=[left, right], extend="both", label="value / 99th percentile of the row")
     return figure
 
 

@@ -12,7 +12,7 @@ from zoo.families.base import FamilyConfig
 
 Start = Literal["zero", "xavier"]
 Positions = Literal["none", "index", "units"]
-Senses = Literal["none", "activations", "teaching"]
+Senses = Literal["none", "activations", "sums", "teaching"]
 
 
 class TasksConfig(Section):
@@ -57,7 +57,8 @@ class RuleConfig(Section):
     pooling: Pooling = "mean"
     """Reduction over the neighbours' states."""
     senses: Senses = "none"
-    """Signals perceived from the data: none, activations, or activations and a teaching signal."""
+    """Signals perceived from the data: none; activations of the units at either end; their sums before the activation
+    (sums), as in the original's code; or activations and a teaching signal."""
     positions: Positions = "index"
     """Hidden states start as binary codes of the layer and the weight's index in it (index), of the layer and the two
     units that the weight connects (units), or of nothing (none)."""

@@ -41,8 +41,8 @@ def rule_files(module: MetaNca, task: Task) -> dict[str, onnx.ModelProto]:
     ``weights [inputs, outputs]``, ``states [inputs, outputs, H]`` and ``mask [inputs, outputs]`` (1: the weight
     changes, 0: it does not) -> ``new_weights``, ``new_states``. A rule that senses also takes, over the examples,
     ``before [examples, inputs]`` and ``after [examples, outputs]``, the activations at either end (probabilities at
-    the output layer), and, with a teaching signal, ``errors [examples, outputs]``. Raises ValueError when file and
-    module disagree.
+    the output layer) or the sums before them, and, with a teaching signal, ``errors [examples, outputs]``. Raises
+    ValueError when file and module disagree.
     """
     g, config = GraphBuilder(), module.config.rule
     state = g.op("Concat", g.op("Unsqueeze", "weights", g.constant([2])), "states", axis=2)

@@ -93,12 +93,14 @@ def _pool(neighbours: list[Tensor], own: Tensor, pooling: Pooling) -> Tensor:
 def _signals(layers: list[Layer], examples: list[Example], senses: Senses) -> list[Layer]:
     """Return the signals that each weight perceives from the data, averaged over the examples one by one."""
     like = layers[0][0][0]
-    count = {"none": 0, "activations": 2, "teaching": 4}[senses]
+    count = {"none": 0, "activations": 2, "sums": 2, "teaching": 4}[senses]
     totals = [[[like.new_zeros(count) for _ in row] for row in layer] for layer in layers]
     if senses == "none":
         return totals
     for inputs, target in examples:
         before, sums, after = _run(layers, inputs)
+        if senses == "sums":
+            before, after = [inputs, *sums[:-1]], sums
         errors = _errors(layers, sums, after, target) if senses == "teaching" else after
         for number, layer in enumerate(layers):
             for i, row in enumerate(layer):

@@ -41,16 +41,17 @@ class Checkpoint:
     parent: int | None
     """The checkpoint that the weights descend from; None for the initial weights."""
     error: float
-    """Mean error over the window, the lowest so far."""
+    """Mean error over the window, below that of its parent."""
     observation: int
     """Number of errors that the tree had observed."""
 
 
 class CheckpointTree:
-    """Observes one error at a time; a full window whose mean error is the lowest so far becomes a checkpoint.
+    """Observes one error at a time; a full window whose mean error is below the parent's becomes a checkpoint.
 
-    So each checkpoint is better than all earlier ones. The tree holds the records of all checkpoints and the weights of
-    the last ``keep``.
+    The parent is the checkpoint that the weights descend from. So each checkpoint is better than its ancestors, and a
+    restored one grows a branch of its own, which may stay behind the best of another. The tree holds the records of all
+    checkpoints and the weights of ``keep``: the newest, and the best of the others.
     """
 
     def __init__(self, window: int = 1, keep: int = 16) -> None:
@@ -67,13 +68,13 @@ class CheckpointTree:
 
     @property
     def best(self) -> Checkpoint | None:
-        """The last checkpoint, or None."""
-        return self.checkpoints.get(len(self.checkpoints))
+        """The checkpoint with the lowest error, or None."""
+        return min(self.checkpoints.values(), key=_rank, default=None)
 
     @property
     def held(self) -> list[Checkpoint]:
         """The checkpoints whose weights the tree holds, the best first."""
-        return [self.checkpoints[number] for number in sorted(self._weights, reverse=True)]
+        return sorted((self.checkpoints[number] for number in self._weights), key=_rank)
 
     def observe(self, error: float, state: Mapping[str, Tensor]) -> Checkpoint | None:
         """Record an error of the weights ``state``; return the checkpoint that they became, or None.
@@ -88,19 +89,20 @@ class CheckpointTree:
             return None
         mean = sum(self._errors) / self.window
         self._errors = []
-        if self.best is not None and mean >= self.best.error:
+        if self.current is not None and mean >= self.checkpoints[self.current].error:
             self.stale += 1
             return None
         self.stale = 0
         saved = Checkpoint(len(self.checkpoints) + 1, self.current, mean, self.observations)
         self.checkpoints[saved.number] = saved
         self._weights[saved.number] = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
-        self._weights.pop(saved.number - self.keep, None)
+        if len(self._weights) > self.keep:
+            del self._weights[max((c for c in self.held if c is not saved), key=_rank, default=saved).number]
         self.current = saved.number
         return saved
 
     def restore(self, number: int) -> State:
-        """Return the weights of a checkpoint, which becomes the parent of the next.
+        """Return the weights of a checkpoint, which becomes the parent of the next: its error is the one to beat.
 
         Raises TreeError if the tree does not hold them.
         """
@@ -195,11 +197,18 @@ class CheckpointTree:
         self._errors = list(check_list(fields["errors"], float, "errors"))
         self.checkpoints = {record.number: record for record in records}
         self.current = fields["current"]
-        held = {record.number for record in records[-self.keep :]}
-        if weights != held:
-            raise ValueError(f"found weights of checkpoints {sorted(weights)}, expected {sorted(held)}")
+        count = min(self.keep, len(records))
+        if len(weights) != count or not weights <= set(self.checkpoints):
+            raise ValueError(
+                f"found weights of checkpoints {sorted(weights)}, expected {count} of those up to {len(records)}"
+            )
         if self.current is not None and self.current not in self.checkpoints:
             raise ValueError(f"current is {self.current!r}, which is not a checkpoint")
+
+
+def _rank(checkpoint: Checkpoint) -> tuple[float, int]:
+    """The order of checkpoints: by error, the newer of two equal ones first."""
+    return checkpoint.error, -checkpoint.number
 
 
 def _positive(name: str, value: object) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
@@ -63,7 +63,7 @@ def _steps(sequel: Sequel) -> float:
 
 
 def draw_tasks(prunings: Mapping[str, Sequence[Pruning]], tasks: Mapping[str, Sequence[list[float]]]) -> Figure:
-    """Draw accuracy on the first task alone and on each of three: the mean of the seeds, bars from least to most."""
+    """Draw accuracy on the first task alone and on each of three: the mean of the seeds, lines from least to most."""
     figure, [axis] = _canvas(1, 6)
     width = 0.8 / len(tasks)
     for number, (name, seeds) in enumerate(tasks.items()):
@@ -71,10 +71,24 @@ def draw_tasks(prunings: Mapping[str, Sequence[Pruning]], tasks: Mapping[str, Se
         groups = [alone, *zip(*seeds, strict=True)]
         places = [i + (number - (len(tasks) - 1) / 2) * width for i in range(len(groups))]
         spread = [[mean(g) - min(g) for g in groups], [max(g) - mean(g) for g in groups]]
-        axis.bar(places, [mean(g) for g in groups], width, yerr=spread, color=_COLOURS[name], label=name, capsize=2)
+        style: dict[str, Any] = {
+            "color": _COLOURS[name],
+            "marker": "osD"[number % 3],
+            "linestyle": "none",
+            "capsize": 2,
+        }
+        axis.errorbar(places, [mean(g) for g in groups], yerr=spread, label=name, **style)
+    lowest = min(min(group) for seeds in tasks.values() for group in seeds)
+    alone_lowest = min(p.curve[0] for name in tasks for p in prunings[name])
+    axis.set_ylim(_floor(min(lowest, alone_lowest)), 1.005)
     axis.set_xticks(range(4), ["first task alone", "first of three", "second", "third"])
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(tasks), frameon=False)
     return figure
+
+
+def _floor(lowest: float) -> float:
+    """Return the start of an axis of accuracies that leaves room below the lowest: a multiple of 0.05, at least 0."""
+    return max(0.0, math.floor(20 * lowest - 0.5) / 20)
 
 
 def _canvas(columns: int, width: float = 4.2) -> tuple[Figure, list[Axes]]:

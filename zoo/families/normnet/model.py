@@ -54,14 +54,21 @@ class Normnet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Inputs ``[B, *input_shape]``, normalised as in training -> logits ``[B, classes]``."""
+        return self.states(x)[-1]
+
+    def states(self, x: Tensor) -> list[Tensor]:
+        """Return the output of each layer, ``[B, channels, *space]`` after pooling or ``[B, units]``; logits last."""
+        states = []
         for config, convolution in zip(self.config.convolutions, self.convolutions, strict=True):
             x = convolution(x)
             if config.pool > 1:
                 x = _POOLS[x.dim() - 2](x, config.pool)
+            states.append(x)
         x = x.flatten(1)
         for layer in self.layers:
             x = layer(x)
-        return x
+            states.append(x)
+        return states
 
 
 def ends(module: Normnet) -> Ends:

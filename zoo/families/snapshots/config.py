@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from zoo.config.base import NonNegativeInt, PositiveInt, Section
 from zoo.families.base import FamilyConfig
@@ -100,6 +100,14 @@ class EconomyConfig(Section):
     """Credits per spike."""
     price: PositiveInt = 100
     """Credits at which the network grows; growth spends all of them."""
+    pause: bool = False
+    """Earn nothing while the last growth settles (rule 10), as the original does."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # This key was added after the first models shipped, whose recipes and hashes must stay what they are.
+        values: dict[str, Any] = serialize(self)
+        return {key: value for key, value in values.items() if key != "pause" or value}
 
 
 class PhaseConfig(Section):

@@ -39,16 +39,23 @@ def draw_growth(net: SnapshotNet, history: Sequence[Mapping[str, Any]]) -> Figur
         axes.axvspan(start, phase.until, color="black", alpha=0.03 + 0.05 * number, linewidth=0)
         axes.text((start + phase.until) / 2, 0.02, phase.name, ha="center", transform=axes.get_xaxis_transform())
         start = phase.until
-    for epoch, _, _ in net.growth:
-        axes.axvline(epoch, color="tab:green", linestyle=":", linewidth=1)
+    for number, (epoch, _, _) in enumerate(net.growth):
+        label = None if number else "growth"
+        axes.axvline(epoch, color="black", linestyle=":", linewidth=1, label=label)
     epochs = [record["epoch"] for record in history]
-    axes.step(epochs, [record["train_edges"] for record in history], color="tab:green", where="pre")
+    axes.step(epochs, [record["train_edges"] for record in history], color="#009e73", where="pre", label="edges (left)")
     axes.set(xlabel="epoch", yscale="log", ylabel="edges")
     right = axes.twinx()
-    right.plot(epochs, [100 * record["validation_accuracy"] for record in history], color="tab:blue")
+    accuracies = [100 * record["validation_accuracy"] for record in history]
+    right.plot(epochs, accuracies, "--", color="#0072b2", label="validation accuracy (right)")
     saved = [net.snapshots[number] for number in range(len(net.snapshots))]
-    right.plot([s.epoch for s in saved], [100 * s.accuracy for s in saved], "v", color="tab:red")
+    right.plot(
+        [s.epoch for s in saved], [100 * s.accuracy for s in saved], "v", color="#d55e00", label="snapshots (right)"
+    )
     right.set(ylabel="validation accuracy in %", ylim=(0, 101))
+    entries = [axes.get_legend_handles_labels(), right.get_legend_handles_labels()]
+    handles, labels = ([*first, *second] for first, second in zip(*entries, strict=True))
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(handles), frameon=False, fontsize="small")
     return figure
 
 

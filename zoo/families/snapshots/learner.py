@@ -68,9 +68,13 @@ class SnapshotsLearner(Learner):
 
     def training_step(self, inputs: Tensor, labels: Tensor) -> StepResult:
         """See :class:`Learner`; also saves the batch, for the decisions at the end of the epoch."""
-        self.recent = [*self.recent, (inputs, labels)][-self.config.extrema.batches :]
+        self.remember(inputs, labels)
         result = super().training_step(inputs, labels)
         return StepResult(result.loss, {**result.logs, "edges": self.module.edges.float()})
+
+    def remember(self, inputs: Tensor, labels: Tensor) -> None:
+        """Save the last batches, on which activity and missing edges are measured at the end of the epoch."""
+        self.recent = [*self.recent, (inputs, labels)][-self.config.extrema.batches :]
 
     def on_step_end(self, step: int) -> None:
         grads = [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
@@ -80,13 +84,13 @@ class SnapshotsLearner(Learner):
 
     def on_epoch_end(self, epoch: int) -> None:
         self.epoch = epoch
-        self._observe_norms()
+        self._observe_norms(epoch)
         if self.trigger.end_epoch():
-            self.economy.earn()
+            self._earn(epoch)
 
     def before_validation(self, step: int) -> None:
         """See :class:`Learner`."""
-        self._observe_norms()
+        self._observe_norms(self.epoch + 1)
 
     def on_validation(self, step: int, accuracy: float) -> None:
         """Decide on growth and snapshots, if an epoch has ended since the last decision."""
@@ -161,11 +165,17 @@ class SnapshotsLearner(Learner):
         device = self.module.weight.device
         self.recent = [(inputs.to(device), labels.to(device)) for inputs, labels in state["recent"]]
 
-    def _observe_norms(self) -> None:
+    def _observe_norms(self, epoch: int) -> None:
+        """Observe the norms of the steps in ``epoch`` since the last call."""
         norms, self._norms = self._norms, []
         for norm in torch.stack(norms).tolist() if norms else ():
             if self.trigger.observe(norm):
-                self.economy.earn()
+                self._earn(epoch)
+
+    def _earn(self, epoch: int) -> None:
+        """Earn the reward of a spike in ``epoch``, unless credits pause while the last growth settles."""
+        if not (self.config.economy.pause and self.limits.settles(epoch - 1)):
+            self.economy.earn()
 
     def _activations(self, inputs: Tensor) -> Tensor:
         """Return activations ``[B, units]``; the output layer's sums pass through the activation like all others."""

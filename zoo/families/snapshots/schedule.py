@@ -25,13 +25,17 @@ class Limits:
     def __post_init__(self) -> None:
         self.used = self.used or [0] * len(self.config.phases)
 
+    def settles(self, epoch: int) -> bool:
+        """True if growth may not follow ``epoch``, because the last growth has not settled yet (rule 10)."""
+        return self.last_growth is not None and epoch < self.last_growth + self.config.stabilisation
+
     def quota(self, epoch: int) -> int:
         """Return how many structures growth after ``epoch`` may add: the phase's remainder over its possible events.
 
         0 while the last growth settles, and when growth could not settle before training ends.
         """
         pause = self.config.stabilisation
-        if self.last_growth is not None and epoch < self.last_growth + pause:
+        if self.settles(epoch):
             return 0
         if epoch > self.config.phases[-1].until - max(1, pause):
             return 0

@@ -7,7 +7,8 @@ Shared arguments, for a grid of M x N x K cells and a batch of B samples:
 
 - ``weight``: 27 weights per cell, one per neighbour offset (dz, dy, dx) in {-1, 0, 1}^3, dz slowest.
 - ``x``: ``[B, M, N, K]``. Every tensor has its dtype (float32 or float64 on the CPU) and its device.
-- ``inner_steps``: updates of each block per step; the shell of neighbours around it keeps its values throughout.
+- ``inner_steps``: updates of each block per step; the shell of neighbours around it keeps its values throughout. With
+  0, a step is the identity, an outer step its LayerNorm alone.
 - ``block``: side of the cubic blocks; divides M, N and K.
 - ``activation``: silu, relu, leaky_relu (slope 0.01) or tanh.
 
@@ -42,7 +43,7 @@ def gridnet_step(
     """
     grid = check_options(x, block, inner_steps, activation, eps)
     check_tensors(x, weight=(weight, (27, *grid)), bias=(bias, grid), residual_scale=(residual_scale, grid))
-    if runtime.mode() == "reference":
+    if runtime.mode() == "reference" or not inner_steps:
         return reference.gridnet_step(
             weight,
             bias,
@@ -68,7 +69,7 @@ def gated_gridnet_step(
     """
     grid = check_options(x, block, inner_steps, activation)
     check_tensors(x, weight=(weight, (27, 2, *grid)), bias=(bias, (2, *grid)))
-    if runtime.mode() == "reference":
+    if runtime.mode() == "reference" or not inner_steps:
         return reference.gated_gridnet_step(
             weight, bias, x, inner_steps=inner_steps, block=block, activation=activation
         )
@@ -140,6 +141,8 @@ def gridnet_evolve(
         outer_residual=outer_residual,
         recompute=recompute,
     )
+    if not inner_steps:
+        return _norms_alone(norm_weight, norm_bias, x, options)
     return run_op(weight, bias, residual_scale, norm_weight, norm_bias, x, options)
 
 
@@ -194,4 +197,13 @@ def gated_gridnet_evolve(
         outer_residual=outer_residual,
         recompute=recompute,
     )
+    if not inner_steps:
+        return _norms_alone(norm_weight, norm_bias, x, options)
     return run_op(weight, bias, None, norm_weight, norm_bias, x, options)
+
+
+def _norms_alone(norm_weight: Tensor, norm_bias: Tensor, x: Tensor, options: Options) -> Tensor:
+    """Outer steps without inner steps, computed as one plain update whose weights are 0."""
+    zeros = x.new_zeros(28, *x.shape[1:])
+    updates = options._replace(inner_steps=1, normalize=False)
+    return run_op(zeros[None, :27], zeros[27:], zeros[27:], norm_weight, norm_bias, x, updates)

@@ -47,7 +47,7 @@ def check_options(
     grid = _check_grid(x)
     if runtime.mode() == "compiled":
         _check_device(x, _is_autocast(x))
-    _check_numbers(grid, block, inner_steps, activation)
+    _check_numbers(grid, block, inner_steps, activation, least=0)
     for name, value in (("eps", eps), ("norm_eps", norm_eps)):
         _check_eps(name, value)
     return grid
@@ -55,7 +55,7 @@ def check_options(
 
 def check_sets(weight: Tensor, outer_steps: int, recompute: int) -> int:
     """Return the number of parameter sets, 1 or ``outer_steps``; raises ValueError for other numbers."""
-    _check_steps("outer_steps", outer_steps)
+    _check_steps("outer_steps", outer_steps, least=1)
     if recompute < 1:
         raise ValueError(f"recompute must be at least 1, found {recompute}")
     sets = weight.shape[0] if weight.ndim else 0
@@ -77,7 +77,7 @@ def check_op(tensors: Tensors, options: Options) -> None:
     require(("weight", "bias", "x"), weight, bias, x)
     grid = _check_grid(x)
     _check_device(x, autocast=False)
-    _check_numbers(grid, options.block, options.inner_steps, options.activation)
+    _check_numbers(grid, options.block, options.inner_steps, options.activation, least=1)
     sets = check_sets(weight, options.outer_steps, options.recompute)
     _check_combination(residual_scale is None, norm_weight is not None, norm_bias is not None, options)
     channels = (2,) if residual_scale is None else ()
@@ -125,17 +125,17 @@ def _check_grid(x: Tensor) -> tuple[int, int, int]:
     return m, n, k
 
 
-def _check_numbers(grid: tuple[int, int, int], block: int, inner_steps: int, activation: str) -> None:
+def _check_numbers(grid: tuple[int, int, int], block: int, inner_steps: int, activation: str, least: int) -> None:
     if block < 1 or any(axis % block or axis < 1 for axis in grid):
         raise ValueError(f"block must be a positive divisor of every axis of the grid {list(grid)}, found {block}")
-    _check_steps("inner_steps", inner_steps)
+    _check_steps("inner_steps", inner_steps, least)
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, found {activation!r}")
 
 
-def _check_steps(name: str, steps: int) -> None:
-    if steps < 1:
-        raise ValueError(f"{name} must be at least 1, found {steps}")
+def _check_steps(name: str, steps: int, least: int) -> None:
+    if steps < least:
+        raise ValueError(f"{name} must be at least {least}, found {steps}")
     if steps > MOST_STEPS:
         raise ValueError(f"{name} must be at most {MOST_STEPS}, found {steps}")
 

@@ -24,6 +24,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "gated": {"gated": True},
     "normalised": {"normalize": True},
+    "identity": {"inner_steps": 0},
+    "gated identity": {"inner_steps": 0, "gated": True, "separate_params": True},
     "inner steps": {"inner_steps": 3},
     "normalised inner steps": {"inner_steps": 2, "normalize": True},
     "gated inner steps": {"inner_steps": 2, "gated": True},
@@ -81,7 +83,7 @@ def test_every_variant_of_gridnet_gives_the_bits_of_torch(
 
 WRONG: list[tuple[str, Any]] = [
     ("grid", [4, 4]), ("grid", [4, 4, 0]), ("grid", "4x4x4"), ("grid", [2, 2, 4]), ("grid", [8, 4, 4]), ("grid", None),
-    ("block", 3), ("block", 0), ("inner_steps", 0), ("inner_steps", 2**70), ("outer_steps", "many"),
+    ("block", 3), ("block", 0), ("inner_steps", -1), ("inner_steps", 2**70), ("outer_steps", "many"),
     ("outer_steps", 100_001), ("inner_steps", 50_000), ("activation", "gelu"), ("activation", 3), ("gated", 1),
     ("gated", True), ("normalize", None), ("eps", 0), ("eps", -1.0), ("eps", float("inf")), ("outer_residual", 3),
     ("separate_params", True), ("separate_params", []), ("patch", 4), ("patch", {"size": 3}), ("patch", {"side": 2}),

@@ -22,6 +22,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "separate": {"separate_params": True, "gated": True},
     "outer_residual": {"outer_residual": True},
     "inner": {"inner_steps": 3, "block": 2},
+    "identity": {"inner_steps": 0},
+    "identity_residual": {"inner_steps": 0, "outer_residual": True, "normalize": True},
     "inner_gated": {"inner_steps": 2, "gated": True, "grid": (6, 4, 4)},
     "inner_normalised": {"inner_steps": 3, "normalize": True, "grid": (4, 6, 4)},
     "inner_separate_residual": {"inner_steps": 2, "separate_params": True, "outer_residual": True},

@@ -29,6 +29,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         {},
         {"rule": {"layer_norm": True, "pooling": "sum", "activation": "relu", "change": "sigmoid"}},
         {"rule": {"senses": "activations", "positions": "none", "change": "linear"}},
+        {"rule": {"senses": "sums", "pooling": "sum"}},
         {"rule": {"positions": "none"}},
         TEACHING,
     ],

@@ -38,6 +38,7 @@ def build(**rule: Any) -> MetaNca:
         {"pooling": "sum", "positions": "units", "memory": 2},
         {"layer_norm": True, "activation": "relu", "change": "sigmoid"},
         {"senses": "activations", "change": "linear", "scale": 0.1},
+        {"senses": "sums", "scale": 0.1},
         {"senses": "teaching", "memory": 1},
         {"senses": "teaching", "positions": "none", "pooling": "sum"},
     ],

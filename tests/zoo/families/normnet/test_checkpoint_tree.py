@@ -55,6 +55,39 @@ def test_a_restored_checkpoint_is_the_parent_of_the_next() -> None:
     assert [c.parent for c in branched().checkpoints.values()] == [None, 1, 2, 1]
 
 
+def test_a_restored_error_is_the_one_to_beat_so_that_branches_grow() -> None:
+    tree = grown([0.5, 0.4, 0.1])
+    tree.restore(1)
+    assert tree.observe(0.5, state(4)) is None
+    for number, error in enumerate([0.45, 0.3, 0.35], start=5):
+        tree.observe(error, state(number))
+    records = [(c.number, c.parent, c.error) for c in tree.checkpoints.values()]
+    assert records == [(1, None, 0.5), (2, 1, 0.4), (3, 2, 0.1), (4, 1, 0.45), (5, 4, 0.3)]
+    assert tree.best is not None
+    assert tree.best.number == 3
+    assert [c.number for c in tree.held] == [3, 5, 2, 4, 1]
+
+
+def test_a_full_tree_gives_up_the_worst_but_neither_the_best_nor_the_newest() -> None:
+    tree = grown([0.5, 0.4, 0.1], keep=3)
+    tree.restore(1)
+    tree.observe(0.49, state(4))
+    assert [c.number for c in tree.held] == [3, 2, 4]
+    tree.observe(0.48, state(5))
+    assert [c.number for c in tree.held] == [3, 2, 5]
+
+
+def test_a_tree_with_branches_is_stored_and_loaded_whole(tmp_path: Path) -> None:
+    tree = grown([0.5, 0.4, 0.1], keep=3)
+    tree.restore(1)
+    tree.observe(0.49, state(4))
+    tree.save(tmp_path / "tree")
+    loaded = CheckpointTree.load(tmp_path / "tree")
+    assert loaded.held == tree.held
+    assert loaded.observe(0.495, state(5)) is None
+    assert loaded.observe(0.48, state(5)) is not None
+
+
 def test_a_restore_begins_a_new_window() -> None:
     tree = grown([0.5, 0.5, 0.9], window=2)
     tree.restore(1)
@@ -148,7 +181,7 @@ def test_a_folder_without_a_tree_is_refused(tmp_path: Path) -> None:
     [
         ("format", 9, "format 9, this version reads format 1"),
         ("current", 7, "current is 7, which is not a checkpoint"),
-        ("keep", 2, r"found weights of checkpoints \[1, 2, 3, 4\], expected \[3, 4\]"),
+        ("keep", 2, r"found weights of checkpoints \[1, 2, 3, 4\], expected 2 of those up to 4"),
         ("window", 0, "window: found 0, expected a positive integer"),
         ("checkpoints", None, "checkpoints must be a list"),
         ("checkpoints", [{"number": 1, "parent": 1, "error": 0.5, "observation": 1}], "number 1 and parent 1"),

@@ -192,3 +192,17 @@ def test_a_validation_within_an_epoch_decides_nothing_and_saved_batches_are_rest
     other = Training()
     other.learner.load_state_dict(training.learner.state_dict())
     assert torch.equal(other.learner.recent[0][0], training.learner.recent[0][0])
+
+
+def test_credits_pause_while_growth_settles_only_if_the_economy_says_so() -> None:
+    earned = {}
+    for pause in (False, True):
+        training = Training(economy={"price": 10, "pause": pause}, stabilisation=3)
+        training.epochs(10)
+        first, second = (event[0] for event in training.net.growth[:2])
+        earned[pause] = training.learner.economy.credits
+        training = Training(economy={"price": 10, "pause": pause}, stabilisation=3)
+        training.epochs(first + 2)
+        assert (training.learner.economy.credits == 0) is pause, "every step is a sample, and most are spikes"
+        assert second - first >= 3
+    assert earned[True] <= earned[False]

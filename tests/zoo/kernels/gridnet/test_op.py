@@ -415,6 +415,27 @@ def test_recomputing_saves_fewer_activations_within_the_stated_bound(batch: int)
     assert kept[12] < kept[4] < kept[1]
 
 
+@pytest.mark.parametrize("gated", [False, True])
+def test_no_inner_steps_leave_the_grid_as_it_is_and_the_layer_norm_alone_of_an_outer_step(gated: bool) -> None:
+    x, channels = torch.randn(2, 4, 4, 4, requires_grad=True), (2,) if gated else ()
+    parameters = [torch.randn(1, 27, *channels, 4, 4, 4), torch.randn(1, *channels, 4, 4, 4)]
+    parameters += [] if gated else [torch.randn(1, 4, 4, 4)]
+    step, evolve = (
+        (gridnet.gated_gridnet_step, gridnet.gated_gridnet_evolve)
+        if gated
+        else (gridnet.gridnet_step, gridnet.gridnet_evolve)
+    )
+    out = step(*(p[0] for p in parameters), x, inner_steps=0, block=2)
+    assert torch.equal(out, x)
+    assert torch.equal(torch.autograd.grad(out.sum(), x)[0], torch.ones_like(x))
+    norm = torch.rand(4, 4, 4), torch.randn(4, 4, 4)
+    evolved = evolve(*parameters, *norm, x, outer_steps=2, inner_steps=0, block=2)
+    expected = x
+    for _ in range(2):
+        expected = torch.nn.functional.layer_norm(expected, (4, 4, 4), *norm)
+    torch.testing.assert_close(evolved, expected)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -427,7 +448,7 @@ def test_recomputing_saves_fewer_activations_within_the_stated_bound(batch: int)
         ({"bias": torch.zeros(4, 4, 4, device="meta")}, "bias must be on x's device cpu, found meta"),
         ({"block": 3}, r"block must be a positive divisor of every axis of the grid \[4, 4, 4\], found 3"),
         ({"block": 0}, "block must be a positive divisor"),
-        ({"inner_steps": 0}, "inner_steps must be at least 1, found 0"),
+        ({"inner_steps": -1}, "inner_steps must be at least 0, found -1"),
         ({"eps": 0.0}, "eps must be greater than 0"),
         ({"activation": "gelu"}, "activation must be one of silu, relu, leaky_relu, tanh, found 'gelu'"),
     ],

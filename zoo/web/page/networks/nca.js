@@ -164,6 +164,9 @@ export class Rule {
     const passes = examples.map((x, e) => {
       const { inputs, sums } = this.forward(x);
       const outputs = softmax(sums[last]);
+      if (this.model.rule.senses === "sums") {
+        return { inputs: [inputs[0], ...sums.slice(0, -1)], after: sums, errors: [] };
+      }
       const after = sums.map((sum, i) => (i === last ? outputs : Array.from(sum, (value) => Math.max(0, value))));
       return { inputs, after, errors: this.errors(sums, outputs, targets[e]) };
     });

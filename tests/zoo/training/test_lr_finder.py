@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import fails, run
+from tests.support.training import small
+from zoo.training.lr_finder import find_lr
+from zoo.utils.errors import TrainingError
+
+
+def test_the_suggestion_lies_where_the_loss_falls() -> None:
+    curve = find_lr(small("train.batch_size=256"), 1e-4, 1e4, 60, device="cpu")
+    position = curve.rates.index(curve.suggestion)
+    assert 1e-4 < curve.suggestion < 1
+    assert min(curve.losses) < 0.9 * curve.losses[0]
+    assert curve.losses[position + 1] < curve.losses[position - 1]
+    assert len(curve.rates) < 60  # it ends once the loss has exploded
+
+
+def test_the_command_prints_a_suggestion_and_writes_only_its_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["nca-iris", "--steps", "12", "--device", "cpu", "--out", "lr.png"]
+    result = run("find-lr", *arguments)
+    assert result.exit_code == 0, result.output
+    assert "try: -o train.optimizer.lr=" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["lr.png"]
+    found = json.loads(run("find-lr", *arguments[:-2], "--json").output)
+    assert found["suggestion"] in found["rates"]
+
+
+def test_rates_that_are_no_range_are_refused() -> None:
+    assert "learning rates: found 1 to 0.1" in fails(1, "find-lr", "nca-iris", "--low", "1", "--high", "0.1")
+    with pytest.raises(TrainingError, match="allowed: above 0"):
+        find_lr(small(), 0.0)

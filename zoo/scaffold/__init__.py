@@ -1,0 +1,1 @@
+"""``zoo new``: a package to start a family of one's own from."""

@@ -1,0 +1,128 @@
+"""The callbacks that come with the loop: early stopping, the best checkpoint, and metrics of one's own."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+
+from zoo.config.train import EarlyStoppingConfig
+from zoo.data.sampling import evaluation_batches
+from zoo.recipe import Recipe
+from zoo.training.checkpoint import load_checkpoint
+from zoo.training.result import BEST_FILE, CHECKPOINT_FILE
+from zoo.training.run import Callback, Run, tested_module
+from zoo.utils.errors import TrainingError
+from zoo.utils.files import replace_file
+
+Metric: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.int64]], float]
+"""``(logits [N, classes], labels [N]) -> number`` on the whole validation split."""
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_OWN = ("loss", "accuracy")
+
+
+def make_callbacks(
+    recipe: Recipe, metrics: Mapping[str, Metric], given: Sequence[Callback] = ()
+) -> tuple[Callback, ...]:
+    """Return the callbacks of a run: metrics first, so that the others see them in the record."""
+    found: list[Callback] = [OwnMetrics(metrics)] if metrics else []
+    found += given
+    if recipe.train.early_stopping is not None:
+        found.append(EarlyStopping(recipe.train.early_stopping))
+    if recipe.export.which == "best":
+        found.append(BestCheckpoint())
+    return tuple(found)
+
+
+class EarlyStopping(Callback):
+    """Ends the training when validation has not improved for some rounds."""
+
+    def __init__(self, settings: EarlyStoppingConfig) -> None:
+        self.settings = settings
+
+    def on_validation(self, run: Run, record: dict[str, Any]) -> bool:
+        sign = -1 if self.settings.metric.endswith("loss") else 1
+        best, waited = -math.inf, 0
+        for one in (*run.history, record):  # from the start, so that a resumed run ends where it would have
+            value = sign * one[self.settings.metric]
+            improved = value > best + self.settings.min_delta
+            best, waited = (value, 0) if improved else (best, waited + 1)
+        return waited >= self.settings.patience
+
+
+class BestCheckpoint(Callback):
+    """Keeps the checkpoint of the best validation accuracy, among equals that of the lowest loss."""
+
+    def on_start(self, run: Run) -> None:
+        self._keep(run)  # the run may have been killed between its checkpoint and the copy
+
+    def on_round_end(self, run: Run, record: dict[str, Any]) -> None:
+        self._keep(run)
+
+    def _keep(self, run: Run) -> None:
+        if run.accelerator.is_main_process and run.history and _best_step(run) == run.saved_step:
+            replace_file(run.run_dir / BEST_FILE, (run.run_dir / CHECKPOINT_FILE).read_bytes())
+
+
+def restore_best(run: Run) -> None:
+    """Take weights and learner of the best validation; raises TrainingError if its checkpoint was not kept."""
+    run.accelerator.wait_for_everyone()
+    path = run.run_dir / BEST_FILE
+    best = _best_step(run)
+    state = load_checkpoint(run.run_dir, BEST_FILE) if path.is_file() else {}
+    if state.get("step") != best:
+        raise TrainingError(
+            f"export.which best: {path} does not hold step {best}, the best one, because the run was trained with "
+            "export.which last; train it again, or leave the key out"
+        )
+    run.load_weights(state)
+    run.exported_step = best
+
+
+class OwnMetrics(Callback):
+    """Computes metrics on the validation split and adds them to the record as ``validation_NAME``."""
+
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        for name in metrics:
+            if not _NAME.fullmatch(name) or name in _OWN:
+                raise TrainingError(
+                    f"metric {name!r}: its name should have lower-case letters, digits and underscores, and be none of "
+                    f"{', '.join(_OWN)}"
+                )
+        self.metrics = dict(metrics)
+
+    def on_validation(self, run: Run, record: dict[str, Any]) -> bool:
+        logits, labels = validation_logits(run)
+        for name, metric in self.metrics.items():
+            value = float(metric(logits, labels))
+            if not math.isfinite(value):
+                raise TrainingError(f"metric {name}: found {value} at step {run.step}, allowed finite numbers")
+            record[f"validation_{name}"] = value
+        return False
+
+
+def validation_logits(run: Run) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the logits ``[N, classes]`` and the labels ``[N]`` of the validation split, of all processes."""
+    accelerator, split = run.accelerator, run.data.validation
+    module = tested_module(run).eval()
+    share = evaluation_batches(
+        len(split), run.recipe.train.eval_batch_size, accelerator.process_index, accelerator.num_processes
+    )
+    found = []
+    with torch.inference_mode():
+        for inputs, labels in split.stream(share, accelerator.device):
+            found.append((module(inputs).float().cpu().numpy(), labels.cpu().numpy()))
+    parts = gather_object(found) if accelerator.num_processes > 1 else found
+    return np.concatenate([logits for logits, _ in parts]), np.concatenate([labels for _, labels in parts])
+
+
+def _best_step(run: Run) -> int:
+    """Return the step of the best round so far."""
+    best = max(run.history, key=lambda record: (record["validation_accuracy"], -record["validation_loss"]))
+    return int(best["step"])
