@@ -132,6 +132,6 @@ def test_a_model_without_origin_cannot_be_pickled(both: Path) -> None:
 def test_a_missing_attribute_is_an_attribute_error_before_and_after_opening(both: Path) -> None:
     other = copy.deepcopy(sdk.load(both))
     for _ in range(2):
-        with pytest.raises(AttributeError, match="'Model' object has no attribute 'weights'"):
+        with pytest.raises(AttributeError, match="'GridnetModel' object has no attribute 'weights'"):
             _ = other.weights
     assert not hasattr(other, "__array__")

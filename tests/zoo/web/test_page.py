@@ -204,8 +204,8 @@ def test_what_is_wrong_with_files_is_said_in_a_sentence(page: SitePage, copy: Pa
 def test_missing_weights_leave_the_answers(page: SitePage, copy: Path) -> None:
     tab = page.open("nca-iris")
     tab.set_input_files("#own-files", files_of_model(copy)[:2])
-    tab.wait_for_selector("#stage section.wide")
-    assert "model.safetensors of gridnet-digits is missing" in tab.inner_text("#stage")
+    missing = "model.safetensors of gridnet-digits is missing"
+    wait(tab, f"document.querySelector('#stage').textContent.includes({json.dumps(missing)})")
     draw(tab, STROKES["0"])
     wait(
         tab,
