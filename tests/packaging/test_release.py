@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,7 @@ def test_the_source_distribution_builds_a_wheel(tmp_path: Path) -> None:
     build = "import build_backend, sys; build_backend.build_{}(sys.argv[1])"
     run_backend(source, build.format("sdist"), tmp_path)
     [archive] = tmp_path.glob("cellzoo-*.tar.gz")
-    with tarfile.open(archive) as packed:
-        packed.extractall(tmp_path / "unpacked", filter="data")
+    shutil.unpack_archive(archive, tmp_path / "unpacked")
     [unpacked] = (tmp_path / "unpacked").iterdir()
     assert (unpacked / "csrc" / "gridnet" / "cpu" / "kernels.cpp").is_file()
     run_backend(unpacked, build.format("wheel"), tmp_path)

@@ -50,7 +50,7 @@ def copy_source(folder: Path, exports: str = "*") -> Path:
 
 def build_wheel(source: Path, out: Path, *settings: str, environment: Mapping[str, str] | None = None) -> Path:
     """Build a wheel with the build tools of this environment and return its path."""
-    options = [part for setting in settings for part in ("-C", setting)]
+    options = [part for setting in settings for part in ("--config-settings", setting)]
     command = (*PIP, "wheel", ".", "--no-deps", "--no-build-isolation", *options, "--wheel-dir", out)
     run(*command, cwd=source, environment=environment)
     [built] = out.glob("*.whl")
