@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import sys
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from sdk.errors import CellzooError
 
@@ -29,10 +31,17 @@ class _Handler(SimpleHTTPRequestHandler):
         """Print no line per request."""
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a visitor who leaves before a file has been sent."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def site_server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
     """Return a server of a folder on the loopback address; port 0 means any that is free. Raises ServeError."""
     try:
-        return ThreadingHTTPServer((ADDRESS, port), functools.partial(_Handler, directory=str(folder)))
+        return _Server((ADDRESS, port), functools.partial(_Handler, directory=str(folder)))
     except OSError as error:
         raise ServeError(f"--port {port}: cannot be used ({error.strerror}); give another, or 0 for any") from None
 

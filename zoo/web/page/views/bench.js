@@ -13,7 +13,8 @@ import { button, h } from "./dom.js";
 /** @typedef {import("./model.js").Guard} Guard */
 
 const RUNS = 21;
-const WARM_UP = 3;
+/** Milliseconds in which the browser compiles what it runs often. */
+const WARM_UP = 1000;
 
 /**
  * @param {Entry[]} models
@@ -45,7 +46,7 @@ export async function showBench(models, guard) {
     h(
       "p",
       { className: "soft" },
-      `Milliseconds for one image: the median of ${RUNS} runs after ${WARM_UP}. WebGPU and ` +
+      `Milliseconds for one image: the median of ${RUNS} runs after ${WARM_UP / 1000} s of warm-up. WebGPU and ` +
         "JavaScript compute the evolution and read the last grid back; WebAssembly computes the whole of model.onnx.",
     ),
     grids.length ? start : h("p", {}, "This site has no gridnet."),
@@ -104,11 +105,14 @@ async function gpuTime(net, grid) {
  * @returns {Promise<number>} milliseconds
  */
 async function time(work) {
+  const begin = performance.now();
+  do await work();
+  while (performance.now() - begin < WARM_UP);
   const times = [];
-  for (let run = -WARM_UP; run < RUNS; run++) {
+  for (let run = 0; run < RUNS; run++) {
     const start = performance.now();
     await work();
-    if (run >= 0) times.push(performance.now() - start);
+    times.push(performance.now() - start);
   }
   return median(times);
 }
