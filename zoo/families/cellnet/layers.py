@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -9,6 +11,16 @@ from zoo.data.task import Task
 from zoo.families.cellnet.config import CellnetConfig
 from zoo.families.cellnet.model import Cellnet
 from zoo.families.cellnet.topology import FullTopology, Topology
+
+
+def config_of(steps: int, topology: Topology | None, **options: Any) -> CellnetConfig:
+    """Return the config that a layer's arguments make; raises ValueError, which names the one that does not fit."""
+    try:
+        return CellnetConfig(steps=steps, input_steps=steps, topology=topology or FullTopology(), **options)
+    except ValidationError as error:
+        found = error.errors()[0]
+        place = "".join(f"{part}: " for part in found["loc"][:1])
+        raise ValueError(f"{place}{found['msg'].removeprefix('Value error, ')}") from error
 
 
 class CellBlock(nn.Module):
@@ -37,21 +49,9 @@ class CellBlock(nn.Module):
         topology: Topology | None = None,
     ) -> None:
         super().__init__()
-        try:
-            config = CellnetConfig(
-                cells=cells,
-                in_cells=in_cells,
-                out_cells=out_cells,
-                core=core,
-                hidden=hidden,
-                steps=steps,
-                input_steps=steps,
-                topology=topology or FullTopology(),
-            )
-        except ValidationError as error:
-            found = error.errors()[0]
-            place = "".join(f"{part}: " for part in found["loc"][:1])
-            raise ValueError(f"{place}{found['msg'].removeprefix('Value error, ')}") from error
+        config = config_of(
+            steps, topology, cells=cells, in_cells=in_cells, out_cells=out_cells, core=core, hidden=hidden
+        )
         self.in_features, self.out_features = in_features, out_features
         self.net = Cellnet(config, Task((in_features,), out_features))
 

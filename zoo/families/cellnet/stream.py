@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from zoo.data.task import Task
-from zoo.families.cellnet.config import CellnetConfig
+from zoo.families.cellnet.layers import config_of
 from zoo.families.cellnet.learner import step_cosine
 from zoo.families.cellnet.model import Cellnet
-from zoo.families.cellnet.topology import FullTopology, Topology
+from zoo.families.cellnet.topology import Topology
 
 
 @dataclass(frozen=True)
@@ -61,23 +60,17 @@ class CellStream(nn.Module):
         super().__init__()
         if truncate < 1:
             raise ValueError(f"truncate: found {truncate}, allowed at least 1")
-        try:
-            config = CellnetConfig(
-                cells=cells,
-                in_cells=in_cells,
-                out_cells=out_cells,
-                core=core,
-                hidden=hidden,
-                steps=cells,  # enough for the longest path from an InCell to an OutCell
-                input_steps=cells,
-                topology=topology or FullTopology(),
-                loss_a=loss_a,
-                core_lr=core_lr,
-            )
-        except ValidationError as error:
-            found = error.errors()[0]
-            place = "".join(f"{part}: " for part in found["loc"][:1])
-            raise ValueError(f"{place}{found['msg'].removeprefix('Value error, ')}") from error
+        config = config_of(
+            cells,  # enough steps for the longest path from an InCell to an OutCell
+            topology,
+            cells=cells,
+            in_cells=in_cells,
+            out_cells=out_cells,
+            core=core,
+            hidden=hidden,
+            loss_a=loss_a,
+            core_lr=core_lr,
+        )
         self.net = Cellnet(config, Task((in_features,), out_features))
         self.truncate = truncate
         self.reset()
