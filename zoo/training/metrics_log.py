@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sdk.text import printable
 from zoo.training.checkpoint import rescue
 from zoo.training.trackers import Trackers
-from zoo.utils.errors import TrainingError
+from zoo.utils.errors import RunFolderError
 from zoo.utils.files import replace_file, sync
 from zoo.utils.locks import has_lost
 
@@ -48,7 +48,7 @@ class RunLog:
     def start(self, step: int, history: Sequence[dict[str, Any]] = ()) -> None:
         """Start at ``step``: drop the lines that an earlier attempt wrote beyond it, and add rounds that it did not.
 
-        ``history`` has the rounds up to ``step``, as the checkpoint holds them. Raises TrainingError.
+        ``history`` has the rounds up to ``step``, as the checkpoint holds them. Raises RunFolderError.
         """
         if self.silent:
             return
@@ -100,7 +100,7 @@ class RunLog:
         )
 
     def sync(self) -> None:
-        """Have the system write the log to its disk, so that it is never behind a checkpoint. Raises TrainingError."""
+        """Have the system write the log to its disk, so that it is never behind a checkpoint. Raises RunFolderError."""
         if not self.silent:
             with self._naming_errors():
                 sync(self.path)
@@ -122,14 +122,14 @@ class RunLog:
     @contextmanager
     def _naming_errors(self) -> Iterator[None]:
         if self.run_dir.is_dir() and has_lost(self.run_dir):
-            raise TrainingError(
+            raise RunFolderError(
                 f"cannot write {self.path}: its folder or the lock in it was deleted meanwhile, so another run may be "
                 "there; this run has ended, start it again in another folder"
             )
         try:
             yield
         except OSError as error:
-            raise TrainingError(
+            raise RunFolderError(
                 f"cannot write {self.path}: {error.strerror or error}; {rescue(self.run_dir)}"
             ) from None
 
