@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sdk.text import printable
 from zoo.training.checkpoint import rescue
 from zoo.training.trackers import Trackers
-from zoo.utils.errors import RunFolderError
+from zoo.utils.errors import RunFolderError, RunWarning
 from zoo.utils.files import replace_file, sync
 from zoo.utils.locks import has_lost
 
@@ -67,9 +68,20 @@ class RunLog:
         if line:
             self._print(line)
 
+    def warn(self, line: str) -> None:
+        """Print a line about a fault that does not end the run; without progress, give it as a RunWarning."""
+        if self.bar.disable:
+            warnings.warn(RunWarning(line), stacklevel=2)
+        else:
+            self._print(line)
+
     def advance(self, step: int) -> None:
         """Move the progress bar to ``step``."""
         self.bar.update(self.task, completed=step)
+
+    def end(self, step: int) -> None:
+        """Let the progress bar end at ``step``, because the training does."""
+        self.bar.update(self.task, total=step)
 
     def step(self, step: int, batch_size: int, record: dict[str, float]) -> None:
         """Log a training step and the samples per second since the previous logged step."""

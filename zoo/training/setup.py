@@ -68,6 +68,7 @@ def setup(
     if saved is not None:
         check_same_recipe(recipe, saved, run_dir)
     check_trackers(track)
+    called = make_callbacks(recipe, metrics or {}, callbacks)
     accelerator = _accelerator(device, recipe.train.precision, run_dir, track)
     with accelerator.main_process_first():  # a single process downloads
         source = open_source(recipe) if saved is None else None  # a checkpoint holds the weights
@@ -108,7 +109,6 @@ def setup(
         log.note(line)
     log.note(start.report if start else "")
     log.note(f"frozen: {', '.join(frozen)}" if frozen else "")
-    called = make_callbacks(recipe, metrics or {}, callbacks)
     run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, guard, run_dir, log,
               total_steps, steps_per_epoch, fingerprint(data), start, called)  # fmt: skip
     if saved is not None:
@@ -117,7 +117,7 @@ def setup(
     if not silent:
         _write_start(run, saved is None)
     if track:
-        log.trackers = Trackers(accelerator, recipe, run_dir, log.note)
+        log.trackers = Trackers(accelerator, recipe, run_dir, log.warn)
     return run
 
 
@@ -144,7 +144,9 @@ def _accelerator(device: str | None, precision: str, run_dir: Path, track: Seque
     on_cpu = device == "cpu" or usable == ["cpu"]
     places = ProjectConfiguration(project_dir=str(run_dir), logging_dir=str(run_dir / "tensorboard"))
     mixed = "no" if precision == "fp32" else precision
-    accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed, log_with=list(track) or None, project_config=places)
+    accelerator = Accelerator(
+        cpu=on_cpu, mixed_precision=mixed, log_with=list(dict.fromkeys(track)) or None, project_config=places
+    )
     _check_launch(accelerator.num_processes)
     return accelerator
 

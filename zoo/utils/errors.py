@@ -88,5 +88,9 @@ class NoWinnerError(SweepError):
     """All trials of a sweep have ended, none of them with a model."""
 
 
+class RunWarning(CellzooWarning):
+    """A part of a training run has failed that does not change its result, such as a tracker."""
+
+
 class FamilyWarning(CellzooWarning):
     """A package offers a family under a name that is taken."""
