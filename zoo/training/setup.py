@@ -6,6 +6,7 @@ import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -82,11 +83,10 @@ def setup(
     _check_processes(family, accelerator.num_processes)
     set_seed(settings.seed)
     module = _build(family, recipe, data, accelerator.device)
-    start = start_from(recipe, module, data, source) if source is not None else None
-    if saved is not None and saved.get("start_from"):
-        start = Start.from_dict(saved["start_from"])
     if saved is not None:
-        module.load_state_dict(saved["module"])  # what a network has grown decides on what can be frozen
+        start = _saved_weights(module, saved)
+    else:
+        start = start_from(recipe, module, data, source) if source is not None else None
     frozen = freeze(recipe, module)
     tested = make_average(module, settings.ema) if settings.ema else copy.deepcopy(module)
     groups = parameter_groups(module, settings, start.taken if start else ())
@@ -104,11 +104,8 @@ def setup(
         with torch.random.fork_rng(devices=[]):  # a check must not change what training draws
             check(recipe, data, accelerator.unwrap_model(module))
     log = RunLog(run_dir, total_steps, silent=silent, progress=progress)
-    log.note(data.about)
-    for line in (*notes, cut):
+    for line in (data.about, *notes, cut, start.report if start else "", _frozen_note(frozen)):
         log.note(line)
-    log.note(start.report if start else "")
-    log.note(f"frozen: {', '.join(frozen)}" if frozen else "")
     run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, guard, run_dir, log,
               total_steps, steps_per_epoch, fingerprint(data), start, called)  # fmt: skip
     if saved is not None:
@@ -119,6 +116,19 @@ def setup(
     if track:
         log.trackers = Trackers(accelerator, recipe, run_dir, log.warn)
     return run
+
+
+def _saved_weights(module: nn.Module, saved: dict[str, Any]) -> Start | None:
+    """Load a checkpoint's weights; return what it says about the model that they started from.
+
+    The run restores them again with the rest: here, what a network has grown decides on what can be frozen.
+    """
+    module.load_state_dict(saved["module"])
+    return Start.from_dict(saved["start_from"]) if saved.get("start_from") else None
+
+
+def _frozen_note(frozen: Sequence[str]) -> str:
+    return f"frozen: {', '.join(frozen)}" if frozen else ""
 
 
 def _write_start(run: Run, new: bool) -> None:
