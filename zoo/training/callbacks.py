@@ -122,8 +122,7 @@ def restore_best(run: Run) -> None:
     state = load_checkpoint(run.run_dir, BEST_FILE) if path.is_file() else {}
     if state.get("step") != best:
         raise TrainingError(
-            f"export.which best: {path} does not hold step {best}, the best one, because the run was trained with "
-            "export.which last; train it again, or leave the key out"
+            f"export.which best: {path} is missing or does not hold step {best}, the best one; train the recipe again"
         )
     run.load_weights(state)
     run.exported_step = best

@@ -99,9 +99,17 @@ def test_the_best_survives_a_kill_between_the_checkpoint_and_its_copy(
     assert result.findings["exported_step"] == 2
 
 
-def test_the_best_of_a_run_that_did_not_keep_it_is_refused(tmp_path: Path) -> None:
-    fit(tmp_path, callbacks=[Scripted([0.8, 0.2, 0.1])])
-    with pytest.raises(TrainingError, match=r"trained with export\.which last"):
+@pytest.mark.parametrize(("first", "then"), [("last", "best"), ("best", "last")])
+def test_a_run_cannot_be_tested_again_with_other_weights(first: str, then: str, tmp_path: Path) -> None:
+    fit(tmp_path, f"export.which={first}")
+    with pytest.raises(TrainingError, match=f"export.which is {then}, was {first}"):
+        fit(tmp_path, f"export.which={then}", resume=True)
+
+
+def test_a_best_checkpoint_that_is_gone_is_named(tmp_path: Path) -> None:
+    fit(tmp_path, "export.which=best", callbacks=[Scripted([0.8, 0.2, 0.1])])
+    (tmp_path / "best.safetensors").unlink()
+    with pytest.raises(TrainingError, match=r"best\.safetensors is missing or does not hold step 2"):
         fit(tmp_path, "export.which=best", resume=True)
 
 
