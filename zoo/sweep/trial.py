@@ -108,8 +108,10 @@ def _run_trial(task: Task) -> Outcome:
         return Outcome(task.number, optuna.trial.TrialState.PRUNED)
     except (TrainingInterruptedError, RunFolderError):
         raise
-    except (TrainingError, RecipeError) as error:
-        trial.set_user_attr(ERROR, str(error))
+    except (TrainingError, RecipeError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch's errors of a device that is full
+            raise
+        trial.set_user_attr(ERROR, " ".join(str(error).split()) or "out of memory")
         return Outcome(task.number, optuna.trial.TrialState.FAIL)
     trial.set_user_attr(ACCURACIES, accuracies)
     trial.set_user_attr(LOSS, statistics.fmean(losses))

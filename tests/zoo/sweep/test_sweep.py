@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import sdk
 import zoo.sweep.study
@@ -110,13 +111,15 @@ def test_a_trial_that_fails_is_a_row_and_a_sweep_that_only_fails_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(recipe: Any, **options: Any) -> Any:
+        if recipe.train.optimizer.lr == 7:
+            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 9 GiB")
         if recipe.train.optimizer.lr > 1:
             raise TrainingError("the loss is nan")
         return validate_held(recipe, **options)
 
     monkeypatch.setattr(zoo.sweep.trial, "validate_held", failing)
-    found = sweep(tmp_path / "one", "-o", "train.optimizer.lr=1e-3,5")
-    assert [row["state"] for row in found["trials"]] == ["complete", "fail"]
+    found = sweep(tmp_path / "one", "-o", "train.optimizer.lr=1e-3,5,7")
+    assert [row["state"] for row in found["trials"]] == ["complete", "fail", "fail"]
     arguments = ["-o", "train.optimizer.lr=4,5", "--sweep-dir", str(tmp_path / "two"), "--out", str(tmp_path / "x")]
     line = fails(1, "sweep", "normnet-digits", *SMALL, *arguments, "--quiet")
     assert line == "zoo: error: no trial ended with a model: the loss is nan"
