@@ -71,7 +71,7 @@ int main() {
   const Case cases[] = {
       {4, 3, {4, 3}, 1, 2, 0, {3}, false, true},
       {1, 1, {1, 1}, 1, 1, 0, {}, false, true},
-      {4, 5, {4, 5, 3, 2, 3, 0}, 2, 3, 2, {5, 4}, true, false},
+      {5, 5, {4, 5, 3, 2, 3, 0}, 2, 3, 2, {5, 4}, true, false},
       {9, 17, {9, 17}, 1, 1, 1, {40}, true, true},          // several chunks of weights, a group for each
       {20, 17, {20, 17, 3, 5}, 1, 2, 1, {6}, true, false},  // layers too large for one launch
   };
