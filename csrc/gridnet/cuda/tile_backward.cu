@@ -96,7 +96,8 @@ __global__ void __launch_bounds__(kTileThreads) tile_backward_parameters_kernel(
 #pragma unroll
     for (int i = 0; i < kNeighbours; ++i) {
 #pragma unroll
-      for (int channel = 0; channel < kDepth; ++channel) sums[i * kDepth + channel] += grad_pre[channel] * neighbours[i];
+      for (int channel = 0; channel < kDepth; ++channel)
+        sums[i * kDepth + channel] += grad_pre[channel] * neighbours[i];
     }
   }
 
