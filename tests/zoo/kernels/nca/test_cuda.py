@@ -145,7 +145,7 @@ def test_one_launch_gives_the_bits_of_launches_for_every_epoch(nca: NcaCuda) -> 
 
 
 def _states_and_gradients(nca: NcaCuda, problem: Given) -> list[torch.Tensor]:
-    """What belongs to a network alone: its states, and the gradients of its first states and its signals."""
+    """The states of the networks, and the gradients of their first states and signals: no sum over networks."""
     assert problem.signals is not None
     out = nca.evolve(*problem.arguments)
     return [out.detach(), *torch.autograd.grad(out.square().sum(), (problem.state, problem.signals))]
