@@ -27,6 +27,7 @@ from zoo.optim import make_average, make_optimizer, make_schedule
 from zoo.recipe import Recipe
 from zoo.training.callbacks import Metric, make_callbacks
 from zoo.training.checkpoint import load_checkpoint, rescue, save_checkpoint
+from zoo.training.cuda_graph import capture, check_capturable
 from zoo.training.finite import decides_on_device, make_guard
 from zoo.training.fit_batch import fit_batch_size
 from zoo.training.metrics_log import RunLog
@@ -81,6 +82,8 @@ def setup(
     total_steps = settings.steps or (settings.epochs or 0) * steps_per_epoch
     family = get_family(recipe.model.family)
     _check_processes(family, accelerator.num_processes)
+    if settings.cuda_graph:
+        check_capturable(family, settings.precision, accelerator.num_processes)
     set_seed(settings.seed)
     module = _build(family, recipe, data, accelerator.device)
     if saved is not None:
@@ -111,6 +114,8 @@ def setup(
     if saved is not None:
         log.note(check_same_data(run.fingerprint, saved, run_dir))
         restore_run(run, saved)
+    if settings.cuda_graph:
+        capture(run)
     if not silent:
         _write_start(run, saved is None)
     if track:
