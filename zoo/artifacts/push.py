@@ -202,7 +202,7 @@ def digests(content: bytes) -> tuple[str, str]:
 def evaluation_results(config: ArtifactConfig) -> bytes | None:
     """Return the test accuracy as the Hub reads it beside the card; None unless the data set is on the Hub."""
     dataset, accuracy = hub_dataset(config), config.metrics.get("test_accuracy")
-    if dataset is None or not isinstance(accuracy, float):
+    if config.task != "classification" or dataset is None or not isinstance(accuracy, float):
         return None
     entry: dict[str, Any] = {"dataset": {"id": dataset, "task_id": "default"}, "value": accuracy}
     if isinstance(config.provenance.get("date"), str):

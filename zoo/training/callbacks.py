@@ -98,17 +98,20 @@ class OwnMetrics(Callback):
         self.metrics = dict(metrics)
 
     def on_validation(self, run: Run, record: dict[str, Any]) -> bool:
-        logits, labels = validation_logits(run)
+        outputs, target = validation_outputs(run)
         for name, metric in self.metrics.items():
-            value = float(metric(logits, labels))
+            value = float(metric(outputs, target))
             if not math.isfinite(value):
                 raise TrainingError(f"metric {name}: found {value} at step {run.step}, allowed finite numbers")
             record[f"validation_{name}"] = value
         return False
 
 
-def validation_logits(run: Run) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the logits ``[N, classes]`` and the labels ``[N]`` of the validation split, of all processes."""
+def validation_outputs(run: Run) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Return outputs and targets of the validation split, of all processes: logits ``[N, classes]``, labels ``[N]``.
+
+    Of an echo, both are ``[N, values]``.
+    """
     accelerator, split = run.accelerator, run.data.validation
     module = tested_module(run).eval()
     share = evaluation_batches(
@@ -117,7 +120,8 @@ def validation_logits(run: Run) -> tuple[NDArray[np.float32], NDArray[np.int64]]
     found = []
     with torch.inference_mode():
         for inputs, labels in split.stream(share, accelerator.device):
-            found.append((module(inputs).float().cpu().numpy(), labels.cpu().numpy()))
+            target = run.learner.objective.target(inputs, labels)
+            found.append((module(inputs).float().cpu().numpy(), target.cpu().numpy()))
     parts = gather_object(found) if accelerator.num_processes > 1 else found
     return np.concatenate([logits for logits, _ in parts]), np.concatenate([labels for _, labels in parts])
 

@@ -15,6 +15,7 @@ import sdk
 from sdk.artifact import CONFIG_FILE, EXAMPLE_FILE, ONNX_FILE, RECIPE_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig
 from sdk.errors import CellzooError
 from sdk.resolve import open_artifact
+from sdk.tasks import check_classifier
 from zoo.utils.files import replacing_folder
 from zoo.web.runtime import FILES, find_runtime
 
@@ -59,6 +60,8 @@ def build_site(
     """
     _check_target(out, overwrite)
     artifacts = [open_artifact(name, _wanted) for name in names]
+    for artifact in artifacts:
+        check_classifier("zoo web", artifact.config.name, artifact.config.task)
     _check_distinct(artifacts)
     found = find_runtime(runtime)
     with replacing_folder(out, overwrite=True, check=lambda old, _: _check_target(old, overwrite)) as folder:

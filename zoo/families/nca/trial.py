@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.families.nca.baselines import train_by_adam
@@ -56,7 +57,12 @@ class Trial:
         new[:, :layers, :n, :m] = torch.where(old, self.state, wide[:, :layers, :n, :m])
         self.state, self.wiring = new, wiring
         missing = wiring.mask.shape[2] - self.queries.shape[2]
-        self.queries = torch.nn.functional.pad(self.queries, (0, missing))
+        self.queries = F.pad(self.queries, (0, missing))
+        if self.support is not None and self.support.targets is not None:
+            outputs = wiring.mask.shape[3] - self.support.targets.shape[2]
+            self.support = SupportSet(
+                F.pad(self.support.inputs, (0, missing)), F.pad(self.support.targets, (0, outputs))
+            )
 
     def accuracies(self, weights: Tensor | None = None) -> Tensor:
         """Return test accuracies ``[STARTS]`` of the networks, or of other weights ``[STARTS, L, N, M]``."""
