@@ -23,7 +23,6 @@ SHIPPED: dict[str, Any] = {
     "nca-iris": FLOWERS,
     "nca-iris-deep": FLOWERS,
     "nca-iris-literal": FLOWERS,
-    "nca-iris-sums": FLOWERS,
 }
 
 

@@ -31,6 +31,7 @@ HASHES = {
     "gridnet-mnist-literal": "9a48529b79bfeb7bc4922cecbf903c70e20df086728bbfa89a2fc8bea2c43f9f",
     "mlp-mnist-dense": "9fe0a7c284aa917de5ffe9ae2a7c265127a61dd8dc72f58035a99320a35fe668",
     "mlp-mnist-set": "c894167509248613d52b8c2049b23fca184120c7439dc7ab3e8b0e961723057f",
+    "normnet-digits-rows": "f5de10e7b205c5bae7a7f24cd851985c20f815297b4e4b20b2c30a0b1e155091",
 }
 
 
