@@ -185,13 +185,14 @@ def read_artifact(folder: Path, files: Iterable[str] | None = None, within: Path
 
 def read_config(folder: Path, within: Path | None = None) -> ArtifactConfig:
     """Read and check config.json alone. Raises ArtifactError."""
-    if not folder.is_dir():
-        _fail(folder, "no such folder" if not folder.exists() else "not a folder")
+    if not os.path.isdir(folder):
+        _fail(folder, "no such folder" if not os.path.exists(folder) else "not a folder")
     path = _contained(folder, CONFIG_FILE, within)
-    if not path.is_file():
+    size = _size_of(folder, path, CONFIG_FILE)
+    if size is None:
         _fail(folder, f"no {CONFIG_FILE} in it, so it is not a cellzoo model")
-    if path.stat().st_size > CONFIG_LIMIT:
-        _fail(folder, f"{CONFIG_FILE} has {path.stat().st_size} bytes, more than the {CONFIG_LIMIT} allowed")
+    if size > CONFIG_LIMIT:
+        _fail(folder, f"{CONFIG_FILE} has {size} bytes, more than the {CONFIG_LIMIT} allowed")
     try:
         with path.open("rb") as file:
             data = parse_json(file.read(CONFIG_LIMIT))  # no more, even if the file has grown meanwhile
@@ -213,12 +214,20 @@ def locate_file(folder: Path, config: ArtifactConfig, path: str, within: Path | 
             f"{CONFIG_FILE} lists no {path!r}; it lists {', '.join(sorted(config.files)) or 'nothing'}",
         )
     located = _contained(folder, path, within)
-    if not located.is_file():
+    size, expected = _size_of(folder, located, path), config.files[path].size
+    if size is None:
         _fail(folder, f"{path} is missing")
-    size, expected = located.stat().st_size, config.files[path].size
     if size != expected:
         _fail(folder, f"{path} was altered or cut short: {size} bytes, expected {expected}")
     return located
+
+
+def _size_of(folder: Path, located: Path, path: str) -> int | None:
+    """Return the bytes of a file, None if there is none; raises ArtifactError if the system does not say."""
+    try:
+        return located.stat().st_size if located.is_file() else None
+    except OSError as error:  # such as a name that is too long for the file system
+        _fail(folder, f"cannot read {path}: {error.strerror}")
 
 
 def hash_file(path: Path) -> str:
