@@ -51,15 +51,15 @@ class _DataConfig(Section):
     _ADDED: ClassVar[dict[str, Any]] = {"task": "classification"}
     """Keys that are stored only if they differ from these values."""
 
-    task: TaskKind = "classification"
-    """The answer that a model learns: the class of an input, or the input itself (echo); echo does not use the
-    labels."""
     validation: CountOrFraction = 0.1
     """Number or fraction of the training samples to hold out for validation, above 0, the same share of every class."""
     seed: NonNegativeInt = 0
     """Seed of the choice of held-out samples."""
     workers: int = Field(default=0, ge=0, le=1024)
     """Processes that prepare batches during training; 0: the training process prepares them itself."""
+    task: TaskKind = "classification"
+    """The answer that a model learns: the class of an input, or the input itself (echo); echo does not use the
+    labels."""
 
     @model_validator(mode="after")
     def _check(self) -> _DataConfig:
