@@ -22,6 +22,7 @@ from zoo.artifacts.from_run import export_run
 from zoo.artifacts.preflight import check_exportable
 from zoo.data import load_data
 from zoo.recipe import load_recipe
+from zoo.recipe.own_data import recipe_on_data
 from zoo.training.loop import train
 from zoo.utils.errors import TrainingError
 
@@ -60,13 +61,16 @@ def test_every_backend_returns_a_copy_of_the_shape_and_in_the_units_of_the_input
     image = load_data(load_recipe("gridnet-digits", ECHO).data).test.everything()[0][0].numpy()
     spec = sdk.load(echo).input_spec
     image = image * spec.std[0] + spec.mean[0]
-    copies = [sdk.load(echo, backend=backend).predict(image, invert=False) for backend in ("native", "onnx", "torch")]
+    copies = [
+        sdk.load(echo, backend=backend).predict(image, invert=False, batch=False)
+        for backend in ("native", "onnx", "torch")
+    ]
     assert all(copy.shape == (1, 8, 8) and np.allclose(copy, copies[0], atol=1e-4) for copy in copies)
     assert np.corrcoef(copies[0].ravel(), image.ravel())[0, 1] > 0.8
     model = pickle.loads(pickle.dumps(sdk.load(echo)))
     assert isinstance(model, EchoModel)
     assert model.predict(image[None].repeat(3, 0), invert=False).shape == (3, 1, 8, 8)
-    assert model.errors(image, invert=False) == pytest.approx(
+    assert model.errors(image, invert=False, batch=False) == pytest.approx(
         np.square((copies[0] - image) / spec.std[0]).mean(), rel=1e-3
     )
 
@@ -163,6 +167,15 @@ def test_a_classifier_starts_from_an_echo_without_its_readout(echo: Path, tmp_pa
     result = train(load_recipe("gridnet-digits", overrides), run_dir=tmp_path / "run", device="cpu", progress=False)
     assert result.start is not None
     assert result.start.provenance()["new_parameters"] == 10 * 64 + 10
+
+
+def test_a_recipe_on_data_of_ones_own_keeps_its_task(tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "pictures" / label / "one.png")
+    recipe, _ = recipe_on_data("gridnet-echo", str(tmp_path / "pictures"))
+    assert recipe.data.task == "echo"
+    assert recipe_on_data("gridnet-digits", str(tmp_path / "pictures"))[0].data.task == "classification"
 
 
 def test_a_recipe_without_a_task_keeps_its_hash() -> None:
