@@ -19,6 +19,7 @@ from sdk.errors import ArtifactError, InputError
 from sdk.inputs import InputSpec
 from sdk.json_text import parse_json
 from sdk.measurements import check_metrics, check_provenance
+from sdk.tasks import TASKS, TaskKind, count_outputs
 from sdk.validation import check_keys, check_list, check_type, describe
 
 FORMAT_VERSION = 1
@@ -79,7 +80,8 @@ class ArtifactConfig:
     files: dict[str, FileRecord]
     """Every other file of the artifact, by its POSIX path relative to the folder."""
     version: str = "1.0.0"
-    task: str = "classification"
+    task: TaskKind = "classification"
+    """The meaning of the outputs: a logit per class, or a copy of the input (echo), which has no labels."""
     format_version: int = field(default=FORMAT_VERSION, init=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +89,11 @@ class ArtifactConfig:
         if self.input.columns is not None:
             data = {**self.provenance.get("data", {}), "columns": self.input.columns.to_json()}
             object.__setattr__(self, "provenance", {**self.provenance, "data": data})
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs per input."""
+        return count_outputs(self.task, self.input.shape, self.labels)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of config.json."""
@@ -101,11 +108,13 @@ class ArtifactConfig:
         name = check_type(fields["name"], str, "name")
         if not re.fullmatch(NAME_PATTERN, name):
             raise InputError(f"name must match {NAME_PATTERN}, found {describe(name)}")
-        if fields["task"] != "classification":
-            raise InputError(f"task must be 'classification', found {describe(fields['task'])}")
+        if fields["task"] not in TASKS:
+            raise InputError(f"task must be {' or '.join(map(repr, TASKS))}, found {describe(fields['task'])}")
         labels = check_list(fields["labels"], str, "labels")
-        if not labels:
+        if not labels and fields["task"] == "classification":
             raise InputError("labels must name at least one class, found []")
+        if labels and fields["task"] != "classification":
+            raise InputError(f"labels must be [] for the task {fields['task']!r}, found {describe(list(labels))}")
         parameters = check_type(fields["parameters"], int, "parameters")
         if parameters < 0:
             raise InputError(f"parameters must not be negative, found {parameters}")
@@ -122,6 +131,7 @@ class ArtifactConfig:
             provenance=provenance,
             licence=check_type(fields["licence"], str, "licence"),
             files={path: _parse_record(path, record) for path, record in files.items()},
+            task=fields["task"],
             version=check_type(fields.get("version", cls.version), str, "version"),
         )
 

@@ -124,7 +124,7 @@ def test_an_unreadable_config_is_refused_in_one_line(artifact: Path, content: by
         ({"labels": []}, "labels must name at least one class"),
         ({"labels": ["a", 1, "c"]}, r"labels\[1\] must be a string, found 1"),
         ({"name": "../up"}, r"name must match .*, found '\.\./up'"),
-        ({"task": "regression"}, "task must be 'classification', found 'regression'"),
+        ({"task": "regression"}, "task must be 'classification' or 'echo', found 'regression'"),
         ({"family": None}, "family must be a string, found None"),
         ({"model": []}, r"model must be an object, found \[\]"),
         ({"parameters": "9"}, "parameters must be an integer, found '9'"),

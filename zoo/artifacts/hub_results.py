@@ -32,7 +32,7 @@ def evaluation_results(api: HfApi, artifact: Artifact) -> bytes | None:
     """
     config = artifact.config
     dataset, accuracy = hub_dataset(config), config.metrics.get("test_accuracy")
-    if dataset is None or not isinstance(accuracy, float):
+    if config.task != "classification" or dataset is None or not isinstance(accuracy, float):
         return None
     fitting = [task for task in _tasks(api, dataset) if _fits(task, _data_section(artifact))]
     if len(fitting) != 1:

@@ -16,6 +16,7 @@ from sdk.artifact import ONNX_FILE, RECIPE_FILE, WEIGHTS_FILE, Artifact, Artifac
 from sdk.backends import backend_file, choose_backend
 from sdk.loading import open_model
 from sdk.resolve import open_artifact
+from sdk.tasks import check_classifier
 from zoo.artifacts.catalog import is_baseline
 from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.stored_recipe import recipe_of_artifact
@@ -93,6 +94,7 @@ def measure_model(name: str, loader: Loader, progress: Progress = no_progress) -
     """
     artifact = open_to_measure(name)
     config = artifact.config
+    check_classifier("zoo compare", config.name, config.task)
     recipe, recipe_file = recipe_of_artifact(artifact), artifact.file(RECIPE_FILE)
     progress(f"loading the data of {config.name}")
     section, data = loader.load(recipe_file, config)

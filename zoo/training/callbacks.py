@@ -144,10 +144,10 @@ class OwnMetrics(Callback):
         self.metrics = dict(metrics)
 
     def on_validation(self, run: Run, record: dict[str, Any]) -> bool:
-        logits, labels = validation_logits(run)
+        outputs, target = validation_outputs(run)
         values = {}
         for name, metric in self.metrics.items():
-            value = metric(logits, labels)
+            value = metric(outputs, target)
             number = _number(value)
             if number is None or not math.isfinite(number):
                 raise TrainingError(
@@ -160,8 +160,11 @@ class OwnMetrics(Callback):
         return False
 
 
-def validation_logits(run: Run) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return logits ``[N, classes]`` and labels ``[N]`` of the validation split, of all processes; both read-only."""
+def validation_outputs(run: Run) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Return outputs and targets of the validation split, of all processes: logits ``[N, classes]``, labels ``[N]``.
+
+    Of an echo, both are ``[N, values]``. Both arrays are read-only.
+    """
     accelerator, split = run.accelerator, run.data.validation
     module = tested_module(run).eval()
     share = evaluation_batches(
@@ -170,7 +173,8 @@ def validation_logits(run: Run) -> tuple[NDArray[np.float32], NDArray[np.int64]]
     found = []
     with torch.inference_mode():
         for inputs, labels in split.stream(share, accelerator.device):
-            found.append((module(inputs).float().cpu().numpy(), labels.cpu().numpy()))
+            target = run.learner.objective.target(inputs, labels)
+            found.append((module(inputs).float().cpu().numpy(), target.cpu().numpy()))
     parts = gather_object(found) if accelerator.num_processes > 1 else found
     whole = np.concatenate([logits for logits, _ in parts]), np.concatenate([labels for _, labels in parts])
     for array in whole:

@@ -284,6 +284,7 @@ def _evaluate(run: Run, split: Split) -> Evaluation:
     correct, total, loss = evaluate(
         tested_module(run),
         split,
+        run.learner.objective,
         run.recipe.train.eval_batch_size,
         accelerator.device,
         accelerator.process_index,

@@ -21,6 +21,7 @@ from zoo.data.split import Data
 from zoo.families.base import Family
 from zoo.families.building import build_module
 from zoo.families.learner import Learner
+from zoo.families.objective import OBJECTIVES
 from zoo.families.registry import get_family, load_hook
 from zoo.kernels.runtime import keep_freed_memory
 from zoo.optim import make_average, make_optimizer, make_schedule
@@ -84,6 +85,7 @@ def setup(
     _check_processes(family, accelerator.num_processes)
     if settings.cuda_graph:
         check_capturable(family, settings.precision, accelerator.num_processes)
+    _check_task(family, data)
     set_seed(settings.seed)
     module = _build(family, recipe, data, accelerator.device)
     if saved is not None:
@@ -98,6 +100,7 @@ def setup(
     schedule = make_schedule(settings.schedule, optimizer, total_steps)
     module, optimizer = accelerator.prepare(module, optimizer)
     learner: Learner = load_hook(family.learner)(module, recipe.model)
+    learner.objective = OBJECTIVES[data.kind]
     if settings.ema and not learner.averageable:
         raise TrainingError(
             f"train.ema: a running average of the weights does not fit family {family.name}; leave it out"
@@ -193,6 +196,14 @@ def _check_processes(family: Family, processes: int) -> None:
         raise TrainingError(
             f"family {family.name} trains in one process, found {processes}: "
             "start it without torchrun or accelerate launch"
+        )
+
+
+def _check_task(family: Family, data: Data) -> None:
+    if data.kind not in family.tasks:
+        raise TrainingError(
+            f"data.task: found {data.kind}, family {family.name} learns {', '.join(family.tasks)}; choose a recipe of "
+            "another family"
         )
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import sdk
 from sdk.artifact import ONNX_FILE, RECIPE_FILE, WEIGHTS_FILE, ArtifactConfig
 from sdk.resolve import open_artifact
+from sdk.tasks import check_classifier
 from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.stored_recipe import recipe_of_artifact
 from zoo.compare.measure import data_name, model_hash
@@ -49,6 +50,7 @@ def run_suite(
     """
     artifact = open_artifact(name, _needed)
     config, recipe = artifact.config, artifact.file(RECIPE_FILE)
+    check_classifier("zoo probe --suite", config.name, config.task)
     section = recipe_of_artifact(artifact).data
     progress(f"loading {section.name}")
     data = load_matching_data(section, config, data_dir)

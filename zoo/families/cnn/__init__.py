@@ -7,6 +7,7 @@ FAMILY = Family(
     name="cnn",
     config=CnnConfig,
     build="zoo.families.cnn.model:Cnn",
+    tasks=("classification", "echo"),
     learner="zoo.families.sparsity:SparseLearner",
     ends="zoo.families.cnn.model:ends",
     onnx_graph="zoo.families.cnn.onnx:onnx_graph",

@@ -11,6 +11,7 @@ FAMILY = Family(
     name="gridnet",
     config=GridnetConfig,
     build="zoo.families.gridnet.model:Gridnet",
+    tasks=("classification", "echo"),
     ends="zoo.families.gridnet.model:ends",
     onnx_graph="zoo.families.gridnet.onnx:onnx_graph",
     probe="zoo.families.gridnet.probe:probe",

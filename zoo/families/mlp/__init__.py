@@ -7,6 +7,7 @@ FAMILY = Family(
     name="mlp",
     config=MlpConfig,
     build="zoo.families.mlp.model:Mlp",
+    tasks=("classification", "echo"),
     learner="zoo.families.sparsity:SparseLearner",
     ends="zoo.families.mlp.model:ends",
     onnx_graph="zoo.families.mlp.onnx:onnx_graph",
