@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sdk.appearance import Invert
 from sdk.errors import CellzooError, InputError
 from sdk.families.cellnet import CellnetTrace
 from sdk.families.gridnet import GridnetTrace
 from sdk.families.nca import NcaTrace
 from sdk.families.normnet import NormnetTrace
 from sdk.families.snapshots_trace import SnapshotsTrace
+from sdk.model import Model
 from sdk.validation import describe
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PlotError", "animate", "animate_blocks", "draw", "pictures"]
 _TRACES = (GridnetTrace, CellnetTrace, NcaTrace, SnapshotsTrace, NormnetTrace)
+_FAMILIES = ("gridnet", "cellnet", "nca", "snapshots", "normnet")
 
 
 class PlotError(CellzooError):
@@ -94,29 +97,30 @@ def animate_blocks(
     return target
 
 
-def pictures(model: Any, inputs: Any, folder: str | PathLike[str]) -> dict[str, str]:
+def pictures(model: Any, inputs: Any, folder: str | PathLike[str], *, invert: Invert = "auto") -> dict[str, str]:
     """Draw all pictures of a model's states for a batch of inputs; return captions by file name.
 
-    ``model`` is on the torch backend, ``inputs`` are as for ``model.predict``; the first is the one that most pictures
-    show. Writes PNG and GIF files into ``folder``, which is created. A Meta-NCA whose rule senses data has none, because
-    the examples that its network grew from are not stored; draw ``model.trace(x, examples=(X, y))``. Raises PlotError
-    for a model of a family without states, and without matplotlib; LoadError on another backend.
+    ``model`` is on the torch backend, ``inputs`` and ``invert`` are as for ``model.predict``; the first input is the
+    one that most pictures show. Writes PNG and GIF files into ``folder``, which is created. A Meta-NCA whose rule
+    senses data has none, because the examples that its network grew from are not stored; draw
+    ``model.trace(x, examples=(X, y))``. Raises InputError for anything but a model, PlotError for one of a family
+    without states, and without matplotlib; LoadError on another backend.
     """
-    if not hasattr(model, "trace"):
-        families = "gridnet, cellnet, nca, snapshots, normnet"
+    if not isinstance(model, Model):
+        raise InputError(f"model: found {describe(model)}, expected what sdk.load returns")
+    if model.config.family not in _FAMILIES:
         raise PlotError(
-            f"{getattr(model, 'name', describe(model))}: found a model without states to draw; families that have "
-            f"them: {families}"
+            f"{model.name}: found a model of family {model.config.family!r}, whose states are not known; families that "
+            f"have pictures: {', '.join(_FAMILIES)}"
         )
-    return dict(_drawing("models").draw_all(model, inputs, Path(folder)))
+    return dict(_drawing("models").draw_all(model, inputs, Path(folder), invert))
 
 
 def _kind(trace: Any) -> str:
     """Return the name of the module that draws a trace."""
     if not isinstance(trace, _TRACES):
         raise InputError(f"trace: found {describe(trace)}, expected what model.trace returns")
-    names = ("gridnet", "cellnet", "nca", "snapshots", "normnet")
-    return next(name for name, kind in zip(names, _TRACES, strict=True) if isinstance(trace, kind))
+    return next(name for name, kind in zip(_FAMILIES, _TRACES, strict=True) if isinstance(trace, kind))
 
 
 def _batched(trace: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -106,7 +106,7 @@ def _check(grid: Sequence[int], block: int, inner_steps: int, outer_steps: int) 
 def _tiles(cells: Bools, block: int) -> Bools:
     """Cut ``[M, N, K]`` into blocks with a shell of one cell, False outside the grid."""
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(cells, 1), (block + 2,) * 3)
-    return windows[::block, ::block, ::block]
+    return np.asarray(windows[::block, ::block, ::block])
 
 
 def _neighbours(tiles: Bools) -> Bools:
@@ -186,7 +186,7 @@ def _draw_section(axes: Axes, moment: Moment, block: int) -> None:
     else:
         y, x = m + m // block * (2 + _GAP) + 1 + _GAP / 2, k + k // block * (2 + _GAP) + 1 + _GAP / 2
         _draw_shells(axes, moment, block)
-    squares = _squares(x.ravel(), y.ravel(), 1.0)
+    squares = list(_squares(x.ravel(), y.ravel(), 1.0))
     edge = 0.5 if max(rows, columns) <= 32 else 0.1
     axes.add_collection(
         PolyCollection(squares, facecolors=_colours(cells, fresh), edgecolors=LINE, linewidths=edge, zorder=2)
@@ -208,18 +208,18 @@ def _draw_shells(axes: Axes, moment: Moment, block: int) -> None:
     x, y = (p * (block + 2 + _GAP) + _GAP / 2 + q + (1 - _SHELL) / 2 for p, q in ((j, column), (i, row)))
     squares, copied, stale = _squares(x, y, _SHELL), tiles[inside], now[inside] & ~tiles[inside]
     for having, colour in ((False, "white"), (True, SKY)):
-        mine = [squares[number] for number in np.flatnonzero((copied == having) & ~stale)]
+        mine = list(squares[(copied == having) & ~stale])
         axes.add_collection(
             PolyCollection(mine, facecolors=colour, edgecolors=QUIET, linewidths=0.3, hatch="//////", alpha=0.75)
         )
-    late = [squares[number] for number in np.flatnonzero(stale)]
+    late = list(squares[stale])
     axes.add_collection(PolyCollection(late, facecolors="white", edgecolors=RED, linewidths=1.1, zorder=3))
 
 
 def _squares(x: NDArray[np.floating], y: NDArray[np.floating], side: float) -> NDArray[np.floating]:
     """Return squares ``[n, 4, 2]`` by their lower corner."""
     corners = np.array([(0, 0), (side, 0), (side, side), (0, side)])
-    return np.stack([x, y], -1)[:, None] + corners
+    return np.asarray(np.stack([x, y], -1)[:, None] + corners)
 
 
 def _draw_solid(axes: Axes, moment: Moment, block: int) -> None:
@@ -238,7 +238,9 @@ def _draw_solid(axes: Axes, moment: Moment, block: int) -> None:
                     shades += [shade] * len(corners)
     shaded = to_rgba_array(colours)[:, :3] * np.array(shades)[:, None]
     edge = 0.25 if max(moment.cells.shape) <= 32 else 0.05
-    axes.add_collection(PolyCollection(np.concatenate(squares), facecolors=shaded, edgecolors=LINE, linewidths=edge))
+    axes.add_collection(
+        PolyCollection(list(np.concatenate(squares)), facecolors=shaded, edgecolors=LINE, linewidths=edge)
+    )
     gaps = 0.35 * block
     high, deep, wide = (s + (c - 1) * gaps for s, c in zip(moment.cells.shape, (m, n, k), strict=True))
     axes.set(xlim=(-1, wide + _LEAN * deep + 1), ylim=(-high - 1, _RISE * deep + 1), aspect="equal")
@@ -246,7 +248,7 @@ def _draw_solid(axes: Axes, moment: Moment, block: int) -> None:
     axes.text(0, -high - 0.5, "input at k = 0", ha="left", va="top", fontsize=7, color=INK)
 
 
-_SHOWN_FACES = ((np.s_[:, 0, :], 1.0), (np.s_[0, :, :], 1.0), (np.s_[:, :, -1], 0.88))
+_SHOWN_FACES: tuple[tuple[Any, float], ...] = ((np.s_[:, 0, :], 1.0), (np.s_[0, :, :], 1.0), (np.s_[:, :, -1], 0.88))
 """The cells on the faces of a block that show, front, top and right, and the brightness of the face."""
 
 

@@ -67,7 +67,9 @@ def _frames(cores: Floats, answers: Floats, labels: Sequence[str], given: int) -
             figure.colorbar(_draw_values(left, values, largest), ax=left, label="value of a core", extend="both")
             left.set(ylabel="cell", xlabel="place in the core")
             middle.barh(cells, moves[step], color=[ORANGE if cell == cells[-1] else BLUE for cell in cells])
-            middle.set(xlim=(0, 1.05 * moves.max() + 1e-12), ylim=left.get_ylim(), yticks=[], xlabel="length of the move")
+            middle.set(
+                xlim=(0, 1.05 * moves.max() + 1e-12), ylim=left.get_ylim(), yticks=[], xlabel="length of the move"
+            )
             middle.set_title("orange: the last cell, which answers", fontsize=7)
             draw_answer(right, answers[step], labels, classes, final=step == given - 1)
         yield figure

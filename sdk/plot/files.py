@@ -69,7 +69,7 @@ def _indexed(frame: Image.Image, palette: NDArray[np.uint8]) -> Image.Image:
 def _codes(frame: Image.Image) -> NDArray[np.uint32]:
     """Return the pixels of an RGB image as one number each."""
     red, green, blue = np.moveaxis(np.asarray(frame, np.uint32), -1, 0)
-    return red << np.uint32(16) | green << np.uint32(8) | blue
+    return np.asarray(red << 16 | green << 8 | blue)
 
 
 def _colours(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:

@@ -52,7 +52,8 @@ def draw_activity(grids: Floats) -> Figure:
             axes.set_xticks([(i + 0.5) * (width + 1) for i in range(len(faces))], [f"k={face}" for face in faces])
             axes.set_yticks([(i + 0.5) * (height + 1) for i in range(len(rows))], [f"step {step}" for step in rows])
             axes.tick_params(length=0)
-        figure.colorbar(image, ax=list(drawn), extend="both", label="value / 99th percentile of the row")
+        figure.colorbar(image, ax=list(drawn), extend="both", label="value / 99th percentile of the row", shrink=0.8,
+                        aspect=30)  # fmt: skip
     return figure
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from sdk.appearance import Invert
 from sdk.artifact import HISTORY_FILE
 from sdk.json_text import parse_json
 from sdk.plot import blocks, cellnet, gridnet, nca, normnet, snapshots
@@ -16,19 +17,28 @@ _BLOCK_STEPS = 3  # outer steps of the animation of blocks, at most
 _BLOCK_CELLS = 40_000  # of a grid whose blocks are animated, at most
 
 
+class Trace(Protocol):
+    """Traces the model on the inputs that the pictures show."""
 
-def draw_all(model: Any, inputs: Any, folder: Path) -> dict[str, str]:
+    def __call__(self, **options: Any) -> Any: ...
+
+
+def draw_all(model: Any, inputs: Any, folder: Path, invert: Invert) -> dict[str, str]:
     """Draw the pictures of the model's family into ``folder``; return captions by file name."""
     folder.mkdir(parents=True, exist_ok=True)
     draw = {
         "gridnet": _gridnet, "cellnet": _cellnet, "nca": _nca, "snapshots": _snapshots, "normnet": _normnet
     }[model.config.family]  # fmt: skip
-    captions: dict[str, str] = draw(model, inputs, folder)
+
+    def trace(**options: Any) -> Any:
+        return model.trace(inputs, batch=True, invert=invert, **options)
+
+    captions: dict[str, str] = draw(model, trace, folder)
     return captions
 
 
-def _gridnet(model: Any, inputs: Any, folder: Path) -> dict[str, str]:
-    trace, config = model.trace(inputs, batch=True), model.module.config
+def _gridnet(model: Any, trace_of: Trace, folder: Path) -> dict[str, str]:
+    trace, config = trace_of(), model.module.config
     save_png(gridnet.draw_activity(trace.grids), folder / "activity.png")
     gridnet.animate_front(trace.grids, trace.logits, folder / "front.gif", model.labels)
     captions = {"front.gif": gridnet.FRONT_CAPTION, "activity.png": gridnet.ACTIVITY_CAPTION}
@@ -39,31 +49,31 @@ def _gridnet(model: Any, inputs: Any, folder: Path) -> dict[str, str]:
     return captions
 
 
-def _cellnet(model: Any, inputs: Any, folder: Path) -> dict[str, str]:
+def _cellnet(model: Any, trace_of: Trace, folder: Path) -> dict[str, str]:
     config = model.module.config
-    trace = model.trace(inputs, steps=config.steps, batch=True)
+    trace = trace_of(steps=config.steps)
     cellnet.animate_cores(trace.cores, trace.logits, folder / "cores.gif", model.labels, config.input_steps)
     save_png(cellnet.draw_cores(trace.cores), folder / "cores.png")
     return {"cores.gif": cellnet.ANIMATION_CAPTION, "cores.png": cellnet.CORES_CAPTION}
 
 
-def _nca(model: Any, inputs: Any, folder: Path) -> dict[str, str]:
+def _nca(model: Any, trace_of: Trace, folder: Path) -> dict[str, str]:
     if model.config.model["rule"]["senses"] != "none":
         return {}
-    trace = model.trace(inputs, batch=True)
+    trace = trace_of()
     nca.animate_evolution(trace.weights, folder / "evolution.gif")
     return {"evolution.gif": nca.EVOLUTION_CAPTION}
 
 
-def _snapshots(model: Any, inputs: Any, folder: Path) -> dict[str, str]:
-    trace = model.trace(inputs, batch=True)
+def _snapshots(model: Any, trace_of: Trace, folder: Path) -> dict[str, str]:
+    trace = trace_of()
     save_png(snapshots.draw_answers(trace.members, trace.logits, model.labels), folder / "answers.png")
     snapshots.animate_growth(growth_of(model), folder / "growth.gif")
     return {"growth.gif": snapshots.GROWTH_CAPTION, "answers.png": snapshots.ANSWERS_CAPTION}
 
 
-def _normnet(model: Any, inputs: Any, folder: Path) -> dict[str, str]:
-    save_png(normnet.draw_layers(model.trace(inputs, batch=True).layers), folder / "layers.png")
+def _normnet(model: Any, trace_of: Trace, folder: Path) -> dict[str, str]:
+    save_png(normnet.draw_layers(trace_of().layers), folder / "layers.png")
     return {"layers.png": normnet.LAYERS_CAPTION}
 
 

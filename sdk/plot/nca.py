@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -92,7 +93,7 @@ def _meta_frames(
     for number in range(count):
         with styled():
             figure = Figure(figsize=(1.6 + 2.8 * max(1.0, 0.8 * layers), 3.6), layout="constrained")
-            halves = figure.subfigures(1, 2)
+            halves: list[Any] = list(figure.subfigures(1, 2))
             for half, title, (states, times, accuracy), unit in zip(
                 halves, titles, sides, ("meta-epoch", "epoch"), strict=True
             ):
@@ -108,7 +109,7 @@ def _meta_frames(
 def _draw_accuracy(axes: Axes, times: Sequence[int], accuracy: Sequence[float], now: int, unit: str) -> None:
     axes.plot(times, [100 * value for value in accuracy], color=BLUE, linewidth=1.2)
     axes.plot(times[now], 100 * accuracy[now], "o", color=ORANGE, markeredgecolor=INK, markeredgewidth=0.5)
-    axes.set(ylim=(0, 105), xlabel=unit, ylabel="accuracy, %", yticks=(0, 50, 100))
+    axes.set(ylim=(0, 105), xlabel=unit, ylabel="test accuracy, %", yticks=(0, 50, 100))
     axes.set_xlim(-0.03 * times[-1], 1.03 * times[-1])
 
 

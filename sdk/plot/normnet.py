@@ -27,9 +27,12 @@ def draw_layers(layers: Sequence[Floats]) -> Figure:
         pictures, histograms = figure.subplots(2, len(layers), squeeze=False, height_ratios=(1.6, 1))
         for number, (layer, above, below) in enumerate(zip(layers, pictures, histograms, strict=True)):
             largest = max(float(np.abs(layer).max()), 1e-12)
-            drawn = above.imshow(_square(layer[0]), cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="nearest")
+            drawn = above.imshow(
+                _square(layer[0]), cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="nearest"
+            )
             above.set(xticks=[], yticks=[])
-            above.set_title(f"layer {number}: {' x '.join(map(str, layer.shape[1:]))}")
+            name = "logits" if number == len(layers) - 1 else f"layer {number}"
+            above.set_title(f"{name}: {' x '.join(map(str, layer.shape[1:]))}")
             bar = figure.colorbar(drawn, ax=above, shrink=0.8)
             bar.ax.tick_params(labelsize=6)
             _draw_histogram(below, layer, largest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from sdk.plot.files import save_gif
-from sdk.plot.style import BLUE, GREEN, INK, ORANGE, PALE, SEQUENTIAL, name_of, shown_classes, softmax, styled
+from sdk.plot.style import BLUE, GREEN, INK, ORANGE, PALE, SEQUENTIAL, name_of, shown_classes, softmax, spread, styled
 
 Floats = NDArray[np.floating]
 ANSWERS_CAPTION = (
@@ -37,7 +37,7 @@ class Growth(NamedTuple):
     """Epochs trained at each moment."""
     edges: Sequence[int]
     """Edges at each moment."""
-    maps: Sequence[Floats]
+    maps: Sequence[NDArray[Any]]
     """``[H, W]`` at each moment: edges that start at each input; for a table, one row."""
     phases: Sequence[str]
     """The phase of each moment."""
@@ -74,7 +74,7 @@ def draw_answers(members: Floats, logits: Floats, labels: Sequence[str] = ()) ->
 def animate_growth(growth: Growth, path: Path) -> None:
     """Animate the growth of a network, a frame per event; of more than sixty, evenly spaced ones."""
     count = len(growth.edges)
-    shown = sorted({round(i * (count - 1) / (_FRAMES - 1)) for i in range(_FRAMES)}) if count > _FRAMES else range(count)
+    shown = spread(count, _FRAMES)
     durations = [_FRAME_MS] * (len(shown) - 1) + [_LAST_MS]
     save_gif(_frames(growth, shown), durations, path)
 
@@ -96,7 +96,7 @@ def _frames(growth: Growth, shown: Sequence[int]) -> Iterator[Figure]:
         yield figure
 
 
-def _draw_map(figure: Figure, axes: Axes, counts: Floats, most: float) -> None:
+def _draw_map(figure: Figure, axes: Axes, counts: NDArray[Any], most: float) -> None:
     colours = matplotlib.colormaps[SEQUENTIAL].with_extremes(bad=PALE)
     masked = np.ma.masked_equal(counts, 0)
     drawn = axes.imshow(masked, cmap=colours, norm=LogNorm(1, most), interpolation="nearest")
@@ -109,7 +109,9 @@ def _draw_map(figure: Figure, axes: Axes, counts: Floats, most: float) -> None:
 
 def _draw_curves(axes: Axes, growth: Growth, now: int) -> None:
     last = max([*growth.epochs, *growth.trained])
-    axes.step([*growth.epochs, last], [*growth.edges, growth.edges[-1]], where="post", color=GREEN, label="edges (left)")
+    axes.step(
+        [*growth.epochs, last], [*growth.edges, growth.edges[-1]], where="post", color=GREEN, label="edges (left)"
+    )
     axes.plot(growth.epochs[now], growth.edges[now], "o", color=ORANGE, markeredgecolor=INK, markersize=6, zorder=3)
     axes.set(yscale="log", xlabel="epoch", ylabel="edges", xlim=(-0.02 * last, 1.02 * last))
     handles, labels = axes.get_legend_handles_labels()

@@ -15,6 +15,7 @@ from sdk.artifact import (
     EXAMPLE_FILE,
     FIGURES_FOLDER,
     ONNX_FILE,
+    PICTURES_FILE,
     PROBE_FILE,
     RECIPE_FILE,
     WEIGHTS_FILE,
@@ -55,7 +56,7 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
 
     The text is a function of the files and the notes alone.
     """
-    findings = _text(folder / PROBE_FILE) if PROBE_FILE in config.files else ""
+    findings = "\n\n".join(_text(folder / file).strip() for file in (PICTURES_FILE, PROBE_FILE) if file in config.files)
     card = ModelCard.from_template(
         _metadata(config),
         template_path=str(_TEMPLATE),
