@@ -114,14 +114,15 @@ def _neighbours(tiles: Bools) -> Bools:
     for axis in (-3, -2, -1):
         size = tiles.shape[axis] - 2
         parts = [np.take(tiles, range(start, start + size), axis) for start in range(3)]
-        tiles = parts[0] | parts[1] | parts[2]
+        tiles = np.asarray(parts[0] | parts[1] | parts[2])
     return tiles
 
 
 def _joined(tiles: Bools) -> Bools:
     inner = tiles[..., 1:-1, 1:-1, 1:-1]
     m, n, k, block = *inner.shape[:3], inner.shape[-1]
-    return inner.transpose(0, 3, 1, 4, 2, 5).reshape(m * block, n * block, k * block)
+    cells: Bools = inner.transpose(0, 3, 1, 4, 2, 5).reshape(m * block, n * block, k * block)
+    return cells
 
 
 def _frames(shown: Sequence[Moment], block: int, inner_steps: int, outer_steps: int) -> Iterator[Figure]:

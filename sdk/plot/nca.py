@@ -93,7 +93,7 @@ def _meta_frames(
     for number in range(count):
         with styled():
             figure = Figure(figsize=(1.6 + 2.8 * max(1.0, 0.8 * layers), 3.6), layout="constrained")
-            halves: list[Any] = list(figure.subfigures(1, 2))
+            halves: Any = figure.subfigures(1, 2)
             for half, title, (states, times, accuracy), unit in zip(
                 halves, titles, sides, ("meta-epoch", "epoch"), strict=True
             ):
