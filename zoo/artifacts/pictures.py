@@ -46,8 +46,7 @@ def draw_pictures(
     inputs, and for one that has no pictures, :class:`sdk.plot.PlotError`, DataError and ExportError.
     """
     stored = open_stored(name)
-    if out is None:
-        check_writable(stored.artifact.folder, overwrite=True)
+    check_writable(stored.artifact.folder if out is None else out, overwrite=out is None)
     model = sdk.load(stored.artifact.folder, backend="torch")
     data = None if inputs else _data(stored, data_dir, progress)
     progress(f"drawing {stored.config.name}")
