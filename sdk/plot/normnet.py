@@ -27,9 +27,7 @@ def draw_layers(layers: Sequence[Floats]) -> Figure:
         pictures, histograms = figure.subplots(2, len(layers), squeeze=False, height_ratios=(1.6, 1))
         for number, (layer, above, below) in enumerate(zip(layers, pictures, histograms, strict=True)):
             largest = max(float(np.abs(layer).max()), 1e-12)
-            drawn = above.imshow(
-                _square(layer[0]), cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="nearest"
-            )
+            drawn = above.imshow(square(layer[0]), cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="nearest")
             above.set(xticks=[], yticks=[])
             name = "logits" if number == len(layers) - 1 else f"layer {number}"
             above.set_title(f"{name}: {' x '.join(map(str, layer.shape[1:]))}")
@@ -48,7 +46,7 @@ def _draw_histogram(axes: Axes, layer: Floats, largest: float) -> None:
     axes.tick_params(labelsize=6)
 
 
-def _square(output: Floats) -> Floats:
+def square(output: Floats) -> Floats:
     """Arrange one sample's outputs as an image: units row by row, channels as tiles."""
     if output.ndim == 1:
         side = int(np.ceil(np.sqrt(output.size)))

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sdk.artifact import FIGURES_FOLDER, PICTURES_FILE, PROBE_FILE
+from sdk.artifact import CARD_FIGURES, FIGURES_FOLDER, PICTURES_FILE, PROBE_FILE
 from zoo.artifacts.card import findings_text
 from zoo.artifacts.edit import changing, open_stored
-from zoo.artifacts.example import EXAMPLE_NAME
 from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.pictures import figures_of
 from zoo.artifacts.probe_context import make_context
@@ -49,7 +48,7 @@ def probe_model(name: str, data_dir: Path | None = None, progress: Progress = no
         progress("writing the findings")
         with changing(stored, config) as new:
             pictures = figures_of(new / PICTURES_FILE)
-            _remove_figures(new / FIGURES_FOLDER, {EXAMPLE_NAME, *pictures})
+            _remove_figures(new / FIGURES_FOLDER, {*CARD_FIGURES, *pictures})
             findings = replace(findings, figures={k: v for k, v in findings.figures.items() if k not in pictures})
             for file in findings.figures:
                 (new / FIGURES_FOLDER).mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from tests.support.artifacts import files_of, write_tiny
 from tests.support.hub_fixtures import REPO
 from tests.support.hub_server import HubServer
 from zoo.artifacts.push import evaluation_results
-from zoo.artifacts.writer import seal
+from zoo.artifacts.seal import seal
 from zoo.utils.provenance import gather_provenance
 
 WRITES = r"^(POST|PUT) "
