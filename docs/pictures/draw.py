@@ -22,6 +22,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 import sdk
+import sdk.plot
 from sdk.plot.files import save_gif, save_png
 from sdk.plot.gridnet import draw_faces
 from sdk.plot.style import BLUE, INK, ORANGE, SEQUENTIAL, STYLE, draw_answer
@@ -92,6 +93,14 @@ def _draw_frame(image: Floats, activity: Floats, answer: Floats, step: int, step
     draw_answer(bars, answer, (), range(10), final=step == steps)
     figure.text(0.4875, 0.94, f"outer step {step} of {steps}", ha="center", va="center", fontsize=11, weight="bold")
     return figure
+
+
+# A gridnet's blocks: an animation without a model.
+
+
+def draw_blocks(path: Path) -> None:
+    """Animate two outer steps of three inner steps each on a grid of 8 x 8 x 16 cells in blocks of 4."""
+    sdk.plot.animate_blocks(path, (8, 8, 16), 4, inner_steps=3, outer_steps=2)
 
 
 # Networks that grow: some states on top, the accuracy over time below.
@@ -212,6 +221,7 @@ def _first(split: Split, count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 PICTURES: dict[str, Callable[[Path], None]] = {
     "gridnet.gif": draw_gridnet,
+    "blocks.gif": draw_blocks,
     "meta-nca.png": draw_meta_nca,
     "snapshots.png": draw_snapshots,
 }

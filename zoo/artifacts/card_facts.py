@@ -84,9 +84,10 @@ def example_origin(config: ArtifactConfig) -> str:
     found = _example(config)
     if not found or not all(isinstance(found.get(key), str) for key in ("part", "label")):
         return ""
+    part, label, predicted = (plain(found[key]) for key in ("part", "label", "predicted"))
     return (
-        f"`{INPUT_FILE}`, in this folder, is the first {plain(found['part'])} sample, of class {plain(found['label'])}; the model gives "
-        f"{plain(found['predicted'])} a probability of {found['probability']:.1%}."
+        f"`{INPUT_FILE}`, in this folder, is the first {part} sample, of class {label}; the model gives {predicted} a "
+        f"probability of {found['probability']:.1%}."
     )
 
 
