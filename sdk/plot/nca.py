@@ -109,7 +109,8 @@ def _meta_frames(
 def _draw_accuracy(axes: Axes, times: Sequence[int], accuracy: Sequence[float], now: int, unit: str) -> None:
     axes.plot(times, [100 * value for value in accuracy], color=BLUE, linewidth=1.2)
     axes.plot(times[now], 100 * accuracy[now], "o", color=ORANGE, markeredgecolor=INK, markeredgewidth=0.5)
-    axes.set(ylim=(0, 105), xlabel=unit, ylabel="test accuracy, %", yticks=(0, 50, 100))
+    axes.set(ylim=(0, 105), xlabel=unit, yticks=(0, 50, 100))
+    axes.set_ylabel("test accuracy, %", fontsize=6.5)
     axes.set_xlim(-0.03 * times[-1], 1.03 * times[-1])
 
 
