@@ -1,6 +1,6 @@
 """Compare gridnet with and without standardised blocks: ``python docs/measurements/gridnet_normalisation.py FOLDER``.
 
-Trains ``gridnet-digits`` three times each way into FOLDER (runs that are there are read instead), measures how values
+Trains ``gridnet-digits`` three times each way into FOLDER (models that are there are not trained again), measures how values
 grow over the inner steps of an untrained grid, and draws ``docs/pictures/gridnet/normalisation.png``.
 """
 
@@ -29,10 +29,10 @@ GRID, BLOCK, BATCH = (16, 16, 16), 8, 16
 
 def train(folder: Path, normalize: bool, seed: int) -> list[tuple[float, float]]:
     """Return epoch and validation accuracy of each round of one training."""
-    run = folder / f"normalize-{normalize}-{seed}"
-    if not (run / "metrics.jsonl").is_file():
+    run, model = folder / f"normalize-{normalize}-{seed}", folder / f"model-{normalize}-{seed}"
+    if not model.is_dir():
         options = ["-o", f"model.normalize={str(normalize).lower()}", "-o", f"train.seed={seed}", "--quiet"]
-        where = ["--run-dir", str(run), "--out", str(folder / f"model-{normalize}-{seed}")]
+        where = ["--run-dir", str(run), "--out", str(model)]
         subprocess.run([sys.executable, "-m", "zoo", "train", "gridnet-digits", *options, *where], check=True)
     records = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     return [(one["epoch"], one["validation_accuracy"]) for one in records if "validation_accuracy" in one]
