@@ -1,7 +1,7 @@
 """Compare gridnet with and without standardised blocks: ``python docs/measurements/gridnet_normalisation.py FOLDER``.
 
-Trains ``gridnet-digits`` three times each way into FOLDER (models that are there are not trained again), measures how values
-grow over the inner steps of an untrained grid, and draws ``docs/pictures/gridnet/normalisation.png``.
+Trains ``gridnet-digits`` three times each way into FOLDER (models that are there are not trained again), measures how
+values grow over the inner steps of an untrained grid, and draws ``docs/pictures/gridnet/normalisation.png``.
 """
 
 from __future__ import annotations
