@@ -65,7 +65,7 @@ def draw_spread(axes: Axes) -> None:
             values = [spread(steps, normalize, scale) for steps in INNER_STEPS]
             axes.plot(INNER_STEPS, values, line, marker=marker, markersize=4, color=colour,
                       label=f"{label}; init_scale {scale:g}")  # fmt: skip
-    axes.set(xlabel="inner steps", ylabel="standard deviation", yscale="log")
+    axes.set(xlabel="inner steps", ylabel="standard deviation", yscale="log", xticks=(1, 4, 8, 12, 16))
     axes.set_title("values of an untrained grid before LayerNorm")
     axes.legend(fontsize=6)
 
