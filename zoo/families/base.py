@@ -78,6 +78,9 @@ class Family:
     """``(module, empty folder) -> Findings`` for a new artifact, before any probe has run; sees only the module."""
     probe: str | None = None
     """``ProbeContext -> Findings``: ``zoo probe NAME`` measures more than accuracy and draws figures for the card."""
+    pictures: str | None = None
+    """``ProbeContext -> {file name: caption}``: pictures of ``zoo probe NAME --figures`` that need data or a training,
+    besides those of :func:`sdk.plot.pictures`."""
     members: str | None = None
     """``module -> {name: module}``: networks inside a trained one that ``zoo export NAME --member`` writes alone."""
     bench: str | None = None

@@ -16,7 +16,7 @@ from tests.support.hub_fixtures import REPO
 from tests.support.hub_server import HubServer, Repo
 from zoo.artifacts.hub_results import RESULTS_FILE as RESULTS
 from zoo.artifacts.hub_results import evaluation_results
-from zoo.artifacts.writer import seal
+from zoo.artifacts.seal import seal
 from zoo.utils.provenance import gather_provenance
 
 WRITES = r"^(POST|PUT) "
