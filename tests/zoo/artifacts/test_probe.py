@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 import sdk
 import zoo.families.gridnet.model
-from sdk.artifact import read_artifact
+from sdk.artifact import CARD_FIGURES, read_artifact
 from tests.support.artifacts import files_of
 from zoo.cli import cli
 from zoo.families.gridnet.model import Gridnet
@@ -110,7 +110,7 @@ def test_a_second_probe_replaces_the_first(model: Path, probing: Callable[..., N
     probing(probe("b.png"))
     result = run("probe", str(model), "--json")
     assert json.loads(result.output) == {"b.png": 1}
-    assert {path.name for path in (model / "figures").iterdir()} == {"b.png", "example.png"}
+    assert {path.name for path in (model / "figures").iterdir()} == {"b.png", *(Path(file).name for file in CARD_FIGURES)}
     assert read_artifact(model).config.metrics["probe"] == {"b.png": 1}
     assert "a.png" not in (model / "README.md").read_text()
 
