@@ -31,8 +31,13 @@ RECIPE_FILE = "recipe.yaml"
 HISTORY_FILE = "history.json"
 CARD_FILE = "README.md"
 PROBE_FILE = "probe.md"
+PICTURES_FILE = "pictures.md"
 FIGURES_FOLDER = "figures"
 EXAMPLE_FILE = f"{FIGURES_FOLDER}/example.png"
+THUMBNAIL_FILE, LEARNING_FILE = f"{FIGURES_FOLDER}/thumbnail.png", f"{FIGURES_FOLDER}/learning.png"
+INPUT_FILE = f"{FIGURES_FOLDER}/input.png"
+CARD_FIGURES = ("example.png", "thumbnail.png", "learning.png", "input.png")
+"""Names of the figures that every card has, which a probe leaves."""
 ONNX_INPUT, ONNX_OUTPUT = "input", "logits"
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]*"
 CONFIG_LIMIT = 16 * 2**20

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,14 +15,17 @@ import matplotlib
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, QuadMesh
-from matplotlib.colors import LogNorm, Normalize, to_rgb, to_rgba
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LogNorm, Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
-from PIL import Image
 
 import sdk
+import sdk.plot
+from sdk.plot.files import save_gif, save_png
+from sdk.plot.gridnet import draw_faces
+from sdk.plot.style import BLUE, INK, ORANGE, SEQUENTIAL, STYLE, draw_answer
 from zoo.config.data import IrisConfig, MnistConfig
 from zoo.data import load_data
 from zoo.data.sampling import evaluation_batches
@@ -33,23 +35,6 @@ FOLDER = Path(__file__).resolve().parent
 DPI = 200  # README shows 8 inches as 800 pixels, so pictures have twice the size
 ANIMATION_DPI = 150
 WIDTH = 8.0  # inches
-INK, QUIET, LINE = "#24292f", "#6e7781", "#d0d7de"
-BLUE, ORANGE = "#0072b2", "#e69f00"  # of Okabe and Ito's colour-blind-safe palette
-MAP = "viridis"
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": LINE,
-    "axes.titlesize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-}
 Floats = NDArray[np.floating]
 
 
@@ -58,8 +43,6 @@ Floats = NDArray[np.floating]
 DIGITS = (0, 1, 8)  # test images: a 7, a 2, and a 5 that the model takes for a 6 until the last steps
 BACKGROUND = 1000  # test images whose mean activity is subtracted
 BRIGHTEST = 3.0
-SHADES = 32  # of brightness: few enough for a small file
-FACE_WIDTH, FACE_RISE, FACE_STRIDE = 0.6, 0.36, 0.75  # of a face's height
 
 
 def draw_gridnet(path: Path) -> None:
@@ -69,11 +52,10 @@ def draw_gridnet(path: Path) -> None:
     frames, durations = [], []
     for digit in range(len(DIGITS)):
         for step in range(steps + 1):
-            frame = _draw_frame(images[digit], activity[step, digit], answers[step, digit], step, steps)
-            frames.append(_render(frame, ANIMATION_DPI))
+            frames.append(_draw_frame(images[digit], activity[step, digit], answers[step, digit], step, steps))
             durations.append(360)
         durations[-1] = 2400
-    _save_animation(frames, durations, path)
+    save_gif(frames, durations, path, ANIMATION_DPI)
 
 
 def _run_gridnet() -> tuple[Floats, Floats, Floats]:
@@ -100,7 +82,7 @@ def _draw_frame(image: Floats, activity: Floats, answer: Floats, step: int, step
     picture.spines[:].set_visible(True)
     picture.set_title("image", pad=5)
     faces = figure.add_axes((0.15, 0.17, 0.675, 0.7))
-    drawn = _draw_faces(faces, activity)
+    drawn = draw_faces(faces, activity, range(activity.shape[-1]), Normalize(0, BRIGHTEST), SEQUENTIAL)
     scale = figure.colorbar(drawn, cax=figure.add_axes((0.58, 0.075, 0.2, 0.035)), orientation="horizontal")
     scale.set_ticks([0, BRIGHTEST], labels=["0", f"{BRIGHTEST:g}"], fontsize=7)
     scale.ax.tick_params(length=0, pad=2)
@@ -108,35 +90,17 @@ def _draw_frame(image: Floats, activity: Floats, answer: Floats, step: int, step
     figure.text(0.57, 0.0925, "distance of a cell's value from its mean over 1,000 digits", ha="right", va="center",
                 fontsize=7)  # fmt: skip
     bars = figure.add_axes((0.86, 0.17, 0.105, 0.645))
-    _draw_answer(bars, answer, final=step == steps)
+    draw_answer(bars, answer, (), range(10), final=step == steps)
     figure.text(0.4875, 0.94, f"outer step {step} of {steps}", ha="center", va="center", fontsize=11, weight="bold")
     return figure
 
 
-def _draw_faces(axes: Axes, activity: Floats) -> QuadMesh:
-    """The faces of a grid ``[M, N, K]``, one behind the other, in oblique projection."""
-    rows, columns, faces = activity.shape
-    colors = matplotlib.colormaps[MAP].resampled(SHADES)
-    u, v = np.meshgrid(np.linspace(0, 1, columns + 1), np.linspace(1, 0, rows + 1))
-    for face in range(faces):
-        x, y = face * FACE_STRIDE + FACE_WIDTH * u, v + FACE_RISE * u
-        drawn = axes.pcolormesh(x, y, activity[..., face], cmap=colors, norm=Normalize(0, BRIGHTEST), antialiased=False)
-        label = {0: "k = 0: image", faces - 1: f"k = {faces - 1}: answer"}.get(face, f"k = {face}")
-        axes.text(face * FACE_STRIDE + FACE_WIDTH / 2, -0.09, label, ha="center", va="top")
-    axes.set(xlim=(-0.1, (faces - 1) * FACE_STRIDE + FACE_WIDTH + 0.1), ylim=(-0.25, 1 + FACE_RISE))
-    axes.set_aspect("equal")
-    axes.axis("off")
-    return drawn
+# A gridnet's blocks: an animation without a model.
 
 
-def _draw_answer(axes: Axes, answer: Floats, final: bool) -> None:
-    best = int(answer.argmax())
-    axes.barh(range(10), answer, color=[ORANGE if digit == best else BLUE for digit in range(10)], height=0.72)
-    axes.set(xlim=(0, 1), ylim=(9.6, -0.6), yticks=range(10))
-    axes.set_xticks([0, 1], ["0", "100%"])
-    axes.tick_params(length=0, labelsize=7)
-    axes.spines["bottom"].set_visible(False)
-    axes.set_title(f"answer: {best}" if final else f"read now: {best}", pad=5, weight="bold" if final else "normal")
+def draw_blocks(path: Path) -> None:
+    """Animate two outer steps of three inner steps each on a grid of 8 x 8 x 16 cells in blocks of 4."""
+    sdk.plot.animate_blocks(path, (8, 8, 16), 4, inner_steps=3, outer_steps=2)
 
 
 # Networks that grow: some states on top, the accuracy over time below.
@@ -171,7 +135,7 @@ def draw_meta_nca(path: Path) -> None:
     _draw_curve(strip, list(range(len(accuracy))), accuracy, EPOCHS)
     strip.set(xlabel="epochs of the rule", xlim=(-0.4, len(accuracy) - 0.6), xticks=range(0, len(accuracy), 2))
     strip.set_title("accuracy on 30 test flowers", loc="left", pad=6)
-    _save(figure, path)
+    save_png(figure, path, DPI)
 
 
 def _logits(weights: Sequence[torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
@@ -208,7 +172,7 @@ def draw_snapshots(path: Path) -> None:
     epochs = [round(record["epoch"]) for record in records]
     last = [max(i for i, record in enumerate(records) if record["train_edges"] == edges) for edges in EDGES]
     maps = [np.bincount(source[:edges][source[:edges] < 784], minlength=784).reshape(28, 28) for edges in EDGES]
-    colors = matplotlib.colormaps[MAP].with_extremes(bad="#eef1f4")
+    colors = matplotlib.colormaps[SEQUENTIAL].with_extremes(bad="#eef1f4")
     figure, states, strip = _growth_figure(len(EDGES))
     for axes, edges, pixels in zip(states, EDGES, maps, strict=True):
         drawn = axes.imshow(np.ma.masked_equal(pixels, 0), cmap=colors, norm=LogNorm(1, 45), interpolation="nearest")
@@ -223,7 +187,7 @@ def draw_snapshots(path: Path) -> None:
     _draw_curve(strip, epochs, accuracy, [epochs[i] for i in last])
     strip.set(xlabel="epochs of training", xlim=(-4, 204))
     strip.set_title("accuracy on 5,000 validation digits", loc="left", pad=6)
-    _save(figure, path)
+    save_png(figure, path, DPI)
 
 
 def _growth_figure(states: int) -> tuple[Figure, list[Axes], Axes]:
@@ -255,33 +219,9 @@ def _first(split: Split, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return next(split.stream(evaluation_batches(count, count), torch.device("cpu")))
 
 
-def _render(figure: Figure, dpi: int) -> Image.Image:
-    buffer = BytesIO()
-    figure.savefig(buffer, dpi=dpi, format="png", facecolor="white")
-    return Image.open(buffer).convert("RGB")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    _render(figure, DPI).quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
-
-
-def _save_animation(frames: Sequence[Image.Image], durations: Sequence[int], path: Path) -> None:
-    """A looping GIF with one palette for all frames; ``durations`` in milliseconds."""
-    colors = [*matplotlib.colormaps[MAP].resampled(SHADES)(range(SHADES)), *_blends(INK, 24), *_blends(LINE, 8)]
-    colors += [*_blends(BLUE, 8), *_blends(ORANGE, 8)]
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([round(255 * value) for color in colors for value in color[:3]])
-    quantized = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    quantized[0].save(path, save_all=True, append_images=quantized[1:], duration=list(durations), loop=0, optimize=True)
-
-
-def _blends(color: str, count: int) -> list[Floats]:
-    """So many colours from a colour to white, for smooth edges."""
-    return [np.array(to_rgb(color)) * (1 - share) + share for share in np.linspace(0, 1, count)]
-
-
 PICTURES: dict[str, Callable[[Path], None]] = {
     "gridnet.gif": draw_gridnet,
+    "blocks.gif": draw_blocks,
     "meta-nca.png": draw_meta_nca,
     "snapshots.png": draw_snapshots,
 }

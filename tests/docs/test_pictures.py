@@ -34,6 +34,9 @@ def test_pictures_are_small_and_have_twice_the_size_that_readme_shows() -> None:
     assert (FOLDER / "gridnet.gif").stat().st_size < 600_000
     assert animation.n_frames == 3 * 13  # three digits, each before and after every one of twelve outer steps
     assert animation.info["loop"] == 0
+    blocks = Image.open(FOLDER / "blocks.gif")
+    assert (FOLDER / "blocks.gif").stat().st_size < 600_000
+    assert blocks.n_frames == 1 + 2 * (1 + 3 + 1)  # the start; two outer steps of a cut, three inner steps and a join
 
 
 @pytest.mark.parametrize("name", STILLS)

@@ -95,8 +95,8 @@ def undeclared(top: str, *extras: str | None) -> dict[str, list[str]]:
 
 
 def test_sdk_imports_what_a_base_install_declares() -> None:
-    """Three packages aside, which a call needs and names to a user who lacks them."""
-    assert set(undeclared("sdk", None)) == {"pyarrow", "sklearn", "torch"}
+    """Four packages aside, which a call needs and names to a user who lacks them."""
+    assert set(undeclared("sdk", None)) == {"matplotlib", "pyarrow", "sklearn", "torch"}
 
 
 def test_zoo_imports_what_the_training_side_declares() -> None:

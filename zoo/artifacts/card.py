@@ -14,16 +14,20 @@ from sdk.artifact import (
     CARD_FILE,
     EXAMPLE_FILE,
     FIGURES_FOLDER,
+    INPUT_FILE,
+    LEARNING_FILE,
     ONNX_FILE,
+    PICTURES_FILE,
     PROBE_FILE,
     RECIPE_FILE,
+    THUMBNAIL_FILE,
     WEIGHTS_FILE,
     ArtifactConfig,
 )
 from sdk.tasks import ECHO_BOUND
 from sdk.text import printable
 from zoo.artifacts.card_columns import columns_table, example_row
-from zoo.artifacts.card_facts import precisions, results, training
+from zoo.artifacts.card_facts import example_answer, example_origin, precisions, results, training
 from zoo.data.location import is_hub_id
 from zoo.families.probing import Findings
 from zoo.families.registry import PACKAGE_KEY, get_family
@@ -65,7 +69,7 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
 
     The text is a function of the files and the notes alone.
     """
-    findings = _text(folder / PROBE_FILE) if PROBE_FILE in config.files else ""
+    findings = "\n\n".join(_text(folder / file).strip() for file in (PICTURES_FILE, PROBE_FILE) if file in config.files)
     card = ModelCard.from_template(
         _metadata(config),
         template_path=str(_TEMPLATE),
@@ -76,6 +80,11 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
         columns=columns_table(config),
         row=example_row(config),
         example=EXAMPLE_FILE if EXAMPLE_FILE in config.files else None,
+        thumbnail=THUMBNAIL_FILE if THUMBNAIL_FILE in config.files else None,
+        learning=LEARNING_FILE if LEARNING_FILE in config.files else None,
+        image=INPUT_FILE if INPUT_FILE in config.files else None,
+        answer=example_answer(config),
+        shown=example_origin(config),
         findings=findings,
         dataset=_dataset(config),
         results=results(config),

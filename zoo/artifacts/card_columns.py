@@ -31,7 +31,7 @@ def example_row(config: ArtifactConfig) -> str:
     columns = config.input.columns
     if columns is None or len(columns.columns) > MOST_COLUMNS:
         return ""
-    lines = (f"    {_literal(name)}: {_value(name, value, columns)}," for name, value in columns.example().items())
+    lines = (f"    {literal(name)}: {_value(name, value, columns)}," for name, value in columns.example().items())
     return "{\n" + "\n".join(lines) + "\n}"
 
 
@@ -53,18 +53,18 @@ def _missing(column: Column) -> str:
 def _value(name: str, value: Any, columns: Columns) -> str:
     column = columns.columns[columns.names.index(name)]
     if isinstance(column, Category):
-        return str(value == "true") if column.boolean else _literal(str(value))
+        return str(value == "true") if column.boolean else literal(str(value))
     return repr(value)
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Return a text as a string of Python and JSON that cannot pass for the card's markers of notes."""
     return json.dumps(text, ensure_ascii=False).replace("<!--", "\\u003c!--")
 
 
 def _code(text: str) -> str:
     """Return a text as code in a cell of a Markdown table."""
-    shown = _literal(text).replace("|", "\\|")
+    shown = literal(text).replace("|", "\\|")
     if "`" not in shown:
         return f"`{shown}`"
     fence = "`" * (1 + max(map(len, re.findall("`+", shown))))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdk.artifact import ONNX_FP16_FILE, ONNX_INT8_FILE, ArtifactConfig
+from sdk.artifact import INPUT_FILE, ONNX_FP16_FILE, ONNX_INT8_FILE, ArtifactConfig
 from sdk.tasks import LOSS_NAMES
+from zoo.artifacts.card_columns import literal
 from zoo.data.location import is_hub_id
 from zoo.utils.markdown import code, plain
 
@@ -71,6 +72,34 @@ def _pairs(facts: dict[str, Any]) -> dict[str, str]:
         "accuracy": f"{accuracy:.2%} (float32: {before:.2%})",
         "milliseconds": f"{facts['milliseconds']:.3g} (float32: {facts['full_milliseconds']:.3g})",
     }
+
+
+def example_answer(config: ArtifactConfig) -> str:
+    """Return a comment of Python with the model's answer to its example; nothing if it has none."""
+    found = _example(config)
+    return f"  # {literal(found['predicted'])}" if found else ""
+
+
+def example_origin(config: ArtifactConfig) -> str:
+    """Say where the picture of the example is from, and what it is; nothing for a table."""
+    found = _example(config)
+    if not found or not all(isinstance(found.get(key), str) for key in ("part", "label")):
+        return ""
+    part, label, predicted = (plain(found[key]) for key in ("part", "label", "predicted"))
+    return (
+        f"`{INPUT_FILE}`, in this folder, is the first {part} sample, of class {label}; the model gives {predicted} a "
+        f"probability of {found['probability']:.1%}."
+    )
+
+
+def _example(config: ArtifactConfig) -> dict[str, Any]:
+    """Return the recorded example and its answer; empty if there is none, or one that nobody could have measured."""
+    found = config.provenance.get("example")
+    if not isinstance(found, dict):
+        return {}
+    predicted, probability = found.get("predicted"), found.get("probability")
+    sane = isinstance(predicted, str) and isinstance(probability, float | int) and 0 <= probability <= 1
+    return found if sane else {}
 
 
 def recorded(facts: dict[str, Any], *keys: str) -> bool:

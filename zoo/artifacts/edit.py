@@ -16,6 +16,7 @@ from sdk.artifact import CARD_FILE, RECIPE_FILE, WEIGHTS_FILE, Artifact, Artifac
 from sdk.inputs import InputSpec
 from sdk.resolve import find_model
 from zoo.artifacts.card import read_notes
+from zoo.artifacts.card_figures import draw_curves, draw_thumbnail, open_best, with_example
 from zoo.artifacts.example import draw_example, with_appearance
 from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.stored_recipe import recipe_of_artifact
@@ -91,7 +92,8 @@ def refresh_example(name: str, data_dir: Path | None = None) -> Path:
     """Record again what a model's training data looks like, render its card, and return the card's path.
 
     For images, adds ``appearance`` to the provenance and the picture of training samples; for tables, adds the columns,
-    by whose names the SDK finds them. Every other file stays the same. Raises ExportError for a table whose features
+    by whose names the SDK finds them. For both, draws the thumbnail and the curves of the training, and adds an example
+    to the provenance. Every other file stays the same. Raises ExportError for a table whose features
     are no longer those that the model was trained on, DataError if the recipe's data is not available or has other
     classes, and CardError.
     """
@@ -101,8 +103,12 @@ def refresh_example(name: str, data_dir: Path | None = None) -> Path:
         config = replace(stored.config, input=_with_columns(stored.config, data.input_spec))
     else:
         config = with_appearance(stored.config, data.train)
+    model = open_best(stored.artifact)
+    config = with_example(config, model, "test", data.test)
     with changing(stored, config) as new:
         draw_example(new, config, data.train)
+        draw_thumbnail(new, model, data.test)
+        draw_curves(new)
     return stored.artifact.folder / CARD_FILE
 
 
@@ -116,8 +122,11 @@ def _with_columns(config: ArtifactConfig, found: InputSpec) -> InputSpec:
 
 
 def render_card(name: str) -> Path:
-    """Render a trained model's card again and return its path. Raises ExportError, CardError."""
+    """Draw the curves of a trained model's training, render its card again and return its path.
+
+    Raises ExportError, CardError.
+    """
     stored = open_stored(name)
-    with changing(stored, stored.config):
-        pass
+    with changing(stored, stored.config) as new:
+        draw_curves(new)
     return stored.artifact.folder / CARD_FILE

@@ -16,6 +16,7 @@ from sdk.artifact import CARD_FILE, HISTORY_FILE, NAME_PATTERN, ONNX_FILE, Artif
 from sdk.inputs import InputSpec
 from sdk.validation import describe
 from zoo.artifacts.card import MODULE_FAMILY, read_notes
+from zoo.artifacts.card_figures import add_example
 from zoo.artifacts.example import draw_example, with_appearance
 from zoo.artifacts.given_input import read_input
 from zoo.artifacts.graph import export_graph
@@ -129,6 +130,7 @@ def _write_graph(
             if training is not None:
                 config = with_appearance(config, training)
                 draw_example(folder, config, training)
+                config = add_example(folder, config, "training", training)
             complete(folder, config, None, read_notes(out / CARD_FILE))
     except OSError as error:
         raise cannot_write(out, error) from error

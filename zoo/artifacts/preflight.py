@@ -29,8 +29,9 @@ from sdk.weights import METADATA
 from zoo.artifacts.card import card_text
 from zoo.artifacts.check import check_card
 from zoo.artifacts.onnx import build_onnx
+from zoo.artifacts.seal import seal
 from zoo.artifacts.target import check_writable
-from zoo.artifacts.writer import inference_copy, seal
+from zoo.artifacts.writer import inference_copy
 from zoo.data.location import dataset_title
 from zoo.data.split import Data
 from zoo.families.registry import get_family, load_hook

@@ -6,19 +6,17 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from sdk.artifact import FIGURES_FOLDER, HISTORY_FILE, PROBE_FILE, Artifact
-from sdk.errors import ArtifactError
-from sdk.json_text import parse_json
+from sdk.artifact import CARD_FIGURES, FIGURES_FOLDER, PICTURES_FILE, PROBE_FILE
 from sdk.tasks import check_classifier
 from zoo.artifacts.card import findings_text
 from zoo.artifacts.edit import changing, open_stored
-from zoo.artifacts.example import EXAMPLE_NAME
 from zoo.artifacts.matching import load_matching_data
+from zoo.artifacts.pictures import figures_of
+from zoo.artifacts.probe_context import make_context
 from zoo.artifacts.target import check_writable
 from zoo.families.base import Family
-from zoo.families.probing import Findings, ProbeContext
+from zoo.families.probing import Findings
 from zoo.families.registry import families_with, get_family, load_hook
 from zoo.utils.errors import ProbeError
 from zoo.utils.files import write_text
@@ -29,11 +27,12 @@ def probe_model(name: str, data_dir: Path | None = None, progress: Progress = no
     """Probe a trained model (a name or a folder) and store the findings; return its folder and the findings.
 
     The numbers go to ``metrics["probe"]``, the text and the captions to probe.md and the card, the figures to
-    ``figures/``; they replace those of an earlier probe. Raises ProbeError for a family without a probe, DataError if
-    the recipe's data is not available or has other classes, and ExportError if the artifact cannot be written.
+    ``figures/``; they replace those of an earlier probe, and leave the pictures of :mod:`zoo.artifacts.pictures`.
+    Raises ProbeError for a family without a probe, DataError if the recipe's data is not available or has other
+    classes, and ExportError if the artifact cannot be written.
     """
     stored = open_stored(name)
-    module = stored.module
+    _ = stored.module  # raises for an artifact without weights
     check_classifier("zoo probe", stored.config.name, stored.config.task)
     family = get_family(stored.config.family)
     if family.probe is None:
@@ -45,23 +44,14 @@ def probe_model(name: str, data_dir: Path | None = None, progress: Progress = no
     progress(f"probing {stored.config.name}, a {family.name}")
     with TemporaryDirectory() as temporary:
         figures = Path(temporary)
-        findings = load_hook(family.probe)(
-            ProbeContext(
-                module=module,
-                config=stored.recipe.model,
-                task=data.task,
-                data=data,
-                seed=stored.recipe.train.seed,
-                history=read_history(stored.artifact),
-                figures=figures,
-                train=stored.recipe.train,
-            )
-        )
+        findings = load_hook(family.probe)(make_context(stored, data, figures))
         _check_figures(family, findings, figures)
         config = replace(stored.config, metrics={**stored.config.metrics, "probe": findings.metrics})
         progress("writing the findings")
         with changing(stored, config) as new:
-            _remove_figures(new / FIGURES_FOLDER)
+            pictures = figures_of(new / PICTURES_FILE)
+            _remove_figures(new / FIGURES_FOLDER, {*CARD_FIGURES, *pictures})
+            findings = replace(findings, figures={k: v for k, v in findings.figures.items() if k not in pictures})
             for file in findings.figures:
                 (new / FIGURES_FOLDER).mkdir(exist_ok=True)
                 shutil.copyfile(figures / file, new / FIGURES_FOLDER / file)
@@ -69,24 +59,10 @@ def probe_model(name: str, data_dir: Path | None = None, progress: Progress = no
     return folder, findings
 
 
-def read_history(artifact: Artifact) -> list[dict[str, Any]]:
-    """Return the records of the training rounds; an artifact older than history.json gives none."""
-    if HISTORY_FILE not in artifact.config.files:
-        return []
-    file = artifact.file(HISTORY_FILE)
-    try:
-        history = parse_json(file.read_bytes())
-    except ValueError as error:
-        raise ArtifactError(f"{file}: not valid JSON: {error}") from error
-    if not isinstance(history, list) or not all(isinstance(record, dict) for record in history):
-        raise ArtifactError(f"{file}: should be a list of objects, one for each round of training")
-    return history
-
-
-def _remove_figures(folder: Path) -> None:
-    """Remove the figures of an earlier probe, and leave the picture of training samples."""
+def _remove_figures(folder: Path, kept: set[str]) -> None:
+    """Remove the figures of an earlier probe, and leave those of other sources."""
     for figure in folder.iterdir() if folder.is_dir() else ():
-        if figure.name != EXAMPLE_NAME:
+        if figure.name not in kept:
             figure.unlink()
 
 

@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,17 @@ from torch import nn
 
 from sdk.artifact import (
     CARD_FILE,
-    CONFIG_FILE,
     FIGURES_FOLDER,
     HISTORY_FILE,
+    INPUT_FILE,
+    LEARNING_FILE,
     NAME_PATTERN,
     ONNX_FILE,
     PROBE_FILE,
     RECIPE_FILE,
+    THUMBNAIL_FILE,
     WEIGHTS_FILE,
     ArtifactConfig,
-    FileRecord,
-    hash_file,
     read_artifact,
 )
 from sdk.backends import backends_of
@@ -42,10 +41,12 @@ from sdk.loading import open_model
 from sdk.tasks import TaskKind
 from sdk.weights import METADATA
 from zoo.artifacts.card import card_text, findings_text, read_notes
+from zoo.artifacts.card_figures import add_example, draw_curves
 from zoo.artifacts.example import EXAMPLE_NAME, draw_example, with_appearance
 from zoo.artifacts.extras import Extras
 from zoo.artifacts.onnx import write_extra_onnx, write_onnx
 from zoo.artifacts.random_inputs import random_inputs
+from zoo.artifacts.seal import seal
 from zoo.artifacts.target import check_replaceable, check_writable
 from zoo.data.split import Split
 from zoo.families.base import FamilyConfig
@@ -120,6 +121,11 @@ def write_artifact(
                 config = with_appearance(config, training)
                 with extras.trying(f"{FIGURES_FOLDER}/{EXAMPLE_NAME}"):
                     draw_example(folder, config, training)
+                with extras.trying(THUMBNAIL_FILE, INPUT_FILE):
+                    part, split = ("test", test) if test is not None and len(test) else ("training", training)
+                    config = add_example(folder, config, part, split)
+            with extras.trying(LEARNING_FILE):
+                draw_curves(folder)
             complete(folder, config, trained, read_notes(out / CARD_FILE), extras)
     except (OSError, SafetensorError) as error:
         raise cannot_write(out, error) from error
@@ -158,25 +164,6 @@ def complete(
         write_text(folder / CARD_FILE, card_text(folder, config, notes))
     seal(folder, config)
     check_loads_back(folder, module)
-
-
-def seal(folder: Path, config: ArtifactConfig) -> ArtifactConfig:
-    """Write config.json with the size and hash of every other file in the folder, and return the sealed config.
-
-    Raises ExportError if the config holds anything but plain finite JSON values.
-    """
-    files = {
-        path.relative_to(folder).as_posix(): FileRecord(hash_file(path), path.stat().st_size)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / CONFIG_FILE
-    }
-    sealed = replace(config, files=files)
-    try:
-        text = json.dumps(sealed.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ExportError(f"{CONFIG_FILE} takes plain finite JSON values only: {error}") from error
-    write_text(folder / CONFIG_FILE, text + "\n")
-    return sealed
 
 
 def check_loads_back(folder: Path, trained: nn.Module | None) -> None:

@@ -165,17 +165,48 @@ def _export_run(run_dir: Path, out: Path | None, overwrite: bool, data_dir: Path
     metavar="FILE",
     help="With --suite: add the findings to a file of results, which zoo compare reads.",
 )
+@click.option("--figures", is_flag=True, help="Draw the states step by step into the card, and measure nothing.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="With --figures: write the pictures to a new folder; the model stays as it is.",
+)
+@click.option(
+    "--input",
+    "inputs",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="With --figures: show this input instead of validation samples (repeat for several).",
+)
 @DATA_DIR
 @AS_JSON
 @QUIET
 def probe(
-    model: str, suite: str | None, results: Path | None, data_dir: Path | None, as_json: bool, quiet: bool
+    model: str,
+    suite: str | None,
+    results: Path | None,
+    figures: bool,
+    out: Path | None,
+    inputs: tuple[Path, ...],
+    data_dir: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Run the family's probe on MODEL (a name or an artifact's folder) and add figures and findings to its card.
 
-    With --suite robustness, measure corrupted images, damaged, pruned and quantised weights, calibration, early
-    answers, forgetting and few-shot transfer; the model stays as it is.
+    With --figures, only draw its states step by step: stills and animations. With --suite robustness, measure corrupted
+    images, damaged, pruned and quantised weights, calibration, early answers, forgetting and few-shot transfer; the
+    model stays as it is.
     """
+    if figures:
+        if suite is not None or results is not None:
+            raise click.UsageError("--figures takes --out, --input and --data-dir; run --suite on its own")
+        _draw_figures(model, out, inputs, data_dir, as_json, quiet)
+        return
+    if out is not None or inputs:
+        raise click.UsageError(f"{'--out' if out is not None else '--input'} is for --figures")
     if suite is not None:
         _run_suite(model, results, data_dir, as_json, quiet)
         return
@@ -191,6 +222,21 @@ def probe(
     say(findings.text.strip())
     for path in (*(f"figures/{name}" for name in findings.figures), "probe.md", "README.md"):
         say(f"written: {folder / path}")
+
+
+def _draw_figures(
+    model: str, out: Path | None, inputs: tuple[Path, ...], data_dir: Path | None, as_json: bool, quiet: bool
+) -> None:
+    """Draw the states of a model, and name the files."""
+    with showing_progress(f"loading {model}", quiet) as progress:
+        from zoo.artifacts.pictures import draw_pictures
+
+        folder, captions = draw_pictures(model, out, inputs, data_dir, progress)
+    if as_json:
+        print_json(captions)
+        return
+    for name, caption in captions.items():
+        say(f"written: {folder / name}: {caption}")
 
 
 def _run_suite(model: str, results: Path | None, data_dir: Path | None, as_json: bool, quiet: bool) -> None:

@@ -54,6 +54,9 @@ class Family:
     """True for an ordinary network, which is here to be compared with."""
     distributed: bool = True
     """True if the family can train in several processes."""
+    capturable: bool = False
+    """True if the module's forward pass in training calls the same kernels on the same memory for every batch of one
+    shape, so that a CUDA graph can repeat it: no choice is made on the host, and no parameter is replaced."""
     tasks: tuple[TaskKind, ...] = ("classification",)
     """The kinds of task that the learner can train. One that takes losses from its ``objective``, as the default
     learner does, can train all."""
@@ -75,6 +78,9 @@ class Family:
     """``(module, empty folder) -> Findings`` for a new artifact, before any probe has run; sees only the module."""
     probe: str | None = None
     """``ProbeContext -> Findings``: ``zoo probe NAME`` measures more than accuracy and draws figures for the card."""
+    pictures: str | None = None
+    """``ProbeContext -> {file name: caption}``: pictures of ``zoo probe NAME --figures`` that need data or a training,
+    besides those of :func:`sdk.plot.pictures`."""
     members: str | None = None
     """``module -> {name: module}``: networks inside a trained one that ``zoo export NAME --member`` writes alone."""
     bench: str | None = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from torch import nn
 
+from sdk.plot.style import BLUE, ORANGE, styled
 from zoo.families.registry import get_family, load_hook
 from zoo.utils.figures import save_png
 
@@ -15,7 +17,7 @@ from zoo.utils.figures import save_png
 def draw_figures(history: list[dict[str, Any]], family: str, module: nn.Module, folder: Path) -> dict[str, Path]:
     """Draw into an empty folder; return the PNG files by title. The module is on the CPU, in eval mode."""
     found = {"curves": folder / "curves.png"}
-    save_png(_curves(history), found["curves"])
+    save_png(draw_learning(history), found["curves"])
     portrait = get_family(family).portrait
     if portrait is not None:
         place = folder / "portrait"
@@ -25,14 +27,19 @@ def draw_figures(history: list[dict[str, Any]], family: str, module: nn.Module, 
     return found
 
 
-def _curves(history: list[dict[str, Any]]) -> Figure:
-    """Draw the losses, and beside them the accuracies, by epoch."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    epochs = [record["epoch"] for record in history]
-    for axes, number in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for part in ("train", "validation"):
-            if all(f"{part}_{number}" in record for record in history):
-                axes.plot(epochs, [record[f"{part}_{number}"] for record in history], label=part)
-        axes.set(xlabel="epoch", ylabel=number)
-        axes.legend()
+def draw_learning(history: list[dict[str, Any]]) -> Figure:
+    """Draw the losses, and beside them the accuracies, by epoch; a round that did not record a number leaves a gap."""
+    with styled():
+        figure = Figure(figsize=(8, 3), layout="constrained")
+        epochs = [record["epoch"] for record in history]
+        for axes, number in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            unit, scale = ("loss", 1.0) if number == "loss" else ("accuracy, %", 100.0)
+            for part, colour, line in (("train", ORANGE, "--"), ("validation", BLUE, "-")):
+                values = [record.get(f"{part}_{number}") for record in history]
+                if any(value is not None for value in values):
+                    shown = [math.nan if value is None else scale * value for value in values]
+                    axes.plot(epochs, shown, line, color=colour, label=part)
+            axes.set(xlabel="epoch", ylabel=unit)
+            if axes.lines:
+                axes.legend()
     return figure

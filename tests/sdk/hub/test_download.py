@@ -20,7 +20,7 @@ from tests.support.hub_fixtures import REPO
 from tests.support.hub_server import WRITER, HubServer, Repo
 from tests.support.hub_worker import HubClient, logits_of
 from tests.support.paths import ROOT
-from zoo.artifacts.writer import seal
+from zoo.artifacts.seal import seal
 
 
 def downloads(hub: HubServer) -> list[str]:

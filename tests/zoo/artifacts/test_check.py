@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from sdk.artifact import read_config
 from tests.support.hub_server import HubServer
-from zoo.artifacts.writer import seal
+from zoo.artifacts.seal import seal
 
 
 def test_a_damaged_artifact_is_refused_before_anything_is_sent(hub: HubServer, fails: Any, tiny: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 import sdk
 from sdk import InputSpec
-from sdk.artifact import CARD_FILE, CONFIG_FILE, EXAMPLE_FILE, read_artifact
+from sdk.artifact import CARD_FILE, CONFIG_FILE, EXAMPLE_FILE, INPUT_FILE, THUMBNAIL_FILE, read_artifact
 from sdk.catalog import bundled_models
 from tests.support.artifacts import files_of, write_tiny
 from zoo.artifacts.card import card_text, read_notes
@@ -110,7 +110,7 @@ def test_the_example_of_an_older_artifact_is_added_and_nothing_else_changes(tmp_
     result = CliRunner().invoke(cli, ["card", str(folder), "--example"])
     assert (result.exit_code, result.output) == (0, f"card: {folder / CARD_FILE}\n")
     after = files_of(folder)
-    assert set(after) - set(before) == {EXAMPLE_FILE}
+    assert set(after) - set(before) == {EXAMPLE_FILE, INPUT_FILE, THUMBNAIL_FILE}
     assert {path for path in before if after[path] != before[path]} == {CARD_FILE, CONFIG_FILE}
     assert b"Mine." in after[CARD_FILE]
     assert sdk.load(folder).polarity == "light on dark"

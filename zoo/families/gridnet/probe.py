@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sdk.plot.gridnet import ACTIVITY_CAPTION, draw_activity
 from zoo.data.sampling import evaluation_batches
-from zoo.families.gridnet.figures import draw_activity, draw_confusion, draw_steps
+from zoo.families.gridnet.figures import draw_confusion, draw_steps
 from zoo.families.gridnet.model import Gridnet
 from zoo.families.probing import Findings, ProbeContext
 from zoo.utils.figures import save_png
@@ -42,7 +43,7 @@ def probe(context: ProbeContext) -> Findings:
         states = _states(module, context)
         counts = _count(module, context)
     accuracies = [correct / counts.total for correct in counts.correct]
-    save_png(draw_activity(states), context.figures / "activity.png")
+    save_png(draw_activity(torch.stack(states).numpy()), context.figures / "activity.png")
     save_png(draw_steps(states, accuracies, trained), context.figures / "steps.png")
     save_png(draw_confusion(counts.confusion, context.data.labels), context.figures / "confusion.png")
     return Findings(
@@ -52,9 +53,7 @@ def probe(context: ProbeContext) -> Findings:
         },
         text=_text(accuracies, counts.confusion, context),
         figures={
-            "activity.png": "The grid's values: one face per column, one outer step per row, each row scaled by its "
-            "own largest values. Left: one validation sample. Right: its difference from the mean of many samples. "
-            "The image enters at k = 0; the classes are read at the other end.",
+            "activity.png": ACTIVITY_CAPTION,
             "steps.png": "Left: standard deviation of each face's values across inputs after each outer step, relative "
             "to the largest of that step. Right: test accuracy when the classes are read after fewer or more outer "
             f"steps than the {trained} of training.",

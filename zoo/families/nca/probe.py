@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sdk.plot.nca import EVOLUTION_CAPTION, animate_evolution
 from zoo.families.nca.baselines import ADAM_LR, ADAM_STEPS, make_mlp, measure_baselines
-from zoo.families.nca.figures import ANIMATION, ANIMATION_CAPTION, animate, draw_curves
+from zoo.families.nca.figures import ANIMATION, as_arrays, draw_curves
 from zoo.families.nca.model import MetaNca
 from zoo.families.nca.probe_continual import SEEDS, measure_continual
 from zoo.families.nca.probe_growth import measure_growth
@@ -33,13 +34,14 @@ def probe(context: ProbeContext) -> Findings:
         if module.config.meta.tasks is not None:
             parts += [_unseen(context, module), _continual(context, module)]
         inputs, labels = context.data.train.everything()
-        animate(module.grow_one(inputs, labels, module.architecture()), context.figures / ANIMATION)
+        grown = module.grow_one(inputs, labels, module.architecture())
+        animate_evolution(as_arrays(grown), context.figures / ANIMATION)
     if module.config.rule.senses == "none":
         parts.append(measure_splits(context))
     return Findings(
         metrics={key: value for part in parts for key, value in part.metrics.items()},
         text="\n\n".join(part.text for part in parts if part.text),
-        figures={ANIMATION: ANIMATION_CAPTION}
+        figures={ANIMATION: EVOLUTION_CAPTION}
         | {name: caption for part in parts for name, caption in part.figures.items()},
     )
 

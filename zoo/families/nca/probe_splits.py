@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -47,11 +49,13 @@ def measure_splits(context: ProbeContext, splits: int = SPLITS) -> Findings:
     return Findings({"splits": metrics}, "\n".join(text), {})
 
 
-def train_rule(context: ProbeContext, samples: Samples, seed: int) -> MetaNca:
+def train_rule(
+    context: ProbeContext, samples: Samples, seed: int, watch: Callable[[int, MetaNca], None] | None = None
+) -> MetaNca:
     """Train a rule as the recipe says, with all ``samples`` in every step, and grow its exported network.
 
-    ``seed`` determines the rule's parameters, all draws of its training, and the network that it grows. Raises
-    ValueError for a context without the recipe's train section.
+    ``seed`` determines the rule's parameters, all draws of its training, and the network that it grows. ``watch`` sees
+    the module before the first step and after each. Raises ValueError for a context without the recipe's train section.
     """
     train = context.train
     steps = train and (train.steps or train.epochs)
@@ -64,6 +68,8 @@ def train_rule(context: ProbeContext, samples: Samples, seed: int) -> MetaNca:
         learner = NcaLearner(module, config)
         optimizer = make_optimizer(train.optimizer, module.parameters())
         schedule = make_schedule(train.schedule, optimizer, steps)
+        if watch is not None:
+            watch(0, module)
         for step in range(1, steps + 1):
             for result in learner.training_steps(*samples):
                 optimizer.zero_grad()
@@ -73,6 +79,8 @@ def train_rule(context: ProbeContext, samples: Samples, seed: int) -> MetaNca:
                 optimizer.step()
             schedule.step()
             learner.on_step_end(step)
+            if watch is not None:
+                watch(step, module)
         learner.before_validation(steps)
     return module.eval()
 

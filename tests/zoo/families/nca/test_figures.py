@@ -8,14 +8,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from zoo.families.nca.figures import animate, draw_curves
+from sdk.plot.nca import animate_evolution
+from zoo.families.nca.figures import as_arrays, draw_curves
 from zoo.families.nca.model import GrownNetwork
 
 
 def test_equal_weights_of_either_sign_have_their_own_colours_in_every_frame(tmp_path: Path) -> None:
     """The last frame has neither the most positive nor the most negative weight."""
     history = [[torch.full((2, 2), value)] for value in (-2.0, -1.0, 1.0, 2.0, 0.0)]
-    animate(GrownNetwork(history[-1], torch.zeros(2), torch.ones(2), history), tmp_path / "evolution.gif")
+    grown = GrownNetwork(history[-1], torch.zeros(2), torch.ones(2), history)
+    animate_evolution(as_arrays(grown), tmp_path / "evolution.gif")
     colours = []
     with Image.open(tmp_path / "evolution.gif") as animation:
         assert animation.width >= 400
