@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sdk.families.snapshots import last_of_phases
+from sdk.families.snapshots_deltas import with_deltas
 from zoo.data.task import Task
 from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.layout import Layout
@@ -101,6 +102,9 @@ class SnapshotNet(nn.Module):
         snapshot = self.snapshots[number]
         slots = len(self.weight)
         return snapshot.values[:slots], snapshot.values[slots:], snapshot.edges
+
+    older_tensors = staticmethod(with_deltas)
+    """The tensors of a file whose snapshots are differences, which the module also loads."""
 
     @property
     def outputs(self) -> list[str]:
