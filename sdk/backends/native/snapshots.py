@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sdk.artifact import WEIGHTS_FILE, Artifact
 from sdk.backends.native.network import NetworkBackend, address, choice, count, read_model
 from sdk.errors import InputError
-from sdk.families.snapshots_deltas import VALUES, with_deltas, without_deltas
 from sdk.inputs import FloatArray
 from sdk.kernels import FUNCTIONS, compiled
+from sdk.snapshots_deltas import VALUES, with_deltas, without_deltas
 from sdk.validation import check_keys, check_list, check_type
 from sdk.weights import TensorSpec, read_weights
 

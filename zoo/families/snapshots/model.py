@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sdk.families.snapshots import last_of_phases
-from sdk.families.snapshots_deltas import with_deltas
+from sdk.snapshots_deltas import with_deltas
 from zoo.data.task import Task
 from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.layout import Layout

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sdk.families.snapshots_deltas import without_deltas
+from sdk.snapshots_deltas import without_deltas
 
 
 class Snapshot(NamedTuple):
@@ -79,7 +79,7 @@ class SnapshotStore(nn.Module):
         if f"{prefix}base" in state_dict:
             names = [name for name in state_dict if name.startswith(prefix)]
             state_dict |= _without_deltas({name.removeprefix(prefix): state_dict.pop(name) for name in names}, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def _without_deltas(older: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
