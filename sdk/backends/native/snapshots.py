@@ -122,7 +122,8 @@ def _read(model: dict[str, Any], inputs: int, classes: int) -> _Facts:
     if not 1 <= len(phases) <= 8:
         raise InputError(f"model.phases: found {len(phases)}, allowed 1 to 8")
     fields = {"name", "until", "structures", "snapshots"}
-    phases = tuple(check_keys(phase, fields, frozenset(), f"model.phases[{i}]") for i, phase in enumerate(phases))
+    rules = frozenset({"grow_until"})
+    phases = tuple(check_keys(phase, fields, rules, f"model.phases[{i}]") for i, phase in enumerate(phases))
     capacity = sum(count(phase["snapshots"], "phases.snapshots", most=_MOST_SNAPSHOTS) for phase in phases)
     if capacity > _MOST_SNAPSHOTS:
         raise InputError(f"model.phases: {capacity} snapshots in all, at most {_MOST_SNAPSHOTS} are allowed")

@@ -121,6 +121,23 @@ class PhaseConfig(Section):
     """Most structures that may grow in the phase."""
     snapshots: PositiveInt = Field(examples=[2])
     """Number of the phase's snapshots to retain, the last ones."""
+    grow_until: PositiveInt | None = None
+    """Last epoch after which the network may grow in the phase, whose rest trains the edges (null: the last but one of
+    the phase)."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # This key was added after the first models shipped, whose recipes and hashes must stay what they are.
+        values: dict[str, Any] = serialize(self)
+        return {key: value for key, value in values.items() if key != "grow_until" or value is not None}
+
+    @model_validator(mode="after")
+    def _check(self) -> PhaseConfig:
+        if self.grow_until is not None and self.grow_until >= self.until:
+            raise ValueError(
+                f"{self.name}: grow_until {self.grow_until} should come before the phase's last epoch, {self.until}"
+            )
+        return self
 
 
 class StructureConfig(Section):
@@ -202,6 +219,10 @@ class SnapshotsConfig(FamilyConfig):
                 raise ValueError(
                     f"phases: {after.name} ends in epoch {after.until}, should end after {before.name} "
                     f"(epoch {before.until})"
+                )
+            if after.grow_until is not None and after.grow_until < before.until:
+                raise ValueError(
+                    f"phases: {after.name} grows until epoch {after.grow_until}, but starts after epoch {before.until}"
                 )
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):

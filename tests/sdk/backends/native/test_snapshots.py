@@ -36,6 +36,16 @@ def test_a_network_without_an_ensemble_answers_itself(
     check_same_bits(sdk.load(folder, backend="native", threads=1), sdk.load(folder, backend="torch"))
 
 
+def test_a_phase_may_say_until_when_it_grows(
+    networks: dict[str, Path], tmp_path: Path, edit_config: Callable[..., None]
+) -> None:
+    folder = shutil.copytree(networks["tanh"], tmp_path / "tiny")
+    model = json.loads((folder / "config.json").read_text())["model"]
+    first, *rest = model["phases"]
+    edit_config(folder, model={**model, "phases": [{**first, "grow_until": 9}, *rest]})
+    check_same_bits(sdk.load(folder, backend="native", threads=1), sdk.load(networks["tanh"], backend="torch"))
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
