@@ -122,7 +122,7 @@ def _read(model: dict[str, Any], inputs: int, classes: int) -> _Facts:
     if not 1 <= len(phases) <= 8:
         raise InputError(f"model.phases: found {len(phases)}, allowed 1 to 8")
     fields = {"name", "until", "structures", "snapshots"}
-    rules = frozenset({"grow_until"})
+    rules = frozenset({"grow_until", "prune_until", "edges"})
     phases = tuple(check_keys(phase, fields, rules, f"model.phases[{i}]") for i, phase in enumerate(phases))
     capacity = sum(count(phase["snapshots"], "phases.snapshots", most=_MOST_SNAPSHOTS) for phase in phases)
     if capacity > _MOST_SNAPSHOTS:

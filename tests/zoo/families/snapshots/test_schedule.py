@@ -59,10 +59,30 @@ def test_a_phase_grows_no_later_than_it_says_and_reaches_its_limit_by_then() -> 
     assert grown == {1: 2, 3: 1, 5: 1, 7: 1, 9: 1, 20: 2, 22: 2, 24: 2}
 
 
-@pytest.mark.parametrize(("last", "message"), [(20, "should come before the phase's last epoch, 20"), (0, "greater")])
-def test_growth_beyond_a_phases_end_is_refused(last: int, message: str) -> None:
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"grow_until": 20}, "grow_until 20 should come before the phase's last epoch, 20"),
+        ({"grow_until": 0}, "greater"),
+        ({"prune_until": 9}, "belong together"),
+        ({"edges": 9}, "belong together"),
+        ({"edges": 9, "prune_until": 9}, "belong together"),
+        ({"edges": 9, "grow_until": 9}, "belong together"),
+        ({"edges": 9, "grow_until": 9, "prune_until": 9}, "between grow_until, 9, and the phase's last epoch, 20"),
+        ({"edges": 9, "grow_until": 9, "prune_until": 20}, "prune_until 20 should lie between"),
+    ],
+)
+def test_a_phase_that_ends_growth_or_pruning_too_late_or_lacks_a_key_is_refused(
+    keys: dict[str, int], message: str
+) -> None:
     with pytest.raises(ValidationError, match=message):
-        PhaseConfig(name="a", until=20, structures=6, snapshots=1, grow_until=last)
+        PhaseConfig.model_validate({"name": "a", "until": 20, "structures": 6, "snapshots": 1, **keys})
+
+
+def test_pruning_a_network_of_two_sweeps_is_refused() -> None:
+    phase = {"name": "a", "until": 20, "structures": 6, "snapshots": 1, "grow_until": 5, "prune_until": 9, "edges": 9}
+    with pytest.raises(ValidationError, match="pruning needs a network of one sweep, found sweeps 2"):
+        SnapshotsConfig.model_validate({"phases": [phase]})
 
 
 def test_growth_that_ends_before_its_phase_starts_is_refused() -> None:
