@@ -19,6 +19,7 @@ from sdk.errors import ArtifactError, InputError
 from sdk.inputs import InputSpec
 from sdk.json_text import parse_json
 from sdk.measurements import check_metrics, check_provenance
+from sdk.tasks import TASKS, TaskKind, count_outputs
 from sdk.validation import check_keys, check_list, check_type, describe
 
 FORMAT_VERSION = 1
@@ -79,7 +80,8 @@ class ArtifactConfig:
     files: dict[str, FileRecord]
     """Every other file of the artifact, by its POSIX path relative to the folder."""
     version: str = "1.0.0"
-    task: str = "classification"
+    task: TaskKind = "classification"
+    """The meaning of the outputs: a logit per class, or a copy of the input (echo), which has no labels."""
     format_version: int = field(default=FORMAT_VERSION, init=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +89,11 @@ class ArtifactConfig:
         if self.input.columns is not None:
             data = {**self.provenance.get("data", {}), "columns": self.input.columns.to_json()}
             object.__setattr__(self, "provenance", {**self.provenance, "data": data})
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs per input."""
+        return count_outputs(self.task, self.input.shape, self.labels)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of config.json."""
@@ -101,11 +108,13 @@ class ArtifactConfig:
         name = check_type(fields["name"], str, "name")
         if not re.fullmatch(NAME_PATTERN, name):
             raise InputError(f"name must match {NAME_PATTERN}, found {describe(name)}")
-        if fields["task"] != "classification":
-            raise InputError(f"task must be 'classification', found {describe(fields['task'])}")
+        if fields["task"] not in TASKS:
+            raise InputError(f"task must be {' or '.join(map(repr, TASKS))}, found {describe(fields['task'])}")
         labels = check_list(fields["labels"], str, "labels")
-        if not labels:
+        if not labels and fields["task"] == "classification":
             raise InputError("labels must name at least one class, found []")
+        if labels and fields["task"] != "classification":
+            raise InputError(f"labels must be [] for the task {fields['task']!r}, found {describe(list(labels))}")
         parameters = check_type(fields["parameters"], int, "parameters")
         if parameters < 0:
             raise InputError(f"parameters must not be negative, found {parameters}")
@@ -122,6 +131,7 @@ class ArtifactConfig:
             provenance=provenance,
             licence=check_type(fields["licence"], str, "licence"),
             files={path: _parse_record(path, record) for path, record in files.items()},
+            task=fields["task"],
             version=check_type(fields.get("version", cls.version), str, "version"),
         )
 
@@ -175,13 +185,14 @@ def read_artifact(folder: Path, files: Iterable[str] | None = None, within: Path
 
 def read_config(folder: Path, within: Path | None = None) -> ArtifactConfig:
     """Read and check config.json alone. Raises ArtifactError."""
-    if not folder.is_dir():
-        _fail(folder, "no such folder" if not folder.exists() else "not a folder")
+    if not os.path.isdir(folder):
+        _fail(folder, "no such folder" if not os.path.exists(folder) else "not a folder")
     path = _contained(folder, CONFIG_FILE, within)
-    if not path.is_file():
+    size = _size_of(folder, path, CONFIG_FILE)
+    if size is None:
         _fail(folder, f"no {CONFIG_FILE} in it, so it is not a cellzoo model")
-    if path.stat().st_size > CONFIG_LIMIT:
-        _fail(folder, f"{CONFIG_FILE} has {path.stat().st_size} bytes, more than the {CONFIG_LIMIT} allowed")
+    if size > CONFIG_LIMIT:
+        _fail(folder, f"{CONFIG_FILE} has {size} bytes, more than the {CONFIG_LIMIT} allowed")
     try:
         with path.open("rb") as file:
             data = parse_json(file.read(CONFIG_LIMIT))  # no more, even if the file has grown meanwhile
@@ -203,12 +214,20 @@ def locate_file(folder: Path, config: ArtifactConfig, path: str, within: Path | 
             f"{CONFIG_FILE} lists no {path!r}; it lists {', '.join(sorted(config.files)) or 'nothing'}",
         )
     located = _contained(folder, path, within)
-    if not located.is_file():
+    size, expected = _size_of(folder, located, path), config.files[path].size
+    if size is None:
         _fail(folder, f"{path} is missing")
-    size, expected = located.stat().st_size, config.files[path].size
     if size != expected:
         _fail(folder, f"{path} was altered or cut short: {size} bytes, expected {expected}")
     return located
+
+
+def _size_of(folder: Path, located: Path, path: str) -> int | None:
+    """Return the bytes of a file, None if there is none; raises ArtifactError if the system does not say."""
+    try:
+        return located.stat().st_size if located.is_file() else None
+    except OSError as error:  # such as a name that is too long for the file system
+        _fail(folder, f"cannot read {path}: {error.strerror}")
 
 
 def hash_file(path: Path) -> str:

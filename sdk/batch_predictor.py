@@ -14,6 +14,7 @@ from sdk.appearance import Invert
 from sdk.errors import InputError
 from sdk.loading import load
 from sdk.model import Errors, Model
+from sdk.tasks import check_classifier
 from sdk.validation import check_positive, describe
 
 PICTURE_COLUMNS = ("image", "img", "picture", "bytes", "content", "path", "file", "file_name")
@@ -96,7 +97,9 @@ class BatchPredictor:
         key = (("process", os.getpid()), ("name_or_path", self.model_name), *self._options.items())
         with _lock:
             if key not in _models:
-                _models[key] = load(self.model_name, **self._options)
+                loaded = load(self.model_name, **self._options)
+                check_classifier("BatchPredictor", loaded.name, loaded.config.task)
+                _models[key] = loaded
             return _models[key]
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sdk.artifact import CONFIG_FILE, NAME_PATTERN, locate_file, read_config
 from sdk.backends import backends_of
-from sdk.errors import ArtifactError, DamagedModelWarning, give_warning
+from sdk.errors import ArtifactError, DamagedModelWarning, HubError, HubUnreachableError, give_warning
 from sdk.places import models_folder
 
 
@@ -64,8 +64,8 @@ def list_models(family: str | None = None, *, hub: str | None = None) -> ModelLi
     """Return the user's own and the bundled models, sorted by name: all of them, or those of one family.
 
     The list prints as a table. ``hub`` names a user or an organization, whose models on the Hub are listed instead;
-    config.json of each is downloaded. A repo that holds no model is left out with a DamagedModelWarning; raises
-    HubError if the Hub cannot be asked.
+    config.json of each is downloaded. A repo that holds no model, and one that the token may not read, is left out with
+    a DamagedModelWarning; raises HubError if the Hub cannot be asked.
 
     Of two models with one name, the own one comes first; it is the one that :func:`sdk.load` takes by name. Every
     file's presence and size are checked here; hashes are checked when a model is loaded. A damaged model is not left
@@ -90,8 +90,10 @@ def _hub_infos(user: str) -> list[ModelInfo]:
     for name in sorted(entry.name for entry in search_hub(author=user)):
         try:
             artifact = fetch_artifact(HubReference(name), lambda config: ())
-        except ArtifactError as error:
-            give_warning(DamagedModelWarning(f"a damaged model is left out: {error}"))
+        except HubUnreachableError:
+            raise
+        except (ArtifactError, HubError) as error:
+            give_warning(DamagedModelWarning(f"a model that cannot be read is left out: {error}"))
             continue
         config = artifact.config
         size = sum(record.size for record in config.files.values())

@@ -108,7 +108,7 @@ def open_model(artifact: Artifact, backend: str, **options: Any) -> Model:
     An option of another backend is refused unless it is None.
     """
     runner = open_backend(artifact, backend, **options)
-    return model_class(artifact.config.family)(artifact.config, backend, runner)
+    return model_class(artifact.config.family, artifact.config.task)(artifact.config, backend, runner)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -213,7 +213,7 @@ class Model:
         With ``failures``, items of a list that cannot be used are left out and recorded there.
         """
         batches, single = self._prepare(inputs, batch_size, invert, batch, failures)
-        logits = self._finite(np.concatenate([np.empty((0, len(self.labels)), np.float32), *map(network, batches)]))
+        logits = self._finite(np.concatenate([np.empty((0, self.config.outputs), np.float32), *map(network, batches)]))
         return logits[0] if single else logits
 
     def _prepare(

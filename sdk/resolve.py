@@ -126,7 +126,7 @@ def _resolve_path(path: str, reference: HubReference | None) -> Path | HubRefere
     """Resolve a path or ``user/name``: a folder that holds a model is that model, even if the Hub has one, too."""
     folder = Path(path).expanduser()
     if reference is not None and not _holds_model(folder):
-        if folder.parent.is_dir() and not folder.exists() and "@" not in path:
+        if os.path.isdir(folder.parent) and not os.path.exists(folder) and "@" not in path:
             near = hint(folder.name, [entry.name for entry in folder.parent.iterdir() if _holds_model(entry)])
             raise LoadError(f"no model at {path!r}: no such folder{near}; write {path + '@main'!r} for the Hub")
         return reference

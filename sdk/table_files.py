@@ -42,11 +42,10 @@ def read_file(path: str | os.PathLike[str], columns: Columns, size: int) -> Iter
     A row that cannot be read is a bad row of its block. Raises InputError for a file that is no table, cannot be read
     to its end, or lacks a column.
     """
-    file = Path(path)
-    if not is_table_file(file):
-        raise InputError(f"{path}: found {describe(file.suffix)}, allowed tables that end with {', '.join(ENDINGS)}")
-    if not file.is_file():
-        raise InputError(f"{path}: {'not a file' if file.exists() else 'no such file'}")
+    if not is_table_file(path):
+        found = describe(Path(path).suffix)
+        raise InputError(f"{path}: found {found}, allowed tables that end with {', '.join(ENDINGS)}")
+    file = _existing(path)
     readers = {".parquet": _read_parquet, ".json": _read_json, ".jsonl": _read_json}
     return readers.get(file.suffix.lower(), _read_csv)(file, columns, size)
 
@@ -56,9 +55,7 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
 
     Raises InputError as :func:`read_file` does.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"{path}: {'not a file' if file.exists() else 'no such file'}")
+    file = _existing(path)
     if file.suffix.lower() == ".parquet":
         pyarrow = _import_pyarrow(file)
         try:
@@ -70,6 +67,18 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
     first = next((line for line in _lines(file) if line.strip()), "{}")
     rows = _json_list(file) if first.lstrip().startswith("[") else [_parse(first, str(file))]
     return list(rows[0]) if rows and isinstance(rows[0], dict) else []
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file; raises InputError if there is none, or if the system does not say."""
+    file = Path(path)
+    try:
+        if file.is_file():
+            return file
+        reason = "not a file" if file.exists() else "no such file"
+    except OSError as error:  # such as a name that is too long for the file system
+        reason = f"cannot be read: {error.strerror}"
+    raise InputError(f"{path}: {reason}")
 
 
 def sniff(path: Path, names: Sequence[str] = ()) -> tuple[list[str], str, Iterator[Record]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import gpu
+from tests.support import gpu, gpu_tests
 from tests.support.gpu import main, markdown, run, run_step
 from tests.support.gpu_build import commands
 from tests.support.gpu_steps import Step, plan
@@ -55,6 +55,20 @@ def test_the_plan_runs_every_test_file_with_the_mark(tmp_path: Path) -> None:
     files = {word for word in tests.command if word.endswith(".py")}
     assert {"tests/zoo/kernels/test_on_gpu.py", "tests/zoo/kernels/gridnet/test_cuda.py"} <= files
     assert all((ROOT / file).is_file() for file in files)
+
+
+def test_a_process_that_a_test_ruins_ruins_no_other_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ruined, sound, unmarked = (tmp_path / f"test_{name}.py" for name in ("ruined", "sound", "unmarked"))
+    mark = "pytest.mark" + ".cuda"  # in parts, or the plan would take this file for one with marked tests
+    marked = f"import os, pytest\n@{mark}\ndef test_it():\n    "
+    ruined.write_text(f"{marked}os.abort()\n")
+    sound.write_text(f"{marked}pass\n")
+    unmarked.write_text("def test_it(): pass\n")
+    assert gpu_tests.main([str(sound)]) == 0
+    assert gpu_tests.main([str(ruined), str(sound), str(unmarked)]) == 1
+    printed = capsys.readouterr().out
+    assert f"2 of 3 files passed: not {ruined}" in printed
+    assert printed.count("1 passed") == 2
 
 
 def test_the_build_is_for_the_architecture_alone_and_without_pip() -> None:

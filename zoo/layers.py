@@ -10,6 +10,7 @@ finished network as a model that ``sdk.load`` opens. docs/guides/own-loop.md sho
 
 from __future__ import annotations
 
+from zoo.families.cellnet.cells import Cell, CellNetwork, InCell, OutCell
 from zoo.families.cellnet.layers import CellBlock
 from zoo.families.cellnet.stream import CellStream
 from zoo.families.gridnet.layers import GridnetLayer
@@ -19,13 +20,17 @@ from zoo.families.snapshots.growing import GrowingNetwork
 from zoo.families.snapshots.layers import SparseLinear
 
 __all__ = [
+    "Cell",
     "CellBlock",
+    "CellNetwork",
     "CellStream",
     "GridnetLayer",
     "GrowingNetwork",
     "GrownClassifier",
+    "InCell",
     "NormConv",
     "NormLinear",
+    "OutCell",
     "ResidualNormLinear",
     "SparseLinear",
 ]

@@ -48,6 +48,14 @@ const Kernels& kernels_in_use(const IsaTables<Kernels>& tables) {
   extern const Kernels name;               \
   }
 
+// The kernels of doubles, which are for checks of gradients: those given, compiled in the baseline's build alone, to save
+// compile time; in the others, those of the baseline's table `name`.
+#if ZOO_VECTOR_BYTES == 16
+#define ZOO_DOUBLES_OF(name, ...) __VA_ARGS__
+#else
+#define ZOO_DOUBLES_OF(name, ...) ::zoo::baseline::name.of_double
+#endif
+
 // Initialises an IsaTables with the tables `name` of all instruction sets.
 #if defined(__x86_64__)
 #define ZOO_KERNELS_OF_ALL_ISAS(name) {&::zoo::avx512::name, &::zoo::avx2::name, &::zoo::baseline::name}

@@ -147,7 +147,7 @@ def open_backend(
         raise ArtifactError(f"{path}: not a valid ONNX file: {_one_line(error)}") from error
     if problem:
         raise ArtifactError(f"{path}: {problem}")
-    return OnnxBackend(session, str(path), len(artifact.config.labels), timeout)
+    return OnnxBackend(session, str(path), artifact.config.outputs, timeout)
 
 
 def onnx_metadata(config: ArtifactConfig) -> dict[str, str]:
@@ -196,7 +196,7 @@ def _mismatch(session: onnxruntime.InferenceSession, config: ArtifactConfig) -> 
     """Return the first difference between the file and config.json, or None."""
     ends = (
         ("input", session.get_inputs(), ONNX_INPUT, list(config.input.shape)),
-        ("output", session.get_outputs()[:1], ONNX_OUTPUT, [len(config.labels)]),  # a family may have more outputs
+        ("output", session.get_outputs()[:1], ONNX_OUTPUT, [config.outputs]),  # a family may have more outputs
     )
     for end, found, name, shape in ends:
         fits = len(found) == 1 and found[0].name == name and found[0].type == "tensor(float)"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 
+from sdk.echo import EchoModel
 from sdk.model import Model
+from sdk.tasks import TaskKind
 
 _MODULES = {
     "cellnet": "sdk.families.cellnet",
@@ -15,8 +17,10 @@ _MODULES = {
 }
 
 
-def model_class(family: str) -> type[Model]:
-    """Return the class of a family's models: the family's subclass of Model, or Model itself."""
+def model_class(family: str, task: TaskKind) -> type[Model]:
+    """Return the class of models: of classifiers the family's subclass of Model, or Model itself; else EchoModel."""
+    if task == "echo":
+        return EchoModel
     if family not in _MODULES:
         return Model
     model: type[Model] = importlib.import_module(_MODULES[family]).MODEL

@@ -6,6 +6,7 @@ Hashes are checked, and no code from a repo runs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,7 @@ def fetch_artifact(reference: HubReference, choose: Choose) -> Artifact:
             config = read_config(folder, within=_cache())
             wanted = choose(config)
             for path in wanted:
-                if path in config.files and not (folder / path).exists():
+                if path in config.files and not os.path.exists(folder / path):
                     _download(pinned, path, config.files[path].size)
             return replace(read_artifact(folder, wanted, within=_cache()), origin=str(pinned))
         except ArtifactError as error:

@@ -6,11 +6,12 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, ModelInfo, constants
 from huggingface_hub.errors import OfflineModeIsEnabled
 
 from sdk.errors import HubError
 from sdk.hub.errors import hub_errors
+from sdk.hub.reference import is_repo_id
 from sdk.validation import describe
 
 TAG = "cellzoo"
@@ -48,13 +49,22 @@ def search_hub(query: str | None = None, author: str | None = None, limit: int =
         found = HfApi().list_models(
             filter=TAG, author=author, search=query, sort="last_modified", limit=limit, full=True
         )
-        return [
-            HubEntry(
-                info.id,
-                tuple(info.tags or ()),
-                info.downloads,
-                info.likes,
-                info.last_modified.date().isoformat() if info.last_modified else None,
-            )
-            for info in found
-        ]
+        try:
+            return [_entry(info) for info in found]
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise HubError(
+                f"{constants.ENDPOINT} answers a search with something else than a list of models"
+            ) from error
+
+
+def _entry(info: ModelInfo) -> HubEntry:
+    """Return one model of an answer; raises TypeError and ValueError for what is none."""
+    if not isinstance(info.id, str) or not is_repo_id(info.id):
+        raise ValueError(f"no id of a model: {info.id!r}")
+    return HubEntry(
+        info.id,
+        tuple(info.tags or ()),
+        info.downloads,
+        info.likes,
+        info.last_modified.date().isoformat() if info.last_modified else None,
+    )

@@ -27,6 +27,11 @@ class HubReference:
         return f"{self.repo_id}@{self.revision}"
 
 
+def is_repo_id(text: str) -> bool:
+    """Return True for ``user/name``."""
+    return re.fullmatch(f"{_WORD}/{_WORD}", text) is not None
+
+
 def parse_reference(text: str, revision: str | None = None) -> HubReference | None:
     """Read ``user/name[@revision]``, or ``name[@revision]`` in the namespace of ``ZOO_HUB_NAMESPACE``.
 

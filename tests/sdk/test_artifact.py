@@ -70,6 +70,16 @@ def test_a_missing_file_is_detected(artifact: Path) -> None:
         read_artifact(artifact)
 
 
+@pytest.mark.parametrize("path", ["x" * 300, "é" * 200, "/".join(["y" * 200] * 30)])
+def test_a_file_name_that_the_system_does_not_take_is_an_error_of_the_artifact(
+    artifact: Path, edit_config: Callable[..., None], path: str
+) -> None:
+    files = json.loads((artifact / "config.json").read_text())["files"]
+    edit_config(artifact, files={**files, path: SEAL})
+    with pytest.raises(ArtifactError, match=r"cannot read .*: File name too long|is missing"):
+        read_artifact(artifact)
+
+
 def test_a_path_that_is_not_an_artifact_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path, message in (
@@ -114,7 +124,7 @@ def test_an_unreadable_config_is_refused_in_one_line(artifact: Path, content: by
         ({"labels": []}, "labels must name at least one class"),
         ({"labels": ["a", 1, "c"]}, r"labels\[1\] must be a string, found 1"),
         ({"name": "../up"}, r"name must match .*, found '\.\./up'"),
-        ({"task": "regression"}, "task must be 'classification', found 'regression'"),
+        ({"task": "regression"}, "task must be 'classification' or 'echo', found 'regression'"),
         ({"family": None}, "family must be a string, found None"),
         ({"model": []}, r"model must be an object, found \[\]"),
         ({"parameters": "9"}, "parameters must be an integer, found '9'"),

@@ -193,3 +193,11 @@ def test_a_folder_that_does_not_exist_below_one_that_does_is_not_taken_for_the_h
     ):
         resolve_model("exports/shape")
     assert str(resolve_model("exports/shape@main")) == "exports/shape@main"
+
+
+def test_a_name_that_is_too_long_for_a_file_is_no_folder() -> None:
+    name, path = "x" * 300, "/".join(["y" * 200] * 30)
+    assert resolve_model(f"{name}/{name}") == HubReference(f"{name}/{name}", "main")
+    for text in (name, f"./{name}", path):
+        with pytest.raises(LoadError, match="no model"):
+            resolve_model(text)

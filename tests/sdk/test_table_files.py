@@ -11,7 +11,7 @@ import pytest
 import sdk.table_files
 from sdk import Model, load
 from sdk.errors import InputError
-from sdk.table_files import ENDINGS, is_table_file, read_file, sniff
+from sdk.table_files import ENDINGS, is_table_file, read_file, read_names, sniff
 from tests.support.tables import COLUMNS, CSV, FILLED, ROWS, table_spec, write_table_model
 
 FRAME = pd.DataFrame(ROWS)
@@ -167,3 +167,10 @@ def test_a_missing_pyarrow_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_tables_are_known_by_their_endings() -> None:
     assert all(is_table_file(f"a{ending}") and is_table_file(f"a{ending.upper()}") for ending in ENDINGS)
     assert not is_table_file("a.png")
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".csv", "/".join(["y" * 200] * 30) + ".parquet"])
+def test_a_file_name_that_the_system_does_not_take_is_an_error_of_the_input(name: str) -> None:
+    for read in (read_names, lambda path: list(read_file(path, COLUMNS, 10))):
+        with pytest.raises(InputError, match="cannot be read: File name too long"):
+            read(name)

@@ -73,9 +73,7 @@ def plan(work: Path, recipe: str = "gridnet-digits", model: str = "gridnet-mnist
               if "mark.cuda" in path.read_text(encoding="utf-8")]  # fmt: skip
     machine = Step("machine", [*python, "tests.support.gpu_machine", device], 30, ("torch",))
     build = Step("build", [*python, "tests.support.gpu_build"], 200, ("nanobind", "torch"), ("cmake", "ninja", "nvcc"))
-    pytest = [*python, "pytest", "-m", "cuda", "-q", "-rfEs", "-p", "no:cacheprovider",
-              "--continue-on-collection-errors", *marked]  # fmt: skip
-    tests = Step("tests", pytest, 190, _TESTS)
+    tests = Step("tests", [*python, "tests.support.gpu_tests", *marked], 190, _TESTS)
     steps = 2 if cpu else 50
     chosen = [
         machine,

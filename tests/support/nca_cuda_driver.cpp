@@ -71,8 +71,9 @@ int main() {
   const Case cases[] = {
       {4, 3, {4, 3}, 1, 2, 0, {3}, false, true},
       {1, 1, {1, 1}, 1, 1, 0, {}, false, true},
-      {4, 5, {4, 5, 3, 2, 3, 0}, 2, 3, 2, {5, 4}, true, false},
-      {9, 17, {9, 17}, 1, 1, 1, {40}, true, true},  // more weights than a CTA has threads
+      {5, 5, {4, 5, 3, 2, 3, 0}, 2, 3, 2, {5, 4}, true, false},
+      {9, 17, {9, 17}, 1, 1, 1, {40}, true, true},    // several chunks of weights, a group for each
+      {17, 16, {17, 16}, 1, 1, 0, {}, false, false},  // layers too large for one launch
   };
   for (const Case& c : cases) {
     for (int epochs : {1, 3}) run(c, epochs);

@@ -22,6 +22,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "relu": {"activation": "relu", "hidden_scale": 1},
     "residual": {"residual": True, "hidden": [6, 6, 6], "hidden_scale": 50},
     "convolutions": {"convolutions": CONVOLUTIONS},
+    "rows": {"convolutions": CONVOLUTIONS, "view": "rows"},
+    "volume": {"convolutions": [{"channels": 3, "size": 3, "padding": 1, "pool": 1}], "view": "volume"},
     "plain_convolutions": {"convolutions": CONVOLUTIONS, "layer": "plain"},
     "no_hidden": {"hidden": []},
     "power": {"loss": "power", "power": 5},

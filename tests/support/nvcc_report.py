@@ -101,6 +101,10 @@ def launch_shape(name: str) -> tuple[int, int]:
         return 128, 68 * 32 * size
     if kernel == "apply_rule_backward":
         return 128, 212 * (32 + 1) * size
+    if kernel.startswith("evolve_layer"):  # a layer of 10 x 10 weights: four chunks, which up to four groups share out
+        of_group = 212 * (32 + 1) * size if kernel.endswith("backward") else 68 * 32 * size
+        groups = next(n for n in (4, 2, 1) if n * of_group <= 96 * 1024)
+        return 128 * groups, groups * of_group
     return 128 if kernel in ("multiply", "value_grads", "neighbour_sums") else 256, 0
 
 

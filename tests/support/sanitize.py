@@ -39,13 +39,19 @@ def build_with(folder: Path, target: str, options: Sequence[str]) -> Path:
 
 def run_address() -> None:
     (module,) = build("address", "_kernels").glob("_kernels*.so")
-    library = subprocess.check_output(["g++", "-print-file-name=libasan.so"], text=True).strip()
+    # libstdc++, too: other extensions throw before the kernels load it, and ASan finds no function to pass that on to.
+    libraries = " ".join(_library(name) for name in ("libasan.so", "libstdc++.so.6"))
     environment = {
-        **os.environ, "LD_PRELOAD": library, "ZOO_SANITIZED_KERNELS": str(module),
+        **os.environ, "LD_PRELOAD": libraries, "ZOO_SANITIZED_KERNELS": str(module),
         "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1",
     }  # fmt: skip
     tests = ["tests/zoo/kernels", "tests/sdk/backends/native", "-p", "tests.support.sanitized_kernels", "-q", "-rN"]
-    subprocess.run([sys.executable, "-m", "pytest", *tests], cwd=ROOT, env=environment, check=True)
+    # -s: a report ends the process, and pytest would keep it for itself.
+    subprocess.run([sys.executable, "-m", "pytest", "-s", *tests], cwd=ROOT, env=environment, check=True)
+
+
+def _library(name: str) -> str:
+    return subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip()
 
 
 def run_thread() -> None:

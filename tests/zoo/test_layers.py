@@ -16,16 +16,28 @@ from tests.support.nca import TEACHING, batch, build
 from zoo.families.gridnet.config import GridnetConfig
 from zoo.families.gridnet.model import Gridnet
 from zoo.layers import (
+    Cell,
     CellBlock,
+    CellNetwork,
     GridnetLayer,
     GrownClassifier,
+    InCell,
     NormConv,
     NormLinear,
+    OutCell,
     ResidualNormLinear,
     SparseLinear,
 )
 
 GRID = (4, 4, 2)
+
+
+def composed_cells() -> CellNetwork:
+    eye, middle = InCell(5, 6), Cell(4)
+    middle.listen(eye)
+    return CellNetwork([eye, middle, OutCell(3, 6).listen(eye, middle)], hidden=5)
+
+
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], tuple[int, ...]]] = {
     "gridnet": (lambda: GridnetLayer(GRID, outer_steps=3), GRID, GRID),
     "gated gridnet": (lambda: GridnetLayer(GRID, outer_steps=2, gated=True, separate_params=True), GRID, GRID),
@@ -34,6 +46,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], tuple[int, ...
     "norm convolution": (lambda: NormConv(2, 3, 3, padding=1), (2, 4, 4), (3, 4, 4)),
     "norm convolution 1-D": (lambda: NormConv(2, 3, 3, dims=1), (2, 6), (3, 4)),
     "cells": (lambda: CellBlock(5, 3, cells=4, core=6, hidden=5), (5,), (3,)),
+    "composed cells": (composed_cells, (5,), (3,)),
     "sparse": (lambda: SparseLinear(5, 3, density=0.4), (5,), (3,)),
     "growing sparse": (lambda: SparseLinear(5, 3, density=0.2, max_density=0.8), (5,), (3,)),
 }
@@ -46,8 +59,8 @@ def layer(request: pytest.FixtureRequest) -> tuple[nn.Module, tuple[int, ...], t
     return make(), inputs, outputs
 
 
-def test_all_names_are_layers() -> None:
-    assert all(issubclass(getattr(zoo.layers, name), nn.Module) for name in zoo.layers.__all__)
+def test_all_names_are_layers_or_the_cells_of_one() -> None:
+    assert all(issubclass(getattr(zoo.layers, name), (nn.Module, Cell)) for name in zoo.layers.__all__)
 
 
 def test_shapes_are_those_documented(layer: Any) -> None:

@@ -20,6 +20,7 @@ from sdk.artifact import (
     WEIGHTS_FILE,
     ArtifactConfig,
 )
+from sdk.tasks import ECHO_BOUND
 from sdk.text import printable
 from zoo.artifacts.card_columns import columns_table, example_row
 from zoo.artifacts.card_facts import precisions, results, training
@@ -36,7 +37,16 @@ NOTES_END = "<!-- end: notes -->"
 _TEMPLATE = Path(__file__).with_name("card.md.j2")
 _CENTRED = 1.25
 """Images are centred if their middle differs from the border this many times as much as the mean of all pixels."""
-_PIPELINE_TAGS = {"image": "image-classification", "table": "tabular-classification"}
+_PIPELINE_TAGS = {
+    ("classification", "image"): "image-classification",
+    ("classification", "table"): "tabular-classification",
+    ("echo", "image"): "image-to-image",
+    ("echo", "table"): "tabular-regression",
+}
+_HUB_METRICS = {
+    "classification": ("accuracy", "test accuracy", "test_accuracy"),
+    "echo": ("mse", "test mean squared error", "test_loss"),
+}
 # Data sets that have another name on the Hub, and the licences that it knows by identifier.
 _HUB_DATASETS = {
     "mnist": "ylecun/mnist",
@@ -68,7 +78,7 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
         example=EXAMPLE_FILE if EXAMPLE_FILE in config.files else None,
         findings=findings,
         dataset=_dataset(config),
-        results=results(config.metrics),
+        results=results(config),
         seeds=config.metrics.get("seed_results"),
         onnx=ONNX_FILE in config.files,
         prepared=_prepared(config),
@@ -83,6 +93,7 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
         ],
         labels=", ".join(plain(label) for label in config.labels[:10]),
         licence=plain(config.licence),
+        echo_bound=ECHO_BOUND,
     )
     return f"{without_comments(str(card)).rstrip()}\n\n{NOTES_BEGIN}{notes or chr(10)}{NOTES_END}\n"
 
@@ -116,13 +127,14 @@ def _metadata(config: ArtifactConfig) -> ModelCardData:
     data, dataset = _dataset_names(config)
     licence = config.licence.lower()
     known = licence in _HUB_LICENCES
-    task = _PIPELINE_TAGS[config.input.kind]
-    accuracy = config.metrics.get("test_accuracy")
+    task = _PIPELINE_TAGS[config.task, config.input.kind]
+    metric, name, key = _HUB_METRICS[config.task]
+    value = config.metrics.get(key)
     repo = (config.provenance.get("start_from") or {}).get("repo")  # none for a model that is not on the Hub
     repo = repo if repo and is_hub_id(repo) else None
     result = EvalResult(
-        task_type=task, dataset_type=dataset or data, dataset_name=data, dataset_split="test", metric_type="accuracy",
-        metric_name="test accuracy", metric_value=accuracy,
+        task_type=task, dataset_type=dataset or data, dataset_name=data, dataset_split="test", metric_type=metric,
+        metric_name=name, metric_value=value,
     )  # fmt: skip
     return ModelCardData(
         library_name="cellzoo",
@@ -131,11 +143,11 @@ def _metadata(config: ArtifactConfig) -> ModelCardData:
         license_name=None if known else printable(" ".join(config.licence.split())),
         tags=["cellzoo", config.family, *(["onnx"] if ONNX_FILE in config.files else [])],
         datasets=[dataset] if dataset else None,
-        metrics=["accuracy"],
+        metrics=[metric],
         base_model=repo,
         base_model_relation="finetune" if repo else None,
         model_name=config.name,
-        eval_results=[result] if data and accuracy is not None else None,
+        eval_results=[result] if data and value is not None else None,
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from sdk.artifact import ONNX_FP16_FILE, ONNX_INT8_FILE, ArtifactConfig
+from sdk.tasks import LOSS_NAMES
 from zoo.data.location import is_hub_id
 from zoo.utils.markdown import code, plain
 
 
-def results(metrics: dict[str, Any]) -> dict[str, str]:
+def results(config: ArtifactConfig) -> dict[str, str]:
     """Return the rows of the table of results; results that were not measured have no row."""
-    rows = {}
+    metrics, rows = config.metrics, {}
     if recorded(metrics, "test_accuracy"):
         counts = recorded(metrics, "test_correct", "test_total")
         of = f" ({metrics['test_correct']:,} of {metrics['test_total']:,})" if counts else ""
@@ -23,7 +24,7 @@ def results(metrics: dict[str, Any]) -> dict[str, str]:
         rows[f"mean test accuracy of {metrics['seeds']} seeds"] = f"{metrics['test_accuracy_mean']:.2%}"
         rows["sample standard deviation of the seeds"] = f"{metrics['test_accuracy_std']:.2%}"
     if recorded(metrics, "test_loss"):
-        rows["test loss (mean cross-entropy)"] = f"{metrics['test_loss']:.4f}"
+        rows[f"test loss ({LOSS_NAMES[config.task]})"] = f"{metrics['test_loss']:.4f}"
     if recorded(metrics, "validation_accuracy"):
         rows["validation accuracy"] = f"{metrics['validation_accuracy']:.2%}"
     return rows

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 import sdk
 from sdk.artifact import RECIPE_FILE, ArtifactConfig
@@ -16,16 +14,15 @@ from sdk.backends import backend_file, choose_backend, is_reduced
 from sdk.errors import LoadError
 from sdk.loading import open_model
 from sdk.resolve import open_artifact
+from sdk.tasks import LOSS_NAMES
 from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.onnx import TOLERANCE
 from zoo.artifacts.stored_recipe import recipe_of_artifact
 from zoo.data.sampling import evaluation_batches
 from zoo.data.split import Split
+from zoo.families.objective import OBJECTIVES
 from zoo.training.result import Evaluation
 from zoo.utils.progress import Progress, no_progress
-
-ROUNDING = 2 * TOLERANCE
-"""Largest difference of two logits that tie: each may be off by the tolerance."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +31,9 @@ class Measured:
 
     evaluation: Evaluation
     least: int
-    """Samples whose own class leads by more than rounding."""
+    """Samples that are right whatever the rounding."""
     most: int
-    """Samples whose own class leads, or ties with the leader."""
+    """Samples that are right with some rounding."""
 
     def agrees_with(self, correct: object, total: object) -> bool:
         """Return True for recorded counts that differ from the measured ones by ties at most."""
@@ -46,19 +43,21 @@ class Measured:
 def evaluate_model(model: sdk.Model, split: Split, batch_size: int, progress: Progress = no_progress) -> Measured:
     """Evaluate a loaded model on a split through the SDK, on raw inputs as a user would pass them.
 
-    Two classes tie if their logits differ by no more than the rounding that backends are allowed.
+    A backend may round each output by the tolerance of an export: two classes tie if their logits differ by no more
+    than twice that.
     """
+    objective = OBJECTIVES[model.config.task]
     correct, least, most, loss = 0, 0, 0, 0.0
     for number, batch in enumerate(evaluation_batches(len(split), batch_size)):
         progress("evaluating the test split", number * batch_size, len(split))
         inputs, labels = split[batch]
-        logits = torch.from_numpy(model.logits(inputs.numpy(), batch_size, invert=False))
-        own = logits.gather(1, labels[:, None])[:, 0]
-        rival = logits.scatter(1, labels[:, None], -math.inf).amax(1)
-        correct += int((logits.argmax(-1) == labels).sum())
-        least += int((own > rival + ROUNDING).sum())
-        most += int((own >= rival - ROUNDING).sum())
-        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+        outputs = torch.from_numpy(model.logits(inputs.numpy(), batch_size, invert=False))
+        target = objective.target(split.prepare(inputs), labels)
+        certain, possible = objective.bounds(outputs, target, TOLERANCE)
+        correct += int(objective.right(outputs, target).sum())
+        least += int(certain.sum())
+        most += int(possible.sum())
+        loss += float(objective.loss(outputs, target, "sum"))
     return Measured(Evaluation(correct, len(split), loss / max(1, len(split))), least, most)
 
 
@@ -98,6 +97,8 @@ def evaluate_artifact(
         "correct": measured.correct,
         "total": measured.total,
         "interval": list(measured.interval),
+        "loss": measured.loss,
+        "loss_name": LOSS_NAMES[artifact.config.task],
         "recorded_correct": recorded.get("test_correct"),
         "recorded_total": recorded.get("test_total"),
         "reproduced": found.agrees_with(recorded.get("test_correct"), recorded.get("test_total")),

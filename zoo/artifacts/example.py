@@ -33,18 +33,19 @@ def with_appearance(config: ArtifactConfig, training: Split) -> ArtifactConfig:
 
 
 def draw_example(folder: Path, config: ArtifactConfig, training: Split) -> None:
-    """Draw the first training image of each class, of at most ten classes, with its label; for tables, nothing.
+    """Draw the first training image of each class, of at most ten classes, with its label if the model knows it.
 
+    For tables, it draws nothing.
     The images are not augmented.
     """
     if config.input.kind != "image":
         return
     labels = config.labels
-    classes = [number for number in range(len(labels)) if bool((training.labels == number).any())][:_SHOWN]
+    classes = np.unique(training.labels.numpy()).tolist()[:_SHOWN]
     indices = torch.stack([(training.labels == number).nonzero()[0, 0] for number in classes])
     images = _displayable(training[Batch(indices)][0].numpy())
     figure = Figure(figsize=(0.7 * len(classes), 0.9))
-    for number, (image, label) in enumerate(zip(images, (labels[i] for i in classes), strict=True)):
+    for number, (image, label) in enumerate(zip(images, (labels[i] if labels else "" for i in classes), strict=True)):
         axes = figure.add_axes((number / len(classes) + 0.005, 0.22, 1 / len(classes) - 0.01, 0.76))
         axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()

@@ -52,6 +52,7 @@ def export_run(
         model_config=recipe.model,
         input_spec=result.data.input_spec,
         labels=result.data.labels,
+        task=result.data.kind,
         metrics=metrics,
         provenance={
             **gather_provenance(recipe_yaml, recipe.train.seed, result.steps, result.seconds, data),

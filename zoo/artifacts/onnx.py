@@ -67,7 +67,7 @@ def write_extra_onnx(folder: Path, module: nn.Module, config: ArtifactConfig) ->
     if family.extra_onnx is None:
         return
     try:
-        models = load_hook(family.extra_onnx)(module, Task(config.input.shape, len(config.labels)))
+        models = load_hook(family.extra_onnx)(module, task_of(config))
     except ValueError as error:
         raise ExportError(f"family {family.name}: {error}") from error
     for name, model in models.items():
@@ -86,13 +86,22 @@ def build_onnx(module: nn.Module, config: ArtifactConfig, preprocessing: bool = 
     family = get_family(config.family)
     if family.onnx_graph is None:
         raise ExportError(f"family {family.name} has no ONNX form; leave onnx out: -o export.formats=[safetensors]")
-    model: onnx.ModelProto = load_hook(family.onnx_graph)(module, Task(config.input.shape, len(config.labels)))
+    model: onnx.ModelProto = load_hook(family.onnx_graph)(module, task_of(config))
+    if preprocessing and config.task != "classification":
+        raise ExportError(
+            f"{config.name}: found the task {config.task}, --preprocessing gives probabilities; leave it out"
+        )
     if preprocessing:
         _wrap(model.graph, config.input)
     model.doc_string = f"{config.name}, a {config.family} network from the cellzoo model zoo"
     own = {entry.key: entry.value for entry in model.metadata_props}
     helper.set_model_props(model, {**own, **onnx_metadata(config), "cellzoo_version": sdk.__version__})
     return model
+
+
+def task_of(config: ArtifactConfig) -> Task:
+    """Return the task that a model was trained for."""
+    return Task(config.input.shape, config.outputs, config.task)
 
 
 def check_onnx(

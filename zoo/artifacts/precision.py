@@ -20,6 +20,7 @@ from zoo.artifacts.quantization import halve_weights, quantize_products
 from zoo.artifacts.target import check_new_file, check_writable
 from zoo.data.sampling import Batch, evaluation_batches
 from zoo.data.split import Data, Split
+from zoo.families.objective import OBJECTIVES, Objective
 from zoo.utils.errors import ExportError
 from zoo.utils.files import new_file
 from zoo.utils.progress import Progress, no_progress
@@ -107,7 +108,9 @@ def _measure(
     if precision == "int8":
         facts["calibration"] = min(_CALIBRATION, len(data.train))
     for part, split in (("validation", data.validation), ("test", data.test)):
-        correct = _correct(sessions, split, f"measuring {precision} on the {part} part", progress)
+        correct = _correct(
+            sessions, split, OBJECTIVES[stored.config.task], f"measuring {precision} on the {part} part", progress
+        )
         facts |= {f"{part}_correct": correct["reduced"], f"full_{part}_correct": correct["full"]}
         facts[f"{part}_total"] = len(split)
     return facts | _milliseconds(sessions, data.validation)
@@ -125,14 +128,15 @@ def _check_drop(stored: Stored, precision: str, facts: dict[str, Any], max_drop:
 
 
 def _correct(
-    sessions: dict[str, onnxruntime.InferenceSession], split: Split, what: str, progress: Progress
+    sessions: dict[str, onnxruntime.InferenceSession], split: Split, objective: Objective, what: str, progress: Progress
 ) -> dict[str, int]:
     counts = dict.fromkeys(sessions, 0)
     for number, batch in enumerate(evaluation_batches(len(split), _BATCH)):
         progress(what, number * _BATCH, len(split))
         inputs, labels = _prepared(split, batch)
+        target = objective.target(torch.from_numpy(inputs), torch.from_numpy(labels))
         for name, session in sessions.items():
-            counts[name] += int((_run(session, inputs).argmax(-1) == labels).sum())
+            counts[name] += int(objective.right(torch.from_numpy(_run(session, inputs)), target).sum())
     return counts
 
 

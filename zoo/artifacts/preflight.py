@@ -86,6 +86,7 @@ def _rehearse(folder: Path, recipe: Recipe, data: Data, module: nn.Module) -> No
         model=recipe.model.model_dump(mode="json"),
         input=data.input_spec,
         labels=tuple(data.labels),
+        task=data.kind,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         metrics=_METRICS,
         provenance=gather_provenance(recipe_yaml, recipe.train.seed, 0, 0.0, facts),
@@ -125,8 +126,8 @@ def _check_runs(model: onnx.ModelProto, config: ArtifactConfig) -> None:
         (logits,) = session.run([ONNX_OUTPUT], {ONNX_INPUT: np.zeros((1, *config.input.shape), np.float32)})
     except Exception as error:  # onnxruntime's errors have no common base
         raise ExportError(f"the ONNX graph is not valid: {' '.join(str(error).split())}") from error
-    if logits.shape != (1, len(config.labels)):
-        raise ExportError(f"the ONNX graph gives {list(logits.shape)}, expected {[1, len(config.labels)]}")
+    if logits.shape != (1, config.outputs):
+        raise ExportError(f"the ONNX graph gives {list(logits.shape)}, expected {[1, config.outputs]}")
 
 
 def _check_space(out: Path, module: nn.Module) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from sdk.artifact import FIGURES_FOLDER, HISTORY_FILE, PROBE_FILE, Artifact
 from sdk.errors import ArtifactError
 from sdk.json_text import parse_json
+from sdk.tasks import check_classifier
 from zoo.artifacts.card import findings_text
 from zoo.artifacts.edit import changing, open_stored
 from zoo.artifacts.example import EXAMPLE_NAME
@@ -33,6 +34,7 @@ def probe_model(name: str, data_dir: Path | None = None, progress: Progress = no
     """
     stored = open_stored(name)
     module = stored.module
+    check_classifier("zoo probe", stored.config.name, stored.config.task)
     family = get_family(stored.config.family)
     if family.probe is None:
         probed = ", ".join(families_with("probe")) or "none"

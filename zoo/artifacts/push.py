@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
 from huggingface_hub import (
     CommitOperation,
     CommitOperationAdd,
@@ -20,16 +18,13 @@ from huggingface_hub import (
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from sdk.artifact import CONFIG_FILE, Artifact, ArtifactConfig
+from sdk.artifact import CONFIG_FILE, Artifact
 from sdk.errors import ArtifactError, HubError
 from sdk.hub.download import fetch_config
 from sdk.hub.errors import LOGIN, hub_errors
 from sdk.hub.reference import HubReference
-from zoo.artifacts.card import hub_dataset
 from zoo.artifacts.check import check_artifact
-
-RESULTS_FILE = ".eval_results/cellzoo.yaml"
-"""Test results for the Hub, which reads them from this folder of a repo; no part of the artifact."""
+from zoo.artifacts.hub_results import RESULTS_FILE, evaluation_results
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ class Push:
     uploads: tuple[str, ...]
     """Files that are new or have changed."""
     deletes: tuple[str, ...]
-    """Files that the repo's config.json lists and the artifact no longer has."""
+    """Files that an earlier push uploaded, and that the model no longer has."""
     tag: str
     """``v`` and the artifact's version."""
     tagged: str | None
@@ -119,12 +114,13 @@ def push_artifact(
             repo = found or _create_repo(api, repo_id, revision, private)
             if repo.branches and revision not in repo.branches:
                 api.create_branch(repo_id, branch=revision, revision=repo.parent)
-        uploads, deletes = _differences(artifact, repo, repo_id)
+        results = evaluation_results(api, artifact)
+        uploads, deletes = _differences(artifact, results, repo, repo_id)
         url, commit = f"{constants.ENDPOINT}/{repo_id}", repo.parent
         if (uploads or deletes) and not dry_run:
             info = api.create_commit(
                 repo_id,
-                _operations(artifact, uploads, deletes),
+                _operations(artifact, results, uploads, deletes),
                 commit_message=message or f"Upload {artifact.config.name} {artifact.config.version}",
                 revision=revision,
                 create_pr=create_pr,
@@ -178,11 +174,10 @@ def _create_repo(api: HfApi, repo_id: str, revision: str, private: bool) -> _Rep
     return _read_repo(api, repo_id, revision, private) or _EMPTY
 
 
-def _differences(artifact: Artifact, repo: _Repo, repo_id: str) -> tuple[list[str], list[str]]:
+def _differences(artifact: Artifact, results: bytes | None, repo: _Repo, repo_id: str) -> tuple[list[str], list[str]]:
     """Return the files to upload and the files to delete; raises HubError for a repo that holds no cellzoo model."""
     local = [CONFIG_FILE, *artifact.config.files]
     uploads = [path for path in local if repo.files.get(path) not in digests((artifact.folder / path).read_bytes())]
-    results = evaluation_results(artifact.config)
     if results is not None and repo.files.get(RESULTS_FILE) not in digests(results):
         uploads.append(RESULTS_FILE)
     if CONFIG_FILE not in repo.files or repo.parent is None:
@@ -191,7 +186,8 @@ def _differences(artifact: Artifact, repo: _Repo, repo_id: str) -> tuple[list[st
         old = fetch_config(HubReference(repo_id, repo.parent))
     except ArtifactError as error:
         raise HubError(f"{error}; it is not overwritten: give another --repo-id") from error
-    return uploads, sorted((old.files.keys() & repo.files.keys()) - set(local))
+    gone = {RESULTS_FILE} & repo.files.keys() if results is None else set()
+    return uploads, sorted(gone | ((old.files.keys() & repo.files.keys()) - set(local)))
 
 
 def digests(content: bytes) -> tuple[str, str]:
@@ -199,20 +195,13 @@ def digests(content: bytes) -> tuple[str, str]:
     return hashlib.sha256(content).hexdigest(), hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
-def evaluation_results(config: ArtifactConfig) -> bytes | None:
-    """Return the test accuracy as the Hub reads it beside the card; None unless the data set is on the Hub."""
-    dataset, accuracy = hub_dataset(config), config.metrics.get("test_accuracy")
-    if dataset is None or not isinstance(accuracy, float):
-        return None
-    entry: dict[str, Any] = {"dataset": {"id": dataset, "task_id": "default"}, "value": accuracy}
-    if isinstance(config.provenance.get("date"), str):
-        entry["date"] = config.provenance["date"]
-    return yaml.safe_dump([entry], sort_keys=False).encode()
-
-
-def _operations(artifact: Artifact, uploads: list[str], deletes: list[str]) -> list[CommitOperation]:
-    results = {RESULTS_FILE: evaluation_results(artifact.config)}
-    additions = [CommitOperationAdd(path, results.get(path) or artifact.folder / path) for path in uploads]
+def _operations(
+    artifact: Artifact, results: bytes | None, uploads: list[str], deletes: list[str]
+) -> list[CommitOperation]:
+    additions = [
+        CommitOperationAdd(path, results if path == RESULTS_FILE and results else artifact.folder / path)
+        for path in uploads
+    ]
     return [*additions, *(CommitOperationDelete(path, is_folder=False) for path in deletes)]
 
 

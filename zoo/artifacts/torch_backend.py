@@ -111,7 +111,7 @@ def open_backend(artifact: Artifact, device: str | torch.device | None = None) -
     _use_one_thread_after_fork()
     target = _device(device)
     family, config = _family_config(artifact)
-    task = Task(artifact.config.input.shape, len(artifact.config.labels))
+    task = Task(artifact.config.input.shape, artifact.config.outputs, artifact.config.task)
     weights = artifact.file(WEIGHTS_FILE)
     with fixed_defaults(), _one_thread():
         module = _load(artifact, family, config, task, weights)

@@ -39,6 +39,7 @@ from sdk.backends import backends_of
 from sdk.errors import CellzooError
 from sdk.inputs import InputSpec
 from sdk.loading import open_model
+from sdk.tasks import TaskKind
 from sdk.weights import METADATA
 from zoo.artifacts.card import card_text, findings_text, read_notes
 from zoo.artifacts.example import EXAMPLE_NAME, draw_example, with_appearance
@@ -61,6 +62,7 @@ def write_artifact(
     model_config: FamilyConfig,
     input_spec: InputSpec,
     labels: list[str],
+    task: TaskKind = "classification",
     metrics: dict[str, Any],
     provenance: dict[str, Any],
     recipe_yaml: str | None,
@@ -99,6 +101,7 @@ def write_artifact(
                 model=model_config.model_dump(mode="json"),
                 input=input_spec,
                 labels=tuple(labels),
+                task=task,
                 parameters=sum(parameter.numel() for parameter in trained.parameters()),
                 metrics=metrics,
                 provenance={**provenance, **_origin_of(model_config.family)},

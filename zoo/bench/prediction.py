@@ -50,7 +50,7 @@ def bench_predict(
     contenders = {backend: sdk.load(folder, backend=backend) for backend in backends}
     if "torch" in contenders and isinstance(contenders["torch"].module, Gridnet):
         module = contenders["torch"].module
-        contenders[EAGER] = Model(first.config, EAGER, EagerGridnet(module))
+        contenders[EAGER] = type(first)(first.config, EAGER, EagerGridnet(module))
     if device == "cuda":
         contenders |= _on_gpu(folder, backends)
     facts, watch = machine_facts(device), Watch()
@@ -82,7 +82,7 @@ def _on_gpu(folder: str, backends: Sequence[str]) -> dict[str, Model]:
     model = sdk.load(folder, backend="torch", device="cuda")
     found = {"torch on cuda": model}
     if isinstance(model.module, Gridnet):
-        found[f"{EAGER} on cuda"] = Model(model.config, EAGER, EagerGridnet(model.module, torch.device("cuda")))
+        found[f"{EAGER} on cuda"] = type(model)(model.config, EAGER, EagerGridnet(model.module, torch.device("cuda")))
     return found
 
 

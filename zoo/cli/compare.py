@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sdk.errors import InputError
 from zoo.cli.console import note, print_table, say, showing_progress
 from zoo.cli.options import AS_JSON, DATA_DIR, QUIET, print_json
+
+if TYPE_CHECKING:
+    from zoo.compare.comparison import Comparison
 
 
 @click.command(short_help="Compare models, or runs, in one table and figure.")
@@ -64,7 +68,29 @@ def compare(
             raise click.UsageError("--data, --measure and --results are for models, not for run folders")
         _compare_runs(runs, out, as_json)
         return
-    _compare_models(subjects, data, measure, results, out, data_dir, as_json, quiet)
+    with showing_progress("comparing", quiet) as progress:
+        from zoo.compare.comparison import compare_models
+        from zoo.compare.record import STORED
+        from zoo.compare.report import models_json, save_models
+
+        found = compare_models(
+            subjects,
+            data=data,
+            measure=measure,
+            store=results or STORED,
+            save=results is not None,
+            data_dir=data_dir,
+            progress=progress,
+        )
+        if out is not None:
+            progress("drawing")
+            save_models(found.records, found.results.machine, out)
+    if as_json:
+        print_json(models_json(found.records, found.results.machine))
+        return
+    _print_models(found, data)
+    if out is not None:
+        say(f"written: {out}")
 
 
 def _compare_runs(runs: list[str], out: Path | None, as_json: bool) -> None:
@@ -93,38 +119,11 @@ def _compare_runs(runs: list[str], out: Path | None, as_json: bool) -> None:
         say(f"written: {out}")
 
 
-def _compare_models(
-    names: tuple[str, ...],
-    data: str | None,
-    measure: bool,
-    results: Path | None,
-    out: Path | None,
-    data_dir: Path | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    with showing_progress("comparing", quiet) as progress:
-        from zoo.compare.comparison import compare_models
-        from zoo.compare.record import STORED
-        from zoo.compare.report import models_json, save_models
-        from zoo.compare.robustness import summary as robustness
-        from zoo.compare.table import NOTES, groups, rows
+def _print_models(found: Comparison, data: str | None) -> None:
+    """Print a table for each data set, what is known of the models' robustness, and what was measured now."""
+    from zoo.compare.robustness import summary as robustness
+    from zoo.compare.table import NOTES, groups, rows
 
-        found = compare_models(
-            names,
-            data=data,
-            measure=measure,
-            store=results or STORED,
-            save=results is not None,
-            data_dir=data_dir,
-            progress=progress,
-        )
-        if out is not None:
-            progress("drawing")
-            save_models(found.records, found.results.machine, out)
-    if as_json:
-        print_json(models_json(found.records, found.results.machine))
-        return
     for number, (name, members) in enumerate(groups(found.records).items()):
         say(("\n" if number else "") + name, bold=True)
         print_table(rows(members))
@@ -142,5 +141,3 @@ def _compare_models(
         say(f"\n{robustness.NOTES}")
     if found.measured:
         note(f"measured now: {', '.join(found.measured)}")
-    if out is not None:
-        say(f"written: {out}")

@@ -36,6 +36,8 @@ def find_lr(
     as_json: bool,
 ) -> None:
     """Train RECIPE with a growing learning rate, and suggest the one at which the loss falls fastest."""
+    if out is not None and (out.suffix.lower() != ".png" or not out.absolute().parent.is_dir()):
+        raise click.UsageError(f"--out {out}: should be a .png file in a folder that exists")
     with showing_progress("trying learning rates", as_json):
         from zoo.recipe import load_recipe
         from zoo.training.lr_finder import find_lr as find

@@ -82,7 +82,7 @@ def _model_facts(model: dict[str, Any]) -> dict[str, str]:
         )
     facts["parameters"] = f"{model['parameters']:,}"
     facts["input"] = f"{model['input']['kind']} of {shape}"
-    facts["labels"] = ", ".join(model["labels"])
+    facts |= {"labels": ", ".join(model["labels"])} if model["labels"] else {"task": model["task"]}
     facts["backends"] = ", ".join(model["backends"])
     if "data" in made:
         parts = ", ".join(

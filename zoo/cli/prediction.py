@@ -13,10 +13,12 @@ import click
 import sdk
 from sdk.answers import columns_of, row_of
 from sdk.appearance import Invert
+from sdk.echo import EchoModel
 from sdk.errors import InputError
 from sdk.table_files import is_table_file
 from sdk.text import printable
 from zoo.cli.console import say, showing_progress
+from zoo.cli.echoes import check_echo_options, measure_copies, write_copy
 from zoo.cli.inputs import Prediction, find_files, is_image_file
 from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, QUIET, print_json
 from zoo.cli.pictures import predict_pictures
@@ -47,8 +49,9 @@ def eval_command(
     else:
         say(
             f"{measured['name']}: test accuracy {measured['accuracy']:.2%} "
-            f"({measured['correct']}/{measured['total']}), recorded {measured['recorded_correct']}"
-            f"/{measured['recorded_total']}: {'the same' if measured['reproduced'] else 'DIFFERENT'}"
+            f"({measured['correct']}/{measured['total']}), {measured['loss_name']} {measured['loss']:.4f}, "
+            f"recorded {measured['recorded_correct']}/{measured['recorded_total']}: "
+            f"{'the same' if measured['reproduced'] else 'DIFFERENT'}"
         )
     if not measured["reproduced"]:
         sys.exit(1)
@@ -95,10 +98,14 @@ def predict(
     INPUT is an image, a folder of images, a pattern such as 'scans/*.png', or a CSV, JSON or Parquet file with a column
     of images. For a model of a table, it is such a file, each row of which is predicted. A file or row that cannot be
     read gets an error in its place, and the exit code is 1; with --out, it is 1 only if no input could be predicted.
+
+    Of a model that copies its input, it prints the error of each copy; --out FILE.png writes the copy of one image.
     """
+    loaded = sdk.load(model, backend=backend)
+    if isinstance(loaded, EchoModel):
+        sys.exit(_echo(loaded, inputs, _INVERT[invert], out, overwrite, recursive, as_json))
     if out is not None:
         check_results_file(out, overwrite, inputs)
-    loaded = sdk.load(model, backend=backend)
     table = loaded.input_spec.kind == "table"
     if table and column is not None:
         raise InputError(f"--column: {loaded.name} takes tables and finds its columns by name; leave it out")
@@ -119,6 +126,35 @@ def predict(
             failed = _write(found, out, overwrite, rows, min(top, len(loaded.labels)), as_json)
     if failed:
         sys.exit(1)
+
+
+def _echo(
+    model: EchoModel,
+    inputs: Sequence[str],
+    invert: Invert,
+    out: Path | None,
+    overwrite: bool,
+    recursive: bool,
+    as_json: bool,
+) -> int:
+    """Print the mean squared error of the copies, and write one; return the exit code."""
+    check_echo_options(model, inputs, out, overwrite)
+    files = find_files(inputs, is_image_file, "images", recursive)
+    found = list(measure_copies(model, files, invert))
+    if as_json:
+        print_json(
+            {name: {"error": str(e)} if isinstance(e, InputError) else {"squared_error": e} for name, e in found}
+        )
+    for name, error in found if not as_json else ():
+        if isinstance(error, InputError):
+            say(f"zoo: error: {error}", err=True)
+        else:
+            say(printable(f"{name}: copied with a mean squared error of {error:.4f}"))
+    failed = any(isinstance(error, InputError) for _, error in found)
+    if out is not None and not failed:
+        write_copy(model, files[0].name, out, overwrite, invert)
+        say(printable(f"{out}: the copy"), err=as_json)
+    return int(failed)
 
 
 def _show(found: Sequence[Prediction], as_json: bool) -> bool:

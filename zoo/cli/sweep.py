@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sdk.errors import CellzooError
 from sdk.places import models_folder
 from zoo.cli.console import note, print_table, say, showing_progress
 from zoo.cli.options import AS_JSON, DATA_DIR, print_json
-from zoo.utils.errors import TrainingInterruptedError
+from zoo.utils.errors import NoWinnerError, SweepError, TrainingInterruptedError
 from zoo.utils.signals import exit_code, stop_behind
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-    from zoo.sweep.folder import Settings
+    from zoo.sweep.folder import Keep, Settings
 
 _TRIALS = 20
+_FIXABLE = (CellzooError, OSError)
 _KEEP = ("all", "finished", "best")
 
 
@@ -63,7 +65,7 @@ def sweep(
     trials: int | None,
     jobs: int,
     prune: bool | None,
-    keep: str,
+    keep: Keep,
     device: str | None,
     data_dir: Path | None,
     out: Path | None,
@@ -128,7 +130,9 @@ def _check_usage(
         )
 
 
-def _settings(recipe: str, assignments: tuple[str, ...], trials: int | None, prune: bool | None, keep: str) -> Settings:
+def _settings(
+    recipe: str, assignments: tuple[str, ...], trials: int | None, prune: bool | None, keep: Keep
+) -> Settings:
     """Read the recipe and its values. Raises RecipeError, SweepError, and UsageError for --trials with a grid."""
     from math import prod
 
@@ -189,20 +193,23 @@ def _report(
 
 @contextmanager
 def _explaining_stops(out: Path | None, data_dir: Path | None, device: str | None, jobs: int) -> Iterator[list[Path]]:
-    """Say how to continue when a signal ends the sweep; the block adds the sweep's folder to the list."""
+    """Say how to continue when a signal or an error ends the sweep; the block adds the sweep's folder to the list."""
     folder: list[Path] = []
     try:
         yield folder
     except (Exception, KeyboardInterrupt) as error:
         found = stop_behind(error)
-        if found is None and not isinstance(error, TrainingInterruptedError):
-            raise
+        stopped = found is not None or isinstance(error, TrainingInterruptedError)
         code = exit_code(found) if found is not None else getattr(error, "exit_code", 130)
-        if not folder:
+        if stopped and not folder:
             raise TrainingInterruptedError("interrupted while the sweep was prepared", code) from None
+        if not stopped and (not folder or isinstance(error, NoWinnerError) or not isinstance(error, _FIXABLE)):
+            raise
         from zoo.cli.next_steps import programs
 
         options = {"--out": out, "--data-dir": data_dir, "--device": device, "--jobs": jobs if jobs > 1 else None}
         given = [text for option, value in options.items() if value is not None for text in (option, str(value))]
         command = shlex.join([*programs()[1], "sweep", "--resume", str(folder[0]), *given])
-        raise TrainingInterruptedError(f"the sweep was interrupted; continue with: {command}", code) from None
+        if stopped:
+            raise TrainingInterruptedError(f"the sweep was interrupted; continue with: {command}", code) from None
+        raise SweepError(f"{error}; once the cause is removed, continue with: {command}") from error

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from sdk.errors import CellzooError
 from sdk.places import models_folder
 from zoo.cli.console import say, showing_progress
 from zoo.cli.options import DATA_DIR, OVERRIDES
-from zoo.utils.errors import ExportError, TrainingInterruptedError
-from zoo.utils.signals import exit_code, stop_behind
+from zoo.cli.stops import explaining_stops, resume_command
+from zoo.utils.errors import IncompleteArtifactError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from zoo.data.split import Data
     from zoo.recipe import Recipe
-    from zoo.training.result import TrainResult
+    from zoo.training.result import SeedResult, TrainResult
+    from zoo.training.setup import Check
+    from zoo.utils.progress import Progress
 
 
 @click.command(short_help="Train a recipe and write its artifact.")
@@ -104,46 +103,31 @@ def train(
     With --resume, RECIPE, -o and --from may be left out; if given, they must agree with the run.
     """
     _check_usage(recipe, data, target, name, run_dir, resume)
+    if start_from is not None:
+        overrides = (*overrides, f"train.start_from={json.dumps(start_from)}")
     track = tuple(dict.fromkeys((*track, *(["tensorboard"] if tensorboard else []))))
     command = partial(
-        _resume_command,
+        resume_command,
         options={"--seeds": seeds if seeds > 1 else None, "--device": device, "--data-dir": data_dir, "--out": out},
         flags={"--overwrite": overwrite},
         track=track,
     )
-    with ExitStack() as held, _explaining_stops() as stop:
+    with ExitStack() as held, explaining_stops() as stop:
         stop.command = partial(command, resume or run_dir)
         with ExitStack() as preparing:
             worker = os.environ.get("RANK", "0") != "0"  # one of several processes shows progress
             progress = preparing.enter_context(showing_progress("preparing the training", quiet or worker))
-            from accelerate import PartialState
-
-            from zoo.artifacts.from_run import export_run
-            from zoo.artifacts.preflight import check_exportable
             from zoo.artifacts.target import check_writable
             from zoo.training.multi_seed import train_seeds
             from zoo.training.run_folder import new_run_folder
-            from zoo.utils.errors import IncompleteArtifactError
 
-            notes: list[str] = []
-            if start_from is not None:
-                overrides = (*overrides, f"train.start_from={json.dumps(start_from)}")
             if data is None:
-                loaded = _recipe(recipe, overrides, resume, name)
+                loaded, notes = _recipe(recipe, overrides, resume, name), list[str]()
             else:
                 loaded, notes = _on_data(cast(str, recipe), data, target, name, overrides, data_dir)
-            folder_out = check_writable(out or models_folder() / loaded.name, overwrite)
+            target_folder = check_writable(out or models_folder() / loaded.name, overwrite)
             folder = resume or run_dir or held.enter_context(new_run_folder(loaded.name))
             stop.command = partial(command, folder)
-
-            def check(recipe: Recipe, data: Data, module: nn.Module) -> None:
-                if check_data:
-                    progress("decoding all images")
-                    data.check()
-                progress("trying to write the artifact")
-                check_exportable(recipe, data, module, folder_out, overwrite)
-                preparing.close()  # the training shows its own progress
-
             result, results = train_seeds(
                 loaded,
                 seeds,
@@ -153,30 +137,71 @@ def train(
                 resume=resume is not None,
                 track=track,
                 progress=not quiet,
-                check=check,
+                check=_checks(preparing, progress, check_data, target_folder, overwrite),
                 notes=notes,
                 fit_batch=data is not None and not any(one.startswith("train.batch_size=") for one in overrides),
             )
-        main = PartialState().is_main_process
-        PartialState().destroy_process_group()  # left to the end of the process, it may abort
-        if not main:
+        if not _ends_processes_as_first():
             return
         stop.trained = True
-        missing = None
-        with showing_progress("writing the artifact", quiet):
-            try:
-                export_run(result, folder_out, overwrite, results)
-            except IncompleteArtifactError as error:
-                missing = error  # raised when the result has been printed
+        missing = _write(result, results, target_folder, overwrite, quiet)
+    _report(result, results, target_folder, None if quiet else folder, data_dir)
+    if missing is not None:
+        raise missing
+
+
+def _checks(preparing: ExitStack, progress: Progress, check_data: bool, target: Path, overwrite: bool) -> Check:
+    """Return the check before the first step: all images on request, and a rehearsal of the artifact.
+
+    It closes ``preparing`` at its end, because the training shows its own progress.
+    """
+    from zoo.artifacts.preflight import check_exportable
+
+    def check(recipe: Recipe, data: Data, module: nn.Module) -> None:
+        if check_data:
+            progress("decoding all images")
+            data.check()
+        progress("trying to write the artifact")
+        check_exportable(recipe, data, module, target, overwrite)
+        preparing.close()
+
+    return check
+
+
+def _ends_processes_as_first() -> bool:
+    """Leave the group of processes, which may abort at the end of the process; return True in the first of them."""
+    from accelerate import PartialState
+
+    main = PartialState().is_main_process
+    PartialState().destroy_process_group()
+    return bool(main)
+
+
+def _write(
+    result: TrainResult, results: Sequence[SeedResult], target: Path, overwrite: bool, quiet: bool
+) -> IncompleteArtifactError | None:
+    """Write the artifact; return the error to raise once the result has been printed, None without one."""
+    from zoo.artifacts.from_run import export_run
+
+    with showing_progress("writing the artifact", quiet):
+        try:
+            export_run(result, target, overwrite, results)
+        except IncompleteArtifactError as error:
+            return error
+    return None
+
+
+def _report(
+    result: TrainResult, results: Sequence[SeedResult], target: Path, folder: Path | None, data_dir: Path | None
+) -> None:
+    """Print the result and the artifact's path; with the run's folder, also what is next."""
     from zoo.cli.next_steps import seed_lines, summary_line
 
     for line in (*seed_lines(results), summary_line(result)):
         say(line)
-    say(f"artifact: {folder_out}")
-    if not quiet:
-        _say_what_is_next(result, folder_out, folder, data_dir)
-    if missing is not None:
-        raise missing
+    say(f"artifact: {target}")
+    if folder is not None:
+        _say_what_is_next(result, target, folder, data_dir)
 
 
 def _check_usage(
@@ -207,39 +232,6 @@ def _on_data(*arguments: Any) -> tuple[Recipe, list[str]]:
     return recipe_on_data(*arguments)
 
 
-@dataclass
-class _Stop:
-    """The command and the phase to name when the command ends early."""
-
-    command: Callable[[], str | None] = lambda: None
-    """Returns the command that continues the run, or None if there is nothing to continue."""
-    trained: bool = False
-
-
-@contextmanager
-def _explaining_stops() -> Iterator[_Stop]:
-    """Say how to continue when a signal, or an artifact that cannot be written, ends the command."""
-    stop = _Stop()
-    try:
-        yield stop
-    except TrainingInterruptedError as error:
-        raise TrainingInterruptedError(_with_command(str(error), stop), error.exit_code) from None
-    except (Exception, KeyboardInterrupt) as error:
-        found = stop_behind(error)
-        if found is not None:
-            phase = "while the artifact was written" if stop.trained else "while the training was prepared"
-            raise TrainingInterruptedError(_with_command(f"interrupted {phase}", stop), exit_code(found)) from None
-        if not stop.trained or not isinstance(error, CellzooError | OSError):
-            raise
-        text = f"{error}; the finished run is kept"
-        raise ExportError(_with_command(text, stop, "write its artifact with")) from error
-
-
-def _with_command(text: str, stop: _Stop, advice: str = "continue with") -> str:
-    command = stop.command()
-    return f"{text}; {advice}: {command}" if command else text
-
-
 def _recipe(recipe: str | None, overrides: Sequence[str], resume: Path | None, name: str | None) -> Recipe:
     """Load the recipe that is named, or that of the run to resume."""
     from zoo.recipe import load_recipe
@@ -252,25 +244,6 @@ def _recipe(recipe: str | None, overrides: Sequence[str], resume: Path | None, n
     if resume is not None:
         check_same_name(loaded, resume)
     return loaded if name is None else loaded.model_copy(update={"name": check_name(name)})
-
-
-def _resume_command(
-    folder: Path | None, options: dict[str, object], flags: dict[str, bool], track: Sequence[str] = ()
-) -> str | None:
-    """Return the command that continues an interrupted run; None if it has no checkpoint yet.
-
-    Options that are None and flags that are False are left out.
-    """
-    from zoo.cli.next_steps import programs
-    from zoo.training.result import CHECKPOINT_FILE
-
-    folders = [] if folder is None else [folder, *folder.glob("seed-*")]
-    if not any((one / CHECKPOINT_FILE).is_file() for one in folders):
-        return None
-    given = [text for option, value in options.items() if value is not None for text in (option, str(value))]
-    given += [text for name in track for text in ("--track", name)]
-    set_flags = [flag for flag, value in flags.items() if value]
-    return shlex.join([*programs()[1], "train", "--resume", str(folder), *given, *set_flags])
 
 
 def _say_what_is_next(result: TrainResult, target: Path, folder: Path, data_dir: Path | None) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from zoo.web import FULL_PRECISION, PRECISIONS
+
 
 @click.command(short_help="Write a static site that runs models in a browser.")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
@@ -21,6 +23,13 @@ import click
     show_default=True,
     help="Test samples per model.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=FULL_PRECISION,
+    show_default=True,
+    help="Numbers in which the site stores weights; fp16 halves its files, and the page computes in float32.",
+)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of data sets (default: as `zoo eval`).")
 @click.option("--runtime", type=click.Path(path_type=Path), help="Folder of onnxruntime-web (default: npm fetches it).")
 def web(
@@ -31,6 +40,7 @@ def web(
     port: int,
     no_browser: bool,
     samples: int,
+    precision: str,
     data_dir: Path | None,
     runtime: Path | None,
 ) -> None:
@@ -42,7 +52,16 @@ def web(
     from zoo.cli.console import note
     from zoo.web.site import build_site
 
-    site = build_site(names, out, runtime=runtime, samples=samples, data_dir=data_dir, overwrite=overwrite, note=note)
+    site = build_site(
+        names,
+        out,
+        runtime=runtime,
+        samples=samples,
+        data_dir=data_dir,
+        precision=precision,
+        overwrite=overwrite,
+        note=note,
+    )
     click.echo(f"models: {', '.join(site.models)}")
     click.echo(f"site: {site.folder} ({site.size / 2**20:.1f} MiB)")
     if serve:

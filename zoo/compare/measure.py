@@ -16,8 +16,10 @@ from sdk.artifact import ONNX_FILE, RECIPE_FILE, WEIGHTS_FILE, Artifact, Artifac
 from sdk.backends import backend_file, choose_backend
 from sdk.loading import open_model
 from sdk.resolve import open_artifact
+from sdk.tasks import check_classifier
 from zoo.artifacts.catalog import is_baseline
 from zoo.artifacts.matching import load_matching_data
+from zoo.artifacts.stored_recipe import recipe_of_artifact
 from zoo.compare.cost import count_cost
 from zoo.compare.record import Record, pack
 from zoo.config.data import DataConfig
@@ -92,7 +94,8 @@ def measure_model(name: str, loader: Loader, progress: Progress = no_progress) -
     """
     artifact = open_to_measure(name)
     config = artifact.config
-    recipe_file = artifact.file(RECIPE_FILE)
+    check_classifier("zoo compare", config.name, config.task)
+    recipe, recipe_file = recipe_of_artifact(artifact), artifact.file(RECIPE_FILE)
     progress(f"loading the data of {config.name}")
     section, data = loader.load(recipe_file, config)
     backend = choose_backend(config, "auto")
@@ -101,7 +104,7 @@ def measure_model(name: str, loader: Loader, progress: Progress = no_progress) -
     test = data.test
     hits = right_answers(lambda x: model.logits(x, _EVALUATED, invert=False), test)
     raw = test[Batch(torch.arange(min(len(test), max(BATCHES))))][0].numpy()
-    made, metrics, recipe = config.provenance, config.metrics, load_recipe(recipe_file)
+    made, metrics = config.provenance, config.metrics
     cost = count_cost(onnx.load(str(artifact.file(ONNX_FILE))), config.input.shape) if _has_graph(config) else None
     return Record(
         name=config.name,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from sdk.inputs import LARGEST_SIDE
+from sdk.tasks import TaskKind
 from zoo.config.base import CountOrFraction, NonNegativeInt, Positive, Section
 
 OnError = Literal["stop", "skip"]
@@ -47,12 +48,18 @@ class AugmentConfig(Section):
 
 
 class _DataConfig(Section):
+    _ADDED: ClassVar[dict[str, Any]] = {"task": "classification"}
+    """Keys that are stored only if they differ from these values."""
+
     validation: CountOrFraction = 0.1
     """Number or fraction of the training samples to hold out for validation, above 0, the same share of every class."""
     seed: NonNegativeInt = 0
     """Seed of the choice of held-out samples."""
     workers: int = Field(default=0, ge=0, le=1024)
     """Processes that prepare batches during training; 0: the training process prepares them itself."""
+    task: TaskKind = "classification"
+    """The answer that a model learns: the class of an input, or the input itself (echo); echo does not use the
+    labels."""
 
     @model_validator(mode="after")
     def _check(self) -> _DataConfig:
@@ -60,28 +67,32 @@ class _DataConfig(Section):
             raise ValueError("validation should be above 0: every round of training ends with a validation")
         return self
 
+    @model_serializer(mode="wrap")
+    def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # These keys were added after the first models shipped, whose recipes and hashes must stay what they are.
+        values: dict[str, Any] = serialize(self)
+        return {key: value for key, value in values.items() if key not in self._ADDED or value != self._ADDED[key]}
+
 
 class _ImagesConfig(_DataConfig):
     augment: AugmentConfig = AugmentConfig()
     """Random changes to training images; none by default."""
 
 
-_ADDED = {"path": None, "test": None, "on_error": "stop", "mode": None}
-"""Keys that are stored only if they differ from these values."""
-
-
 class _StoredConfig(_ImagesConfig):
     """A data set that is read from a folder."""
+
+    _ADDED: ClassVar[dict[str, Any]] = {
+        **_DataConfig._ADDED,
+        "path": None,
+        "test": None,
+        "on_error": "stop",
+        "mode": None,
+    }
 
     path: str | None = Field(default=None, min_length=1)
     """Folder of the data set: absolute, below ``~``, or relative to the recipe's file. ``--data-dir`` takes precedence.
     null: ``$ZOO_DATA``, else the user's cache."""
-
-    @model_serializer(mode="wrap")
-    def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # These keys were added after the first models shipped, whose recipes and hashes must stay what they are.
-        values: dict[str, Any] = serialize(self)
-        return {key: value for key, value in values.items() if key not in _ADDED or value != _ADDED[key]}
 
 
 class DigitsConfig(_ImagesConfig):
@@ -222,8 +233,8 @@ class DatasetConfig(_ImagesConfig):
     @model_serializer(mode="wrap")
     def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # A recipe with keys left out keeps its hash when keys are added here.
-        unset = (None, "stop")
-        return {key: value for key, value in serialize(self).items() if value not in unset}
+        values = {key: value for key, value in serialize(self).items() if value is not None}
+        return {key: value for key, value in values.items() if value != {"on_error": "stop", **self._ADDED}.get(key)}
 
 
 class IrisConfig(_DataConfig):

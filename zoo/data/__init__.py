@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,10 @@ _MODULES = {
 def load_data(config: DataConfig, data_dir: str | Path | None = None) -> Data:
     """Load the data set of a recipe's ``data:`` section.
 
-    :func:`zoo.data.location.data_folder` chooses the folder from ``data_dir`` and the section's ``path``. Raises
-    DataError for a data set that is missing, damaged or too small to be split as the config says.
+    :func:`zoo.data.location.data_folder` chooses the folder from ``data_dir`` and the section's ``path``. An echo has
+    no labels. Raises DataError for a data set that is missing, damaged or too small to be split as the config says.
     """
     own = None if config.name == "dataset" else getattr(config, "path", None)  # a data set's path may be a Hub id
     folder = data_folder(data_dir, own)
     data: Data = importlib.import_module(_MODULES[config.name]).load(config, folder)
-    return data
+    return data if config.task == "classification" else replace(data, kind=config.task, labels=[])

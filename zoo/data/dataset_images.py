@@ -81,7 +81,14 @@ def load_images(parts: dict[str, Part], column: str, names: list[str], config: D
         spec = _spec(shape, _sample(parts["train"], column, shape, config), config)
         splits = {role: RowSplit(part, column, spec, config) for role, part in parts.items()}
     about = _describe(parts, names, shape, config, origin)
-    return Data(**splits, input_spec=spec, labels=names, about="; ".join([about, *notes]))
+    return Data(
+        splits["train"],
+        splits["validation"],
+        splits["test"],
+        input_spec=spec,
+        labels=names,
+        about="; ".join([about, *notes]),
+    )
 
 
 class RowSplit(PictureSplit):

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sdk.inputs import InputSpec
+from sdk.tasks import TaskKind, count_outputs
 from zoo.config.data import AugmentConfig
 from zoo.data.augment import augment
 from zoo.data.hashing import hash_tensors
@@ -176,11 +177,14 @@ class Data:
     """The name of each class."""
     about: str = ""
     """One line on what was found where, how it was split and what was left out; empty for data sets that are fixed."""
+    kind: TaskKind = "classification"
+    """The kind of the task; the labels of an echo have no names, as it does not use them."""
 
     @property
     def task(self) -> Task:
         """The task that the data set poses to a model."""
-        return Task(self.input_spec.shape, len(self.labels))
+        shape = self.input_spec.shape
+        return Task(shape, count_outputs(self.kind, shape, self.labels), self.kind)
 
     def check(self) -> None:
         """Decode every sample of all splits. Raises DataError, which names all samples that cannot be read."""

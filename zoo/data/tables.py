@@ -88,7 +88,14 @@ def load_tables(
     }
     counts = ", ".join(f"{len(part.labels)} for {role}" for role, part in known.items())
     about = f"{origin}: {len(columns.columns)} columns ({columns.width} features), {len(names)} classes; {counts}"
-    return Data(**splits, input_spec=spec, labels=names, about="; ".join([about, *notes]))
+    return Data(
+        splits["train"],
+        splits["validation"],
+        splits["test"],
+        input_spec=spec,
+        labels=names,
+        about="; ".join([about, *notes]),
+    )
 
 
 def _stripped(part: TablePart) -> TablePart:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sdk.tasks import TaskKind
 from zoo.config.base import Section
 
 
@@ -53,6 +54,12 @@ class Family:
     """True for an ordinary network, which is here to be compared with."""
     distributed: bool = True
     """True if the family can train in several processes."""
+    capturable: bool = False
+    """True if the module's forward pass in training calls the same kernels on the same memory for every batch of one
+    shape, so that a CUDA graph can repeat it: no choice is made on the host, and no parameter is replaced."""
+    tasks: tuple[TaskKind, ...] = ("classification",)
+    """The kinds of task that the learner can train. One that takes losses from its ``objective``, as the default
+    learner does, can train all."""
     ends: str | None = None
     """``module -> Ends``, for a start from a trained model; None: no parameter depends on inputs or classes but by its
     shape."""

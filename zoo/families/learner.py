@@ -1,4 +1,4 @@
-"""The default learner: softmax classification, and the hooks that a family may override."""
+"""The default learner: the loss of the task's objective, and the hooks that a family may override."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zoo.families.base import FamilyConfig
+from zoo.families.objective import OBJECTIVES, Objective
 
 
 @dataclass
@@ -22,7 +22,7 @@ class StepResult:
 
 
 class Learner:
-    """Softmax classification. The training loop owns the optimizer and the schedule.
+    """Learns the task's objective, such as softmax classification. The training loop owns optimizer and schedule.
 
     A step and its hooks leave numbers on their device: ``float(tensor)`` would let a GPU and its host wait for each
     other in every step. Hooks of an epoch or a validation may read them.
@@ -30,6 +30,8 @@ class Learner:
 
     averageable = True
     """True if a running average of the weights (``train.ema``) makes sense."""
+    objective: Objective = OBJECTIVES["classification"]
+    """The target, the loss and the right answers of the data's task, which :func:`zoo.training.setup.setup` sets."""
 
     def __init__(self, module: nn.Module, config: FamilyConfig) -> None:
         self.module = module
@@ -44,9 +46,9 @@ class Learner:
 
     def training_step(self, inputs: Tensor, labels: Tensor) -> StepResult:
         """Compute the loss and the logs of a batch: inputs ``[B, *input_shape]``, integer labels ``[B]``."""
-        logits = self.module(inputs)
-        accuracy = (logits.detach().argmax(-1) == labels).float().mean()
-        return StepResult(F.cross_entropy(logits, labels), {"accuracy": accuracy})
+        outputs, target = self.module(inputs), self.objective.target(inputs, labels)
+        accuracy = self.objective.right(outputs.detach(), target).float().mean()
+        return StepResult(self.objective.loss(outputs, target), {"accuracy": accuracy})
 
     def on_step_end(self, step: int) -> None:
         """Run after batch number ``step`` (from 1)."""

@@ -85,9 +85,19 @@ def package_of(name: str) -> str | None:
 
 
 def load_hook(hook: str) -> Any:
-    """Import the function or class that a family names as ``"package.module:attribute"``."""
+    """Import the function or class that a family names as ``"package.module:attribute"``.
+
+    Raises FamilyError for one of another package that cannot be imported.
+    """
+    if not isinstance(hook, str) or not hook.partition(":")[2]:
+        raise FamilyError(f"a family's hook should be text such as 'package.module:attribute', found {describe(hook)}")
     module, _, attribute = hook.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except Exception as error:
+        if module.partition(".")[0] == __package__.partition(".")[0]:
+            raise  # a bug here, or the training side is not installed
+        raise FamilyError(f"the hook {hook} cannot be imported: {_reason(error)}") from error
 
 
 @functools.cache
@@ -116,9 +126,8 @@ def _load(entry: EntryPoint) -> Family:
     where = f"family {entry.name} of {_distribution(entry)}"
     try:
         family = entry.load()
-    except Exception as error:  # whatever the package raises
-        reason = " ".join(str(error).split())
-        raise FamilyError(f"{where} cannot be imported: {type(error).__name__}: {reason}") from error
+    except (Exception, SystemExit) as error:  # whatever the package raises
+        raise FamilyError(f"{where} cannot be imported: {_reason(error)}") from error
     if not isinstance(family, Family):
         raise FamilyError(f"{where}: {entry.value} should be a zoo.families.base.Family, found {describe(family)}")
     if not (isinstance(family.config, type) and issubclass(family.config, FamilyConfig)):
@@ -130,6 +139,10 @@ def _load(entry: EntryPoint) -> Family:
             f"found {entry.name!r}, {family.name!r} and {describe(default)}"
         )
     return family
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _distribution(entry: EntryPoint) -> str:

@@ -56,7 +56,7 @@ def recipe_on_data(
         data |= {"augment": augment} if augment else {}
     elif augment and AugmentConfig.model_validate(augment) != AugmentConfig():
         notes.append("data.augment: left out, because a table has no images to augment")
-    data |= {key: own[key] for key in ("seed", "workers") if key in own}
+    data |= {key: own[key] for key in ("seed", "workers", "task") if key in own}
     tree = {**read_tree(file), "data": data}
     make_path_absolute(tree, Path())
     for override in overrides:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import optuna
+from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from zoo.recipe import Recipe, stored_recipe
-from zoo.sweep.space import Range, Space, Value, overrides
+from zoo.sweep.space import Space, Value, overrides
 from zoo.utils.errors import SweepError
 from zoo.utils.files import replace_file
 
@@ -24,6 +28,7 @@ TRIALS_FILE = "trials.csv"
 FORMAT = 1
 FOLDER, CONTINUED, ERROR, ACCURACIES, LOSS = "folder", "continued", "error", "accuracies", "loss"
 """User attributes of a trial: its folder, whether another trial continues it after a kill, and its results."""
+Keep: TypeAlias = Literal["all", "finished", "best"]
 _BUSY_SECONDS = 60
 
 
@@ -38,7 +43,7 @@ class Settings:
     space: Space
     trials: int
     prune: bool
-    keep: str
+    keep: Keep
     """all, finished (without pruned and failed trials) or best: the folders of trials that stay."""
 
     @property
@@ -48,7 +53,7 @@ class Settings:
 
     def recipe_of(self, values: dict[str, Value]) -> Recipe:
         """Return the recipe with one combination of values; raises RecipeError."""
-        found = stored_recipe(self.recipe, Path(f"{self.name}.yaml"), [*self.space.fixed, *overrides(values)])
+        found = stored_recipe(self.recipe, Path(f"{self.name}.yaml"), overrides(self.space.fixed, values))
         return found.model_copy(update={"name": self.name})
 
     def with_seed(self, values: dict[str, Value], seed: int) -> Recipe:
@@ -67,17 +72,28 @@ def read_settings(folder: Path) -> Settings:
     path = folder / SETTINGS_FILE
     try:
         tree = json.loads(path.read_bytes())
-        if tree.pop("format") != FORMAT:
-            raise ValueError("another format")
-        space = tree.pop("space")
-        ranges = {key: Range(**found) for key, found in space.pop("ranges").items()}
-        choices = {key: tuple(values) for key, values in space.pop("choices").items()}
-        space = Space(tuple(space["fixed"]), choices, ranges, tuple(space["seeds"]))
-        return Settings(**tree, space=space)
+        if tree["format"] != FORMAT:
+            raise ValueError(f"format {tree['format']}")
+        return TypeAdapter(Settings).validate_python({key: tree[key] for key in Settings.__dataclass_fields__})
     except FileNotFoundError:
         raise SweepError(f"no sweep in {folder}: it has no {SETTINGS_FILE}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SweepError(f"{path} is damaged or of another version ({error}); start a new sweep") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error)
+    raise SweepError(f"{path} is damaged or of another version ({reason}); start a new sweep")
+
+
+@contextmanager
+def naming_storage(folder: Path) -> Iterator[None]:
+    """Raise SweepError, which names the study's database, for an error of the database."""
+    try:
+        yield
+    except (SQLAlchemyError, OptunaError, sqlite3.Error) as error:
+        cause = getattr(error, "orig", None) or error.__cause__ or error  # that of SQLite, in one line
+        reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
+        raise SweepError(f"{folder / STUDY_FILE} cannot be read or written: {reason}") from error
 
 
 def open_storage(folder: Path) -> optuna.storages.RDBStorage:

@@ -19,6 +19,8 @@ from zoo.sweep.study import show
 from zoo.utils.figures import save_png
 from zoo.utils.files import replace_file
 
+_RESULTS = ("mean", "std", "seeds", "state", "rounds", "folder")
+"""The columns behind the values."""
 FIGURES = {"parallel-coordinates": "parallel-coordinates.png", "importance": "importance.png"}
 
 
@@ -30,14 +32,7 @@ def rows(study: optuna.Study, folder: Path, settings: Settings) -> list[dict[str
 
 def table(found: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Return rows as text for a terminal."""
-    accuracies = ("mean", "std")
-    return [
-        {
-            key: "-" if value is None else f"{value:.2%}" if key in accuracies else show(value)
-            for key, value in row.items()
-        }
-        for row in found
-    ]
+    return [{key: _cell(key, value) for key, value in row.items()} for row in found]
 
 
 def write_report(study: optuna.Study, folder: Path, settings: Settings) -> list[str]:
@@ -46,7 +41,8 @@ def write_report(study: optuna.Study, folder: Path, settings: Settings) -> list[
     text = io.StringIO()
     writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found)
+    writer.writerows({key: "null" if value is None and key not in _RESULTS else value for key, value in row.items()}
+                     for row in found)  # fmt: skip
     replace_file(folder / TRIALS_FILE, text.getvalue().encode())
     complete = [trial for trial in counted(study) if trial.state is TrialState.COMPLETE]
     notes = []
@@ -56,6 +52,13 @@ def write_report(study: optuna.Study, folder: Path, settings: Settings) -> list[
             continue
         _draw(_PLOTS[name], study, folder / FIGURES[name])
     return notes
+
+
+def _cell(key: str, value: Any) -> str:
+    """Return one value of a row as text; None is a missing result, but a value of a recipe."""
+    if value is None and key in _RESULTS:
+        return "-"
+    return f"{value:.2%}" if key in ("mean", "std") else show(value)
 
 
 def _rank(trial: FrozenTrial) -> float:

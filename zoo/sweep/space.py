@@ -72,19 +72,21 @@ class Space:
             yield first | {key: found.high}
 
 
-def overrides(values: Mapping[str, Value]) -> list[str]:
-    """Return one combination as overrides of a recipe."""
-    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+def overrides(fixed: Sequence[str], values: Mapping[str, Value]) -> list[str]:
+    """Return one combination as overrides of a recipe.
+
+    A key below another one comes after it, so that ``model.hidden=[8]`` holds for each value of ``model``.
+    """
+    late = [one for one in fixed if any(one.startswith(f"{key}.") for key in values)]
+    early = [one for one in fixed if one not in late]
+    between = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+    between.sort(key=lambda one: one.partition("=")[0].count("."))
+    return [*early, *between, *late]
 
 
 def parse_space(assignments: Sequence[str]) -> Space:
-    """Read ``key=VALUES`` assignments; a later one replaces an earlier one of the same key. Raises SweepError."""
-    given: dict[str, str] = {}
-    for assignment in assignments:
-        key, separator, text = assignment.partition("=")
-        if not separator or not all(key.strip().split(".")):
-            raise SweepError(f"-o {assignment!r}: should be key.path=VALUES, such as train.optimizer.lr=1e-3,3e-3")
-        given[key.strip()] = text.strip()
+    """Read ``key=VALUES`` assignments. Raises SweepError."""
+    given = _by_key(assignments)
     fixed: list[str] = []
     choices: dict[str, tuple[Value, ...]] = {}
     ranges: dict[str, Range] = {}
@@ -104,11 +106,27 @@ def parse_space(assignments: Sequence[str]) -> Space:
     seeds = _seeds(choices.pop(SEED, ()))
     space = Space(tuple(fixed), choices, ranges, seeds)
     if not space.keys and len(seeds) < 2:
-        raise SweepError("nothing to sweep over: list values, -o train.optimizer.lr=1e-3,3e-3, or give a range")
+        raise SweepError(
+            "nothing to sweep over: list the values of a key in one -o, train.optimizer.lr=1e-3,3e-3, or give a range, "
+            "train.optimizer.lr=log(1e-4..1e-2)"
+        )
     combinations = math.prod(map(len, choices.values()))
     if not ranges and combinations > LARGEST_GRID:
         raise SweepError(f"found {combinations} combinations of values, allowed {LARGEST_GRID}; search ranges instead")
     return space
+
+
+def _by_key(assignments: Sequence[str]) -> dict[str, str]:
+    """Return the text of each key; of single values, the last one counts, as for the overrides of a recipe."""
+    given: dict[str, str] = {}
+    for assignment in assignments:
+        key, separator, text = (part.strip() for part in assignment.partition("="))
+        if not separator or not all(key.split(".")):
+            raise SweepError(f"-o {assignment!r}: should be key.path=VALUES, such as train.optimizer.lr=1e-3,3e-3")
+        if key in given and any(_range(key, one) or len(_split(one)) > 1 for one in (given[key], text)):
+            raise SweepError(f"-o {key} is given twice, as {given[key]} and {text}; list all its values in one -o")
+        given[key] = text
+    return given
 
 
 def _range(key: str, text: str) -> Range | None:

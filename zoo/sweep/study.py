@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from zoo.sweep.folder import (
     STUDY_FILE,
     Settings,
     counted,
+    naming_storage,
     open_storage,
     read_settings,
     trial_folder,
@@ -29,21 +32,24 @@ from zoo.sweep.folder import (
 from zoo.sweep.space import Space
 from zoo.sweep.trial import STUDY, Task, pruner
 from zoo.sweep.workers import workers
-from zoo.utils.errors import SweepError
+from zoo.utils.errors import NoWinnerError, SweepError
 from zoo.utils.locks import LockedError, folder_lock
 from zoo.utils.progress import Say, say_nothing
 
-KEEP = ("all", "finished", "best")
+TRIAL_FOLDERS = "trial-*"
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold the sweep's folder, which one process at a time may write. Raises SweepError."""
-    try:
-        with folder_lock(folder):
-            yield
-    except LockedError as error:
-        raise SweepError(f"{folder} is {error.strerror}; wait until it ends, or stop it") from None
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(folder_lock(folder))
+        except LockedError as error:
+            raise SweepError(f"{folder} is {error.strerror}; wait until it ends, or stop it") from None
+        except OSError as error:
+            raise SweepError(f"cannot write to {folder}: {error.strerror}; give another --sweep-dir") from None
+        yield
 
 
 def start_sweep(folder: Path, settings: Settings) -> optuna.Study:
@@ -53,10 +59,13 @@ def start_sweep(folder: Path, settings: Settings) -> optuna.Study:
     """
     if any((folder / name).exists() for name in (SETTINGS_FILE, STUDY_FILE)):
         raise SweepError(f"{folder} holds a sweep; continue it with --resume {folder}, or give another --sweep-dir")
+    if any(folder.glob(TRIAL_FOLDERS)):
+        raise SweepError(f"{folder} holds the trials of another sweep; give another --sweep-dir")
     for values in settings.space.corners():
         settings.recipe_of(values)
     write_settings(folder, settings)
-    return _open(folder, settings)
+    with naming_storage(folder):
+        return _open(folder, settings)
 
 
 def resume_sweep(folder: Path) -> tuple[optuna.Study, Settings]:
@@ -65,7 +74,15 @@ def resume_sweep(folder: Path) -> tuple[optuna.Study, Settings]:
     They continue from their checkpoints. Raises SweepError.
     """
     settings = read_settings(folder)
-    study = _open(folder, settings)
+    with naming_storage(folder):
+        study = _open(folder, settings)
+        _check_same_values(study, folder, settings)
+        _queue_again(study, folder)
+    return study, settings
+
+
+def _queue_again(study: optuna.Study, folder: Path) -> None:
+    """Queue each trial that a kill or an error ended, and mark it as continued."""
     trials = counted(study)
     queued = {trial.user_attrs.get(FOLDER) for trial in trials if trial.state is TrialState.WAITING}
     for trial in trials:
@@ -76,11 +93,22 @@ def resume_sweep(folder: Path) -> tuple[optuna.Study, Settings]:
             study.enqueue_trial(trial.params, user_attrs={FOLDER: name})
         optuna.Trial(study, trial._trial_id).set_user_attr(CONTINUED, True)
         study.tell(trial.number, state=TrialState.FAIL)
-    return study, settings
+
+
+def _check_same_values(study: optuna.Study, folder: Path, settings: Settings) -> None:
+    """Raise SweepError if the study's trials have other keys or values than the settings."""
+    distributions = _distributions(settings.space)
+    for trial in study.get_trials(deepcopy=False):
+        for key, found in trial.distributions.items():
+            if distributions.get(key) != found:
+                raise SweepError(
+                    f"{folder / SETTINGS_FILE}: the values of {key} are not those of the trials in {STUDY_FILE}; "
+                    "restore the file, or start a new sweep"
+                )
 
 
 def _open(folder: Path, settings: Settings) -> optuna.Study:
-    """Create or load the study; queue what a grid lacks."""
+    """Create or load the study; queue what a grid lacks. Raises SweepError if trials have folders, but no record."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         study_name=STUDY,
@@ -90,6 +118,8 @@ def _open(folder: Path, settings: Settings) -> optuna.Study:
         direction="maximize",
         load_if_exists=True,
     )
+    if not study.get_trials(deepcopy=False) and any(folder.glob(TRIAL_FOLDERS)):
+        raise SweepError(f"{folder / STUDY_FILE} holds no trials, but their folders are here; start a new sweep")
     if not settings.space.ranges:
         known = [trial.system_attrs.get("fixed_params") for trial in study.get_trials(deepcopy=False)]
         for values in settings.space.grid():
@@ -113,11 +143,13 @@ def run_sweep(
 ) -> FrozenTrial:
     """Run all trials that are left, ``jobs`` at a time, and return the winner.
 
-    The winner has the highest mean validation accuracy, among equals the lowest loss. Raises SweepError if no trial
-    ended with a model, TrainingInterruptedError, and errors that would end every trial, such as DataError.
+    The winner has the highest mean validation accuracy, among equals the lowest loss. Raises NoWinnerError if no trial
+    ended with a model, SweepError if a process dies or the study cannot be written, TrainingInterruptedError, and
+    errors that would end every trial, such as DataError.
     """
     distributions = _distributions(settings.space)
-    with workers(jobs) as pool:
+    left = settings.trials - sum(trial.state.is_finished() for trial in counted(study))
+    with naming_storage(folder), workers(min(jobs, max(left, 1))) as pool:
         while True:
             while pool.free and _left(study, settings):
                 trial = study.ask(distributions)
@@ -131,14 +163,20 @@ def run_sweep(
     best = winner(study)
     if best is None:
         reasons = [trial.user_attrs[ERROR] for trial in counted(study) if ERROR in trial.user_attrs]
-        raise SweepError(f"no trial ended with a model{f': {reasons[0]}' if reasons else ''}")
+        raise NoWinnerError(f"no trial ended with a model{f': {reasons[0]}' if reasons else ''}")
     return best
 
 
 def winner(study: optuna.Study) -> FrozenTrial | None:
     """Return the best complete trial; None without one."""
     complete = [trial for trial in counted(study) if trial.state is TrialState.COMPLETE]
-    return max(complete, key=lambda trial: (trial.value or 0.0, -trial.user_attrs[LOSS]), default=None)
+    return max(complete, key=lambda trial: (trial.value or 0.0, -_loss(trial)), default=None)
+
+
+def _loss(trial: FrozenTrial) -> float:
+    """Return a trial's loss, infinity if it is not finite, so that it compares."""
+    loss = float(trial.user_attrs[LOSS])
+    return loss if math.isfinite(loss) else math.inf
 
 
 def clean(study: optuna.Study, folder: Path, settings: Settings) -> None:
@@ -183,5 +221,7 @@ def _line(study: optuna.Study, number: int, settings: Settings) -> str:
 
 
 def show(value: Any) -> str:
-    """Return a value as a table shows it."""
+    """Return a value as a table shows it, and as a recipe has it."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -9,12 +9,21 @@ from typing import Any
 
 import optuna
 
-from zoo.sweep.folder import ACCURACIES, ERROR, LOSS, Settings, open_storage, run_folders, trial_folder
+from zoo.sweep.folder import (
+    ACCURACIES,
+    ERROR,
+    LOSS,
+    Settings,
+    naming_storage,
+    open_storage,
+    run_folders,
+    trial_folder,
+)
 from zoo.training.loop import validate_held
 from zoo.training.result import CHECKPOINT_FILE
 from zoo.training.run import Callback, Run
 from zoo.training.run_folder import hold
-from zoo.utils.errors import TrainingError, TrainingInterruptedError
+from zoo.utils.errors import RecipeError, RunFolderError, TrainingError, TrainingInterruptedError
 
 STUDY = "sweep"
 
@@ -66,8 +75,13 @@ def run_trial(task: Task) -> Outcome:
     """Train every seed of a trial. Only the first seed's rounds are compared with other trials.
 
     A run that fails makes a failed trial, whose reason the study stores. Raises TrainingInterruptedError, and errors
-    that would end every other trial too, such as DataError.
+    that would end every other trial too, such as DataError, RunFolderError and SweepError.
     """
+    with naming_storage(task.folder):
+        return _run_trial(task)
+
+
+def _run_trial(task: Task) -> Outcome:
     settings = task.settings
     study = optuna.load_study(study_name=STUDY, storage=open_storage(task.folder), pruner=pruner(settings))
     trial = optuna.Trial(study, task.trial_id)
@@ -92,10 +106,12 @@ def run_trial(task: Task) -> Outcome:
             losses.append(validation.loss)
     except optuna.TrialPruned:
         return Outcome(task.number, optuna.trial.TrialState.PRUNED)
-    except TrainingInterruptedError:
+    except (TrainingInterruptedError, RunFolderError):
         raise
-    except TrainingError as error:
-        trial.set_user_attr(ERROR, str(error))
+    except (TrainingError, RecipeError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch's errors of a device that is full
+            raise
+        trial.set_user_attr(ERROR, " ".join(str(error).split()) or "out of memory")
         return Outcome(task.number, optuna.trial.TrialState.FAIL)
     trial.set_user_attr(ACCURACIES, accuracies)
     trial.set_user_attr(LOSS, statistics.fmean(losses))

@@ -47,7 +47,8 @@ class Workers:
             self._task = task
             return
         connection = self._idle.pop()
-        connection.send(task)
+        with _naming_death():
+            connection.send(task)
         self._busy.append(connection)
 
     def finished(self) -> Outcome:
@@ -56,10 +57,8 @@ class Workers:
             task, self._task = self._task, None
             return run_trial(task)
         connection = cast(Connection, wait(self._busy)[0])
-        try:
+        with _naming_death():
             found = connection.recv()
-        except EOFError:
-            raise SweepError("a process of the sweep has died, perhaps for lack of memory; try fewer --jobs") from None
         self._busy.remove(connection)
         self._idle.append(connection)
         if isinstance(found, BaseException):
@@ -72,6 +71,15 @@ class Workers:
             process.terminate()
         for process in self._processes:
             process.join()
+
+
+@contextmanager
+def _naming_death() -> Iterator[None]:
+    """Raise SweepError if the process at the other end of a connection has died."""
+    try:
+        yield
+    except (EOFError, ConnectionError):
+        raise SweepError("a process of the sweep has died, perhaps for lack of memory: try fewer --jobs") from None
 
 
 @contextmanager

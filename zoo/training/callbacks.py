@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from numpy.typing import NDArray
 
+from sdk.validation import describe
 from zoo.config.train import EarlyStoppingConfig
 from zoo.data.sampling import evaluation_batches
 from zoo.recipe import Recipe
@@ -22,7 +23,7 @@ from zoo.utils.errors import TrainingError
 from zoo.utils.files import replace_file
 
 Metric: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.int64]], float]
-"""``(logits [N, classes], labels [N]) -> number`` on the whole validation split."""
+"""``(logits [N, classes], labels [N]) -> number`` on the whole validation split; both are read-only."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _OWN = ("loss", "accuracy")
 
@@ -30,14 +31,57 @@ _OWN = ("loss", "accuracy")
 def make_callbacks(
     recipe: Recipe, metrics: Mapping[str, Metric], given: Sequence[Callback] = ()
 ) -> tuple[Callback, ...]:
-    """Return the callbacks of a run: metrics first, so that the others see them in the record."""
+    """Return the callbacks of a run: metrics first, so that the others see them in the record.
+
+    Raises TrainingError for metrics and callbacks that are none.
+    """
     found: list[Callback] = [OwnMetrics(metrics)] if metrics else []
-    found += given
+    for callback in given:
+        if not isinstance(callback, Callback):
+            raise TrainingError(f"callbacks: found {describe(callback)}, allowed instances of {Callback.__name__}")
+        found.append(callback)
     if recipe.train.early_stopping is not None:
         found.append(EarlyStopping(recipe.train.early_stopping))
     if recipe.export.which == "best":
         found.append(BestCheckpoint())
     return tuple(found)
+
+
+def call_on_validation(run: Run, record: dict[str, Any]) -> bool:
+    """Call the hooks of a validation; return True if one of them, in any process, ends the training.
+
+    Raises TrainingError for an answer that is not true or false, and for a record that cannot be logged.
+    """
+    ended = False
+    for callback in run.callbacks:
+        name, fewest = type(callback).__name__, dict(record)
+        answer = callback.on_validation(run, record)
+        if not isinstance(answer, bool | np.bool_ | None):
+            raise TrainingError(f"{name}.on_validation: found {describe(answer)}, allowed True, False and None")
+        _check_record(name, record, fewest)
+        ended |= bool(answer)
+    if run.accelerator.num_processes > 1:  # or one process would wait for another that has ended
+        ended = any(gather_object([ended]))
+    return ended
+
+
+def _check_record(name: str, record: dict[str, Any], fewest: Mapping[str, Any]) -> None:
+    """Make the numbers of a record plain; raise TrainingError for others, and if a key of ``fewest`` is gone."""
+    for key in fewest:
+        if key not in record:
+            raise TrainingError(f"{name}.on_validation removed {key} from the record; it may add numbers")
+    for key, value in record.items():
+        number = _number(value)
+        if not isinstance(key, str) or number is None or (key not in fewest and not math.isfinite(number)):
+            raise TrainingError(f"{name}.on_validation: {describe(key)} is {describe(value)}, allowed finite numbers")
+        record[key] = number
+
+
+def _number(value: Any) -> int | float | None:
+    """Return a number of Python's, numpy's or torch's as a plain one; None for anything else."""
+    if isinstance(value, np.ndarray | np.generic | torch.Tensor) and value.ndim == 0:
+        value = value.item()
+    return value if isinstance(value, int | float) else None
 
 
 class EarlyStopping(Callback):
@@ -78,19 +122,21 @@ def restore_best(run: Run) -> None:
     state = load_checkpoint(run.run_dir, BEST_FILE) if path.is_file() else {}
     if state.get("step") != best:
         raise TrainingError(
-            f"export.which best: {path} does not hold step {best}, the best one, because the run was trained with "
-            "export.which last; train it again, or leave the key out"
+            f"export.which best: {path} is missing or does not hold step {best}, the best one; train the recipe again"
         )
     run.load_weights(state)
     run.exported_step = best
+    run.log.note(f"export.which best: the weights of step {best} are tested, of {run.step} steps")
 
 
 class OwnMetrics(Callback):
     """Computes metrics on the validation split and adds them to the record as ``validation_NAME``."""
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        if not isinstance(metrics, Mapping) or not all(map(callable, metrics.values())):
+            raise TrainingError(f"metrics: found {describe(metrics)}, allowed functions by name")
         for name in metrics:
-            if not _NAME.fullmatch(name) or name in _OWN:
+            if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _OWN:
                 raise TrainingError(
                     f"metric {name!r}: its name should have lower-case letters, digits and underscores, and be none of "
                     f"{', '.join(_OWN)}"
@@ -98,17 +144,27 @@ class OwnMetrics(Callback):
         self.metrics = dict(metrics)
 
     def on_validation(self, run: Run, record: dict[str, Any]) -> bool:
-        logits, labels = validation_logits(run)
+        outputs, target = validation_outputs(run)
+        values = {}
         for name, metric in self.metrics.items():
-            value = float(metric(logits, labels))
-            if not math.isfinite(value):
-                raise TrainingError(f"metric {name}: found {value} at step {run.step}, allowed finite numbers")
-            record[f"validation_{name}"] = value
+            value = metric(outputs, target)
+            number = _number(value)
+            if number is None or not math.isfinite(number):
+                raise TrainingError(
+                    f"metric {name}: found {describe(value)} at step {run.step}, allowed finite numbers"
+                )
+            values[f"validation_{name}"] = number
+        if run.accelerator.num_processes > 1:  # a metric that draws numbers differs between processes
+            [values] = broadcast_object_list([values])
+        record |= values
         return False
 
 
-def validation_logits(run: Run) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the logits ``[N, classes]`` and the labels ``[N]`` of the validation split, of all processes."""
+def validation_outputs(run: Run) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Return outputs and targets of the validation split, of all processes: logits ``[N, classes]``, labels ``[N]``.
+
+    Of an echo, both are ``[N, values]``. Both arrays are read-only.
+    """
     accelerator, split = run.accelerator, run.data.validation
     module = tested_module(run).eval()
     share = evaluation_batches(
@@ -117,9 +173,13 @@ def validation_logits(run: Run) -> tuple[NDArray[np.float32], NDArray[np.int64]]
     found = []
     with torch.inference_mode():
         for inputs, labels in split.stream(share, accelerator.device):
-            found.append((module(inputs).float().cpu().numpy(), labels.cpu().numpy()))
+            target = run.learner.objective.target(inputs, labels)
+            found.append((module(inputs).float().cpu().numpy(), target.cpu().numpy()))
     parts = gather_object(found) if accelerator.num_processes > 1 else found
-    return np.concatenate([logits for logits, _ in parts]), np.concatenate([labels for _, labels in parts])
+    whole = np.concatenate([logits for logits, _ in parts]), np.concatenate([labels for _, labels in parts])
+    for array in whole:
+        array.flags.writeable = False  # several metrics see them
+    return whole
 
 
 def _best_step(run: Run) -> int:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from zoo.data.sampling import evaluation_batches
 from zoo.data.split import Split
+from zoo.families.objective import Objective
 
 
 def evaluate(
-    module: nn.Module, split: Split, batch_size: int, device: torch.device, rank: int = 0, world: int = 1
+    module: nn.Module,
+    split: Split,
+    objective: Objective,
+    batch_size: int,
+    device: torch.device,
+    rank: int = 0,
+    world: int = 1,
 ) -> tuple[int, int, float]:
-    """Evaluate ``module(x) -> logits`` on a split, in eval mode; return (correct, total, mean cross-entropy).
+    """Evaluate ``module(x) -> outputs`` on a split, in eval mode; return (correct, total, mean loss).
 
     Process ``rank`` of ``world`` evaluates its share of the batches only.
     """
@@ -22,9 +28,9 @@ def evaluate(
     module.eval()
     with torch.inference_mode():
         for inputs, labels in split.stream(evaluation_batches(len(split), batch_size, rank, world), device):
-            logits = module(inputs)
-            right.append((logits.argmax(-1) == labels).sum())
-            losses.append(F.cross_entropy(logits, labels, reduction="sum"))
+            outputs, target = module(inputs), objective.target(inputs, labels)
+            right.append(objective.right(outputs, target).sum())
+            losses.append(objective.loss(outputs, target, "sum"))
             total += len(labels)
     module.train(was_training)
     if not total:

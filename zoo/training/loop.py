@@ -22,7 +22,7 @@ from zoo.data.sampling import derive_seed, evaluation_batches, training_batches
 from zoo.data.split import Data, Split
 from zoo.families.learner import StepResult
 from zoo.recipe import Recipe
-from zoo.training.callbacks import Metric, restore_best
+from zoo.training.callbacks import Metric, call_on_validation, restore_best
 from zoo.training.checkpoint import save_checkpoint
 from zoo.training.evaluate import evaluate
 from zoo.training.finite import NotFiniteError
@@ -154,9 +154,10 @@ def _round(run: Run, stream: Iterator[tuple[Tensor, Tensor]], end: int) -> None:
         "validation_accuracy": validation.accuracy,
         "seconds": run.seconds,
     }
-    ended = [callback.on_validation(run, record) for callback in run.callbacks]
-    if run.learner.finished or any(ended):
+    ended = call_on_validation(run, record)
+    if run.learner.finished or ended:
         run.total_steps = run.step
+        run.log.end(run.step)
     run.history.append(record)
     run.log.sync()
     if run.accelerator.is_main_process:
@@ -283,6 +284,7 @@ def _evaluate(run: Run, split: Split) -> Evaluation:
     correct, total, loss = evaluate(
         tested_module(run),
         split,
+        run.learner.objective,
         run.recipe.train.eval_batch_size,
         accelerator.device,
         accelerator.process_index,

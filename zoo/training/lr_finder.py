@@ -25,6 +25,8 @@ _DECAY = 0.9
 _DIVERGED = 4
 """The search ends when the smoothed loss is this many times its minimum."""
 _FEWEST = 5
+_SETTLED = 10
+"""Batches after which the running mean of the loss is about as steady as it gets."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,11 @@ class LrCurve:
 def find_lr(recipe: Recipe, low: float = 1e-6, high: float = 10.0, steps: int = 100, **options: Any) -> LrCurve:
     """Train for up to ``steps`` batches with rates from ``low`` to ``high``, evenly in the logarithm.
 
-    The suggestion is the rate at which the smoothed loss falls fastest against the logarithm of the rate. The recipe's
-    schedule and length play no part; parameter groups keep the ratio of their rates. ``options`` are ``data_dir`` and
-    ``device`` of :func:`zoo.training.loop.train`. Nothing is written. Raises TrainingError if the rates are not a range
-    or if the loss is not finite from the start.
+    The suggestion is the rate at which the smoothed loss falls fastest against the logarithm of the rate, once the mean
+    has settled and before its minimum. The recipe's schedule and length play no part; parameter groups keep the ratio
+    of their rates. ``options`` are ``data_dir`` and ``device`` of :func:`zoo.training.loop.train`. Nothing is written.
+    Raises TrainingError if the rates are not a range, if the loss is not finite from the start, and if it does not fall
+    by more than it differs between batches.
     """
     if not 0 < low < high < math.inf or steps < _FEWEST:
         raise TrainingError(
@@ -52,21 +55,42 @@ def find_lr(recipe: Recipe, low: float = 1e-6, high: float = 10.0, steps: int = 
         run = setup(recipe, Path(folder), progress=False, **options)
         try:
             run.learner.on_start(run.optimizer)
-            rates, losses = _measure(run, np.geomspace(low, high, steps).tolist())
+            rates, losses, smooth = _measure(run, np.geomspace(low, high, steps).tolist())
         finally:
             run.log.close()
     if len(losses) < _FEWEST:
         raise TrainingError(f"the loss is not finite after {len(losses)} steps; try a smaller lowest rate than {low:g}")
-    slopes = np.gradient(losses, np.log(rates))
-    return LrCurve(rates, losses, rates[int(np.argmin(slopes))])
+    steepest = _steepest(losses, smooth, max(_FEWEST, steps // 10))
+    if steepest is None:
+        raise TrainingError(
+            f"learning rates from {low:g} to {rates[-1]:.3g}: the loss falls nowhere by more than it differs between "
+            "batches; try other rates or more steps"
+        )
+    return LrCurve(rates, smooth, rates[steepest])
 
 
-def _measure(run: Run, rates: list[float]) -> tuple[list[float], list[float]]:
-    """Return the rates that were reached and their smoothed losses."""
+def _steepest(losses: list[float], smooth: list[float], width: int) -> int | None:
+    """Return the batch at which a line through ``width`` smoothed losses falls fastest; None if the loss falls nowhere.
+
+    A fall counts if it is twice the spread of single losses, which is estimated from the differences of neighbours,
+    where a trend hardly shows.
+    """
+    first = min(_SETTLED, len(smooth) // 3)
+    lowest = first + int(np.argmin(smooth[first:]))
+    spread = float(np.median(np.abs(np.diff(losses))))
+    if max(smooth[first : lowest + 1]) - smooth[lowest] <= 2 * spread:
+        return None
+    starts = range(first, max(lowest - width + 1, first) + 1)
+    slopes = [np.polyfit(range(len(part)), part, 1)[0] for part in (smooth[one : one + width] for one in starts)]
+    return min(starts[int(np.argmin(slopes))] + width // 2, lowest)
+
+
+def _measure(run: Run, rates: list[float]) -> tuple[list[float], list[float], list[float]]:
+    """Return the rates that were reached, their losses, and these smoothed."""
     settings = run.recipe.train
     ratios = [group["lr"] / run.lr for group in run.optimizer.param_groups]
     batches = training_batches(len(run.data.train), settings.batch_size, settings.seed, 0, len(rates), 0, 1)
-    mean, losses = 0.0, []
+    mean, losses, smooth = 0.0, [], []
     with closing(run.data.train.stream(batches, run.accelerator.device)) as stream:
         for number, (rate, (inputs, labels)) in enumerate(zip(rates, stream, strict=False), start=1):
             check_stopped()
@@ -82,7 +106,8 @@ def _measure(run: Run, rates: list[float]) -> tuple[list[float], list[float]]:
             run.learner.on_step_end(run.step)
             loss = float(result.loss.detach())
             mean = _DECAY * mean + (1 - _DECAY) * loss
-            losses.append(mean / (1 - _DECAY**number))
-            if losses[-1] > _DIVERGED * min(losses):
+            losses.append(loss)
+            smooth.append(mean / (1 - _DECAY**number))
+            if smooth[-1] > _DIVERGED * min(smooth):
                 break
-    return rates[: len(losses)], losses
+    return rates[: len(losses)], losses, smooth

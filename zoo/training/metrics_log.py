@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sdk.text import printable
 from zoo.training.checkpoint import rescue
 from zoo.training.trackers import Trackers
-from zoo.utils.errors import TrainingError
+from zoo.utils.errors import RunFolderError, RunWarning
 from zoo.utils.files import replace_file, sync
 from zoo.utils.locks import has_lost
 
@@ -48,7 +49,7 @@ class RunLog:
     def start(self, step: int, history: Sequence[dict[str, Any]] = ()) -> None:
         """Start at ``step``: drop the lines that an earlier attempt wrote beyond it, and add rounds that it did not.
 
-        ``history`` has the rounds up to ``step``, as the checkpoint holds them. Raises TrainingError.
+        ``history`` has the rounds up to ``step``, as the checkpoint holds them. Raises RunFolderError.
         """
         if self.silent:
             return
@@ -67,9 +68,20 @@ class RunLog:
         if line:
             self._print(line)
 
+    def warn(self, line: str) -> None:
+        """Print a line about a fault that does not end the run; without progress, give it as a RunWarning."""
+        if self.bar.disable:
+            warnings.warn(RunWarning(line), stacklevel=2)
+        else:
+            self._print(line)
+
     def advance(self, step: int) -> None:
         """Move the progress bar to ``step``."""
         self.bar.update(self.task, completed=step)
+
+    def end(self, step: int) -> None:
+        """Let the progress bar end at ``step``, because the training does."""
+        self.bar.update(self.task, total=step)
 
     def step(self, step: int, batch_size: int, record: dict[str, float]) -> None:
         """Log a training step and the samples per second since the previous logged step."""
@@ -100,7 +112,7 @@ class RunLog:
         )
 
     def sync(self) -> None:
-        """Have the system write the log to its disk, so that it is never behind a checkpoint. Raises TrainingError."""
+        """Have the system write the log to its disk, so that it is never behind a checkpoint. Raises RunFolderError."""
         if not self.silent:
             with self._naming_errors():
                 sync(self.path)
@@ -122,14 +134,14 @@ class RunLog:
     @contextmanager
     def _naming_errors(self) -> Iterator[None]:
         if self.run_dir.is_dir() and has_lost(self.run_dir):
-            raise TrainingError(
+            raise RunFolderError(
                 f"cannot write {self.path}: its folder or the lock in it was deleted meanwhile, so another run may be "
                 "there; this run has ended, start it again in another folder"
             )
         try:
             yield
         except OSError as error:
-            raise TrainingError(
+            raise RunFolderError(
                 f"cannot write {self.path}: {error.strerror or error}; {rescue(self.run_dir)}"
             ) from None
 

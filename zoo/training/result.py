@@ -56,7 +56,7 @@ class Evaluation:
     correct: int
     total: int
     loss: float
-    """Mean cross-entropy."""
+    """Mean loss of the task's objective: cross-entropy, or for an echo the squared error."""
 
     @property
     def accuracy(self) -> float:

@@ -46,10 +46,14 @@ def check_same_name(recipe: Recipe, run_dir: Path) -> None:
 def check_same_recipe(recipe: Recipe, saved: dict[str, Any], run_dir: Path) -> None:
     """Raise TrainingError unless the recipe in ``saved``, the checkpoint of ``run_dir``, trains as ``recipe`` does.
 
-    The export section and FREE_KEYS may differ. So may the place of the data if the checkpoint has their fingerprint,
-    by which they are compared.
+    FREE_KEYS and the export section may differ, except for the weights that are tested: a choice between them, made
+    after a test, would be one on the test part. The place of the data may differ if the checkpoint has their
+    fingerprint, by which they are compared.
     """
-    ours, theirs = (_flatten({**tree, "export": {}}) for tree in (recipe.to_dict(), saved["recipe"]))
+    ours, theirs = (
+        _flatten({**tree, "export": {"which": tree.get("export", {}).get("which", "last")}})
+        for tree in (recipe.to_dict(), saved["recipe"])
+    )
     free = (*FREE_KEYS, "data.path") if saved.get("data") else FREE_KEYS
     differing = [
         f"{key} is {ours.get(key)}, was {theirs.get(key)}"

@@ -79,13 +79,14 @@ class Run:
 class Callback:
     """Code of one's own at each validation; every hook may be left out.
 
-    Of several processes that train together, each calls the hooks of its own callbacks.
+    Of several processes that train together, each calls the hooks of its own callbacks, and all end the training if one
+    of them does. An exception ends the training; the checkpoint of the last round stays.
     """
 
     def on_start(self, run: Run) -> None:
         """Run once before the first step; the state and ``run.history`` of a resumed run are loaded."""
 
-    def on_validation(self, run: Run, record: dict[str, Any]) -> bool:
+    def on_validation(self, run: Run, record: dict[str, Any]) -> bool | None:
         """Run after each validation, before the checkpoint; return True to end the training here.
 
         ``record`` is the round's: step, epoch, lr, losses and accuracies. Numbers that are added to it are logged.

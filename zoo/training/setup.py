@@ -6,6 +6,7 @@ import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -20,12 +21,14 @@ from zoo.data.split import Data
 from zoo.families.base import Family
 from zoo.families.building import build_module
 from zoo.families.learner import Learner
+from zoo.families.objective import OBJECTIVES
 from zoo.families.registry import get_family, load_hook
 from zoo.kernels.runtime import keep_freed_memory
 from zoo.optim import make_average, make_optimizer, make_schedule
 from zoo.recipe import Recipe
 from zoo.training.callbacks import Metric, make_callbacks
 from zoo.training.checkpoint import load_checkpoint, rescue, save_checkpoint
+from zoo.training.cuda_graph import capture, check_capturable
 from zoo.training.finite import decides_on_device, make_guard
 from zoo.training.fit_batch import fit_batch_size
 from zoo.training.metrics_log import RunLog
@@ -68,6 +71,7 @@ def setup(
     if saved is not None:
         check_same_recipe(recipe, saved, run_dir)
     check_trackers(track)
+    called = make_callbacks(recipe, metrics or {}, callbacks)
     accelerator = _accelerator(device, recipe.train.precision, run_dir, track)
     with accelerator.main_process_first():  # a single process downloads
         source = open_source(recipe) if saved is None else None  # a checkpoint holds the weights
@@ -79,13 +83,15 @@ def setup(
     total_steps = settings.steps or (settings.epochs or 0) * steps_per_epoch
     family = get_family(recipe.model.family)
     _check_processes(family, accelerator.num_processes)
+    if settings.cuda_graph:
+        check_capturable(family, settings.precision, accelerator.num_processes)
+    _check_task(family, data)
     set_seed(settings.seed)
     module = _build(family, recipe, data, accelerator.device)
-    start = start_from(recipe, module, data, source) if source is not None else None
-    if saved is not None and saved.get("start_from"):
-        start = Start.from_dict(saved["start_from"])
     if saved is not None:
-        module.load_state_dict(saved["module"])  # what a network has grown decides on what can be frozen
+        start = _saved_weights(module, saved)
+    else:
+        start = start_from(recipe, module, data, source) if source is not None else None
     frozen = freeze(recipe, module)
     tested = make_average(module, settings.ema) if settings.ema else copy.deepcopy(module)
     groups = parameter_groups(module, settings, start.taken if start else ())
@@ -94,6 +100,7 @@ def setup(
     schedule = make_schedule(settings.schedule, optimizer, total_steps)
     module, optimizer = accelerator.prepare(module, optimizer)
     learner: Learner = load_hook(family.learner)(module, recipe.model)
+    learner.objective = OBJECTIVES[data.kind]
     if settings.ema and not learner.averageable:
         raise TrainingError(
             f"train.ema: a running average of the weights does not fit family {family.name}; leave it out"
@@ -103,22 +110,33 @@ def setup(
         with torch.random.fork_rng(devices=[]):  # a check must not change what training draws
             check(recipe, data, accelerator.unwrap_model(module))
     log = RunLog(run_dir, total_steps, silent=silent, progress=progress)
-    log.note(data.about)
-    for line in (*notes, cut):
+    for line in (data.about, *notes, cut, start.report if start else "", _frozen_note(frozen)):
         log.note(line)
-    log.note(start.report if start else "")
-    log.note(f"frozen: {', '.join(frozen)}" if frozen else "")
-    called = make_callbacks(recipe, metrics or {}, callbacks)
     run = Run(recipe, data, accelerator, module, tested, learner, optimizer, schedule, guard, run_dir, log,
               total_steps, steps_per_epoch, fingerprint(data), start, called)  # fmt: skip
     if saved is not None:
         log.note(check_same_data(run.fingerprint, saved, run_dir))
         restore_run(run, saved)
+    if settings.cuda_graph:
+        capture(run)
     if not silent:
         _write_start(run, saved is None)
     if track:
-        log.trackers = Trackers(accelerator, recipe, run_dir, log.note)
+        log.trackers = Trackers(accelerator, recipe, run_dir, log.warn)
     return run
+
+
+def _saved_weights(module: nn.Module, saved: dict[str, Any]) -> Start | None:
+    """Load a checkpoint's weights; return what it says about the model that they started from.
+
+    The run restores them again with the rest: here, what a network has grown decides on what can be frozen.
+    """
+    module.load_state_dict(saved["module"])
+    return Start.from_dict(saved["start_from"]) if saved.get("start_from") else None
+
+
+def _frozen_note(frozen: Sequence[str]) -> str:
+    return f"frozen: {', '.join(frozen)}" if frozen else ""
 
 
 def _write_start(run: Run, new: bool) -> None:
@@ -144,7 +162,9 @@ def _accelerator(device: str | None, precision: str, run_dir: Path, track: Seque
     on_cpu = device == "cpu" or usable == ["cpu"]
     places = ProjectConfiguration(project_dir=str(run_dir), logging_dir=str(run_dir / "tensorboard"))
     mixed = "no" if precision == "fp32" else precision
-    accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed, log_with=list(track) or None, project_config=places)
+    accelerator = Accelerator(
+        cpu=on_cpu, mixed_precision=mixed, log_with=list(dict.fromkeys(track)) or None, project_config=places
+    )
     _check_launch(accelerator.num_processes)
     return accelerator
 
@@ -176,6 +196,14 @@ def _check_processes(family: Family, processes: int) -> None:
         raise TrainingError(
             f"family {family.name} trains in one process, found {processes}: "
             "start it without torchrun or accelerate launch"
+        )
+
+
+def _check_task(family: Family, data: Data) -> None:
+    if data.kind not in family.tasks:
+        raise TrainingError(
+            f"data.task: found {data.kind}, family {family.name} learns {', '.join(family.tasks)}; choose a recipe of "
+            "another family"
         )
 
 

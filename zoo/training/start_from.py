@@ -11,7 +11,7 @@ from typing import Any, cast
 from torch import nn
 
 import sdk
-from sdk.artifact import WEIGHTS_FILE
+from sdk.artifact import WEIGHTS_FILE, ArtifactConfig
 from sdk.errors import CellzooError
 from zoo.config.train import TrainConfig
 from zoo.data.split import Data
@@ -49,11 +49,20 @@ def open_source(recipe: Recipe) -> sdk.Model | None:
     return model
 
 
+def _match_outputs(data: Data, known: ArtifactConfig) -> tuple[int, ...] | None:
+    """Return the position of each output among those of a trained model; None if they mean something else."""
+    if data.kind != known.task:
+        return None
+    if data.kind == "echo":
+        return tuple(range(known.outputs)) if data.input_spec.shape == known.input.shape else None
+    return match_labels(data.labels, known.labels)
+
+
 def start_from(recipe: Recipe, module: nn.Module, data: Data, model: sdk.Model) -> Start:
     """Take what fits of a trained ``model`` into ``module``, in place; raises TrainingError if nothing fits."""
     family, source = get_family(recipe.model.family), model.module
     config = model.config
-    match = Match(match_labels(data.labels, config.labels), data.input_spec.shape == config.input.shape)
+    match = Match(_match_outputs(data, config), data.input_spec.shape == config.input.shape)
     if family.take is not None:
         try:
             taken: Taken = load_hook(family.take)(module, source, match)

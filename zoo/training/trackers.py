@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +27,8 @@ _PACKAGES = {"comet_ml": "comet-ml"}
 
 def check_trackers(names: Sequence[str]) -> None:
     """Raise TrainingError for a tracker that accelerate does not know, or whose package is missing."""
+    if isinstance(names, str):
+        raise TrainingError(f"track: found {names!r}, allowed a sequence of names, such as ({names!r},)")
     known = sorted(map(str, LOGGER_TYPE_TO_CLASS))
     installed = {str(name) for name in get_available_trackers()}
     for name in names:
@@ -52,12 +55,17 @@ class Trackers:
             "trackio": {"name": run},
             "swanlab": {"experiment_name": run},
         }
-        try:
-            accelerator.init_trackers(recipe.name, flat(recipe.to_dict()), options)
-        except Exception as error:  # whatever a tracker raises without a server, a login or a disk
-            names = ", ".join(map(str, accelerator.log_with))
-            raise TrainingError(f"tracker {names} does not start: {_reason(error)}") from error
-        self.open = {tracker.name: tracker for tracker in accelerator.trackers}
+        for name in accelerator.log_with:
+            accelerator.log_with, accelerator.trackers = [name], []  # one by one, to know the one that fails
+            try:
+                accelerator.init_trackers(recipe.name, flat(recipe.to_dict()), options)
+            except Exception as error:  # whatever a tracker raises without a server, a login or a disk
+                for half_open in accelerator.trackers:
+                    with suppress(Exception):
+                        half_open.finish()
+                self.close()
+                raise TrainingError(f"tracker {name} does not start: {_reason(error)}") from error
+            self.open |= {tracker.name: tracker for tracker in accelerator.trackers}
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Send the numbers of a record of ``metrics.jsonl`` as ``KIND/KEY``."""
@@ -74,7 +82,11 @@ class Trackers:
             from zoo.training.curves import draw_figures  # matplotlib takes a second to import
 
             with TemporaryDirectory() as folder:
-                files = draw_figures(history, family, module, Path(folder))
+                try:
+                    files = draw_figures(history, family, module, Path(folder))
+                except Exception as error:  # a family from elsewhere may raise anything
+                    self.say(f"the trackers get no figures, because one cannot be drawn: {_reason(error)}")
+                    return
                 self._each(lambda name, tracker: _log_images(name, tracker, files, step))
 
     def close(self) -> None:

@@ -31,6 +31,10 @@ class TrainingError(CellzooError):
     """Training cannot start or continue; the message says where, why and what to try."""
 
 
+class RunFolderError(TrainingError):
+    """A file of a run's folder cannot be written, because the disk is full, for example."""
+
+
 class TrainingInterruptedError(TrainingError):
     """A signal stopped the training; the message says how to resume it."""
 
@@ -78,6 +82,14 @@ class StaleEnsembleWarning(CellzooWarning):
 
 class SweepError(CellzooError):
     """A sweep cannot start or continue, or none of its runs ended with a model."""
+
+
+class NoWinnerError(SweepError):
+    """All trials of a sweep have ended, none of them with a model."""
+
+
+class RunWarning(CellzooWarning):
+    """A part of a training run has failed that does not change its result, such as a tracker."""
 
 
 class FamilyWarning(CellzooWarning):

@@ -15,7 +15,9 @@ import sdk
 from sdk.artifact import CONFIG_FILE, EXAMPLE_FILE, ONNX_FILE, RECIPE_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig
 from sdk.errors import CellzooError
 from sdk.resolve import open_artifact
+from sdk.tasks import check_classifier
 from zoo.utils.files import replacing_folder
+from zoo.web import FULL_PRECISION
 from zoo.web.runtime import FILES, find_runtime
 
 INDEX_FILE = "models.json"
@@ -47,6 +49,7 @@ def build_site(
     runtime: Path | None = None,
     samples: int = 100,
     data_dir: Path | None = None,
+    precision: str = FULL_PRECISION,
     overwrite: bool = False,
     note: Note = lambda _: None,
 ) -> Site:
@@ -54,11 +57,15 @@ def build_site(
 
     ``runtime`` is a folder with onnxruntime-web; by default npm fetches it once. ``samples`` test inputs of each
     model's data set become part of the site; where the data set or the training side is missing, ``note`` says so, and
-    the site has none. An existing site is replaced with ``overwrite`` only, any other folder never. Raises SiteError,
-    RuntimeFilesError, LoadError and ArtifactError.
+    the site has none. ``precision`` is float32, or fp16, which halves the weights that the site stores; the page
+    computes in float32 either way. An existing site is replaced with ``overwrite`` only, any other folder never.
+    Raises SiteError, RuntimeFilesError, LoadError, ArtifactError and, for weights that fp16 cannot hold, ExportError.
     """
     _check_target(out, overwrite)
     artifacts = [open_artifact(name, _wanted) for name in names]
+    for artifact in artifacts:
+        check_classifier("zoo web", artifact.config.name, artifact.config.task)
+        _check_drawn(artifact.config)
     _check_distinct(artifacts)
     found = find_runtime(runtime)
     with replacing_folder(out, overwrite=True, check=lambda old, _: _check_target(old, overwrite)) as folder:
@@ -69,6 +76,11 @@ def build_site(
         for name in FILES:
             shutil.copyfile(found / name, folder / "runtime" / name)
         entries = [_add_model(folder, artifact) for artifact in artifacts]
+        if precision != FULL_PRECISION:
+            from zoo.web.precision import halve_model  # imports onnx
+
+            for entry in entries:
+                halve_model(folder / "models" / entry["name"])
         stored = _store_samples(folder, artifacts, samples, data_dir, note) if samples else {}
         entries = [{**entry, "samples": stored.get(entry["name"])} for entry in entries]
         index = {"cellzoo": sdk.__version__, "hub": constants.ENDPOINT, "models": entries}
@@ -102,6 +114,15 @@ def _wanted(config: ArtifactConfig) -> list[str]:
         raise SiteError(f"{config.name}: found no {ONNX_FILE}, which a browser runs; export it with `zoo export`")
     files = (ONNX_FILE, WEIGHTS_FILE, RULE_FILE, EXAMPLE_FILE, RECIPE_FILE)
     return [file for file in files if file in config.files]
+
+
+def _check_drawn(config: ArtifactConfig) -> None:
+    """Raise SiteError for a network that the page would compute in another form than the model does."""
+    if config.family == "normnet" and config.model.get("view") is not None:
+        raise SiteError(
+            f"{config.name}: found model.view {config.model['view']}, the page computes normnets that see images as "
+            "they are; in Python, sdk.load predicts"
+        )
 
 
 def _check_distinct(artifacts: Sequence[Artifact]) -> None:

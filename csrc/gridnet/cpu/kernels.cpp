@@ -13,8 +13,8 @@
 namespace zoo::ZOO_ISA {
 namespace {
 
-// Vectors per tile for which the registers suffice. More widths take longer to compile: doubles, which are for checks of
-// gradients, and x86 processors of before 2013, which lack AVX2, have one.
+// Vectors per tile for which the registers suffice. More widths take longer to compile: doubles and x86 processors of
+// before 2013, which lack AVX2, have one.
 #if ZOO_VECTOR_BYTES == 64
 constexpr int kWidestOfFloats = 4;
 #elif ZOO_VECTOR_BYTES == 32 || !defined(__x86_64__)
@@ -149,10 +149,6 @@ constexpr gridnet::Kernels<T> table() {
 
 }  // namespace
 
-#if ZOO_VECTOR_BYTES == 64  // doubles use the kernels of AVX2, which every processor with AVX-512 has
-const gridnet::IsaKernels kGridnetKernels = {table<float>(), avx2::kGridnetKernels.of_double};
-#else
-const gridnet::IsaKernels kGridnetKernels = {table<float>(), table<double>()};
-#endif
+const gridnet::IsaKernels kGridnetKernels = {table<float>(), ZOO_DOUBLES_OF(kGridnetKernels, table<double>())};
 
 }  // namespace zoo::ZOO_ISA

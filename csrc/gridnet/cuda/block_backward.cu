@@ -1,7 +1,10 @@
 // Gradients of one step where blocks matter, without atomics. A CTA owns a block of the grid and iterates over its part
-// of the batch: it repeats the inner steps, saves their states, and goes back through them. It writes the gradient of
-// the block with its shell to the workspace; a second kernel sums, at each cell, the gradients from the blocks around
-// it.
+// of the batch: it repeats the inner steps, saves their states and pre-activations, and goes back through them. It
+// writes the gradient of the block with its shell to the workspace; a second kernel sums, at each cell, the gradients
+// from the blocks around it.
+//
+// The shell is the same in every inner step. Unless it is standardised with the block, its gradient is therefore
+// gathered once, from the gradients of the pre-activations summed over the inner steps.
 #include "gridnet/cuda/block_backward.cuh"
 
 namespace zoo::gridnet::cuda {
@@ -18,9 +21,15 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
   DYNSHARED(A, memory);
   const Scratch<A> tile(memory, positions, block_cells, kDepth, a.normalize);
   const auto each_cell = [&](auto f) { for_each_cell<Resident>(a.grid, box, side, f); };
-  A* states = a.states + (int64_t{blockIdx.y} * a.blocks.count + blockIdx.x) * a.inner_steps * block_cells;
+  const bool standardised = !Gated && a.normalize;
+  const int64_t cta = int64_t{blockIdx.y} * a.blocks.count + blockIdx.x;
+  A* states = a.states + cta * a.inner_steps * block_cells;
+  const auto saved_pre = [&](int step, int channel, BlockCell own) -> A& {
+    return a.pre[((cta * (a.inner_steps - 1) + step) * kDepth + channel) * block_cells + own.local];
+  };
   A* partial = a.partial + int64_t{blockIdx.y} * kPlanes * cells;
   CellSums<A, kPlanes, Resident> sums;
+  A* totals = a.totals + cta * kDepth * block_cells;
   if (!Resident && !a.add_to_partial) {
     each_cell([&](BlockCell own) {
       for (int p = 0; p < kPlanes; ++p) partial[int64_t{p} * cells + own.cell] = 0;
@@ -36,18 +45,21 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
     each_cell([&](BlockCell own) {
       tile.grad[own.position] = static_cast<A>(a.grad_out[int64_t{sample} * cells + own.cell]);
       states[own.local] = tile.state[own.position];
+      for (int channel = 0; channel < kDepth; ++channel) totals[channel * block_cells + own.local] = 0;
     });
 
     // Repeat the inner steps up to the state before the last one. grad_pre holds the next state meanwhile.
     for (int step = 1; step < a.inner_steps; ++step) {
       const A* inputs = tile.state;
-      if (!Gated && a.normalize) {
+      if (standardised) {
         standardise(tile.state, positions, a.eps, tile.standardised);
         inputs = tile.standardised;
       }
       each_cell([&](BlockCell own) {
         A pre[kDepth];
         pre_activations(a.parameters, cells, box, inputs, own, pre);
+#pragma unroll
+        for (int channel = 0; channel < kDepth; ++channel) saved_pre(step - 1, channel, own) = pre[channel];
         const A before = tile.state[own.position], value = activate(a.activation, pre[0]);
         if constexpr (Gated) {
           const A gate = sigmoid(pre[1]);
@@ -69,13 +81,18 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
       __syncthreads();
       const A* inputs = tile.state;
       A std = 0;
-      if (!Gated && a.normalize) {
+      if (standardised) {
         std = standardise(tile.state, positions, a.eps, tile.standardised).std;
         inputs = tile.standardised;
       }
       each_cell([&](BlockCell own) {
         A pre[kDepth], grad_pre[kDepth];
-        pre_activations(a.parameters, cells, box, inputs, own, pre);
+        if (step + 1 == a.inner_steps) {
+          pre_activations(a.parameters, cells, box, inputs, own, pre);
+        } else {
+#pragma unroll
+          for (int channel = 0; channel < kDepth; ++channel) pre[channel] = saved_pre(step, channel, own);
+        }
         const A grad = tile.grad[own.position];
         const ValueAndSlope<A> value = activate_with_slope(a.activation, pre[0]);
         if constexpr (Gated) {
@@ -91,6 +108,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
         for (int channel = 0; channel < kDepth; ++channel) {
           tile.grad_pre[channel * block_cells + own.local] = grad_pre[channel];
           sums.add(kNeighbours * kDepth + channel, grad_pre[channel], partial + own.cell, cells);
+          totals[channel * block_cells + own.local] += grad_pre[channel];
         }
 #pragma unroll
         for (int i = 0; i < kNeighbours; ++i) {
@@ -102,20 +120,33 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
         }
       });
       __syncthreads();
-      A* const receiver = !Gated && a.normalize ? tile.grad_inputs : tile.grad;
-      const bool adds = receiver == tile.grad;
-      for (int p = threadIdx.x; p < positions; p += blockDim.x) {
-        const A gathered = gather<kDepth>(a, box, tile.grad_pre, p);
-        receiver[p] = adds ? receiver[p] + gathered : gathered;
-      }
-      if (!adds) {
+      if (standardised) {
+        for (int p = threadIdx.x; p < positions; p += blockDim.x) {
+          tile.grad_inputs[p] = gather<kDepth>(a, box, tile.grad_pre, p);
+        }
         __syncthreads();
         add_through_standardise(tile, positions, std, a.eps);
+      } else {
+        each_cell(
+            [&](BlockCell own) { tile.grad[own.position] += gather<kDepth>(a, box, tile.grad_pre, own.position); });
       }
       __syncthreads();
     }
+
+    if (!standardised) {
+      each_cell([&](BlockCell own) {
+#pragma unroll
+        for (int channel = 0; channel < kDepth; ++channel) {
+          tile.grad_pre[channel * block_cells + own.local] = totals[channel * block_cells + own.local];
+        }
+      });
+      __syncthreads();
+    }
     A* tile_grads = a.tile_grads + (int64_t{sample} * a.blocks.count + blockIdx.x) * positions;
-    for (int p = threadIdx.x; p < positions; p += blockDim.x) tile_grads[p] = tile.grad[p];
+    for (int p = threadIdx.x; p < positions; p += blockDim.x) {
+      const bool gathered = standardised || in_block(box, side, p);
+      tile_grads[p] = gathered ? tile.grad[p] : gather<kDepth>(a, box, tile.grad_pre, p);
+    }
   }
 
   if constexpr (Resident) {
@@ -163,6 +194,8 @@ std::string run(const BackwardTask& task, void* stream) {
   const Blocks blocks = blocks_of(c);
   const int parts = block_backward_parts(c);
   A* const states = static_cast<A*>(task.workspace);
+  A* const pre = states + int64_t{parts} * c.inner_steps * c.shape.cells();
+  A* const totals = pre + int64_t{parts} * (c.inner_steps - 1) * c.channels() * c.shape.cells();
   const BlockBackward<T> arguments{.grid = grid_of(c.shape),
                                    .batch = static_cast<int>(c.batch),
                                    .blocks = blocks,
@@ -174,7 +207,9 @@ std::string run(const BackwardTask& task, void* stream) {
                                    .input = field_of<T>(task.input),
                                    .grad_out = static_cast<const T*>(task.grad_out),
                                    .states = states,
-                                   .tile_grads = states + int64_t{parts} * c.inner_steps * c.shape.cells(),
+                                   .pre = pre,
+                                   .totals = totals,
+                                   .tile_grads = totals + int64_t{parts} * c.channels() * c.shape.cells(),
                                    .partial = static_cast<A*>(task.partial_sums),
                                    .add_to_partial = task.add_to_partial,
                                    .grad_input = static_cast<T*>(task.grad_input),
@@ -196,8 +231,10 @@ int block_backward_parts(const StepConfig& config) {
 
 size_t block_backward_bytes(Dtype dtype, const StepConfig& config) {
   const Blocks blocks = blocks_of(config);
-  const int64_t states = block_backward_parts(config) * config.inner_steps * config.shape.cells();
-  return (states + config.batch * blocks.count * blocks.positions()) * accum_bytes(dtype);
+  // States, pre-activations of all inner steps but the last, and their gradients' totals.
+  const int64_t planes = config.inner_steps * (1 + config.channels());
+  const int64_t of_parts = block_backward_parts(config) * planes * config.shape.cells();
+  return (of_parts + config.batch * blocks.count * blocks.positions()) * accum_bytes(dtype);
 }
 
 std::string block_backward(const BackwardTask& task, void* stream) {

@@ -17,6 +17,8 @@ struct BlockBackward {
   Field<T> input;
   const T* grad_out;
   Accum<T>* states;      // [parts, blocks, inner_steps, block cells]
+  Accum<T>* pre;         // [parts, blocks, inner_steps - 1, channels, block cells]: of all inner steps but the last
+  Accum<T>* totals;      // [parts, blocks, channels, block cells]: the gradients of pre, summed over the inner steps
   Accum<T>* tile_grads;  // [batch, blocks, block cells with shell]
   Accum<T>* partial;     // [parts, parameter planes, cells]
   bool add_to_partial;
@@ -42,7 +44,7 @@ struct CellSums {
 template <class A>
 struct Scratch {
   A* state;         // the state before an inner step, with the shell
-  A* grad;          // the gradient of the state after it; in the shell, summed over the inner steps
+  A* grad;          // the gradient of the state after it; with normalize also the shell's, summed over the inner steps
   A* standardised;  // only if normalize
   A* grad_inputs;   // only if normalize: the gradient of the standardised inputs
   A* grad_pre;      // [channel][block cells]
@@ -82,6 +84,12 @@ __device__ A gather(const BlockBackward<T>& a, const Box& box, const A* grad_pre
     }
   }
   return sum;
+}
+
+// True for the positions of a tile that are cells of the block, not its shell.
+__device__ inline bool in_block(const Box& box, int side, int position) {
+  const int z = position / (box.hy * box.hx) - 1, y = position / box.hx % box.hy - 1, x = position % box.hx - 1;
+  return z >= 0 && z < side && y >= 0 && y < side && x >= 0 && x < side;
 }
 
 // Adds to tile.grad the gradient of the raw tile, given grad_inputs, that of the standardised one. All threads must

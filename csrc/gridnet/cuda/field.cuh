@@ -68,6 +68,15 @@ __device__ void load_tile(A* tile, const int* cell_at, int positions, ValueOf va
   }
 }
 
+// Reads a cell of a tile and its neighbours, once, into registers.
+template <class A>
+__device__ void read_neighbours(const A* tile, int position, const Box& box, A (&neighbours)[kNeighbours]) {
+#pragma unroll
+  for (int i = 0; i < kNeighbours; ++i) {
+    neighbours[i] = tile[position + ((i / 9 - 1) * box.hy + i / 3 % 3 - 1) * box.hx + i % 3 - 1];
+  }
+}
+
 // The weights, in registers, of `Cells` cells that are neighbours along z. A value read from shared memory serves up to
 // three of them.
 template <class A, int Cells, int Channels>

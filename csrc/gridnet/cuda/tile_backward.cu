@@ -43,11 +43,11 @@ __global__ void __launch_bounds__(kTileThreads) tile_backward_parameters_kernel(
   DYNSHARED(A, tiles);
   int* cell_at = reinterpret_cast<int*>(tiles + 2 * box.positions);
 
-  Column<A, kParameterCells, kDepth> column;
-  column.load([&](int, int channel, int i) {
-    return static_cast<A>(a.parameters.weight[int64_t{i * kDepth + channel} * cells + mine.cell]);
-  });
-  A bias[kDepth];
+  A weight[kNeighbours * kDepth], bias[kDepth];
+#pragma unroll
+  for (int p = 0; p < kNeighbours * kDepth; ++p) {
+    weight[p] = static_cast<A>(a.parameters.weight[int64_t{p} * cells + mine.cell]);
+  }
 #pragma unroll
   for (int channel = 0; channel < kDepth; ++channel) {
     bias[channel] = static_cast<A>(a.parameters.bias[int64_t{channel} * cells + mine.cell]);
@@ -69,13 +69,18 @@ __global__ void __launch_bounds__(kTileThreads) tile_backward_parameters_kernel(
     const A* tile = tiles + (sample & 1) * box.positions;
     const int64_t offset = int64_t{sample} * cells + mine.cell, plane = int64_t{a.batch} * cells;
     const A grad = static_cast<A>(a.grad_out[offset]);
-    A pre[kParameterCells][kDepth], grad_pre[kDepth];
+    A neighbours[kNeighbours], pre[kDepth], grad_pre[kDepth];
+    read_neighbours(tile, mine.position, box, neighbours);
 #pragma unroll
-    for (int channel = 0; channel < kDepth; ++channel) pre[0][channel] = bias[channel];
-    column.accumulate(tile, mine.position, box.hy, box.hx, pre);
-    const ValueAndSlope<A> value = activate_with_slope(a.activation, pre[0][0]);
+    for (int channel = 0; channel < kDepth; ++channel) pre[channel] = bias[channel];
+#pragma unroll
+    for (int i = 0; i < kNeighbours; ++i) {
+#pragma unroll
+      for (int channel = 0; channel < kDepth; ++channel) pre[channel] += weight[i * kDepth + channel] * neighbours[i];
+    }
+    const ValueAndSlope<A> value = activate_with_slope(a.activation, pre[0]);
     if constexpr (Gated) {
-      const A gate = sigmoid(pre[0][1]), own = tile[mine.position];
+      const A gate = sigmoid(pre[1]), own = neighbours[kNeighbours / 2];
       grad_pre[0] = grad * (A(1) - gate) * value.slope;
       grad_pre[1] = grad * (own - value.value) * gate * (A(1) - gate);
       a.passed[2 * plane + offset] = grad * gate;
@@ -90,9 +95,9 @@ __global__ void __launch_bounds__(kTileThreads) tile_backward_parameters_kernel(
     }
 #pragma unroll
     for (int i = 0; i < kNeighbours; ++i) {
-      const A neighbour = tile[mine.position + ((i / 9 - 1) * box.hy + i / 3 % 3 - 1) * box.hx + i % 3 - 1];
 #pragma unroll
-      for (int channel = 0; channel < kDepth; ++channel) sums[i * kDepth + channel] += grad_pre[channel] * neighbour;
+      for (int channel = 0; channel < kDepth; ++channel)
+        sums[i * kDepth + channel] += grad_pre[channel] * neighbours[i];
     }
   }
 

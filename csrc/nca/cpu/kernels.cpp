@@ -7,7 +7,7 @@ namespace zoo::ZOO_ISA {
 
 const nca::IsaKernels kNcaKernels = {
     .of_float = {.forward = forward<float>, .backward = backward<float>},
-    .of_double = {.forward = forward<double>, .backward = backward<double>},
+    .of_double = ZOO_DOUBLES_OF(kNcaKernels, {.forward = forward<double>, .backward = backward<double>}),
 };
 
 }  // namespace zoo::ZOO_ISA

@@ -34,15 +34,6 @@ struct Sizes {
         sums(rows + columns) {}
 };
 
-template <class T>
-View<T> view_of(const Evolution<T>& evolution, const Sizes& sizes, int epoch, const T* states, const Sums<T>& sums) {
-  return {.states = states,
-          .sums = sums,
-          .signals = evolution.signals,
-          .fire_mask = evolution.fire_mask + epoch * sizes.weights,
-          .parameters = evolution.parameters};
-}
-
 std::string failed(const char* what, cudaError_t status) {
   return status == cudaSuccess ? std::string()
                                : "CUDA could not " + std::string(what) + ": " + cudaGetErrorString(status);
@@ -59,23 +50,24 @@ std::string clear(T* at, int64_t count, void* stream) {
   return failed("clear", cudaMemsetAsync(at, 0, count * sizeof(T), static_cast<cudaStream_t>(stream)));
 }
 
-// Copies the states, so that the padding keeps its values, and changes the copy in place; in training each epoch reads
-// one saved state and writes the next.
+// Copies the states, so that the padding keeps its values.
 template <class T>
 std::string run_forward(const Evolution<T>& evolution, const ForwardArgs<T>& args, T* workspace, void* stream) {
   const Population& p = evolution.population;
-  const int epochs = static_cast<int>(evolution.epochs);
   const Sizes sizes(p);
   const Sums<T> sums{workspace, workspace + sizes.rows};
+  const Trajectory<T> states{args.out, args.saved, sizes.states, static_cast<int>(evolution.epochs)};
   std::string error = copy(args.state, args.out, sizes.states, stream);
   if (error.empty() && args.saved) error = copy(args.state, args.saved, sizes.states, stream);
-  for (int epoch = 0; epoch < epochs && error.empty(); ++epoch) {
-    T* const states = args.saved ? args.saved + epoch * sizes.states : args.out;
-    T* const changed = args.saved && epoch + 1 < epochs ? states + sizes.states : args.out;
-    const SumsTask<T> task{states, states, sums};
+  if (!error.empty()) return error;
+  const int groups = whole_forward_groups(p, evolution.rule, sizeof(T));
+  if (groups > 0) return evolve_whole(evolution, states, sums, groups, stream);
+  for (int epoch = 0; epoch < states.epochs && error.empty(); ++epoch) {
+    const T* const before = states.before(epoch);
+    const SumsTask<T> task{before, before, sums};
     error = sum_neighbours(p, &task, 1, stream);
     if (error.empty())
-      error = apply_rule(p, evolution.rule, view_of(evolution, sizes, epoch, states, sums), changed, stream);
+      error = apply_rule(p, evolution.rule, view_of(evolution, epoch, before, sums), states.after(epoch), stream);
   }
   return error;
 }
@@ -96,6 +88,37 @@ struct BackwardSpace {
         partial(share_sums.columns + s.columns) {}
 };
 
+// The number of partial sums of the parameters' gradients.
+int backward_parts(const Population& p, const Rule& rule, size_t element_bytes) {
+  const int groups = whole_backward_groups(p, rule, element_bytes);
+  return groups > 0 ? whole_backward_ctas(p, groups) * groups : backward_ctas(p);
+}
+
+// Goes back through the epochs, in launches of their own, to the gradients of the first states in shares.own.
+template <class T>
+std::string backward_epochs(const Evolution<T>& evolution, const WholeBackwardTask<T>& all, void* stream) {
+  const Population& p = evolution.population;
+  const Shares<T>& shares = all.shares;
+  const SumsTask<T> of_shares{shares.out_of, shares.into, shares.sums};
+  const int last = static_cast<int>(evolution.epochs) - 1;
+  std::string error;
+  for (int epoch = last; epoch >= 0 && error.empty(); --epoch) {
+    const bool whole = epoch == last;
+    const T* const states = all.saved + epoch * Sizes(p).states;
+    const SumsTask<T> tasks[] = {{states, states, all.sums}, of_shares};
+    error = sum_neighbours(p, tasks, whole ? 1 : 2, stream);
+    const BackwardTask<T> task{.view = view_of(evolution, epoch, states, all.sums),
+                               .shares = shares,
+                               .whole = whole,
+                               .grad_signals = all.grad_signals,
+                               .partial = all.partial};
+    if (error.empty()) error = apply_rule_backward(p, evolution.rule, task, stream);
+  }
+  if (error.empty()) error = sum_neighbours(p, &of_shares, 1, stream);
+  if (error.empty()) error = spread_gradients(p, shares, stream);
+  return error;
+}
+
 template <class T>
 std::string run_backward(Dtype dtype, const Evolution<T>& evolution, const BackwardArgs<T>& args, T* workspace,
                          void* stream) {
@@ -103,28 +126,20 @@ std::string run_backward(Dtype dtype, const Evolution<T>& evolution, const Backw
   const Rule& rule = evolution.rule;
   const Sizes sizes(p);
   const BackwardSpace<T> space(sizes, workspace);
-  const int ctas = backward_ctas(p), last = static_cast<int>(evolution.epochs) - 1;
-  const Shares<T> shares{args.grad_state, space.into, space.out_of, space.share_sums};
-  const SumsTask<T> of_shares{space.out_of, space.into, space.share_sums};
-  std::string error = copy(args.grad_out, shares.own, sizes.states, stream);
-  if (error.empty()) error = clear(space.partial, ctas * rule.parameters(), stream);
+  const int parts = backward_parts(p, rule, sizeof(T)), groups = whole_backward_groups(p, rule, sizeof(T));
+  const WholeBackwardTask<T> task{.saved = args.saved,
+                                  .sums = space.sums,
+                                  .shares = {args.grad_state, space.into, space.out_of, space.share_sums},
+                                  .grad_signals = args.grad_signals,
+                                  .partial = space.partial};
+  std::string error = copy(args.grad_out, task.shares.own, sizes.states, stream);
+  if (error.empty()) error = clear(space.partial, parts * rule.parameters(), stream);
   if (error.empty() && args.grad_signals) error = clear(args.grad_signals, sizes.weights * p.signals, stream);
-  for (int epoch = last; epoch >= 0 && error.empty(); --epoch) {
-    const bool whole = epoch == last;
-    const T* const states = args.saved + epoch * sizes.states;
-    const SumsTask<T> tasks[] = {{states, states, space.sums}, of_shares};
-    error = sum_neighbours(p, tasks, whole ? 1 : 2, stream);
-    const BackwardTask<T> task{.view = view_of(evolution, sizes, epoch, states, space.sums),
-                               .shares = shares,
-                               .whole = whole,
-                               .grad_signals = args.grad_signals,
-                               .partial = space.partial};
-    if (error.empty()) error = apply_rule_backward(p, rule, task, stream);
-  }
-  if (error.empty()) error = sum_neighbours(p, &of_shares, 1, stream);
-  if (error.empty()) error = spread_gradients(p, shares, stream);
   if (!error.empty()) return error;
-  const PartialSums partial{.data = space.partial, .parts = ctas, .planes = 1, .cells = rule.parameters()};
+  error =
+      groups > 0 ? evolve_whole_backward(evolution, task, groups, stream) : backward_epochs(evolution, task, stream);
+  if (!error.empty()) return error;
+  const PartialSums partial{.data = space.partial, .parts = parts, .planes = 1, .cells = rule.parameters()};
   return sum_parts(dtype, partial, 0, 1, args.grad_parameters, stream);
 }
 
@@ -162,8 +177,8 @@ size_t forward_workspace_bytes(Dtype dtype, const Population& p) {
 
 size_t backward_workspace_bytes(Dtype dtype, const Population& p, const Rule& rule) {
   const Sizes sizes(p);
-  return element_bytes(dtype) *
-         static_cast<size_t>(2 * (sizes.sums + sizes.states) + backward_ctas(p) * rule.parameters());
+  return element_bytes(dtype) * static_cast<size_t>(2 * (sizes.sums + sizes.states) +
+                                                    backward_parts(p, rule, element_bytes(dtype)) * rule.parameters());
 }
 
 std::string forward(Dtype dtype, const Evolution<void>& evolution, const ForwardArgs<void>& args, void* workspace,

@@ -35,6 +35,27 @@ struct View {
   const T* parameters;
 };
 
+template <class T>
+ZOO_HD View<T> view_of(const Evolution<T>& evolution, int epoch, const T* states, const Sums<T>& sums) {
+  return {.states = states,
+          .sums = sums,
+          .signals = evolution.signals,
+          .fire_mask = evolution.fire_mask + epoch * evolution.population.weights(),
+          .parameters = evolution.parameters};
+}
+
+// Where the states lie: an epoch changes `out` in place; in training each reads one saved state and writes the next.
+template <class T>
+struct Trajectory {
+  T* out;
+  T* saved;  // null in inference
+  int64_t elements;
+  int epochs;
+
+  ZOO_HD T* before(int epoch) const { return saved ? saved + epoch * elements : out; }
+  ZOO_HD T* after(int epoch) const { return saved && epoch + 1 < epochs ? before(epoch + 1) : out; }
+};
+
 // Writes the states after the epoch to `out`, which may be `view.states` (apply.cu).
 template <class T>
 std::string apply_rule(const Population& population, const Rule& rule, const View<T>& view, T* out, void* stream);
@@ -63,6 +84,29 @@ int backward_ctas(const Population& population);
 template <class T>
 std::string apply_rule_backward(const Population& population, const Rule& rule, const BackwardTask<T>& task,
                                 void* stream);
+
+// All epochs in one launch, with a CTA for each layer of each network, where all layers are small (whole.cu). `groups`
+// of a CTA's threads work on a chunk of weights each; 0 where the layers are too large for it. Shapes alone decide.
+int whole_forward_groups(const Population& population, const Rule& rule, size_t element_bytes);
+int whole_backward_groups(const Population& population, const Rule& rule, size_t element_bytes);
+template <class T>
+std::string evolve_whole(const Evolution<T>& evolution, const Trajectory<T>& states, const Sums<T>& sums, int groups,
+                         void* stream);
+
+template <class T>
+struct WholeBackwardTask {
+  const T* saved;  // the states before every epoch
+  Sums<T> sums;    // of the states
+  Shares<T> shares;
+  T* grad_signals;  // added to; or null
+  T* partial;       // [whole_backward_ctas * groups, parameters], added to
+};
+
+int whole_backward_ctas(const Population& population, int groups);
+// Leaves the gradients of the first states in task.shares.own, which has those of the last.
+template <class T>
+std::string evolve_whole_backward(const Evolution<T>& evolution, const WholeBackwardTask<T>& task, int groups,
+                                  void* stream);
 
 // Adds all shares up into shares.own, which becomes the whole gradient (spread.cu).
 template <class T>

@@ -34,14 +34,17 @@ struct Place {
         column(layer.number * p.columns + j) {}
 };
 
-// A CTA works on 32 weights at a time, one per lane. All its warps work on the same weights and share out the units of
-// each layer of the rule, so that shared memory holds the activations of few weights and still feeds many threads.
+// A group of four warps works on 32 weights at a time, one per lane. Its warps work on the same weights and share out
+// the units of each layer of the rule, so that shared memory holds the activations of few weights and still feeds many
+// threads. A CTA has one group, or several where it runs all epochs of a layer (whole.cu).
 constexpr int kWeights = kWarp;
 constexpr int kParts = 4;
 constexpr int kThreads = kWeights * kParts;
 
 __device__ inline int lane_of_thread() { return static_cast<int>(threadIdx.x) % kWeights; }
-__device__ inline int part_of_thread() { return static_cast<int>(threadIdx.x) / kWeights; }
+__device__ inline int part_of_thread() { return static_cast<int>(threadIdx.x) / kWeights % kParts; }
+__device__ inline int thread_of_group() { return static_cast<int>(threadIdx.x) % kThreads; }
+__device__ inline int group_of_thread() { return static_cast<int>(threadIdx.x) / kThreads; }
 
 // Up to 32 consecutive weights of a layer, without the padding. Every layer has the same number of chunks, and those
 // past its last weight are empty: a CTA skips them at almost no cost.
@@ -49,10 +52,11 @@ struct Chunk {
   Layer layer;
   int first, count;
 
-  __device__ Chunk(const Population& p, int64_t number, int64_t chunks)
-      : layer(p, number / chunks), first(static_cast<int>(number % chunks) * kWeights) {
+  __device__ Chunk(const Layer& layer_, int number) : layer(layer_), first(number * kWeights) {
     count = max(0, min(kWeights, layer.inputs * layer.outputs - first));
   }
+  __device__ Chunk(const Population& p, int64_t number, int64_t chunks)
+      : Chunk(Layer(p, number / chunks), static_cast<int>(number % chunks)) {}
   __device__ Place place(const Population& p, int lane) const {
     return Place(p, layer, (first + lane) / layer.outputs, (first + lane) % layer.outputs);
   }

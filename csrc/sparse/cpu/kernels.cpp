@@ -28,7 +28,7 @@ void run_backward(const Pattern& p, const BackwardArgs<T>& args, Workspace& work
 
 const sparse::IsaKernels kSparseKernels = {
     .of_float = {.forward = run_forward<float>, .backward = run_backward<float>},
-    .of_double = {.forward = run_forward<double>, .backward = run_backward<double>},
+    .of_double = ZOO_DOUBLES_OF(kSparseKernels, {.forward = run_forward<double>, .backward = run_backward<double>}),
 };
 
 }  // namespace zoo::ZOO_ISA

@@ -59,7 +59,7 @@ class _Facts(NamedTuple):
 
 def open_network(artifact: Artifact, threads: int) -> GridnetBackend:
     """Read the weights of a gridnet and prepare it; raises InputError for its config, ArtifactError for its weights."""
-    shape, classes = artifact.config.input.shape, len(artifact.config.labels)
+    shape, classes = artifact.config.input.shape, artifact.config.outputs
     facts = _read(artifact.config.model, shape)
     corner = _corner(facts, shape)
     file = artifact.file(WEIGHTS_FILE)

@@ -22,6 +22,7 @@ from zoo.artifacts.onnx import write_onnx
 
 Reseal = Callable[[Path, str, bytes], None]
 FILE = "model.onnx"
+ONNXRUNTIME = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
 
 
 @pytest.fixture
@@ -169,6 +170,7 @@ def test_weights_in_other_files_are_refused(artifact: Path, tmp_path: Path, rese
         sdk.load(artifact, backend="onnx")
 
 
+@pytest.mark.skipif(ONNXRUNTIME < (1, 24), reason="looks beside the caller, whatever folder it is given")
 def test_weights_in_other_files_are_not_found_even_without_our_check(
     change: Callable[..., None], artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,8 +183,6 @@ def test_weights_in_other_files_are_not_found_even_without_our_check(
     (tmp_path / ".env").write_bytes(b"SECRET=1" * 24)
     monkeypatch.chdir(tmp_path)
     change(edit)
-    with pytest.raises(ArtifactError, match="its weights are in other files"):
-        sdk.load(artifact, backend="onnx")
     monkeypatch.setattr("sdk.backends.onnx.has_external_data", lambda content: False)
     with pytest.raises(ArtifactError, match=r"model\.onnx: not a valid ONNX file: .*External data path does not exist"):
         sdk.load(artifact, backend="onnx")

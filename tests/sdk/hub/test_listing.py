@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse
 
 from sdk.artifact import read_config
 from sdk.backends import backends_of
@@ -45,3 +49,37 @@ def test_a_search_that_cannot_be_made_is_one_line(hub: HubServer, client: HubCli
     assert client.list("a/b")["message"].startswith("hub: found 'a/b'")
     assert "HF_HUB_OFFLINE" in client.list("alice", offline=True)["message"]
     assert "HF_HUB_OFFLINE" in client.zoo("search", "x", offline=True)["err"]
+
+
+def test_a_model_that_the_token_may_not_read_is_left_out_with_a_warning(
+    hub: HubServer, repo: Repo, client: HubClient, tiny: Path, tmp_path: Path
+) -> None:
+    hub.repos["alice/gated"] = Repo(gated=True)
+    hub.repos["alice/gated"].put(dict(files_of(tiny)))
+    found = client.list("alice", cache=tmp_path / "cache")
+    assert [row[0] for row in found["rows"]] == [REPO]
+    assert len(found["warnings"]) == 1
+    assert "alice/gated is gated" in found["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": "odd"},
+        [3],
+        [{"name": "x"}],
+        [{"id": None}],
+        "text",
+        [{"id": "../x"}],
+        [{"id": "alice/x", "tags": 3}],
+        [{"id": "alice/x", "lastModified": "soon"}],
+    ],
+)
+def test_an_answer_that_lists_no_models_is_one_line(
+    answer: Any, hub: HubServer, client: HubClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub._api, "_list", lambda *_: JSONResponse(answer))
+    found = client.zoo("search", "x")
+    assert found["code"] == 1, found
+    assert found["err"].count("\n") == 1
+    assert "list of models" in found["err"]

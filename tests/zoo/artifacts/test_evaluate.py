@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -106,6 +107,7 @@ class _Fixed:
 
     def __init__(self, logits: list[list[float]]) -> None:
         self.values = np.array(logits, np.float32)
+        self.config = SimpleNamespace(task="classification")
 
     def logits(self, inputs: np.ndarray, batch_size: int, invert: bool) -> np.ndarray:
         return self.values[: len(inputs)]

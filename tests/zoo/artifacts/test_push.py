@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
-from huggingface_hub import parse_eval_result_entries
+from huggingface_hub import HfApi, parse_eval_result_entries
 
-from sdk.artifact import read_config
+from sdk.artifact import read_artifact, read_config
 from tests.support.artifacts import files_of, write_tiny
 from tests.support.hub_fixtures import REPO
-from tests.support.hub_server import HubServer
-from zoo.artifacts.push import evaluation_results
+from tests.support.hub_server import HubServer, Repo
+from zoo.artifacts.hub_results import RESULTS_FILE as RESULTS
+from zoo.artifacts.hub_results import evaluation_results
 from zoo.artifacts.writer import seal
 from zoo.utils.provenance import gather_provenance
 
@@ -149,12 +150,72 @@ def test_the_next_push_adds_a_tag_that_could_not_be_created(hub: HubServer, push
     assert "tag: v1.0.0" in push()
 
 
-def test_the_test_accuracy_on_a_data_set_of_the_hub_goes_where_the_hub_reads_it(tmp_path: Path) -> None:
+BENCHMARK = """
+name: MNIST
+tasks:
+  - {id: digits, config: default, split: test}
+  - {id: seen, split: train}
+  - {id: skewed, config: skewed, split: test}
+"""
+
+
+def test_the_accuracy_on_a_benchmark_goes_where_the_hub_reads_it_and_leaves_with_it(
+    hub: HubServer, push: Any, tiny: Path
+) -> None:
     made = gather_provenance("", seed=0, steps=1, wall_seconds=1.0, data={"name": "mnist"})
-    config = read_config(write_tiny(tmp_path / "a", metrics={"test_accuracy": 0.5}, provenance=made))
-    [entry] = parse_eval_result_entries(yaml.safe_load(evaluation_results(config) or b""))
-    assert (entry.dataset_id, entry.value, entry.date) == ("ylecun/mnist", 0.5, made["date"])
-    for name in ("digits", "folder"):
-        other = replace(config, provenance={**made, "data": {"name": name}})
-        assert evaluation_results(other) is None
-    assert evaluation_results(replace(config, metrics={})) is None
+    edit(tiny, metrics={"test_accuracy": 0.5}, provenance=made)
+    push()
+    assert RESULTS not in hub.repos[REPO].files  # no such data set
+    hub.repos["ylecun/mnist"] = Repo()
+    push()
+    assert RESULTS not in hub.repos[REPO].files  # no benchmark
+    hub.repos["ylecun/mnist"].put({"eval.yaml": BENCHMARK.encode()})
+    assert f"would upload {RESULTS}" in push("--dry-run")
+    assert f"uploaded {RESULTS}" in push()
+    [entry] = parse_eval_result_entries(yaml.safe_load(hub.repos[REPO].files[RESULTS]))
+    assert (entry.dataset_id, entry.task_id, entry.value) == ("ylecun/mnist", "digits", 0.5)
+    assert entry.date == made["date"]
+    assert push()[0] == "nothing to upload: the repo already has these files"
+    edit(tiny, metrics={})
+    assert f"deleted {RESULTS}" in push()
+    assert hub.repos[REPO].files == files_of(tiny)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"tasks: [{id: a, split: train}]",
+        b"tasks: [{id: a, split: test}, {id: b, split: test}]",  # two that fit
+        b"tasks: [{id: a, split: test, config: other}]",
+        b"tasks: [{id: 3, split: test}, 7, null]",
+        b"tasks: {id: a}",
+        b"[tasks]",
+        b"tasks: [",
+        b"\xff\xfe\x00",
+        b"[" * 100_000,
+        b"tasks: [{id: a, split: test}]" + b" " * (1 << 20),
+    ],
+)
+def test_a_benchmark_without_a_task_that_fits_gets_no_result(
+    text: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {"recipe_sha256": "", "data": {"name": "mnist"}}
+    tested = read_artifact(write_tiny(tmp_path / "a", metrics={"test_accuracy": 0.5}, provenance=made))
+    file = tmp_path / "eval.yaml"
+    file.write_bytes(text)
+    monkeypatch.setattr(HfApi, "hf_hub_download", lambda *_, **__: str(file))
+    assert evaluation_results(HfApi(), tested) is None
+
+
+def test_a_result_names_the_configuration_and_the_split_that_were_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = "data: {name: dataset, path: alice/leaves, config: skewed, splits: {test: held}}"
+    made = {"recipe_sha256": "", "data": {"name": "alice/leaves"}}
+    changes = {"metrics": {"test_accuracy": 0.5}, "provenance": made, "recipe_yaml": recipe}
+    tested = read_artifact(write_tiny(tmp_path / "a", **changes))
+    file = tmp_path / "eval.yaml"
+    file.write_text("tasks: [{id: a, split: test}, {id: b, split: held}, {id: c, split: held, config: skewed}]")
+    monkeypatch.setattr(HfApi, "hf_hub_download", lambda *_, **__: str(file))
+    [entry] = yaml.safe_load(evaluation_results(HfApi(), tested) or b"")
+    assert entry == {"dataset": {"id": "alice/leaves", "task_id": "c"}, "value": 0.5}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,6 +92,8 @@ def test_ordinary_networks_alone_are_baselines() -> None:
 
 BROKEN = {
     "raises": ("raise RuntimeError('no such library')", "cannot be imported: RuntimeError: no such library"),
+    "exits": ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
+    "syntax": ("def", "cannot be imported: SyntaxError"),
     "absent": ("", "cannot be imported: AttributeError"),
     "text": ("FAMILY = 'text'", "should be a zoo.families.base.Family"),
     "other": ("from zoo.families.gridnet import FAMILY", "should be equal"),
@@ -128,6 +132,23 @@ def test_a_broken_package_is_named_with_its_reason_and_breaks_no_other_family(na
     assert f"family {name} of one 1.0" in str(caught.value)
     assert families_with("probe") == [known for known in NAMES if (known, "probe") in DEFINED]
     assert set(NAMES) < set(family_names())
+
+
+@pytest.mark.parametrize(
+    ("hook", "words"),
+    [
+        ("plugin_absent:build", "the hook plugin_absent:build cannot be imported: AttributeError"),
+        ("plugin_nowhere.model:build", "cannot be imported: ModuleNotFoundError: No module named 'plugin_nowhere'"),
+        ("plugin_raises:build", "cannot be imported: RuntimeError: no such library"),
+        ("plugin_absent", "found 'plugin_absent'"),
+        (print, "should be text such as"),
+        (None, "should be text such as"),
+    ],
+)
+@pytest.mark.usefixtures("plugins")
+def test_a_hook_that_cannot_be_imported_is_named(hook: Any, words: str) -> None:
+    with pytest.raises(FamilyError, match=re.escape(words)):
+        load_hook(hook)
 
 
 @pytest.mark.usefixtures("plugins")

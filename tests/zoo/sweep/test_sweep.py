@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import operator
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import sdk
+import zoo.sweep.study
 import zoo.sweep.trial
+import zoo.sweep.workers
 import zoo.training.loop
+import zoo.training.metrics_log
 from tests.support.command import fails, run
 from tests.support.paths import ROOT
 from zoo.training.loop import validate_held
@@ -103,16 +111,83 @@ def test_a_trial_that_fails_is_a_row_and_a_sweep_that_only_fails_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(recipe: Any, **options: Any) -> Any:
+        if recipe.train.optimizer.lr == 7:
+            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 9 GiB")
         if recipe.train.optimizer.lr > 1:
             raise TrainingError("the loss is nan")
         return validate_held(recipe, **options)
 
     monkeypatch.setattr(zoo.sweep.trial, "validate_held", failing)
-    found = sweep(tmp_path / "one", "-o", "train.optimizer.lr=1e-3,5")
-    assert [row["state"] for row in found["trials"]] == ["complete", "fail"]
+    found = sweep(tmp_path / "one", "-o", "train.optimizer.lr=1e-3,5,7")
+    assert [row["state"] for row in found["trials"]] == ["complete", "fail", "fail"]
     arguments = ["-o", "train.optimizer.lr=4,5", "--sweep-dir", str(tmp_path / "two"), "--out", str(tmp_path / "x")]
     line = fails(1, "sweep", "normnet-digits", *SMALL, *arguments, "--quiet")
     assert line == "zoo: error: no trial ended with a model: the loss is nan"
+
+
+def test_a_combination_that_no_recipe_allows_is_a_failed_trial(tmp_path: Path) -> None:
+    found = sweep(tmp_path / "sweep", "-o", "model.layer=norm,plain", "-o", "model.residual=false,true")
+    [failed] = [row for row in found["trials"] if row["state"] == "fail"]
+    assert (failed["model.layer"], failed["model.residual"]) == ("plain", True)
+
+
+def test_a_full_disk_ends_the_sweep_which_continues_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "sweep"
+    arguments = ["--sweep-dir", str(folder), "--out", str(tmp_path / "out"), "--quiet"]
+    with monkeypatch.context() as patch:
+        patch.setattr(zoo.training.metrics_log, "sync", full)
+        line = fails(1, "sweep", "normnet-digits", *SMALL, *GRID[:2], *arguments)
+    assert "metrics.jsonl: No space left on device" in line
+    assert re.search(f"once the cause is removed, continue with: .*zoo sweep --resume {folder} --out", line)
+    found = run("sweep", "--resume", str(folder), "--out", str(tmp_path / "out"), "--device", "cpu", "--json")
+    assert {row["state"] for row in json.loads(found.stdout)["trials"]} == {"complete"}
+
+
+def full(*_: Any) -> None:
+    """Raise the error of a full disk."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("study.db", b"no database" * 999, "study.db cannot be read or written: file is not a database"),
+        ("study.db", None, "study.db holds no trials, but their folders are here"),
+        ("sweep.json", b"{}", "damaged or of another version"),
+        ("sweep.json", (b"0.03", b"0.04"), "the values of train.optimizer.lr are not those of the trials"),
+        ("sweep.json", (b'"trials": 2', b'"trials": "all"'), "damaged or of another version (trials: "),
+        ("sweep.json", (b'"keep": "all"', b'"keep": "some"'), "damaged or of another version (keep: "),
+    ],
+)
+def test_a_damaged_or_edited_sweep_is_one_line(
+    file: str, content: Any, words: str, grid: tuple[Path, Any, list[int]], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(grid[0], tmp_path / "sweep")
+    if content is None:
+        (folder / file).unlink()
+    else:
+        old = (folder / file).read_bytes()
+        (folder / file).write_bytes(old.replace(*content) if isinstance(content, tuple) else content)
+        assert (folder / file).read_bytes() != old
+    assert words in fails(1, "sweep", "--resume", str(folder), "--out", str(tmp_path / "out"))
+
+
+def test_a_process_that_dies_ends_the_sweep_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def counted(jobs: int) -> Any:
+        started.append(jobs)
+        return zoo.sweep.workers.workers(jobs)
+
+    monkeypatch.setattr(zoo.sweep.workers, "_work", operator.is_)  # a process that ends without an answer
+    monkeypatch.setattr(zoo.sweep.study, "workers", counted)
+    arguments = ["--sweep-dir", str(tmp_path / "sweep"), "--out", str(tmp_path / "out"), "--jobs", "64", "--quiet"]
+    line = fails(1, "sweep", "normnet-digits", *SMALL, *GRID[:2], *arguments)
+    assert "a process of the sweep has died" in line
+    assert "--jobs 64" in line
+    assert started == [2]  # no more than there are trials
 
 
 def test_an_interrupted_sweep_names_the_command_that_continues_it(
@@ -197,6 +272,10 @@ def is_alive(pid: int) -> bool:
         (["-o", "train.optimizer.lr=-1..1.0"], 1, "train.optimizer.lr"),
         (["-o", "train.nonsense=1,2"], 1, "train.nonsense"),
         (["-o", "train.epochs=2"], 1, "nothing to sweep over"),
+        (["-o", "train.optimizer.lr=1e-3,1e-2", "-o", "train.optimizer.lr=3e-3"], 1, "list all its values in one -o"),
+        (["-o", "data.validation=10,20"], 1, "would not compare"),
+        (["-o", "train.optimizer.lr=log(0..1)"], 1, "above 0, found 0"),
+        (["-o", "train.optimizer.lr=1e-2..1e-4"], 1, "should be below the second"),
         (["-o", "train.optimizer.lr=1e-3,1e-2", "--trials", "3"], 2, "--trials"),
         (["--resume", "."], 2, "leave out"),
     ],

@@ -46,18 +46,27 @@ def test_an_improvement_below_min_delta_is_none(tmp_path: Path) -> None:
     assert fit(tmp_path, *LONG, stopping, callbacks=[rounds]).steps == 6
 
 
-def test_a_resumed_run_stops_where_it_would_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rounds = [Scripted([0.5, 0.4, 0.3, 0.2, 0.1])]
-    overrides = (*LONG, "train.early_stopping={patience: 3}")
-    with interrupted_after_saving(monkeypatch), pytest.raises(TrainingInterruptedError):
-        fit(tmp_path, *overrides, callbacks=rounds)
-    assert fit(tmp_path, *overrides, callbacks=rounds, resume=True).steps == 8
+def test_a_run_that_is_interrupted_at_every_round_stops_and_chooses_as_one_that_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = [Scripted([0.4, 0.5, 0.3, 0.2, 0.1])]
+    overrides = (*LONG, "train.early_stopping={patience: 3}", "export.which=best")
+    whole = fit(tmp_path / "whole", *overrides, callbacks=rounds)
+    for attempt in range(5):
+        with interrupted_after_saving(monkeypatch), pytest.raises(TrainingInterruptedError):
+            fit(tmp_path / "parts", *overrides, callbacks=rounds, resume=attempt > 0)
+    parts = fit(tmp_path / "parts", *overrides, callbacks=rounds, resume=True)
+    assert parts.steps == whole.steps == 10
+    assert parts.findings["exported_step"] == whole.findings["exported_step"] == 4
+    assert torch.equal(weights(parts.module), weights(whole.module))
+    assert parts.test == whole.test
 
 
-def test_the_best_checkpoint_is_tested_and_exported(tmp_path: Path) -> None:
+def test_the_best_checkpoint_is_tested_and_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rounds = [Scripted([0.2, 0.8, 0.3])]
     last = fit(tmp_path / "last", CONSTANT, callbacks=rounds)
-    best = fit(tmp_path / "best", CONSTANT, "export.which=best", callbacks=rounds)
+    best = fit(tmp_path / "best", CONSTANT, "export.which=best", callbacks=rounds, progress=True)
+    assert "the weights of step 4 are tested, of 6 steps" in capsys.readouterr().err
     short = fit(tmp_path / "short", CONSTANT, "train.steps=4")
     assert torch.equal(weights(best.module), weights(short.module))
     assert not torch.equal(weights(best.module), weights(last.module))
@@ -90,9 +99,17 @@ def test_the_best_survives_a_kill_between_the_checkpoint_and_its_copy(
     assert result.findings["exported_step"] == 2
 
 
-def test_the_best_of_a_run_that_did_not_keep_it_is_refused(tmp_path: Path) -> None:
-    fit(tmp_path, callbacks=[Scripted([0.8, 0.2, 0.1])])
-    with pytest.raises(TrainingError, match=r"trained with export\.which last"):
+@pytest.mark.parametrize(("first", "then"), [("last", "best"), ("best", "last")])
+def test_a_run_cannot_be_tested_again_with_other_weights(first: str, then: str, tmp_path: Path) -> None:
+    fit(tmp_path, f"export.which={first}")
+    with pytest.raises(TrainingError, match=f"export.which is {then}, was {first}"):
+        fit(tmp_path, f"export.which={then}", resume=True)
+
+
+def test_a_best_checkpoint_that_is_gone_is_named(tmp_path: Path) -> None:
+    fit(tmp_path, "export.which=best", callbacks=[Scripted([0.8, 0.2, 0.1])])
+    (tmp_path / "best.safetensors").unlink()
+    with pytest.raises(TrainingError, match=r"best\.safetensors is missing or does not hold step 2"):
         fit(tmp_path, "export.which=best", resume=True)
 
 
@@ -114,6 +131,11 @@ def test_metrics_of_ones_own_see_the_validation_split_and_are_logged(tmp_path: P
         ({"loss": lambda *_: 0.0}, "none of loss"),
         ({"My Metric": lambda *_: 0.0}, "lower-case"),
         ({"f1": lambda *_: float("nan")}, "metric f1: found nan at step 2"),
+        ({"f1": lambda *_: "high"}, "metric f1: found 'high' at step 2, allowed finite numbers"),
+        ({"f1": lambda *_: np.zeros(2)}, "metric f1: found .* at step 2"),
+        ({"f1": 0.5}, "allowed functions by name"),
+        ([min], "allowed functions by name"),
+        ({1: min}, "metric 1: its name"),
     ],
 )
 def test_a_metric_that_cannot_be_logged_is_refused(given: Any, words: str, tmp_path: Path) -> None:
@@ -133,6 +155,48 @@ def test_a_callback_may_end_the_training_and_sees_every_round(tmp_path: Path) ->
 
     assert fit(tmp_path, callbacks=[Ending()]).steps == 4
     assert seen == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("answer", "added", "words"),
+    [
+        ("no", {}, "Odd.on_validation: found 'no', allowed True, False and None"),
+        (np.array([True, False]), {}, "Odd.on_validation: found .*, allowed True"),
+        (1, {}, "Odd.on_validation: found 1, allowed True"),
+        (None, {"note": "good"}, "'note' is 'good', allowed finite numbers"),
+        (None, {"ratio": float("inf")}, "'ratio' is inf, allowed finite numbers"),
+        (None, {3: 4}, "3 is 4, allowed finite numbers"),
+    ],
+)
+def test_a_callback_that_answers_or_adds_nonsense_is_named(answer: Any, added: Any, words: str, tmp_path: Path) -> None:
+    class Odd(Callback):
+        def on_validation(self, run: Run, record: dict[str, Any]) -> Any:
+            record.update(added)
+            return answer
+
+    with pytest.raises(TrainingError, match=words):
+        fit(tmp_path, "train.steps=2", callbacks=[Odd()])
+
+
+def test_numbers_of_numpy_and_torch_are_logged_and_what_raises_keeps_its_checkpoint(tmp_path: Path) -> None:
+    class Adding(Callback):
+        def on_validation(self, run: Run, record: dict[str, Any]) -> Any:
+            record.update(a=np.float32(0.5), b=torch.tensor(2), c=np.array(3))
+            if run.step == 4:
+                raise ValueError("mine")
+            return np.bool_(False)
+
+    with pytest.raises(ValueError, match="mine"):
+        fit(tmp_path, callbacks=[Adding()])
+    assert [metrics(tmp_path, "round")[0][key] for key in "abc"] == [0.5, 2, 3]
+    assert load_checkpoint(tmp_path)["step"] == 2
+
+
+@pytest.mark.parametrize("given", [Callback, print])
+def test_a_callback_that_is_none_is_refused_before_anything_is_written(given: Any, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="allowed instances of Callback"):
+        fit(tmp_path / "run", callbacks=[given])
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_recipes_without_the_new_keys_keep_their_hash() -> None:

@@ -21,13 +21,14 @@ from zoo.utils.errors import TrainingError
 
 # What `torchrun --standalone --nproc-per-node 2` does; where fork is safe, torch is imported only once.
 TWO_PROCESSES = """
-import os, signal, sys
+import os, random, signal, sys
 from pathlib import Path
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from zoo.families.learner import Learner
 from zoo.recipe import load_recipe
 from zoo.training.checkpoint import load_checkpoint
 from zoo.training.loop import train
+from zoo.training.run import Callback
 
 def run():
     assert os.environ["WORLD_SIZE"] == "2"
@@ -40,7 +41,21 @@ def run():
                 os.kill(os.getpid(), signal.SIGKILL)
             return usual(self, inputs, labels)
         Learner.training_step = training_step
-    train(load_recipe("gridnet-digits", {overrides!r}), run_dir=sys.argv[1], progress=False)
+    train(
+        load_recipe("gridnet-digits", {overrides!r}), run_dir=sys.argv[1], progress=False, callbacks=[Ending()],
+        metrics=dict(share=share, draw=lambda *_: random.SystemRandom().random()),
+    )
+
+def share(logits, labels):
+    assert logits.shape == (40, 10)
+    return float((logits.argmax(1) == labels).mean())
+
+class Ending(Callback):  # in the second process alone, it ends the training at step 4
+    def on_validation(self, run, record):
+        return os.environ["RANK"] == "1" and record["step"] == 4
+
+    def on_round_end(self, run, record):
+        Path(sys.argv[1] + os.environ["RANK"]).write_text(repr([record["validation_share"], record["validation_draw"]]))
 
 if __name__ == "__main__":
     once = LaunchConfig(
@@ -63,7 +78,7 @@ def launch(folder: Path, overrides: list[str], dies: bool = False) -> subprocess
 def test_two_processes_take_the_same_steps_as_one(tmp_path: Path) -> None:
     options = ["train.schedule={name: constant}", "train.steps=4"]
     alone = fit(tmp_path / "alone", *options)
-    finished = launch(tmp_path, options)
+    finished = launch(tmp_path, [*options, "train.steps=20"])
     assert finished.returncode == 0, finished.stderr
     average = load_checkpoint(tmp_path / "two")["average"]
     for name, tensor in alone.module.state_dict().items():
@@ -71,6 +86,12 @@ def test_two_processes_take_the_same_steps_as_one(tmp_path: Path) -> None:
     (one,), (two,) = metrics(tmp_path / "alone", "test"), metrics(tmp_path / "two", "test")
     assert one["total"] == two["total"] == 360
     assert one["loss"] == pytest.approx(two["loss"], rel=1e-3)
+    # Metrics see the validation split of both; a callback of one process ends both.
+    rounds = metrics(tmp_path / "two", "round")
+    assert [record["step"] for record in rounds] == [2, 4]
+    assert all(record["validation_share"] == pytest.approx(record["validation_accuracy"]) for record in rounds)
+    last = repr([rounds[-1]["validation_share"], rounds[-1]["validation_draw"]])
+    assert [(tmp_path / f"two{rank}").read_text() for rank in (0, 1)] == [last, last]
 
 
 def test_the_death_of_one_process_ends_the_other_within_a_minute(tmp_path: Path) -> None:

@@ -6,16 +6,17 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 
 import zoo.training.trackers
 from tests.support.command import fails, run
 from tests.support.paths import ROOT
 from tests.support.training import SMALL, fit, metrics
 from zoo.training.trackers import flat
-from zoo.utils.errors import TrainingError
+from zoo.utils.errors import RunWarning, TrainingError
 
 
 def needs(package: str) -> pytest.MarkDecorator:
@@ -108,8 +109,55 @@ def test_a_tracker_that_fails_in_between_does_not_end_the_training(
         raise OSError("the server is gone")
 
     monkeypatch.setattr("accelerate.tracking.TensorBoardTracker.log", failing)
-    assert fit(tmp_path, track=("tensorboard",), progress=True).steps == 6
-    assert capsys.readouterr().err.count("tracker tensorboard has failed and gets no more: the server is gone") == 1
+    message = "tracker tensorboard has failed and gets no more: the server is gone"
+    assert fit(tmp_path / "shown", track=("tensorboard",), progress=True).steps == 6
+    assert capsys.readouterr().err.count(message) == 1
+    with pytest.warns(RunWarning, match=message) as found:
+        assert fit(tmp_path / "silent", track=("tensorboard",)).steps == 6
+    assert len(found) == 1
+
+
+def test_of_two_trackers_the_other_one_goes_on_and_figures_that_fail_lose_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Memory(GeneralTracker):
+        name, requires_logging_directory, tracker = "memory", False, None
+        logged: ClassVar[list[str]] = []
+
+        def __init__(self, run_name: str, **_: Any) -> None:
+            super().__init__()
+
+        def store_init_configuration(self, values: dict[str, Any]) -> None:
+            self.logged.append("configuration")
+
+        def log(self, values: dict[str, Any], step: int | None, **_: Any) -> None:
+            self.logged.extend(values)
+
+        def finish(self) -> None:
+            self.logged.append("finished")
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise RuntimeError("gone")
+
+    monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "memory", Memory)
+    monkeypatch.setattr("accelerate.tracking.TensorBoardTracker.log", failing)
+    monkeypatch.setattr("zoo.training.curves.draw_figures", failing)
+    monkeypatch.setattr(zoo.training.trackers, "get_available_trackers", lambda: ["tensorboard", "memory"])
+    monkeypatch.setattr("accelerate.accelerator.filter_trackers", lambda names, *_: names)
+    with pytest.warns(RunWarning) as found:
+        fit(tmp_path, track=("tensorboard", "memory", "memory"))
+    assert [str(warning.message) for warning in found] == [
+        "tracker tensorboard has failed and gets no more: gone",
+        "the trackers get no figures, because one cannot be drawn: gone",
+    ]
+    assert Memory.logged.count("test/accuracy") == Memory.logged.count("finished") == 1
+    assert Memory.logged[0] == "configuration"
+    monkeypatch.setattr("accelerate.tracking.TensorBoardTracker.start", failing)
+    with pytest.raises(TrainingError, match=r"^tracker tensorboard does not start: gone$"):
+        fit(tmp_path / "other", track=("memory", "tensorboard"))
+    assert Memory.logged[-1] == "finished"  # the one that had started was closed
+    with pytest.raises(TrainingError, match=r"allowed a sequence of names, such as \('memory',\)"):
+        fit(tmp_path / "text", track="memory")
 
 
 def test_the_old_option_for_tensorboard_still_works(tmp_path: Path) -> None:

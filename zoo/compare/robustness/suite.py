@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 import sdk
 from sdk.artifact import ONNX_FILE, RECIPE_FILE, WEIGHTS_FILE, ArtifactConfig
 from sdk.resolve import open_artifact
+from sdk.tasks import check_classifier
 from zoo.artifacts.matching import load_matching_data
+from zoo.artifacts.stored_recipe import recipe_of_artifact
 from zoo.compare.measure import data_name, model_hash
 from zoo.compare.robustness import weights
 from zoo.compare.robustness.calibration import expected_error, fit_temperature
@@ -31,7 +33,6 @@ from zoo.config.data import FashionMnistConfig
 from zoo.data import load_data
 from zoo.data.sampling import Batch
 from zoo.data.split import Data, Split
-from zoo.recipe import load_recipe
 from zoo.utils.errors import CompareError
 from zoo.utils.progress import Progress, no_progress
 from zoo.utils.provenance import now
@@ -49,7 +50,8 @@ def run_suite(
     """
     artifact = open_artifact(name, _needed)
     config, recipe = artifact.config, artifact.file(RECIPE_FILE)
-    section = load_recipe(recipe).data
+    check_classifier("zoo probe --suite", config.name, config.task)
+    section = recipe_of_artifact(artifact).data
     progress(f"loading {section.name}")
     data = load_matching_data(section, config, data_dir)
     graph = onnx.load(str(artifact.file(ONNX_FILE)))

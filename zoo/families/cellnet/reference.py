@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.families.cellnet.config import CellnetConfig
-from zoo.families.cellnet.model import Cellnet, MemberLinear
+from zoo.families.cellnet.members import MemberLinear
+from zoo.families.cellnet.model import Cellnet
 
 Cores = list[Tensor]
 """One vector ``[size]`` per cell."""

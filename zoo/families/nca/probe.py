@@ -11,6 +11,8 @@ from torch import Tensor
 from zoo.families.nca.baselines import ADAM_LR, ADAM_STEPS, make_mlp, measure_baselines
 from zoo.families.nca.figures import ANIMATION, ANIMATION_CAPTION, animate, draw_curves
 from zoo.families.nca.model import MetaNca
+from zoo.families.nca.probe_continual import SEEDS, measure_continual
+from zoo.families.nca.probe_growth import measure_growth
 from zoo.families.nca.probe_splits import measure_splits
 from zoo.families.nca.probe_unseen import measure_unseen
 from zoo.families.nca.trial import STARTS, Trial
@@ -19,7 +21,7 @@ from zoo.utils.figures import save_png
 
 _MLPS = 10
 _DAMAGES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
-_DAMAGE, _LONG = "damage.png", "epochs.png"
+_DAMAGE, _CONTINUAL = "damage.png", "continual.png"
 
 
 def probe(context: ProbeContext) -> Findings:
@@ -27,9 +29,9 @@ def probe(context: ProbeContext) -> Findings:
     module = context.module
     assert isinstance(module, MetaNca)
     with torch.no_grad():
-        parts = [_depths(context, module), _damage(context, module), _growth(context, module)]
+        parts = [_depths(context, module), _damage(context, module), measure_growth(context, module)]
         if module.config.meta.tasks is not None:
-            parts.append(_unseen(context, module))
+            parts += [_unseen(context, module), _continual(context, module)]
         inputs, labels = context.data.train.everything()
         animate(module.grow_one(inputs, labels, module.architecture()), context.figures / ANIMATION)
     if module.config.rule.senses == "none":
@@ -123,34 +125,6 @@ def _damaged_mlps(context: ProbeContext) -> dict[float, float]:
     return {share: float(np.mean(values)) for share, values in found.items()}
 
 
-def _growth(context: ProbeContext, module: MetaNca) -> Findings:
-    """Evolve beyond the training's epochs; in networks with hidden layers, also add units half way through."""
-    epochs, config = module.config.epochs, module.config
-    curve = Trial(context, module, module.architecture()).evolve(3 * epochs)
-    curves = {"undisturbed": curve}
-    text = [
-        f"Left to run, these networks reach {curve[epochs - 1]:.2%} after {epochs} epochs (the training's), "
-        f"{curve[2 * epochs - 1]:.2%} after {2 * epochs} and {curve[-1]:.2%} after {3 * epochs}."
-    ]
-    metrics: dict[str, Any] = {"accuracy_after_epochs": curve}
-    if config.layers > 1:
-        narrow, wide = config.hidden // 2, config.hidden
-        trial = Trial(context, module, module.architecture(hidden=narrow))
-        first = trial.evolve(epochs // 2)
-        full, _ = module.begin([module.architecture(hidden=wide)] * STARTS, trial.generator)
-        trial.widen(full)
-        grown = [*first, *trial.evolve(3 * epochs - epochs // 2)]
-        curves[f"{narrow} hidden units, {wide} from epoch {epochs // 2}"] = grown
-        metrics["units_added"] = {"from": narrow, "to": wide, "epoch": epochs // 2, "accuracy_after_epochs": grown}
-        text.append(
-            f"Grown with {narrow} hidden units per layer and given {wide - narrow} more after {epochs // 2} epochs, "
-            f"they reach {grown[epochs - 1]:.2%} and {grown[2 * epochs - 1]:.2%}."
-        )
-    save_png(draw_curves(list(range(1, 3 * epochs + 1)), curves, "epoch", marked=epochs), context.figures / _LONG)
-    caption = "Mean test accuracy of thirty starts over the epochs; the dotted line marks the end of training."
-    return Findings(metrics, " ".join(text), {_LONG: caption})
-
-
 def _unseen(context: ProbeContext, module: MetaNca) -> Findings:
     rows = measure_unseen(module, context.seed)
     lines = [
@@ -168,3 +142,33 @@ def _unseen(context: ProbeContext, module: MetaNca) -> Findings:
         *lines,
     ]
     return Findings({"unseen": rows}, "\n".join(text), {})
+
+
+def _continual(context: ProbeContext, module: MetaNca) -> Findings:
+    epochs = module.config.epochs
+    rows = measure_continual(module, context.seed)
+    lines = [
+        f"| {row['data']} | {row['layers']} | {learner} | {row[f'{key}_a'][epochs - 1]:.2%} | "
+        f"{row[f'{key}_a'][2 * epochs - 1]:.2%} | {row[f'{key}_b'][2 * epochs - 1]:.2%} | "
+        f"{row[f'{key}_a'][2 * epochs]:.2%} | {row[f'{key}_a'][-1]:.2%} |"
+        for row in rows
+        for key, learner in (("rule", "rule"), ("sgd", f"SGD, rate {row['rate']:g}"))
+    ]
+    text = [
+        f"Two tasks in turn, A, B and A again, {epochs} passes over the examples of each, by the rule and by SGD from "
+        f"the same starts (batches of 8, the best of its rates on the examples of A); means of {SEEDS} seeds:",
+        "",
+        "| data | layers | learner | A, after A | A, after B | B, after B | A, one pass later | A, after A again |",
+        "|---|---|---|---|---|---|---|---|",
+        *lines,
+    ]
+    shown = [row for row in rows if row["layers"] == max(module.config.meta.layers)][1]
+    curves = {f"{name}, task {task.upper()}": shown[f"{key}_{task}"] for task in "ab"
+              for key, name in (("rule", "rule"), ("sgd", "SGD"))}  # fmt: skip
+    figure = draw_curves(list(range(1, 3 * epochs + 1)), curves, "pass", marked=epochs)
+    save_png(figure, context.figures / _CONTINUAL)
+    caption = (
+        f"Mean test accuracy on two tasks ({shown['data']}), learned one after the other: A for {epochs} passes, B for "
+        f"{epochs} (from the dotted line), A again."
+    )
+    return Findings({"continual": rows}, "\n".join(text), {_CONTINUAL: caption})

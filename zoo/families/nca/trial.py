@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.families.nca.baselines import train_by_adam
@@ -54,9 +55,33 @@ class Trial:
         layers, n, m = self.state.shape[1:4]
         old = self.wiring.mask[..., None]
         new[:, :layers, :n, :m] = torch.where(old, self.state, wide[:, :layers, :n, :m])
-        self.state, self.wiring = new, wiring
+        self._continue_in(new, wiring)
+
+    def deepen(self, architecture: Sequence[int], place: int) -> None:
+        """Continue with a new layer ``place``, as it is at a start; the layers behind it move up.
+
+        Layers that move keep their weights. Their hidden states are as at a start, because position codes name layers.
+        ``place`` is from 1 to the number of layers before, less 1: the new layer connects hidden units with as many.
+        """
+        wiring, fresh = self.module.begin([architecture] * STARTS, self.generator)
+        new, n, m = fresh.clone(), *self.state.shape[2:4]
+        new[:, :place, :n, :m] = torch.where(
+            self.wiring.mask[:, :place, :, :, None], self.state[:, :place], new[:, :place, :n, :m]
+        )
+        moved, weights = self.wiring.mask[:, place:], self.state[:, place:, ..., 0]
+        new[:, place + 1 :, :n, :m, 0] = torch.where(moved, weights, new[:, place + 1 :, :n, :m, 0])
+        self._continue_in(new, wiring)
+
+    def _continue_in(self, state: Tensor, wiring: Wiring) -> None:
+        """Take a larger state and its wiring, and pad the inputs of all units."""
+        self.state, self.wiring = state, wiring
         missing = wiring.mask.shape[2] - self.queries.shape[2]
-        self.queries = torch.nn.functional.pad(self.queries, (0, missing))
+        self.queries = F.pad(self.queries, (0, missing))
+        if self.support is not None and self.support.targets is not None:
+            outputs = wiring.mask.shape[3] - self.support.targets.shape[2]
+            self.support = SupportSet(
+                F.pad(self.support.inputs, (0, missing)), F.pad(self.support.targets, (0, outputs))
+            )
 
     def accuracies(self, weights: Tensor | None = None) -> Tensor:
         """Return test accuracies ``[STARTS]`` of the networks, or of other weights ``[STARTS, L, N, M]``."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from zoo.config.base import PositiveInt, Section, Size
 from zoo.families.base import FamilyConfig
@@ -14,6 +14,7 @@ from zoo.families.base import FamilyConfig
 Kind = Literal["norm", "linear", "plain"]
 """``tan(W) / n``; ``W / n``; ``W`` with a bias."""
 Activation = Literal["tanh", "sigmoid", "relu"]
+View = Literal["sequence", "rows", "volume"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class NormnetConfig(FamilyConfig):
     """The family's name."""
     layer: Kind = "norm"
     """Kind of every layer; linear and plain are the controls."""
+    view: View | None = None
+    """The form in which convolutions see an input: features as a sequence with one channel (1-D); the rows of an image
+    as a sequence, whose channels are the pixels of a row (1-D); the channels of an image as the depth of a volume
+    (3-D); null: images as they are (2-D)."""
     convolutions: tuple[ConvolutionConfig, ...] = Field(default=(), max_length=64)
     """Convolutions before the fully connected layers."""
     hidden: tuple[PositiveInt, ...] = Field(default=(256, 256), max_length=1000)
@@ -107,8 +112,16 @@ class NormnetConfig(FamilyConfig):
     tree: TreeConfig | None = None
     """A schedule of restarts; null: none."""
 
+    @model_serializer(mode="wrap")
+    def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The key was added after the first models shipped, whose recipes and hashes must stay what they are.
+        values: dict[str, Any] = serialize(self)
+        return {key: value for key, value in values.items() if key != "view" or value is not None}
+
     @model_validator(mode="after")
     def _check(self) -> NormnetConfig:
+        if self.view is not None and not self.convolutions:
+            raise ValueError(f"view {self.view} is for convolutions, found none; leave view out")
         if self.residual and self.layer == "plain":
             raise ValueError("residual is not defined for plain layers; set it to false or layer to norm or linear")
         return self

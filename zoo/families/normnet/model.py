@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo.data.task import Task
 from zoo.families.base import Ends
-from zoo.families.normnet.config import ConvolutionConfig, NormnetConfig
+from zoo.families.normnet.config import ConvolutionConfig, NormnetConfig, View
 from zoo.families.normnet.layers import NormConvolution, NormLayer, ResidualNormLayer
 from zoo.utils.errors import BuildError
 
@@ -27,10 +28,10 @@ class Normnet(nn.Module):
         super().__init__()
         self.config = config
         self.input_shape = task.input_shape
-        channels, *space = task.input_shape
+        channels, *space = self.view_shape = seen_shape(config.view, task.input_shape)
         if config.convolutions and not space:
             raise BuildError(f"convolutions take inputs [C, *space], found inputs of shape {[channels]}; "
-                             "set model.convolutions to []")  # fmt: skip
+                             "set model.convolutions to [], or model.view to sequence")  # fmt: skip
         self.convolutions = nn.ModuleList()
         for number, c in enumerate(config.convolutions):
             settings = config.settings(c.scale)
@@ -56,9 +57,16 @@ class Normnet(nn.Module):
         """Inputs ``[B, *input_shape]``, normalised as in training -> logits ``[B, classes]``."""
         return self.states(x)[-1]
 
+    def seen(self, x: Tensor) -> Tensor:
+        """Inputs ``[B, *input_shape]`` -> the form that convolutions see, ``[B, channels, *space]``."""
+        if self.config.view == "rows":
+            x = x.transpose(2, 3)
+        return x.reshape(x.shape[0], *self.view_shape) if self.config.view is not None else x
+
     def states(self, x: Tensor) -> list[Tensor]:
         """Return the output of each layer, ``[B, channels, *space]`` after pooling or ``[B, units]``; logits last."""
         states = []
+        x = self.seen(x)
         for config, convolution in zip(self.config.convolutions, self.convolutions, strict=True):
             x = convolution(x)
             if config.pool > 1:
@@ -69,6 +77,19 @@ class Normnet(nn.Module):
             x = layer(x)
             states.append(x)
         return states
+
+
+def seen_shape(view: View | None, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape ``[channels, *space]`` in which convolutions see inputs; raises BuildError for other inputs."""
+    if view is None:
+        return tuple(shape)
+    if len(shape) != (1 if view == "sequence" else 3):
+        allowed = "features" if view == "sequence" else "images [C, H, W]"
+        raise BuildError(f"view {view} takes {allowed}, found inputs of shape {list(shape)}; change model.view")
+    if view == "rows":
+        channels, height, width = shape
+        return channels * width, height
+    return 1, *shape
 
 
 def ends(module: Normnet) -> Ends:

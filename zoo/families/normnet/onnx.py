@@ -25,16 +25,24 @@ _ACTIVATIONS = {"tanh": "Tanh", "sigmoid": "Sigmoid", "relu": "Relu"}
 def onnx_graph(module: Normnet, task: Task) -> onnx.ModelProto:
     """Build ``input [B, *input_shape]`` -> ``logits [B, classes]`` with all of the module's weights as initializers."""
     g = GraphBuilder()
-    h = ONNX_INPUT
+    h = _seen(g, module)
     for number, (config, convolution) in enumerate(zip(module.config.convolutions, module.convolutions, strict=True)):
         h = _convolution(g, f"convolutions.{number}", convolution, h)  # type: ignore[arg-type]
         if config.pool > 1:
-            window = [config.pool] * (len(task.input_shape) - 1)
+            window = [config.pool] * (len(module.view_shape) - 1)
             h = g.op("MaxPool", h, kernel_shape=window, strides=window)
     h = g.op("Flatten", h, axis=1)
     for number, layer in enumerate(module.layers):
         h = _fully_connected(g, f"layers.{number}", layer, h)  # type: ignore[arg-type]
     return g.model("normnet", h, task.input_shape, task.num_classes)
+
+
+def _seen(g: GraphBuilder, module: Normnet) -> str:
+    """Bring inputs into the form that convolutions see."""
+    x = ONNX_INPUT
+    if module.config.view == "rows":
+        x = g.transpose(x, (0, 1, 3, 2))
+    return x if module.config.view is None else g.op("Reshape", x, g.constant([-1, *module.view_shape]))
 
 
 def _convolution(g: GraphBuilder, name: str, layer: NormConvolution, x: str) -> str:

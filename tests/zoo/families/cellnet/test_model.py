@@ -11,8 +11,8 @@ from torch import Tensor
 
 from tests.support.cellnet import IMAGES, STEM, STEMS, TASK, VARIANTS, build, samples
 from zoo.data.task import Task
+from zoo.families.cellnet.cells import Trace
 from zoo.families.cellnet.config import StemConfig
-from zoo.families.cellnet.model import Trace
 from zoo.families.cellnet.reference import LiteralCellnet
 
 

@@ -32,6 +32,7 @@ def test_invalid_settings_are_refused(options: dict[str, Any], message: str) -> 
         ({"power": 0.5}, "greater than or equal to 1"),
         ({"tree": {"pressure": 1.1}}, "less than or equal to 1"),
         ({"colour": "red"}, "Extra inputs"),
+        ({"view": "rows"}, "view rows is for convolutions, found none"),
     ],
 )
 def test_an_invalid_config_is_refused(options: dict[str, Any], message: str) -> None:

@@ -11,9 +11,20 @@ import torch
 from tests.csrc.test_cuda_shim import SANITIZERS, run_program
 from tests.support.gridnet_cuda import SUPPORT, KernelError, compile_with_shim
 from tests.support.nca_cuda import NcaCuda, shim_sources
-from tests.zoo.kernels.nca.test_op import CASES, MIXED, Case, assert_close, given_by, moved, results, spec_of
+from tests.zoo.kernels.nca.test_op import (
+    CASES,
+    MIXED,
+    Architectures,
+    Case,
+    Given,
+    assert_close,
+    given_by,
+    moved,
+    results,
+    spec_of,
+)
 from zoo.kernels.nca import evolve
-from zoo.kernels.nca.reference import evolve_reference
+from zoo.kernels.nca.reference import evolve_reference, existing
 
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5}
 """Largest error relative to the largest value of a tensor."""
@@ -100,13 +111,49 @@ def test_an_unneeded_gradient_of_signals_is_left_out(nca: NcaCuda) -> None:
     assert_close(found, wanted, TOLERANCE[torch.float64])
 
 
+SMALL = ((12, 11, 3), (2, 9))
+"""Layers whose epochs run in one launch; :data:`LARGE` ones have launches for every epoch."""
+LARGE = ((20, 16, 3), (2, 9))
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_order_of_threads_makes_no_difference(nca: NcaCuda, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = given_by(Case(((12, 11, 3), (2, 9)), spec_of(3, 2, (9, 6), norm=True), 3), torch.float32)
+@pytest.mark.parametrize("architectures", [SMALL, LARGE], ids=["one launch", "launches for every epoch"])
+def test_the_order_of_threads_makes_no_difference(
+    nca: NcaCuda, architectures: Architectures, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = given_by(Case(architectures, spec_of(3, 2, (9, 6), norm=True), 3), torch.float32)
     in_order = results(nca.evolve, problem)
     monkeypatch.setenv("CUDASHIM_SEED", str(seed))
     for first, second in zip(in_order, results(nca.evolve, problem), strict=True):
         assert torch.equal(first, second)
+
+
+def test_one_launch_gives_the_bits_of_launches_for_every_epoch(nca: NcaCuda) -> None:
+    large = given_by(Case((*SMALL, (20, 16)), spec_of(3, 2, (9, 6), norm=True), 3), torch.float32)
+    networks, rows, columns = len(SMALL), 12, 11
+    small = replace(
+        large,
+        state=_part(large.state, networks, rows, columns),
+        signals=_part(large.signals, networks, rows, columns),
+        fire_mask=large.fire_mask[:, :networks, :, :rows, :columns].contiguous(),
+        units=large.units[:networks],
+    )
+    alone, beside = _states_and_gradients(nca, small), _states_and_gradients(nca, large)
+    exists = existing(small.units, rows, columns)
+    for first, second in zip(alone, beside, strict=True):
+        assert torch.equal(first[exists], second[:networks, :, :rows, :columns][exists])
+
+
+def _states_and_gradients(nca: NcaCuda, problem: Given) -> list[torch.Tensor]:
+    """The states of the networks, and the gradients of their first states and signals: no sum over networks."""
+    assert problem.signals is not None
+    out = nca.evolve(*problem.arguments)
+    return [out.detach(), *torch.autograd.grad(out.square().sum(), (problem.state, problem.signals))]
+
+
+def _part(tensor: torch.Tensor | None, networks: int, rows: int, columns: int) -> torch.Tensor:
+    assert tensor is not None
+    return tensor.detach()[:networks, :, :rows, :columns].clone().requires_grad_()
 
 
 @pytest.mark.parametrize(
@@ -146,7 +193,7 @@ def test_every_kernel_runs_clean_under_a_sanitizer(sanitizer: str, tmp_path: Pat
     program = compile_with_shim(tmp_path / "driver", sources, SANITIZERS[sanitizer])
     done = run_program(program)
     assert done.returncode == 0, done.stderr[-4000:]
-    assert "24 passes ran" in done.stdout
+    assert "30 passes ran" in done.stdout
 
 
 @pytest.mark.cuda

@@ -1,6 +1,7 @@
 // normnet in plain JavaScript, from model.safetensors, with any share of its weights pruned.
 
 import { convolve, maxPool } from "./cellnet.js";
+import { UserError } from "../core/errors.js";
 import { floats } from "../core/safetensors.js";
 
 /** @typedef {import("../core/safetensors.js").Tensor} Tensor */
@@ -16,6 +17,7 @@ export class Normnet {
    * @param {Map<string, Tensor>} tensors
    */
   constructor(model, input, tensors) {
+    if (model.view) throw new UserError(`The page does not show a normnet that sees inputs as ${model.view}.`);
     this.model = model;
     this.input = input;
     this.tensors = tensors;
