@@ -25,9 +25,12 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def read_weights(path: Path, expected: Mapping[str, TensorSpec]) -> dict[str, NDArray[Any]]:
+def read_weights(
+    path: Path, expected: Mapping[str, TensorSpec], older: Mapping[str, TensorSpec] | None = None
+) -> dict[str, NDArray[Any]]:
     """Return the tensors of a safetensors file, which must be exactly those expected.
 
+    ``older`` are the tensors of an older form of the file, expected instead if it has one that only this form has.
     The header must be canonical, so that every reader of the file finds the same tensors in it. Raises ArtifactError
     for a damaged file, a header that does not match the data, and tensors that are missing,
     unexpected, or of another shape or dtype.
@@ -36,6 +39,8 @@ def read_weights(path: Path, expected: Mapping[str, TensorSpec]) -> dict[str, ND
         _check_header(path)
         with safe_open(path, framework="np") as file:
             found = {name: _spec(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            if older and found.keys() & (older.keys() - expected.keys()):
+                expected = older
             _compare(path, found, expected)
             return {name: file.get_tensor(name) for name in expected}
     except (SafetensorError, OSError, ValueError, TypeError, MemoryError) as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
+    LambdaLR,
     LinearLR,
     LRScheduler,
     OneCycleLR,
@@ -18,7 +20,14 @@ from torch.optim.lr_scheduler import (
 )
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from zoo.config.train import ConstantConfig, CosineConfig, OneCycleConfig, OptimizerConfig, ScheduleConfig
+from zoo.config.train import (
+    ConstantConfig,
+    CosineConfig,
+    OneCycleConfig,
+    OptimizerConfig,
+    RestartsConfig,
+    ScheduleConfig,
+)
 
 FUSED = ("sgd", "adam", "adamw")
 """The optimizers that torch can run as one kernel, which skips its step where ``found_inf`` on the device is not 0."""
@@ -48,6 +57,8 @@ def make_schedule(config: ScheduleConfig, optimizer: torch.optim.Optimizer, step
     The learning rate of each group of parameters is the peak of its own.
     """
     peaks = [group["lr"] for group in optimizer.param_groups]
+    if isinstance(config, RestartsConfig):
+        return LambdaLR(optimizer, _restarts(config, steps))
     warmup = warmup_steps(config.warmup, steps)
     match config:
         case OneCycleConfig():
@@ -76,6 +87,24 @@ class _Cosine(CosineAnnealingLR):
     def get_lr(self) -> list[float | torch.Tensor]:
         first = super().get_lr()[0]
         return [first, *(first * base / self.base_lrs[0] for base in self.base_lrs[1:])]
+
+
+def _restarts(config: RestartsConfig, steps: int) -> Callable[[int], float]:
+    """Return the factor of the peak learning rate for each step from 0."""
+    ends = [max(1, round(end * steps)) for end in config.ends]
+
+    def factor(step: int) -> float:
+        number = min(bisect_right(ends, step), len(ends) - 1)
+        first = ends[number - 1] if number else 0
+        length = max(1, ends[number] - first)
+        rising = warmup_steps(float(config.warmup), length)
+        place = step - first
+        if place < rising:
+            return (place + 1) / (rising + 1)
+        done = min(1.0, (place - rising) / max(1, length - rising))
+        return config.final + (1 - config.final) * (1 + math.cos(math.pi * done)) / 2
+
+    return factor
 
 
 def warmup_steps(warmup: int | float, steps: int) -> int:

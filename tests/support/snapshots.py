@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sdk import InputSpec
@@ -29,6 +30,7 @@ SHORT = [
 SPEC = InputSpec("image", (1, 2, 3), (0.5,), (0.25,))
 LABELS = ["a", "b", "c"]
 IMAGES = np.random.default_rng(0).random((9, 1, 2, 3), np.float32)
+Array = NDArray[Any]
 Trained = tuple[Path, SnapshotNet]
 """An artifact's folder and the network in it."""
 
@@ -71,6 +73,25 @@ def export(folder: Path, **options: Any) -> Trained:
         formats=("safetensors", "onnx"),
     )
     return path, net
+
+
+def with_deltas(tensors: dict[str, Array]) -> dict[str, Array]:
+    """Return a file's tensors in the older form: a base, and the bits of later snapshots that differ from it."""
+    older = dict(tensors)
+    values = older.pop("snapshots.values")
+    rest, entries = len(values) - 1, values.shape[1]
+    older |= {
+        "snapshots.base": values[0],
+        "snapshots.index": np.zeros((rest, entries), np.int32),
+        "snapshots.value": np.zeros((rest, entries), np.float32),
+        "snapshots.sizes": np.zeros(rest, np.int32),
+    }
+    for number in range(1, int((tensors["snapshots.facts"][:, 0] > 0).sum())):
+        index = np.flatnonzero(values[number].view(np.int32) != values[0].view(np.int32))
+        older["snapshots.sizes"][number - 1] = len(index)
+        older["snapshots.index"][number - 1, : len(index)] = index
+        older["snapshots.value"][number - 1, : len(index)] = values[number][index]
+    return older
 
 
 def prepared() -> Tensor:

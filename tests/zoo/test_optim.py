@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -16,6 +17,7 @@ from zoo.config.train import (
     ConstantConfig,
     CosineConfig,
     OneCycleConfig,
+    RestartsConfig,
     SgdConfig,
 )
 from zoo.optim import make_average, make_optimizer, make_schedule, warmup_steps
@@ -44,6 +46,7 @@ def rates(config: Any, steps: int, **optimizer: Any) -> list[float]:
         CosineConfig(name="cosine", warmup=2, final=0.2),
         CosineConfig(name="cosine"),
         OneCycleConfig(name="one_cycle"),
+        RestartsConfig(name="restarts", ends=(0.5, 1)),
     ],
 )
 def test_every_group_of_parameters_follows_the_schedule_from_its_own_peak(config: Any) -> None:
@@ -118,6 +121,30 @@ def test_one_cycle_rises_to_the_peak_and_falls_again() -> None:
     assert seen[:26] == sorted(seen[:26])
     assert seen[25:] == sorted(seen[25:], reverse=True)
     assert seen[-1] == pytest.approx(PEAK * 0.01, rel=0.1)
+
+
+def test_restarts_rise_and_fall_once_per_cycle() -> None:
+    seen = rates(RestartsConfig(name="restarts", ends=(0.2, 0.5, 1), warmup=0.1, final=0.01), 100)
+    for first, last in ((0, 20), (20, 50), (50, 100)):
+        rising = (last - first) // 10
+        cycle = seen[first:last]
+        assert cycle[: rising + 1] == sorted(cycle[: rising + 1])
+        assert cycle[rising] == pytest.approx(PEAK)
+        assert cycle[rising:] == sorted(cycle[rising:], reverse=True)
+        assert PEAK * 0.01 < cycle[-1] < PEAK * 0.05
+
+
+@pytest.mark.parametrize("ends", [(), (0.5,), (0.5, 0.5, 1), (0.7, 0.3, 1), (0, 1), (0.5, 1.5)])
+def test_restarts_with_other_ends_than_ascending_ones_up_to_1_are_refused(ends: tuple[float, ...]) -> None:
+    with pytest.raises(ValidationError):
+        RestartsConfig(name="restarts", ends=ends)
+
+
+@pytest.mark.parametrize("warmup", [0, 0.3, 0.999])
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_restarts_fit_every_length_of_run(warmup: float, steps: int) -> None:
+    seen = rates(RestartsConfig(name="restarts", ends=(0.1, 0.2, 0.5, 1), warmup=warmup), steps)
+    assert all(0 < rate <= PEAK * (1 + 1e-12) for rate in seen)
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 7, 100, 0.999])

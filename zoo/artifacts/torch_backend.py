@@ -121,7 +121,9 @@ def open_backend(artifact: Artifact, device: str | torch.device | None = None) -
 def _load(artifact: Artifact, family: Family, config: FamilyConfig, task: Task, weights: Path) -> nn.Module:
     with torch.random.fork_rng(devices=[]), _Allowance(weights.stat().st_size):
         module = _build(artifact, family, config, task)
-    arrays = read_weights(weights, {name: _spec(tensor) for name, tensor in module.state_dict().items()})
+    expected = {name: _spec(tensor) for name, tensor in module.state_dict().items()}
+    older: Any = getattr(module, "older_tensors", None)  # a module that reads files of an older form says which
+    arrays = read_weights(weights, expected, older(expected) if older else None)
     try:
         module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=True)
     except _FAILURES as error:  # raised by a family that checks the values of its tensors

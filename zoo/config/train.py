@@ -123,7 +123,27 @@ class OneCycleConfig(Section):
     """Lower the momentum (or beta1) from 0.95 to 0.85 while the learning rate rises, and raise it again afterwards."""
 
 
-ScheduleConfig = Annotated[ConstantConfig | CosineConfig | OneCycleConfig, Field(discriminator="name")]
+class RestartsConfig(Section):
+    """Several cycles, each a linear rise to the peak, then half a cosine down to ``final`` times the peak."""
+
+    name: Literal["restarts"]
+    """The name of the schedule."""
+    ends: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(min_length=1, examples=[[0.25, 0.5, 1]])
+    """Ends of the cycles, as fractions of all steps, ascending; the last is 1."""
+    warmup: Fraction = 0.1
+    """Fraction of each cycle's steps in which the rate rises."""
+    final: Fraction = 0
+    """Learning rate of each cycle's last step, as a fraction of the peak."""
+
+    @model_validator(mode="after")
+    def _check(self) -> RestartsConfig:
+        ends = list(self.ends)
+        if ends != sorted(set(ends)) or ends[-1] != 1:
+            raise ValueError(f"ends {ends} should ascend, and the last should be 1")
+        return self
+
+
+ScheduleConfig = Annotated[ConstantConfig | CosineConfig | OneCycleConfig | RestartsConfig, Field(discriminator="name")]
 
 
 class EarlyStoppingConfig(Section):

@@ -14,6 +14,7 @@ from sdk.backends.native.network import NetworkBackend, address, choice, count, 
 from sdk.errors import InputError
 from sdk.inputs import FloatArray
 from sdk.kernels import FUNCTIONS, compiled
+from sdk.snapshots_deltas import VALUES, with_deltas, without_deltas
 from sdk.validation import check_keys, check_list, check_type
 from sdk.weights import TensorSpec, read_weights
 
@@ -83,7 +84,8 @@ def open_network(artifact: Artifact, threads: int) -> SnapshotsBackend:
     shape, classes = artifact.config.input.shape, len(artifact.config.labels)
     facts = _read(artifact.config.model, math.prod(shape), classes)
     file = artifact.file(WEIGHTS_FILE)
-    tensors = read_weights(file, _expected(facts))
+    expected = _expected(facts)
+    tensors = without_deltas(read_weights(file, expected, with_deltas(expected)))
     snapshots = _snapshots(tensors, facts)
     backend = SnapshotsBackend(str(file), shape, classes, threads)
     backend.network = compiled().Snapshots(widths=facts.widths, function=facts.function, sweeps=facts.sweeps)
@@ -120,7 +122,8 @@ def _read(model: dict[str, Any], inputs: int, classes: int) -> _Facts:
     if not 1 <= len(phases) <= 8:
         raise InputError(f"model.phases: found {len(phases)}, allowed 1 to 8")
     fields = {"name", "until", "structures", "snapshots"}
-    phases = tuple(check_keys(phase, fields, frozenset(), f"model.phases[{i}]") for i, phase in enumerate(phases))
+    rules = frozenset({"grow_until", "prune_until", "edges"})
+    phases = tuple(check_keys(phase, fields, rules, f"model.phases[{i}]") for i, phase in enumerate(phases))
     capacity = sum(count(phase["snapshots"], "phases.snapshots", most=_MOST_SNAPSHOTS) for phase in phases)
     if capacity > _MOST_SNAPSHOTS:
         raise InputError(f"model.phases: {capacity} snapshots in all, at most {_MOST_SNAPSHOTS} are allowed")
@@ -145,8 +148,7 @@ def _expected(facts: _Facts) -> dict[str, TensorSpec]:
         "bias": (units,),
         "mixture": (capacity,),
         "threshold": (),
-        "snapshots.base": (entries,),
-        "snapshots.value": (capacity - 1, entries),
+        VALUES: (capacity, entries),
         "snapshots.accuracy": (capacity,),
     }
     integers: dict[str, tuple[int, ...]] = {
@@ -154,8 +156,6 @@ def _expected(facts: _Facts) -> dict[str, TensorSpec]:
         "target": (facts.slots,),
         "edges": (),
         "events": (facts.events, 3),
-        "snapshots.index": (capacity - 1, entries),
-        "snapshots.sizes": (capacity - 1,),
         "snapshots.facts": (capacity, 3),
     }
     kinds = (("float32", floats), ("int32", integers))
@@ -176,15 +176,4 @@ def _snapshots(tensors: Arrays, facts: _Facts) -> list[tuple[NDArray[np.float32]
         raise ValueError(
             f"snapshots.facts: found {rows[row].tolist()} in row {row} of {number}, the network has {edges} edges"
         )
-    base = tensors["snapshots.base"]
-    values = [base]
-    for i, size in enumerate(tensors["snapshots.sizes"].tolist()):
-        if not 0 <= size <= len(base):
-            raise ValueError(f"snapshots.sizes: delta {i} has {size} values, allowed 0 to {len(base)}")
-        index = tensors["snapshots.index"][i, :size]
-        if ((index < 0) | (index >= len(base))).any():
-            raise ValueError(f"snapshots.index: delta {i} refers to values outside 0 to {len(base) - 1}")
-        changed = base.copy()
-        changed[index] = tensors["snapshots.value"][i, :size]
-        values.append(changed)
-    return [(values[i], int(laid[i])) for i in range(number)]
+    return [(tensors[VALUES][i], int(laid[i])) for i in range(number)]

@@ -39,6 +39,6 @@ def copy_edges(draft: Draft, unit: int, copy: int, scale: float) -> int | None:
     layer_of = draft.layout.layer_of
     inward = [(source, copy, draft.weights[source, unit]) for source in draft.inward(unit)]
     outward = [(copy, target, draft.weights[unit, target]) for target in draft.outward(unit)]
-    forward = [edge for edge in inward + outward if layer_of[edge[0]] < layer_of[edge[1]]]
+    forward = [edge for edge in inward + outward if layer_of[edge[0]] < layer_of[edge[1]] and edge[2]]  # not pruned
     grown = sum([draft.add(source, target, scale * weight) for source, target, weight in forward])
     return copy if grown else None

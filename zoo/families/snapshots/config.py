@@ -121,6 +121,36 @@ class PhaseConfig(Section):
     """Most structures that may grow in the phase."""
     snapshots: PositiveInt = Field(examples=[2])
     """Number of the phase's snapshots to retain, the last ones."""
+    grow_until: PositiveInt | None = None
+    """Last epoch after which the network may grow in the phase, whose rest trains the edges (null: the last but one of
+    the phase)."""
+    prune_until: PositiveInt | None = None
+    """Last epoch after which the smallest weights are pruned, once the phase has grown (null: none are)."""
+    edges: PositiveInt | None = None
+    """Most edges that pruning leaves, at ``prune_until``."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # These keys were added after the first models shipped, whose recipes and hashes must stay what they are.
+        values: dict[str, Any] = serialize(self)
+        later = ("grow_until", "prune_until", "edges")
+        return {key: value for key, value in values.items() if key not in later or value is not None}
+
+    @model_validator(mode="after")
+    def _check(self) -> PhaseConfig:
+        pruning = (self.prune_until, self.edges)
+        if pruning != (None, None) and None in (self.grow_until, *pruning):
+            raise ValueError(f"{self.name}: grow_until, prune_until and edges belong together, found only some of them")
+        if self.grow_until and self.prune_until and not self.grow_until < self.prune_until < self.until:
+            raise ValueError(
+                f"{self.name}: prune_until {self.prune_until} should lie between grow_until, {self.grow_until}, and "
+                f"the phase's last epoch, {self.until}"
+            )
+        if self.grow_until is not None and self.grow_until >= self.until:
+            raise ValueError(
+                f"{self.name}: grow_until {self.grow_until} should come before the phase's last epoch, {self.until}"
+            )
+        return self
 
 
 class StructureConfig(Section):
@@ -203,6 +233,12 @@ class SnapshotsConfig(FamilyConfig):
                     f"phases: {after.name} ends in epoch {after.until}, should end after {before.name} "
                     f"(epoch {before.until})"
                 )
+            if after.grow_until is not None and after.grow_until < before.until:
+                raise ValueError(
+                    f"phases: {after.name} grows until epoch {after.grow_until}, but starts after epoch {before.until}"
+                )
+        if self.sweeps > 1 and any(phase.edges for phase in self.phases):
+            raise ValueError(f"phases: pruning needs a network of one sweep, found sweeps {self.sweeps}; set it to 1")
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases: found names {names}, each should be unique")

@@ -10,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from zoo.families.snapshots.model import SnapshotNet
+from zoo.families.snapshots.pruning import living
 from zoo.families.snapshots.schedule import phase_at
 
 CAPTIONS = {
@@ -61,7 +62,7 @@ def draw_growth(net: SnapshotNet, history: Sequence[Mapping[str, Any]]) -> Figur
 
 def draw_inputs(net: SnapshotNet, shape: tuple[int, ...]) -> Figure:
     """Draw the number of new edges from each input as a map, at the start and per phase, summed over channels."""
-    source, _, _ = net.laid()
+    source, _, _ = living(net)
     ends = [(-1, net.started)]
     ends += [(phase_at(net.config.phases, epoch + 1), edges) for epoch, _, edges in net.growth]
     counts = [torch.zeros(net.layout.inputs) for _ in range(len(net.config.phases) + 1)]

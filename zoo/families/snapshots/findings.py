@@ -16,8 +16,8 @@ def training_findings(net: SnapshotNet) -> dict[str, Any]:
             {
                 "phase": phases[snapshot.phase].name,
                 "epoch": snapshot.epoch,
-                "edges": snapshot.edges,
-                "cost": net.wiring(snapshot.edges).edges,
+                "edges": net.cost_of(number)[0],
+                "cost": net.cost_of(number)[1],
                 "weight": round(float(net.mixture[number]), 6),
                 "validation_accuracy": round(snapshot.accuracy, 6),
             }

@@ -16,6 +16,7 @@ from zoo.data.task import Task
 from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.learner import SnapshotsLearner
 from zoo.families.snapshots.model import SnapshotNet
+from zoo.families.snapshots.pruning import living
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Inputs ``[B, ...]`` and integer labels ``[B]``, such as a DataLoader's."""
@@ -95,7 +96,7 @@ class GrowingNetwork(nn.Module):
 
     def connectivity(self) -> Connectivity:
         """Count the edges."""
-        _, target, _ = self.net.laid()
+        _, target, _ = living(self.net)
         layout = self.net.layout
         counts = torch.bincount(layout.layer_of[target], minlength=layout.output + 1)[1:]
         return Connectivity(len(target), layout.possible, tuple(counts.tolist()))

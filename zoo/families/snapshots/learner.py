@@ -20,6 +20,7 @@ from zoo.families.snapshots.findings import training_findings
 from zoo.families.snapshots.gradient import missing_gradient
 from zoo.families.snapshots.growth import grow
 from zoo.families.snapshots.model import SnapshotNet
+from zoo.families.snapshots.pruning import edges_after, free_slots, prune
 from zoo.families.snapshots.routing import gradient_scores, length_preference, random_scores
 from zoo.families.snapshots.saving import retain, worth_saving
 from zoo.families.snapshots.schedule import End, Limits, phase_at
@@ -56,11 +57,16 @@ class SnapshotsLearner(Learner):
         """Last batches of the epoch, on which activity is measured."""
         self.held = module.weight.detach()[:0]
         """Weights of the edges that training must not change."""
+        self.pruned: Tensor | None = None
+        """Slots of pruned edges, int64, which snapshots still have."""
+        self._optimizer: Optimizer | None = None
         self._norms: list[Tensor] = []
         """Gradient norms that the trigger has not seen yet: on a GPU, reading one would wait for its step."""
 
     def on_start(self, optimizer: Optimizer) -> None:
         """Keep the weights of the edges that the network holds, whose gradients are 0 from now on."""
+        self._optimizer = optimizer
+        self._find_pruned()
         self.held = self.module.weight.detach()[: self.module.held].clone()
         if len(self.held):
             slots = torch.arange(len(self.held), device=self.held.device)
@@ -81,6 +87,8 @@ class SnapshotsLearner(Learner):
         self._norms.append(torch.nn.utils.get_total_norm(grads))
         with torch.no_grad():
             self.module.weight[: len(self.held)] = self.held  # weight decay moves weights without a gradient, too
+            if self.pruned is not None:
+                self.module.weight[self.pruned] = 0
 
     def on_epoch_end(self, epoch: int) -> None:
         self.epoch = epoch
@@ -104,6 +112,7 @@ class SnapshotsLearner(Learner):
         grew = self._grow(extrema, activity, accuracy)
         if not grew and worth_saving(self.config, self.epoch, accuracy, self._last(), grows=False):
             self._save(accuracy)
+        self._prune()
         self.recent = []
 
     @property
@@ -130,7 +139,7 @@ class SnapshotsLearner(Learner):
             )
         mixture = fit_mixture(probabilities, labels, self.config.mixture_temperature)
         snapshots = [net.snapshots[number] for number in members]
-        phases, costs = [s.phase for s in snapshots], [net.wiring(s.edges).edges for s in snapshots]
+        phases, costs = [s.phase for s in snapshots], [net.cost_of(number)[1] for number in members]
         mixing = self.config.progressive == "mixture"
         threshold = fit_threshold(probabilities, labels, mixture, phases, costs, self.config.progressive_loss, mixing)
         net.set_ensemble(mixture, threshold)
@@ -195,12 +204,27 @@ class SnapshotsLearner(Learner):
         self.rotation = grown.rotation
         if not grown.structures:
             return False
-        self._save(accuracy)
+        if worth_saving(self.config, self.epoch, accuracy, self._last(), grows=True):
+            self._save(accuracy)
         net.lay(*draft.new_edges())
         net.record_growth(self.epoch, grown.structures)
         self.limits.charge(self.epoch, grown.structures)
         self.economy.spend()
         return True
+
+    def _prune(self) -> None:
+        """Prune the edges that the phase leaves behind, and make room for the next growth."""
+        net, phase = self.module, self.config.phases[phase_at(self.config.phases, self.epoch)]
+        live = int(net.weight.count_nonzero())
+        left = edges_after(phase, self.epoch, live)
+        if left < live:
+            prune(net, left)
+            free_slots(net, self._optimizer)
+            self._find_pruned()
+
+    def _find_pruned(self) -> None:
+        pruned = (self.module.weight.detach()[: int(self.module.edges)] == 0).nonzero().flatten()
+        self.pruned = pruned if len(pruned) else None
 
     def _scores(self, activity: Activity) -> Tensor:
         if self.config.routing.choice == "random":

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sdk.families.snapshots import last_of_phases
+from sdk.snapshots_deltas import with_deltas
 from zoo.data.task import Task
 from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.layout import Layout
@@ -102,6 +103,9 @@ class SnapshotNet(nn.Module):
         slots = len(self.weight)
         return snapshot.values[:slots], snapshot.values[slots:], snapshot.edges
 
+    older_tensors = staticmethod(with_deltas)
+    """The tensors of a file whose snapshots are differences, which the module also loads."""
+
     @property
     def outputs(self) -> list[str]:
         """Names of the snapshots, for :meth:`output`."""
@@ -145,6 +149,10 @@ class SnapshotNet(nn.Module):
         self.target[first : first + count] = target.to(self.target)
         self.weight[first : first + count] = weight.to(self.weight)
         self.edges += count
+        self.rewire()
+
+    def rewire(self) -> None:
+        """Forget the cached wirings after a change of the edges."""
         self._wirings.clear()
 
     @torch.no_grad()
@@ -174,6 +182,12 @@ class SnapshotNet(nn.Module):
             self._wirings[edges] = wire(self.layout, source, target, self.config.sweeps)
         return self._wirings[edges]
 
+    def cost_of(self, number: int) -> tuple[int, int]:
+        """Return a snapshot's number of edges, without pruned ones, and the edges that it computes per sample."""
+        weight, _, edges = self.values_of(number)
+        pruned = edges - int(weight[:edges].count_nonzero())
+        return edges - pruned, self.wiring(edges).edges - pruned
+
     def freeze(self, epoch: int, phase: int, accuracy: float) -> Snapshot:
         """Return the current network as a snapshot."""
         values = torch.cat([self.weight.detach(), self.bias.detach()])
@@ -182,7 +196,7 @@ class SnapshotNet(nn.Module):
     def record_growth(self, epoch: int, structures: int) -> None:
         """Record a growth event after ``epoch``: its structures and the current number of edges."""
         row = int((self.events[:, 0] > 0).sum())
-        self.events[row] = torch.tensor([epoch, structures, _count(self.edges)])
+        self.events[row] = torch.tensor([epoch, structures, int(self.weight.count_nonzero())])
 
     @property
     def started(self) -> int:

@@ -35,7 +35,7 @@ def probe(context: ProbeContext) -> Findings:
     net = context.module
     assert isinstance(net, SnapshotNet)
     truth, members = _members(net, context.data.test)
-    costs = [net.wiring(net.snapshots[number].edges).edges for number in range(len(net.snapshots))]
+    costs = [net.cost_of(number)[1] for number in range(len(net.snapshots))]
     phases = [net.snapshots[number].phase for number in range(len(net.snapshots))]
     weights = net.mixture[: len(members)].tolist() if net.config.progressive == "mixture" else None
     cascade = cascade_of(phases, weights)

@@ -11,6 +11,7 @@ import math
 import torch
 
 from zoo.families.snapshots.model import SnapshotNet
+from zoo.families.snapshots.pruning import living
 from zoo.utils.errors import BuildError
 
 _FACTOR = 2
@@ -34,7 +35,7 @@ def refine(net: SnapshotNet, source: SnapshotNet, shape: tuple[int, int, int]) -
             f"refine: found layers {list(source.layout.widths)} and {found} units wide for images {list(shape)}, "
             f"allowed {[math.prod(shape), *wanted[1:]]} and {wanted}"
         )
-    begin, end, weight = source.laid()
+    begin, end, weight = living(source)
     reads = begin < source.layout.inputs
     pixel = begin[reads]
     channel, y, x = pixel // (height * width), pixel // width % height, pixel % width

@@ -32,16 +32,20 @@ class Limits:
     def quota(self, epoch: int) -> int:
         """Return how many structures growth after ``epoch`` may add: the phase's remainder over its possible events.
 
-        0 while the last growth settles, and when growth could not settle before training ends.
+        0 while the last growth settles, after the phase's ``grow_until``, and when growth could not settle before
+        training ends.
         """
         pause = self.config.stabilisation
         if self.settles(epoch):
             return 0
         if epoch > self.config.phases[-1].until - max(1, pause):
             return 0
-        phase = phase_at(self.config.phases, epoch + 1)  # new edges learn from the next epoch on
-        left = self.config.phases[phase].structures - self.used[phase]
-        last = min(self.config.phases[phase].until - 1, self.config.phases[-1].until - max(1, pause))
+        number = phase_at(self.config.phases, epoch + 1)  # new edges learn from the next epoch on
+        phase = self.config.phases[number]
+        left = phase.structures - self.used[number]
+        last = min(phase.grow_until or phase.until - 1, self.config.phases[-1].until - max(1, pause))
+        if epoch > last:
+            return 0
         events = (last - epoch) // max(1, pause) + 1
         return -(-left // events)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.families.snapshots.model import SnapshotNet
+from zoo.families.snapshots.pruning import living
 from zoo.families.snapshots.start import start_weights
 from zoo.families.taking import Match, Taken
 from zoo.utils.errors import BuildError
@@ -23,7 +24,7 @@ def take(net: SnapshotNet, source: SnapshotNet, match: Match) -> Taken:
     """
     units = _same_units(net, source, match)
     drawn = net.laid()
-    begin, end, weight = source.laid()
+    begin, end, weight = living(source)
     kept = (units[begin] >= 0) & (units[end] >= 0)
     if net.config.sweeps < 2:  # a single sweep never reads edges that lead back
         kept &= source.layout.layer_of[begin] < source.layout.layer_of[end]
@@ -80,7 +81,7 @@ def _same_units(net: SnapshotNet, source: SnapshotNet, match: Match) -> Tensor:
 
 def _into_classes(net: SnapshotNet, source: SnapshotNet, units: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return source, target and random weight ``[edges]`` of edges into classes that ``source`` does not know."""
-    begin, end, _ = source.laid()
+    begin, end, _ = living(source)
     first, there = net.layout.starts[net.layout.output], source.layout.starts[source.layout.output]
     classes, known = net.layout.widths[-1], source.layout.widths[-1]
     pairs = []

@@ -36,6 +36,16 @@ def test_a_network_without_an_ensemble_answers_itself(
     check_same_bits(sdk.load(folder, backend="native", threads=1), sdk.load(folder, backend="torch"))
 
 
+def test_a_phase_may_say_until_when_it_grows(
+    networks: dict[str, Path], tmp_path: Path, edit_config: Callable[..., None]
+) -> None:
+    folder = shutil.copytree(networks["tanh"], tmp_path / "tiny")
+    model = json.loads((folder / "config.json").read_text())["model"]
+    first, *rest = model["phases"]
+    edit_config(folder, model={**model, "phases": [{**first, "grow_until": 9}, *rest]})
+    check_same_bits(sdk.load(folder, backend="native", threads=1), sdk.load(networks["tanh"], backend="torch"))
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -73,9 +83,7 @@ def changed(index: int, value: float) -> Callable[[np.ndarray[Any, Any]], np.nda
         ("target", changed(0, -5)), ("target", changed(0, 99)), ("source", lambda s: np.full_like(s, 0)),
         ("edges", changed(0, 0)), ("edges", changed(0, 10**6)), ("edges", changed(0, -1)),
         ("snapshots.facts", changed(0, 0)), ("snapshots.facts", changed(0, 10**6)), ("snapshots.facts", changed(2, 7)),
-        ("snapshots.facts", changed(1, -1)), ("snapshots.sizes", changed(0, -1)),
-        ("snapshots.sizes", changed(0, 10**6)),
-        ("snapshots.index", changed(0, -1)), ("snapshots.index", changed(0, 10**6)), ("mixture", changed(1, -0.5)),
+        ("snapshots.facts", changed(1, -1)), ("snapshots.values", lambda v: v[1:]), ("mixture", changed(1, -0.5)),
         ("mixture", changed(-1, 0.5)), ("bias", lambda b: b[1:]), ("weight", lambda w: w.astype(np.float16)),
         ("threshold", lambda t: None),
     ],

@@ -31,6 +31,12 @@ def test_a_clone_in_the_next_layer_gets_its_forward_edges_at_seven_tenths_of_the
     assert grown(draft) == pytest.approx({(0, copy): 0.7, (2, copy): -1.4, (copy, 15): 2.8})
 
 
+def test_a_clone_gets_no_copy_of_a_pruned_edge() -> None:
+    draft = draft_of({(0, 6): 0.0, (2, 6): 1.0})
+    (copy,) = clone(draft, 6, CloningConfig())
+    assert grown(draft) == pytest.approx({(2, copy): 0.7})
+
+
 def test_a_clone_in_the_previous_layer_gets_no_edges_from_its_own_layer() -> None:
     draft = draft_of({(0, 12): 1.0, (7, 12): 2.0, (12, 16): 3.0})
     (copy,) = clone(draft, 12, CloningConfig())

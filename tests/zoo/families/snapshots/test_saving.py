@@ -34,6 +34,13 @@ def test_snapshots_are_saved_at_growth_at_a_gain_of_two_points_and_at_phase_ends
     assert worth_saving(CONFIG, epoch, accuracy, snapshot(1), grows) is worth
 
 
+@pytest.mark.parametrize(("epoch", "grows", "worth"), [(7, True, False), (12, False, False), (20, True, True)])
+def test_a_phase_that_prunes_is_saved_at_its_end_alone(epoch: int, grows: bool, worth: bool) -> None:
+    phase = {"name": "a", "until": 20, "structures": 9, "snapshots": 1, "grow_until": 8, "prune_until": 15, "edges": 5}
+    config = SnapshotsConfig.model_validate({"phases": [phase], "sweeps": 1, "routing": {"reciprocal": 0}})
+    assert worth_saving(config, epoch, 0.9, None, grows) is worth
+
+
 def test_the_first_gain_is_measured_from_zero() -> None:
     assert worth_saving(CONFIG, 1, 0.1, None, grows=False)
 

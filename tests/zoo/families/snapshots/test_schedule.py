@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from zoo.families.snapshots.config import EndConfig, PhaseConfig, SnapshotsConfig
 from zoo.families.snapshots.schedule import End, Limits, phase_at
@@ -42,6 +43,59 @@ def test_a_phase_never_grows_more_than_its_limit(epochs: set[int]) -> None:
         if quota := limits.quota(epoch):
             limits.charge(epoch, quota)
     assert all(used <= phase.structures for used, phase in zip(limits.used, CONFIG.phases, strict=True))
+
+
+def test_a_phase_grows_no_later_than_it_says_and_reaches_its_limit_by_then() -> None:
+    phases = tuple(
+        PhaseConfig(name=name, until=until, structures=6, snapshots=1, grow_until=last)
+        for name, until, last in (("a", 20, 9), ("b", 40, 25))
+    )
+    limits = Limits(SnapshotsConfig(phases=phases, stabilisation=2))
+    grown = {}
+    for epoch in range(1, 41):
+        if quota := limits.quota(epoch):
+            grown[epoch] = quota
+            limits.charge(epoch, quota)
+    assert grown == {1: 2, 3: 1, 5: 1, 7: 1, 9: 1, 20: 2, 22: 2, 24: 2}
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"grow_until": 20}, "grow_until 20 should come before the phase's last epoch, 20"),
+        ({"grow_until": 0}, "greater"),
+        ({"prune_until": 9}, "belong together"),
+        ({"edges": 9}, "belong together"),
+        ({"edges": 9, "prune_until": 9}, "belong together"),
+        ({"edges": 9, "grow_until": 9}, "belong together"),
+        ({"edges": 9, "grow_until": 9, "prune_until": 9}, "between grow_until, 9, and the phase's last epoch, 20"),
+        ({"edges": 9, "grow_until": 9, "prune_until": 20}, "prune_until 20 should lie between"),
+    ],
+)
+def test_a_phase_that_ends_growth_or_pruning_too_late_or_lacks_a_key_is_refused(
+    keys: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        PhaseConfig.model_validate({"name": "a", "until": 20, "structures": 6, "snapshots": 1, **keys})
+
+
+def test_pruning_a_network_of_two_sweeps_is_refused() -> None:
+    phase = {"name": "a", "until": 20, "structures": 6, "snapshots": 1, "grow_until": 5, "prune_until": 9, "edges": 9}
+    with pytest.raises(ValidationError, match="pruning needs a network of one sweep, found sweeps 2"):
+        SnapshotsConfig.model_validate({"phases": [phase]})
+
+
+def test_growth_that_ends_before_its_phase_starts_is_refused() -> None:
+    first = PhaseConfig(name="a", until=20, structures=6, snapshots=1)
+    second = PhaseConfig(name="b", until=40, structures=6, snapshots=1, grow_until=19)
+    with pytest.raises(ValidationError, match="b grows until epoch 19, but starts after epoch 20"):
+        SnapshotsConfig(phases=(first, second))
+
+
+def test_a_phase_says_until_when_it_grows_only_if_a_recipe_does() -> None:
+    unset = PhaseConfig(name="a", until=20, structures=6, snapshots=1)
+    assert "grow_until" not in unset.model_dump()
+    assert unset.model_copy(update={"grow_until": 9}).model_dump()["grow_until"] == 9
 
 
 def test_nothing_grows_for_ten_epochs_after_growth() -> None:
