@@ -110,7 +110,7 @@ def test_a_second_probe_replaces_the_first(model: Path, probing: Callable[..., N
     probing(probe("b.png"))
     result = run("probe", str(model), "--json")
     assert json.loads(result.output) == {"b.png": 1}
-    assert {path.name for path in (model / "figures").iterdir()} == {"b.png", *(Path(file).name for file in CARD_FIGURES)}
+    assert {path.name for path in (model / "figures").iterdir()} == {"b.png", *CARD_FIGURES}
     assert read_artifact(model).config.metrics["probe"] == {"b.png": 1}
     assert "a.png" not in (model / "README.md").read_text()
 
