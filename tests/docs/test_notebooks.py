@@ -24,7 +24,9 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
+    resources = {"metadata": {"path": tmp_path}}
+    # A kernel on a busy machine sends its last messages late; without them a cell would seem not to have run.
+    client = NotebookClient(notebook, timeout=600, iopub_timeout=60, kernel_name="python3", resources=resources)
     client.execute()  # raises CellExecutionError with the cell and its traceback
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in cells)
