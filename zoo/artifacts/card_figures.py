@@ -61,8 +61,11 @@ def with_example(config: ArtifactConfig, model: Model, part: str, split: Split) 
     """Return the config with an example in its provenance: an input to try, and the model's answer.
 
     It is the first image of ``split``, the model's ``part``, test or training, as :func:`draw_thumbnail` stores it;
-    for a table with named columns, a typical row. Other models get no example.
+    for a table with named columns, a typical row. Other models, such as those that answer with no class, get no
+    example.
     """
+    if config.task != "classification":
+        return config
     if _is_shown(config):
         raw, labels = split[Batch(torch.tensor([0]))]
         [(label, probability)] = model.predict(_image(raw.numpy()[0]), top_k=1, invert=False)
@@ -77,7 +80,9 @@ def with_example(config: ArtifactConfig, model: Model, part: str, split: Split) 
 
 
 def draw_thumbnail(folder: Path, model: Model, split: Split) -> None:
-    """Draw the thumbnail, and store the first image of ``split`` for readers to try."""
+    """Draw the thumbnail of a classifier, and store the first image of ``split`` for readers to try."""
+    if model.config.task != "classification":
+        return
     inputs = split[Batch(torch.arange(min(_SAMPLES, len(split))))][0].numpy()
     (folder / FIGURES_FOLDER).mkdir(exist_ok=True)
     save_png(thumbnail.draw_thumbnail(model, inputs, _subtitle(model.config)), folder / THUMBNAIL_FILE)
