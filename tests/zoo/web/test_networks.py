@@ -142,7 +142,7 @@ def test_networks_grow_lose_their_weights_and_heal(site: Path, tab: SitePage, na
     assert all(sum(deleted) > 0 for *_, deleted in runs)
 
 
-@pytest.mark.parametrize("name", ["nca-iris", "nca-iris-deep", "nca-learner", "nca-iris-literal"])
+@pytest.mark.parametrize("name", ["nca-iris", "nca-iris-deep", "nca-learner", "nca-iris-literal", "nca-iris-sums"])
 def test_an_epoch_of_a_rule_is_that_of_the_module(site: Path, tab: SitePage, name: str) -> None:
     given, _ = sampled(site, name, 1)
     body = f"""{OPEN} {GROW}
