@@ -85,9 +85,10 @@ def _explain(error: Exception | KeyboardInterrupt, command: str | None) -> tuple
             return f"{error.name} is a recipe without a trained model; train it with `zoo train {error.name}`", 1
     if isinstance(error, USER_ERRORS):
         return str(error), 1
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in TRAINING_PACKAGES:
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package in TRAINING_PACKAGES:
         return (
-            f"zoo {command} needs the training side, which is not installed (no {error.name}); "
+            f"zoo {command} needs the training side, which is not installed (no {package}); "
             "run: pip install 'cellzoo[train]'"
         ), 1
     return f"unexpected {type(error).__name__}: {error} (this is a bug; zoo --debug shows the traceback)", 70

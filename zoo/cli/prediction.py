@@ -101,10 +101,13 @@ def predict(
 
     Of a model that copies its input, it prints the error of each copy; --out FILE.png writes the copy of one image.
     """
+    copies = out is not None and out.suffix.lower() == ".png"  # which only a model that copies its input can write
+    if out is not None and not copies:
+        check_results_file(out, overwrite, inputs)
     loaded = sdk.load(model, backend=backend)
     if isinstance(loaded, EchoModel):
         sys.exit(_echo(loaded, inputs, _INVERT[invert], out, overwrite, recursive, as_json))
-    if out is not None:
+    if out is not None and copies:
         check_results_file(out, overwrite, inputs)
     table = loaded.input_spec.kind == "table"
     if table and column is not None:

@@ -32,6 +32,7 @@ HOOKS = (
     "take",
     "freeze",
     "ends",
+    "pictures",
 )
 DEFINED = [(name, hook) for name in NAMES for hook in HOOKS if getattr(get_family(name), hook) is not None]
 HEAVY = ("torch", "torchvision", "sklearn", "onnx", "matplotlib")
@@ -51,7 +52,7 @@ def test_a_family_carries_its_name_and_config(name: str) -> None:
 
 
 def test_every_field_that_holds_a_hook_is_tested() -> None:
-    others = {"name", "config", "about", "baseline", "distributed", "train", "train_reason"}
+    others = {"name", "config", "about", "baseline", "distributed", "capturable", "tasks", "train", "train_reason"}
     assert {field.name for field in fields(Family)} - others == set(HOOKS)
 
 

@@ -88,7 +88,7 @@ def test_required_keys_are_marked() -> None:
         "model.topology.edges", "model.convolutions.N.channels", "model.phases.N.name", "model.phases.N.until",
         "model.phases.N.structures", "model.phases.N.snapshots", "model.sparsity.method", "model.sparsity.density",
             "model.sparsity.stop", "train.optimizer.name", "train.optimizer.lr",
-        "train.schedule.name",
+        "train.schedule.name", "train.schedule.ends",
     }  # fmt: skip
     assert "| `model.grid` | list of 3: integer > 0 | **required** |" in PAGE.read_text()
 

@@ -15,6 +15,7 @@ import zoo.training.loop
 import zoo.training.setup
 from tests.support.training import fit, interrupt, metrics, stop_at, weights
 from zoo.families.learner import StepResult
+from zoo.families.objective import OBJECTIVES
 from zoo.recipe import load_recipe
 from zoo.training.checkpoint import load_checkpoint
 from zoo.training.evaluate import evaluate
@@ -40,7 +41,9 @@ def test_a_run_learns_and_reports_its_accuracy(tmp_path: Path) -> None:
 
 def test_the_result_holds_the_tested_module(tmp_path: Path) -> None:
     result = fit(tmp_path)
-    correct, total, loss = evaluate(result.module, result.data.test, 100, torch.device("cpu"))
+    correct, total, loss = evaluate(
+        result.module, result.data.test, OBJECTIVES["classification"], 100, torch.device("cpu")
+    )
     assert (correct, total) == (result.test.correct, result.test.total)
     assert loss == pytest.approx(result.test.loss, rel=1e-5)
     assert not result.module.training

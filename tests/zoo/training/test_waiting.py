@@ -74,7 +74,7 @@ def test_an_evaluation_reads_back_once(tmp_path: Path) -> None:
     with started("gridnet", tmp_path, "cpu", 1) as (run, _), Reads() as reads:
         split = run.data.validation
         assert len(list(evaluation_batches(len(split), 16))) > 3
-        evaluate(run.plain, split, 16, torch.device("cpu"))
+        evaluate(run.plain, split, run.learner.objective, 16, torch.device("cpu"))
     assert not reads.found
 
 

@@ -15,6 +15,7 @@ from zoo.data.split import Data
 from zoo.families.gridnet.config import GridnetConfig
 from zoo.families.gridnet.model import Gridnet
 from zoo.families.gridnet.probe import probe
+from zoo.families.objective import OBJECTIVES
 from zoo.families.probing import Findings, ProbeContext
 from zoo.training.evaluate import evaluate
 
@@ -46,7 +47,7 @@ def test_the_accuracy_after_the_trained_steps_equals_the_models(
     module = build(data, **options)
     findings = run(module, data, tmp_path / "figures")
     accuracies = findings.metrics["accuracy_after_outer_steps"]
-    correct, total, _ = evaluate(module, data.test, 256, torch.device("cpu"))
+    correct, total, _ = evaluate(module, data.test, OBJECTIVES["classification"], 256, torch.device("cpu"))
     assert len(accuracies) == steps + 1
     assert accuracies[module.config.outer_steps] == correct / total
     counts = torch.bincount(data.test.labels, minlength=10)
