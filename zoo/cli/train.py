@@ -19,6 +19,7 @@ from zoo.cli.stops import explaining_stops, resume_command
 from zoo.utils.errors import IncompleteArtifactError
 
 if TYPE_CHECKING:
+    from accelerate import PartialState
     from torch import nn
 
     from zoo.data.split import Data
@@ -117,6 +118,8 @@ def train(
         with ExitStack() as preparing:
             worker = os.environ.get("RANK", "0") != "0"  # one of several processes shows progress
             progress = preparing.enter_context(showing_progress("preparing the training", quiet or worker))
+            from accelerate import PartialState
+
             from zoo.artifacts.target import check_writable
             from zoo.training.multi_seed import train_seeds
             from zoo.training.run_folder import new_run_folder
@@ -141,7 +144,7 @@ def train(
                 notes=notes,
                 fit_batch=data is not None and not any(one.startswith("train.batch_size=") for one in overrides),
             )
-        if not _ends_processes_as_first():
+        if not _ends_processes_as_first(PartialState()):
             return
         stop.trained = True
         missing = _write(result, results, target_folder, overwrite, quiet)
@@ -168,12 +171,10 @@ def _checks(preparing: ExitStack, progress: Progress, check_data: bool, target: 
     return check
 
 
-def _ends_processes_as_first() -> bool:
+def _ends_processes_as_first(processes: PartialState) -> bool:
     """Leave the group of processes, which may abort at the end of the process; return True in the first of them."""
-    from accelerate import PartialState
-
-    main = PartialState().is_main_process
-    PartialState().destroy_process_group()
+    main = processes.is_main_process
+    processes.destroy_process_group()
     return bool(main)
 
 
