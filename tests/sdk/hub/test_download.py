@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import onnx
 import pytest
 
@@ -21,6 +22,10 @@ from tests.support.hub_server import WRITER, HubServer, Repo
 from tests.support.hub_worker import HubClient, logits_of
 from tests.support.paths import ROOT
 from zoo.artifacts.seal import seal
+
+CONTINUES = pytest.mark.skipif(
+    int(huggingface_hub.__version__.partition(".")[0]) < 2, reason="this client continues after a timeout alone"
+)
 
 
 def downloads(hub: HubServer) -> list[str]:
@@ -114,12 +119,14 @@ def test_the_cache_is_used_with_a_warning_when_the_hub_cannot_be_reached(
     assert hub.endpoint in message
 
 
+@CONTINUES
 def test_an_interrupted_download_continues(hub: HubServer, repo: Repo, load: Any) -> None:
     hub.fail("^GET /lfs/", cut=True, times=1)
     load()
     assert len(hub.requests("^GET /lfs/")) == 2
 
 
+@CONTINUES
 def test_a_failed_download_leaves_no_partial_file(
     hub: HubServer, repo: Repo, load: Any, fails: Any, tmp_path: Path
 ) -> None:
