@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from sdk.plot.style import SERIES
 from zoo.compare.record import Record
 from zoo.compare.table import groups
 
@@ -27,7 +28,7 @@ def draw_pareto(records: Sequence[Record]) -> Figure:
     found = groups(records)
     figure = Figure(figsize=(12, 0.8 + 4.2 * len(found)), layout="constrained")
     families = sorted({record.family for record in records})
-    looks = {family: (f"C{n % 10}", _MARKERS[n % len(_MARKERS)]) for n, family in enumerate(families)}
+    looks = {family: (SERIES[n % len(SERIES)], _MARKERS[n % len(_MARKERS)]) for n, family in enumerate(families)}
     panels = figure.subplots(len(found), 2, squeeze=False)
     for row, (data, members) in zip(panels, found.items(), strict=True):
         for axes, (label, cost) in zip(row, _COSTS.items(), strict=True):
