@@ -183,6 +183,8 @@ class DatasetConfig(_ImagesConfig):
     The rules are in docs/guides/data.md.
     """
 
+    _ADDED: ClassVar[dict[str, Any]] = {**_DataConfig._ADDED, "on_error": "stop"}
+
     name: Literal["dataset"]
     """The name of the data set."""
     path: str = Field(min_length=1, examples=["uoft-cs/cifar10"])
@@ -233,8 +235,8 @@ class DatasetConfig(_ImagesConfig):
     @model_serializer(mode="wrap")
     def _without_unset_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # A recipe with keys left out keeps its hash when keys are added here.
-        values = {key: value for key, value in serialize(self).items() if value is not None}
-        return {key: value for key, value in values.items() if value != {"on_error": "stop", **self._ADDED}.get(key)}
+        values: dict[str, Any] = serialize(self)
+        return {key: value for key, value in values.items() if value is not None and value != self._ADDED.get(key)}
 
 
 class IrisConfig(_DataConfig):
