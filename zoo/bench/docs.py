@@ -26,6 +26,7 @@ def write_docs(path: Path, report: Report, tables: list[Table]) -> None:
         columns = list(table.rows[0])
         lines += ["", f"**{table.title}**", "", _line(columns), _line(["---"] * len(columns))]
         lines += [_line(list(row.values())) for row in table.rows]
+        lines += [line for note in table.notes for line in ("", f"Note: {note}.")]
     text = "\n".join([*lines, "", ""])
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(before + text + after, encoding="utf-8")

@@ -48,16 +48,19 @@ def _draw_train(report: Report) -> Figure:
     left = [0.0] * len(rows)
     for phase in PHASES:
         share = [100 * row[f"{phase}_seconds"] / row["step_seconds"] for row in rows]
-        axes.barh([_rate(row) for row in rows], share, left=left, label=phase)
+        axes.barh([_rate(row, report.subject) for row in rows], share, left=left, label=phase)
         left = [a + b for a, b in zip(left, share, strict=True)]
-    axes.set(title=f"One training step of {report.subject}", xlabel="percent of the step")
+    title = f"One training step of {report.subject}" if report.subject else "Training steps"
+    axes.set(title=title, xlabel="percent of the step")
     axes.invert_yaxis()
     axes.legend(ncols=4, fontsize="small")
     return figure
 
 
-def _rate(row: dict[str, Any]) -> str:
-    return f"{row['contender']}\n{row['samples_per_second']:.3g} samples/s"
+def _rate(row: dict[str, Any], subject: str) -> str:
+    """Return the label of a bar, which differs from all others."""
+    recipe = "" if subject else f"{row['recipe']}, "
+    return f"{recipe}{row['contender']}\n{row['samples_per_second']:.3g} samples/s"
 
 
 def _draw_predict(report: Report) -> Figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,10 +20,11 @@ _OURS = ("bench*.json", "bench*.csv", "bench*.png")
 
 
 class Table(NamedTuple):
-    """A title and rows of text with equal columns."""
+    """A title, rows of text with equal columns, and sentences below them."""
 
     title: str
     rows: list[dict[str, str]]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Report:
     kind: str
     """kernels, train, predict or family."""
     subject: str
-    """The recipe, model or family; empty for kernels."""
+    """The recipe, model or family; empty for kernels, and for several recipes."""
     machine: dict[str, Any]
     settings: dict[str, Any]
     facts: dict[str, Any]

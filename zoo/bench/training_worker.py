@@ -1,21 +1,23 @@
 """``python -m zoo.bench.training_worker REQUEST``: time the training loop's own steps in a separate process.
 
-REQUEST is JSON with recipe, overrides, steps, warmup, threads, device and data_dir. The answer on stdout is JSON too,
-and ``{"error": ...}`` for an error that the user can fix. A step lasts from the request for its batch to the request
-for the next. Within it, data is the wait for the batch, forward the time in which the learner computes its losses, of
-all optimizer steps that it takes, backward that of their gradients, and optimizer the rest.
+REQUEST is JSON with recipe, overrides, steps, warmup, threads, device, data_dir and products. The answer on stdout is
+JSON too, and ``{"error": ...}`` for an error that the user can fix. A step lasts from the request for its batch to the
+request for the next. Within it, data is the wait for the batch, forward the time in which the learner computes its
+losses, of all optimizer steps that it takes, backward that of their gradients, and optimizer the rest. With products,
+the products of every fifth step are recorded, and repeated alone before each timed step.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,22 @@ from torch import Tensor
 
 from sdk.errors import CellzooError
 from zoo.bench.memory import peak_memory
+from zoo.bench.products import ProductRecorder
+from zoo.bench.report import PHASES
 from zoo.data.sampling import training_batches
 from zoo.recipe import load_recipe
 from zoo.training.loop import train_steps
 from zoo.training.run import Run
 from zoo.training.setup import setup
-from zoo.utils.stats import Spread
+from zoo.utils.stats import middle_half
+
+STEPS = (10, 200)
+"""The fewest and the most timed steps, if the request leaves their number open."""
+SECONDS = 4.0
+"""The time that they may take."""
+_RECORDED = 5
+"""Number of timed steps per recorded one."""
+_Batches = Iterator[tuple[Tensor, Tensor]]
 
 
 class Clock:
@@ -38,9 +50,11 @@ class Clock:
     def __init__(self, cuda: Any = None) -> None:
         self._cuda = cuda
         """torch.cuda, or what stands for it in tests; None for the host's clock."""
-        self._phases: list[tuple[int, str, Any, Any]] = []
-        """Number of the step, phase, first and last mark."""
-        self._starts: list[Any] = []
+        self._steps: list[list[tuple[str, Any, Any]]] = []
+        """Per step its phases, with the first and last mark of each; the step itself comes last."""
+        self._alone: list[tuple[Any, Any]] = []
+        self._phases: list[tuple[str, Any, Any]] | None = None
+        """Those of the step that is under way."""
 
     def mark(self) -> Any:
         """Return a mark of now."""
@@ -51,12 +65,13 @@ class Clock:
         return event
 
     def timed(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function, wrapped so that its time counts towards the phase."""
+        """Return the function, wrapped so that its time in a step counts towards the phase."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             started = self.mark()
             result = function(*args, **kwargs)
-            self._phases.append((len(self._starts) - 1, phase, started, self.mark()))
+            if self._phases is not None:
+                self._phases.append((phase, started, self.mark()))
             return result
 
         return call
@@ -67,29 +82,49 @@ class Clock:
         while (item := advance()) is not None:
             yield item
 
-    def stream(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """Yield the batches; the wait for each is the phase ``data``, and a step starts with it."""
-        advance = self.timed("data", partial(next, batches, None))
-        while True:
-            self._starts.append(self.mark())
-            batch = advance()
-            if batch is None:
-                return
-            yield batch
+    def stream(
+        self, batches: _Batches, steps: int, products: ProductRecorder | None = None
+    ) -> Generator[tuple[Tensor, Tensor], None, None]:
+        """Yield the batches of timed steps, and of the recorded ones between them.
+
+        A step lasts from the request for its batch to the next; the wait for the batch is the phase ``data``.
+        """
+        for number in range(steps):
+            if products is not None:
+                if number % _RECORDED == 0:
+                    batch = next(batches)
+                    with products:
+                        yield batch
+                    products.repeat()
+                started = self.mark()
+                products.repeat()
+                self._alone.append((started, self.mark()))
+            self._phases = []
+            started = self.mark()
+            yield self.timed("data", partial(next, batches))()
+            self._steps.append([*self._phases, ("step", started, self.mark())])
+            self._phases = None
 
     def steps(self) -> list[dict[str, float]]:
-        """End the last step now; return the seconds of each step and of its phases."""
-        starts = [*self._starts, self.mark()]
-        if self._cuda is not None:
-            starts[-1].synchronize()
-        found = [dict.fromkeys(("step", "data", "forward", "backward"), 0.0) for _ in self._starts]
-        for number, phase, first, last in self._phases:
-            found[number][phase] += self._between(first, last)
-        for step, (start, end) in zip(found, pairwise(starts), strict=True):
-            phases = sum(step.values())
-            step["step"] = self._between(start, end)
-            step["optimizer"] = step["step"] - phases
+        """Return the seconds of each step and of its phases."""
+        self._wait()
+        found = []
+        for phases in self._steps:
+            step = dict.fromkeys(("step", *PHASES), 0.0)
+            for phase, first, last in phases:
+                step[phase] += self._between(first, last)
+            step["optimizer"] = step["step"] - sum(step[phase] for phase in PHASES)
+            found.append(step)
         return found
+
+    def alone(self) -> list[float]:
+        """Return the seconds of the products before each step."""
+        self._wait()
+        return [self._between(*marks) for marks in self._alone]
+
+    def _wait(self) -> None:
+        if self._cuda is not None:
+            self.mark().synchronize()
 
     def _between(self, first: Any, second: Any) -> float:
         """Return the seconds from one mark to another."""
@@ -97,42 +132,84 @@ class Clock:
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:
-    """Return medians over the timed steps, in seconds, and the peak memory of process and GPU in bytes."""
+    """Return means over the middle half of the timed steps, in seconds, and the peak memory in bytes.
+
+    The steps in the middle half by their duration are neither those that the machine held up nor the shortest ones.
+    Their phases add up to the step.
+    """
     torch.set_num_threads(request["threads"])
-    steps, warmup, device = request["steps"], request["warmup"], request["device"]
-    length = ["train.epochs=null", f"train.steps={steps + warmup}", f"train.log_every={steps + warmup}"]
+    most = request["warmup"] + 2 * (request["steps"] or STEPS[1])
+    length = ["train.epochs=null", f"train.steps={most}", f"train.log_every={most}"]
     recipe = load_recipe(request["recipe"], [*request["overrides"], *length])
+    graph = recipe.train.cuda_graph and request["device"] == "cuda"
+    products = ProductRecorder() if request["products"] and not graph else None
     with tempfile.TemporaryDirectory() as folder:
-        run = setup(recipe, Path(folder), data_dir=request["data_dir"], device=device)
+        run = setup(recipe, Path(folder), data_dir=request["data_dir"], device=request["device"])
         try:
-            phases = _timed_steps(run, steps, warmup)
+            steps, alone, memory = _timed_steps(run, request["steps"], request["warmup"], products)
         finally:
             run.log.close()
-    spreads = {phase: Spread.of([step[phase] for step in phases]) for phase in phases[0]}
+    seconds = [step["step"] for step in steps]
+    middle = middle_half(seconds)
+    mean = {name: statistics.fmean(steps[place][name] for place in middle) for name in steps[0]}
     return {
-        "samples_per_second": recipe.train.batch_size / spreads["step"].median,
-        "step_seconds": spreads["step"].median,
-        "step_seconds_min": spreads["step"].low,
-        "step_seconds_max": spreads["step"].high,
-        **{f"{phase}_seconds": spread.median for phase, spread in spreads.items() if phase != "step"},
-        "peak_bytes": peak_memory(),
-        **({"gpu_peak_bytes": torch.cuda.max_memory_allocated()} if device == "cuda" else {}),
-        "steps": steps,
+        "batch_size": recipe.train.batch_size,
+        "precision": recipe.train.precision,
+        "samples_per_second": recipe.train.batch_size / mean["step"],
+        "step_seconds": mean["step"],
+        "step_seconds_min": min(seconds),
+        "step_seconds_max": max(seconds),
+        **{f"{phase}_seconds": mean[phase] for phase in PHASES},
+        **_facts_of_products(products, alone, mean["step"], graph),
+        **memory,
+        "steps": len(steps),
     }
 
 
-def _timed_steps(run: Run, steps: int, warmup: int) -> list[dict[str, float]]:
-    clock = Clock(torch.cuda if run.accelerator.device.type == "cuda" else None)
+def _facts_of_products(
+    products: ProductRecorder | None, alone: list[float], step: float, graph: bool
+) -> dict[str, Any]:
+    """Return number and time of the products and the ratio of a step to them, or None and why there is no ratio."""
+    found = products is not None and products.calls
+    why = "a CUDA graph repeats its products unseen (train.cuda_graph)" if graph else ""
+    if products is not None and not products.calls:
+        why = "a step calls no matrix product, convolution or kernel through torch"
+    seconds = statistics.fmean(alone[place] for place in middle_half(alone)) if found else None
+    return {
+        "products": len(products.calls) if products is not None else None,
+        "products_seconds": seconds,
+        "times_products": step / seconds if seconds else None,
+        "no_ratio": why,
+    }
+
+
+def _timed_steps(
+    run: Run, steps: int | None, warmup: int, products: ProductRecorder | None
+) -> tuple[list[dict[str, float]], list[float], dict[str, int]]:
+    """Take the steps; return their times, those of the products alone, and the peak memory after the untimed steps."""
+    on_cuda = run.accelerator.device.type == "cuda"
+    clock = Clock(torch.cuda if on_cuda else None)
     learner, steps_on = run.learner, run.learner.training_steps
     learner.on_start(run.optimizer)
     learner.training_steps = lambda *batch: clock.each("forward", steps_on(*batch))  # type: ignore[method-assign]
     run.accelerator.backward = clock.timed("backward", run.accelerator.backward)
     settings = run.recipe.train
-    batches = training_batches(len(run.data.train), settings.batch_size, settings.seed, 0, steps + warmup)
+    batches = training_batches(len(run.data.train), settings.batch_size, settings.seed, 0, run.total_steps)
     with closing(run.data.train.stream(batches, run.accelerator.device)) as stream:
-        # One call, because the loop waits for the device at the end of each.
-        train_steps(run, clock.stream(stream), steps + warmup)
-    return clock.steps()[warmup:]
+        train_steps(run, stream, (warmup + 1) // 2)
+        started, first = time.perf_counter(), run.step
+        train_steps(run, stream, warmup)
+        seconds = (time.perf_counter() - started) / max(1, warmup - first)
+        count = steps or min(max(round(SECONDS / seconds), STEPS[0]), STEPS[1])
+        memory = {"peak_bytes": peak_memory()}
+        if on_cuda:
+            memory["gpu_peak_bytes"] = torch.cuda.max_memory_allocated()
+        recorded = 0 if products is None else math.ceil(count / _RECORDED)
+        with closing(clock.stream(stream, count, products)) as timed:
+            # One call, because the loop waits for the device at the end of each.
+            train_steps(run, timed, warmup + recorded + count)
+            next(timed, None)  # ends the last step
+    return clock.steps(), clock.alone(), memory
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ def _grid(context: click.Context, parameter: click.Parameter, value: str | None)
 def _measures(kind: str, subject: str | None = None) -> Callable[..., Any]:
     """Wrap a function ``(...) -> (report, tables)`` with the options and the output that all benchmarks share.
 
-    ``subject`` is the name of the argument that completes the report's title.
+    ``subject`` is the name of the argument that completes the report's title; one that takes several values does so
+    only if there is a single one.
     """
 
     def decorate(measure: Callable[..., tuple[Report, list[Table]]]) -> Callable[..., None]:
@@ -70,14 +71,20 @@ def _measures(kind: str, subject: str | None = None) -> Callable[..., Any]:
             folder = out or Path("runs") / f"bench-{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
             check_folder(folder)
             if docs is not None:
-                name = Path(options[subject]).name.removesuffix(".yaml") if subject else ""
-                check_docs(docs, f"bench {kind} {name}".strip())
+                check_docs(docs, f"bench {kind} {_name(options[subject]) if subject else ''}".strip())
             report, tables = measure(**options, say=say_nothing if quiet else _say)
             _publish(report, tables, folder, docs, as_json)
 
         return command
 
     return decorate
+
+
+def _name(subject: str | tuple[str, ...]) -> str:
+    """Return the name of a recipe, also of a file, of a model or a family; empty for any number of them but one."""
+    if isinstance(subject, tuple):
+        return _name(subject[0]) if len(subject) == 1 else ""
+    return Path(subject).name.removesuffix(".yaml")
 
 
 def _publish(report: Report, tables: list[Table], folder: Path, docs: Path | None, as_json: bool) -> None:
@@ -96,6 +103,8 @@ def _publish(report: Report, tables: list[Table], folder: Path, docs: Path | Non
     for table in tables:
         say(f"\n{table.title}", bold=True)
         print_table(table.rows)
+        for line in table.notes:
+            say(f"note: {line}")
     warning = busy_warning(report.machine)
     if warning:
         say(f"\nnote: {warning}")
@@ -134,25 +143,31 @@ def kernels(**options: Any) -> tuple[Report, list[Table]]:
     return report, tables(report)
 
 
-@bench.command(short_help="Measure training steps of a recipe.")
-@click.argument("recipe")
+@bench.command(short_help="Measure training steps of recipes.")
+@click.argument("recipes", nargs=-1, metavar="[RECIPE]...")
+@click.option("--all", "bundled", is_flag=True, help="Measure every recipe whose trained model is bundled.")
 @OVERRIDES
-@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Number of timed steps.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="Number of timed steps (default: as many as take 4 s, 10 to 200)."
+)
 @click.option(
     "--reference-steps",
     type=click.IntRange(min=0),
-    default=2,
-    show_default=True,
-    help="Number of timed steps with ZOO_KERNELS=reference; 0 skips them.",
+    help="Number of timed steps with ZOO_KERNELS=reference; 0 skips them (default: 2, of several recipes 0).",
 )
 @DATA_DIR
 @_DEVICE
-@_measures("train", subject="recipe")
-def train(recipe: str, **options: Any) -> tuple[Report, list[Table]]:
-    """Measure training steps of RECIPE: samples per second, time per phase, peak memory."""
-    from zoo.bench.training import bench_train, tables
+@_measures("train", subject="recipes")
+def train(recipes: tuple[str, ...], bundled: bool, **options: Any) -> tuple[Report, list[Table]]:
+    """Measure training steps of RECIPE: samples per second, time per phase, and over the step's own products.
 
-    report = bench_train(recipe, **options)
+    Several recipes, or --all, give one table with a row for each.
+    """
+    if bundled == bool(recipes):
+        raise click.UsageError("give RECIPE, or --all for every recipe whose trained model is bundled")
+    from zoo.bench.training import bench_train, bundled_recipes, tables
+
+    report = bench_train(bundled_recipes() if bundled else recipes, **options)
     return report, tables(report)
 
 

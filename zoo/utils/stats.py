@@ -24,6 +24,13 @@ class Spread:
         return cls(statistics.median(samples), min(samples), max(samples), len(samples))
 
 
+def middle_half(samples: Sequence[float]) -> list[int]:
+    """Return the places of the samples without the smallest and the largest quarter, rounded down, in order."""
+    places = sorted(range(len(samples)), key=samples.__getitem__)
+    cut = len(samples) // 4
+    return sorted(places[cut : len(samples) - cut])
+
+
 def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return Wilson's score interval (low, high) of the proportion ``correct / total`` (Wilson 1927)."""
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
