@@ -196,10 +196,11 @@ def _timed_steps(
     settings = run.recipe.train
     batches = training_batches(len(run.data.train), settings.batch_size, settings.seed, 0, run.total_steps)
     with closing(run.data.train.stream(batches, run.accelerator.device)) as stream:
-        train_steps(run, stream, (warmup + 1) // 2)
+        if warmup > 1:
+            train_steps(run, stream, warmup // 2)
         started, first = time.perf_counter(), run.step
         train_steps(run, stream, warmup)
-        seconds = (time.perf_counter() - started) / max(1, warmup - first)
+        seconds = (time.perf_counter() - started) / (warmup - first)
         count = steps or min(max(round(SECONDS / seconds), STEPS[0]), STEPS[1])
         memory = {"peak_bytes": peak_memory()}
         if on_cuda:

@@ -15,6 +15,7 @@ from zoo.bench import kernels, sparse
 from zoo.bench.cases import Case
 from zoo.bench.contenders import EAGER, REFERENCE
 from zoo.bench.gpu_timing import GpuLimits, GpuTimer
+from zoo.bench.products import ProductRecorder
 from zoo.bench.training_worker import Clock
 from zoo.utils.stats import Spread
 
@@ -91,7 +92,7 @@ def test_the_phases_of_a_step_on_a_gpu_are_the_times_between_events() -> None:
     clock = Clock(cuda)
 
     def batches() -> object:
-        for _ in range(3):
+        for _ in range(10):
             cuda.work("data", 1.0)
             yield torch.zeros(1), torch.zeros(1)
 
@@ -100,19 +101,24 @@ def test_the_phases_of_a_step_on_a_gpu_are_the_times_between_events() -> None:
             cuda.work("forward", 4.0)
             yield 0
 
+    products = ProductRecorder()
+    products.repeat = lambda: cuda.work("products", 7.0)  # type: ignore[method-assign]
     backward = clock.timed("backward", lambda: cuda.work("backward", 2.0))
-    stream = clock.stream(batches())  # type: ignore[arg-type]
-    for _ in range(3):
-        next(stream)
+    stream = clock.stream(batches(), 3, products)  # type: ignore[arg-type]
+    for _ in stream:
         for _ in clock.each("forward", losses()):  # type: ignore[call-overload]
             backward()
             cuda.work("optimizer", 0.5)
     steps = clock.steps()
-    assert len(steps) == 3
+    assert len(steps) == 3  # without the recorded one
     for step in steps:
         assert {name: round(1e3 * seconds, 3) for name, seconds in step.items()} == {
             "step": 14.0, "data": 1.0, "forward": 8.0, "backward": 4.0, "optimizer": 1.0,
         }  # fmt: skip
+    assert [round(1e3 * seconds, 3) for seconds in clock.alone()] == [7.0] * 3
+    assert [name for name in cuda.calls if name in ("data", "products")] == [
+        "data", "products", "products", "data", "products", "data", "products", "data",
+    ]  # fmt: skip
 
 
 class OnTheCpu:
