@@ -27,6 +27,21 @@ def test_a_shift_moves_each_image_by_its_own_offset_and_exposes_black() -> None:
     assert not moved[2, :, :, :4].any()
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_a_shift_copies_every_pixel_of_every_channel_exactly(dtype: torch.dtype) -> None:
+    original = images(25, 3, 4, 7).to(dtype).contiguous(memory_format=torch.channels_last)
+    if dtype.is_floating_point:
+        original[3, 1, 2, 2] = torch.nan
+    offsets = torch.cartesian_prod(torch.tensor([-5, -2, 0, 1, 4]), torch.tensor([-8, -1, 0, 3, 7]))
+    wanted = torch.zeros_like(original)
+    for number, (down, right) in enumerate(offsets.tolist()):
+        for row in range(max(0, down), min(4, 4 + down)):
+            for column in range(max(0, right), min(7, 7 + right)):
+                wanted[number, :, row, column] = original[number, :, row - down, column - right]
+    assert torch.equal(shift(original, offsets).nan_to_num(-1), wanted.nan_to_num(-1))
+    assert shift(original[:0], offsets[:0]).shape == (0, 3, 4, 7)
+
+
 @pytest.mark.parametrize(("height", "width"), [(10, 10), (10, 14), (15, 9)])
 def test_rotating_and_zooming_agree_with_torchvisions_affine(height: int, width: int) -> None:
     original = images(5, 3, height, width).float() / 255
