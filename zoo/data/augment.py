@@ -74,8 +74,10 @@ def rotate_and_zoom(images: Tensor, degrees: Tensor, zoom: Tensor) -> Tensor:
 
 def shift(images: Tensor, offsets: Tensor) -> Tensor:
     """Shift image i by ``offsets[i]`` = (down, right) whole pixels, int64 on the CPU; exposed pixels are 0."""
+    if not len(images):
+        return images
     batch, channels, height, width = images.shape
-    most = int(offsets.abs().max()) if len(offsets) else 0
+    most = int(offsets.abs().max())
     padded = F.pad(images, (most, most, most, most))
     tall, wide = padded.shape[-2:]
     # A row of a shifted image is a run of the padded images. index_select copies whole runs, several times as fast as
