@@ -41,6 +41,8 @@ SECONDS = 4.0
 """The time that they may take."""
 _RECORDED = 5
 """Number of timed steps per recorded one."""
+_BLOCK = 8
+"""Number of consecutive steps that are kept or left out together: so many batches may be prepared at once."""
 _Batches = Iterator[tuple[Tensor, Tensor]]
 
 
@@ -132,10 +134,10 @@ class Clock:
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:
-    """Return means over the middle half of the timed steps, in seconds, and the peak memory in bytes.
+    """Return means over timed steps, in seconds, and the peak memory in bytes.
 
-    The steps in the middle half by their duration are neither those that the machine held up nor the shortest ones.
-    Their phases add up to the step.
+    They are taken over the middle half of the blocks of eight consecutive steps by duration, which leaves out those
+    that the machine held up. The phases of these steps add up to the step.
     """
     torch.set_num_threads(request["threads"])
     most = request["warmup"] + 2 * (request["steps"] or STEPS[1])
@@ -150,7 +152,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         finally:
             run.log.close()
     seconds = [step["step"] for step in steps]
-    middle = middle_half(seconds)
+    middle = middle_half(seconds, _BLOCK)
     mean = {name: statistics.fmean(steps[place][name] for place in middle) for name in steps[0]}
     return {
         "batch_size": recipe.train.batch_size,
@@ -174,7 +176,7 @@ def _facts_of_products(
     why = "a CUDA graph repeats its products unseen (train.cuda_graph)" if graph else ""
     if products is not None and not products.calls:
         why = "a step calls no matrix product, convolution or kernel through torch"
-    seconds = statistics.fmean(alone[place] for place in middle_half(alone)) if found else None
+    seconds = statistics.fmean(alone[place] for place in middle_half(alone, _BLOCK)) if found else None
     return {
         "products": len(products.calls) if products is not None else None,
         "products_seconds": seconds,

@@ -6,7 +6,9 @@ every device. Images stay on theirs, and the host waits for none of the work.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,25 +21,57 @@ from zoo.config.data import AugmentConfig, CropConfig
 from zoo.data.transfer import send
 
 
+class Changes(NamedTuple):
+    """Random changes, one per image; None where no recipe asks for them."""
+
+    degrees: Tensor | None
+    """Rotation counter-clockwise, drawn together with the zoom."""
+    zoom: Tensor | None
+    offsets: Tensor | None
+    """Pixels (down, right), int64 ``[B, 2]``."""
+    flipped: Tensor | None
+    """True for images that change sides."""
+
+
 def augment(images: Tensor, config: AugmentConfig, rank: int = 0, world: int = 1) -> Tensor:
     """Change each image at random; images are ``[B, C, H, W]``, uint8 or float in [0, 1], and so is the result.
 
     They are the images ``rank``, ``rank + world`` and so on of a batch of ``B * world``. The random numbers of the
     whole batch are drawn, so that the batch does not depend on the number of processes that share it.
     """
-    batch = len(images) * world
-    share = slice(rank, None, world)
     if config.crop is not None:
         images = _crop(images, config.crop, rank, world)
+    return change(images, draw_changes(config, len(images), rank, world))
+
+
+def draw_changes(config: AugmentConfig, count: int, rank: int = 0, world: int = 1) -> Changes:
+    """Draw the changes of ``count`` images of a batch, but for crops, which are drawn before; see :func:`augment`."""
+    batch, share = count * world, slice(rank, None, world)
+    degrees = zoom = offsets = flipped = None
     if config.rotate or config.scale:
-        angles = _symmetric(batch) * config.rotate
-        zoom = 1 + _symmetric(batch) * config.scale
-        images = rotate_and_zoom(images, send(angles[share], images.device), send(zoom[share], images.device))
+        degrees = (_symmetric(batch) * config.rotate)[share]
+        zoom = (1 + _symmetric(batch) * config.scale)[share]
     if config.shift:
-        images = shift(images, torch.randint(-config.shift, config.shift + 1, (batch, 2))[share])
+        offsets = torch.randint(-config.shift, config.shift + 1, (batch, 2))[share]
     if config.flip:
-        chosen = send(torch.rand(batch)[share] < 0.5, images.device)
-        images = torch.where(chosen[:, None, None, None], TF.horizontal_flip(images), images)
+        flipped = torch.rand(batch)[share] < 0.5
+    return Changes(degrees, zoom, offsets, flipped)
+
+
+def join(changes: Sequence[Changes]) -> Changes:
+    """Return the changes of several batches of one recipe as those of one batch."""
+    return Changes(*(None if parts[0] is None else torch.cat(parts) for parts in zip(*changes, strict=True)))
+
+
+def change(images: Tensor, changes: Changes) -> Tensor:
+    """Change the images ``[B, C, H, W]``. The result for an image does not depend on the others, to the last bit."""
+    degrees, zoom, offsets, flipped = changes
+    if degrees is not None and zoom is not None:
+        images = rotate_and_zoom(images, send(degrees, images.device), send(zoom, images.device))
+    if offsets is not None:
+        images = shift(images, offsets)
+    if flipped is not None:
+        images = torch.where(send(flipped, images.device)[:, None, None, None], TF.horizontal_flip(images), images)
     return images
 
 

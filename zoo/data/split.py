@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from abc import abstractmethod
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from sdk.inputs import InputSpec
 from sdk.tasks import TaskKind, count_outputs
 from zoo.config.data import AugmentConfig
-from zoo.data.augment import augment
+from zoo.data.augment import augment, change, draw_changes, join
 from zoo.data.hashing import hash_tensors
 from zoo.data.sampling import Batch
 from zoo.data.tally import FAULTS_FIX, FAULTS_NAMED, Tally
@@ -26,6 +27,8 @@ from zoo.utils.errors import DataError
 
 _HASH_BATCH = 1024
 """Samples that are read at once to hash them."""
+_GROUP, _GROUP_BYTES = 8, 8 * 2**20
+"""Most batches that are prepared at once, and most bytes of their inputs, which should stay in a cache."""
 
 
 class Split(Dataset[tuple[Tensor, Tensor]]):
@@ -128,25 +131,44 @@ class ArraySplit(Split):
         self._copies: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def __getitem__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return self._take(self.inputs, self.labels, batch)
+        return self._take(self.inputs, self.labels, [batch])
 
-    def _take(self, inputs: Tensor, labels: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return a batch of all raw inputs and labels, on their device; its random numbers are the same everywhere."""
-        indices = send(batch.indices, inputs.device)
+    def _take(self, inputs: Tensor, labels: Tensor, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """Return batches of all raw inputs and labels, joined, on their device.
+
+        The random numbers of a batch are the same on every device, and beside any other batches.
+        """
+        indices = send(torch.cat([batch.indices for batch in batches]), inputs.device)
         # index_select copies whole samples, and ``inputs[indices]`` number by number: twenty times as slow.
         inputs, labels = inputs.index_select(0, indices), labels.index_select(0, indices)
-        if batch.seed is not None and self.augment is not None:
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(batch.seed)
-                inputs = augment(inputs, self.augment, batch.rank, batch.world)
+        if batches[0].seed is not None and self.augment is not None:
+            inputs = _augmented(inputs, self.augment, batches)
         return inputs, labels
 
     def _prepared(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """See :class:`Split`; data that fit on a GPU stay there, and are augmented there."""
-        if device.type != "cuda" or not self._fits(device):
+        """See :class:`Split`; data that fit on a GPU stay there, and are augmented there.
+
+        On the CPU without workers, small batches are prepared several at once: most of the time that they take is that
+        of calls, whose code the step in between drives out of the processor's caches.
+        """
+        if device.type == "cuda" and self._fits(device):
+            yield from self.resident(batches, device)
+        elif device.type != "cpu" or self.workers or (self.augment is not None and self.augment.crop is not None):
             yield from super()._prepared(batches, device)
         else:
-            yield from self.resident(batches, device)
+            source = iter(batches)
+            while group := self._next_group(source):
+                raw, labels = self._take(self.inputs, self.labels, group)
+                sizes = [len(batch.indices) for batch in group]
+                yield from zip(torch.split(self.prepare(raw), sizes), torch.split(labels, sizes), strict=True)
+
+    def _next_group(self, batches: Iterator[Batch]) -> list[Batch]:
+        """Return the next batches, at most ``_GROUP`` and up to ``_GROUP_BYTES`` of prepared inputs, at least one."""
+        group = list(islice(batches, 1))
+        if group:
+            size = 4 * math.prod(self.spec.shape) * max(1, len(group[0].indices))
+            group += islice(batches, max(0, min(_GROUP, _GROUP_BYTES // size) - 1))
+        return group
 
     def resident(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield what :meth:`stream` yields, from a copy of all samples on ``device``, which the split keeps."""
@@ -154,7 +176,7 @@ class ArraySplit(Split):
             with torch.inference_mode(False):  # evaluation may come first, and training use the same tensors
                 self._copies[device] = send(self.inputs, device), send(self.labels, device)
         for batch in batches:
-            raw, labels = self._take(*self._copies[device], batch)
+            raw, labels = self._take(*self._copies[device], [batch])
             yield self.prepare(raw), labels
 
     def _fits(self, device: torch.device) -> bool:
@@ -164,6 +186,19 @@ class ArraySplit(Split):
 
     def _compute_hashes(self) -> dict[str, str]:
         return {"content": hash_tensors((self.labels, self.inputs))}
+
+
+def _augmented(inputs: Tensor, config: AugmentConfig, batches: Sequence[Batch]) -> Tensor:
+    """Augment the inputs of batches, each by its own seed; crops are made of one batch alone."""
+    changes = []
+    with torch.random.fork_rng(devices=[]):
+        for batch in batches:
+            assert batch.seed is not None
+            torch.default_generator.manual_seed(batch.seed)
+            if config.crop is not None:
+                return augment(inputs, config, batch.rank, batch.world)
+            changes.append(draw_changes(config, len(batch.indices), batch.rank, batch.world))
+    return change(inputs, join(changes))
 
 
 @dataclass(frozen=True)

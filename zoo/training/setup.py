@@ -98,7 +98,9 @@ def setup(
     optimizer = make_optimizer(settings.optimizer, groups, decides_on_device(settings, accelerator.device))
     guard = make_guard(settings, optimizer, accelerator.device, accelerator.num_processes)
     schedule = make_schedule(settings.schedule, optimizer, total_steps)
-    module, optimizer = accelerator.prepare(module, optimizer)
+    module = accelerator.prepare(module)
+    if accelerator.scaler is not None:  # fp16; the wrapper searches for packages in every step, which small steps feel
+        optimizer = accelerator.prepare(optimizer)
     learner: Learner = load_hook(family.learner)(module, recipe.model)
     learner.objective = OBJECTIVES[data.kind]
     if settings.ema and not learner.averageable:

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import NormalDist
 
 
@@ -24,11 +25,18 @@ class Spread:
         return cls(statistics.median(samples), min(samples), max(samples), len(samples))
 
 
-def middle_half(samples: Sequence[float]) -> list[int]:
-    """Return the places of the samples without the smallest and the largest quarter, rounded down, in order."""
-    places = sorted(range(len(samples)), key=samples.__getitem__)
-    cut = len(samples) // 4
-    return sorted(places[cut : len(samples) - cut])
+def middle_half(samples: Sequence[float], block: int = 1) -> list[int]:
+    """Return the places of the samples that are neither the largest nor the smallest, in order.
+
+    They are cut into blocks of ``block`` consecutive ones, the last with up to twice as many, and the quarter of the
+    blocks with the largest means and that with the smallest, both rounded down, are left out.
+    """
+    count = max(1, len(samples) // block)
+    starts = [number * block for number in range(count)] + [len(samples)]
+    means = [statistics.fmean(samples[start:stop]) for start, stop in pairwise(starts)]
+    cut = count // 4
+    kept = sorted(sorted(range(count), key=means.__getitem__)[cut : count - cut])
+    return [place for number in kept for place in range(starts[number], starts[number + 1])]
 
 
 def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:

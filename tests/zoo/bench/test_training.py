@@ -162,3 +162,6 @@ def test_the_middle_half_leaves_out_the_extremes() -> None:
     assert middle_half([5.0, 1.0, 3.0, 9.0, 2.0]) == [0, 2, 4]
     assert middle_half([4.0, 1.0]) == [0, 1]
     assert middle_half([float(n) for n in range(8)]) == [2, 3, 4, 5]
+    every = [float(n // 2) for n in (9, 0, 5, 4, 2, 3, 8, 8, 1)]  # pairs of means 2, 2, 1 and 8 / 3
+    assert middle_half(every, block=2) == [0, 1, 2, 3]
+    assert middle_half([3.0, 1.0, 2.0], block=8) == [0, 1, 2]

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from sdk import InputSpec
-from zoo.config.data import AugmentConfig
+from zoo.config.data import AugmentConfig, CropConfig
 from zoo.data.sampling import Batch, evaluation_batches, training_batches
 from zoo.data.split import ArraySplit
 
@@ -40,6 +41,45 @@ def test_augmentation_depends_on_the_batchs_seed_only_and_leaves_the_global_gene
     assert not torch.equal(split[Batch(torch.arange(20), seed=2)][0], first)
     list(split.stream(training_batches(20, 5, 0, 0, 8), CPU))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("shape", "augment", "size"),
+    [
+        ((1, 8, 8), AugmentConfig(shift=1, rotate=10), 64),
+        ((1, 28, 28), AugmentConfig(shift=2, rotate=8, scale=0.08), 7),
+        ((3, 11, 13), AugmentConfig(shift=4, flip=True), 33),
+        ((3, 8, 8), AugmentConfig(crop=CropConfig(scale=(0.3, 1.0)), shift=1), 5),
+        ((5,), AugmentConfig(), 9),
+    ],
+)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_batches_that_are_prepared_together_have_the_bits_of_those_prepared_alone(
+    shape: tuple[int, ...], augment: AugmentConfig, size: int, processes: int
+) -> None:
+    raw = torch.randint(0, 256, (21 * size, *shape), dtype=torch.uint8)
+    spec = InputSpec("image" if len(shape) == 3 else "table", shape, (0.3,) * shape[0], (0.4,) * shape[0])
+    split = ArraySplit(raw, torch.arange(len(raw)), spec, augment, 0)
+    batches = list(training_batches(len(raw), size * processes, 3, 4, 23, processes - 1, processes))
+    state = torch.get_rng_state()
+    streamed = list(split.stream(batches, CPU))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(streamed) == len(batches) == 19
+    for batch, (inputs, labels) in zip(batches, streamed, strict=True):
+        alone, its_labels = split[batch]
+        assert torch.equal(inputs, split.prepare(alone))
+        assert torch.equal(labels, its_labels)
+
+
+def test_batches_are_prepared_together_only_while_they_are_small() -> None:
+    taken: list[int] = []
+    for size, count in ((64, 8), (4000, 8), (10_000, 3), (40_000, 1)):
+        split = split_of(torch.zeros(40_000, 1, 8, 8, dtype=torch.uint8))
+        drawn = (taken.append(number) or Batch(torch.arange(size)) for number in range(20))  # type: ignore[func-returns-value]
+        stream = split.stream(drawn, CPU)
+        taken.clear()
+        assert len(next(stream)[0]) == size
+        assert len(taken) == count
 
 
 def test_worker_processes_do_not_change_the_batches() -> None:
