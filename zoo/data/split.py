@@ -153,7 +153,7 @@ class ArraySplit(Split):
         """
         if device.type == "cuda" and self._fits(device):
             yield from self.resident(batches, device)
-        elif device.type != "cpu" or self.workers or (self.augment is not None and self.augment.crop is not None):
+        elif device.type != "cpu" or self.workers or not self._joins_batches():
             yield from super()._prepared(batches, device)
         else:
             source = iter(batches)
@@ -161,6 +161,11 @@ class ArraySplit(Split):
                 raw, labels = self._take(self.inputs, self.labels, group)
                 sizes = [len(batch.indices) for batch in group]
                 yield from zip(torch.split(self.prepare(raw), sizes), torch.split(labels, sizes), strict=True)
+
+    def _joins_batches(self) -> bool:
+        """True if batches can be taken together: images are not cropped, and no subclass takes batches its own way."""
+        crops = self.augment is not None and self.augment.crop is not None
+        return not crops and type(self).__getitem__ is ArraySplit.__getitem__
 
     def _next_group(self, batches: Iterator[Batch]) -> list[Batch]:
         """Return the next batches, at most ``_GROUP`` and up to ``_GROUP_BYTES`` of prepared inputs, at least one."""
