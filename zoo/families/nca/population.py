@@ -86,11 +86,10 @@ def start_weights(wiring: Wiring, start: Start, generator: torch.Generator | Non
 def draw_fire_mask(wiring: Wiring, fraction: float, epochs: int, generator: torch.Generator | None = None) -> Tensor:
     """Draw the weights that change in each epoch: bool ``[epochs, P, L, N, M]``, each with probability ``fraction``.
 
-    Drawn epoch by epoch and on the CPU, so that a seed means the same on every device and for every split of an
+    Drawn in the order of epochs and on the CPU, so that a seed means the same on every device and for every split of an
     evolution into calls.
     """
-    shape = wiring.mask.shape
-    drawn = torch.stack([torch.rand(shape, generator=generator) < fraction for _ in range(epochs)])
+    drawn = torch.rand(epochs, *wiring.mask.shape, generator=generator) < fraction
     return send(drawn, wiring.mask.device) & wiring.mask
 
 

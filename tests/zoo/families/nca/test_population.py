@@ -18,6 +18,13 @@ def test_a_weight_alone_in_its_row_and_column_perceives_no_neighbours() -> None:
     assert not perceived[..., 3:].any()
 
 
+def test_epochs_draw_the_same_weights_in_one_call_as_in_several() -> None:
+    wiring = wire([(4, 5, 3), (2, 3)])
+    one, several = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    parts = [draw_fire_mask(wiring, 0.6, epochs, several) for epochs in (1, 4, 1)]
+    assert torch.equal(draw_fire_mask(wiring, 0.6, 6, one), torch.cat(parts))
+
+
 def test_the_fire_mask_selects_a_fraction_of_the_weights() -> None:
     wiring = wire([(20, 20)] * 20)
     share = draw_fire_mask(wiring, 0.8, 1)[0][wiring.mask].float().mean()
