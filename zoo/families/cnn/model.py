@@ -41,11 +41,15 @@ class Cnn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images ``[B, C, H, W]``, normalised as in training -> logits ``[B, classes]``."""
-        h = x
+        # In training, channels come last in memory: a CPU then takes a step in two thirds of the time, and the numbers
+        # differ by rounding alone. Evaluation keeps the order in which stored models have their last bits. A copy,
+        # because images of one channel count as having both orders.
+        h = x.clone(memory_format=torch.channels_last) if self.training else x
         for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True), 1):
-            h = torch.relu(norm(convolution(h)))
+            h = norm(convolution(h))
             if number % self.config.convolutions == 0:
-                h = F.max_pool2d(h, 2)
+                h = F.max_pool2d(h, 2)  # before the ReLU, which then has a quarter of the work and the same results
+            h = torch.relu(h)
         h = h.flatten(1)
         for number, layer in enumerate(self.layers):
             h = layer(self.dropout(h))
