@@ -51,6 +51,6 @@ def test_the_performance_page_has_a_block_for_every_report(tmp_path: Path) -> No
     result = run("kernels", *arguments, "--out", str(tmp_path / "out"))
     assert result.exit_code == 0, result.output
     assert "**The machine's limits**" in copy.read_text()
-    titles = ("train gridnet-mnist", "train gridnet-digits", "predict gridnet-mnist", "predict gridnet-digits")
+    titles = ("train", "train gridnet-mnist", "train gridnet-digits", "predict gridnet-mnist", "predict gridnet-digits")
     for title in titles:
         assert f"<!-- begin: bench {title} -->" in copy.read_text()
