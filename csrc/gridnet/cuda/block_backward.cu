@@ -35,6 +35,7 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
       for (int p = 0; p < kPlanes; ++p) partial[int64_t{p} * cells + own.cell] = 0;
     });
   }
+  each_cell([&](BlockCell own) { a.grad_out.start(blockIdx.y, cells, own.cell); });
   box.map_cells(a.grid, tile.cell_at);
 
   for (int sample = samples.begin; sample < samples.end; ++sample) {
@@ -43,7 +44,9 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
     for (int p = threadIdx.x; p < positions; p += blockDim.x) tile.grad[p] = 0;
     __syncthreads();
     each_cell([&](BlockCell own) {
-      tile.grad[own.position] = static_cast<A>(a.grad_out[int64_t{sample} * cells + own.cell]);
+      NormSums<A> norm_sums;
+      tile.grad[own.position] = a.grad_out.read(sample, cells, own.cell, norm_sums);
+      a.grad_out.add(blockIdx.y, cells, own.cell, norm_sums);
       states[own.local] = tile.state[own.position];
       for (int channel = 0; channel < kDepth; ++channel) totals[channel * block_cells + own.local] = 0;
     });
@@ -160,17 +163,13 @@ __global__ void __launch_bounds__(kBlockThreads) block_backward_kernel(BlockBack
   }
 }
 
-// One thread per cell of a sample: sums the gradients of its own block and of the shells around it that hold the cell.
+// The gradients of a cell's own block and of the shells around it that hold the cell, summed.
 template <class T>
-__global__ void block_backward_input_kernel(BlockBackward<T> a) {
-  using A = Accum<T>;
-  const int cells = a.grid.cells(), side = a.blocks.side, size = side + 2;
-  const int64_t offset = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (offset >= int64_t{a.batch} * cells) return;
-  const int cell = static_cast<int>(offset % cells);
+__device__ Accum<T> input_gradient(const BlockBackward<T>& a, int sample, int cell) {
+  const int side = a.blocks.side, size = side + 2;
   const int z = cell / (a.grid.n * a.grid.k), y = cell / a.grid.k % a.grid.n, x = cell % a.grid.k;
-  const A* grads = a.tile_grads + offset / cells * a.blocks.count * a.blocks.positions();
-  A sum = 0;
+  const Accum<T>* grads = a.tile_grads + int64_t{sample} * a.blocks.count * a.blocks.positions();
+  Accum<T> sum = 0;
   for (int i = 0; i < kNeighbours; ++i) {
     const int bz = z / side + i / 9 - 1, by = y / side + i / 3 % 3 - 1, bx = x / side + i % 3 - 1;
     const int pz = z - bz * side + 1, py = y - by * side + 1, px = x - bx * side + 1;
@@ -179,8 +178,30 @@ __global__ void block_backward_input_kernel(BlockBackward<T> a) {
     const int block = (bz * a.blocks.along_y + by) * a.blocks.along_x + bx;
     sum += grads[int64_t{block} * a.blocks.positions() + (pz * size + py) * size + px];
   }
-  if (a.subtract_grad_out) sum -= static_cast<A>(a.grad_out[offset]);
-  a.grad_input[offset] = static_cast<T>(sum);
+  return sum;
+}
+
+// One warp per group of 32 cells of one sample.
+template <class T>
+__global__ void block_backward_input_kernel(BlockBackward<T> a, int64_t groups_per_sample) {
+  using A = Accum<T>;
+  const int cells = a.grid.cells();
+  const int64_t group = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  if (group >= a.batch * groups_per_sample) return;
+  const int sample = static_cast<int>(group / groups_per_sample);
+  const int cell = static_cast<int>(group % groups_per_sample) * kWarp + threadIdx.x % kWarp;
+  const int64_t offset = int64_t{sample} * cells + cell;
+  GradSums<A> sums{};
+  if (cell < cells) {
+    A grad = input_gradient(a, sample, cell);
+    if (a.subtract_grad_out) grad -= static_cast<A>(a.grad[offset]);
+    const T stored = static_cast<T>(grad);
+    a.grad_input[offset] = stored;
+    if (a.grad_sums != nullptr) a.input.add_to(sums, static_cast<A>(stored), sample, cells, cell);
+  }
+  if (a.grad_sums == nullptr) return;
+  sums = warp_sums(sums);
+  if (threadIdx.x % kWarp == 0) a.grad_sums[group] = sums;
 }
 
 template <class T, bool Gated, bool Resident>
@@ -196,6 +217,9 @@ std::string run(const BackwardTask& task, void* stream) {
   A* const states = static_cast<A*>(task.workspace);
   A* const pre = states + int64_t{parts} * c.inner_steps * c.shape.cells();
   A* const totals = pre + int64_t{parts} * (c.inner_steps - 1) * c.channels() * c.shape.cells();
+  // Without outer_residual nothing reads the gradient again.
+  const bool through_norm = task.grad_out.means != nullptr;
+  void* const resolved = through_norm && task.subtract_grad_out ? task.resolved : nullptr;
   const BlockBackward<T> arguments{.grid = grid_of(c.shape),
                                    .batch = static_cast<int>(c.batch),
                                    .blocks = blocks,
@@ -205,7 +229,8 @@ std::string run(const BackwardTask& task, void* stream) {
                                    .activation = c.activation,
                                    .parameters = typed<T>(task.parameters),
                                    .input = field_of<T>(task.input),
-                                   .grad_out = static_cast<const T*>(task.grad_out),
+                                   .grad_out = grad_field_of<T>(task.grad_out, task.norm_partial, resolved),
+                                   .grad = static_cast<const T*>(through_norm ? resolved : task.grad_out.values),
                                    .states = states,
                                    .pre = pre,
                                    .totals = totals,
@@ -213,13 +238,14 @@ std::string run(const BackwardTask& task, void* stream) {
                                    .partial = static_cast<A*>(task.partial_sums),
                                    .add_to_partial = task.add_to_partial,
                                    .grad_input = static_cast<T*>(task.grad_input),
+                                   .grad_sums = static_cast<GradSums<A>*>(task.grad_sums),
                                    .subtract_grad_out = task.subtract_grad_out};
   error = launch("block_backward", &block_backward_kernel<T, Gated, Resident>, dim3(blocks.count, parts),
                  block_threads(blocks), bytes(c.block), stream, arguments);
   if (!error.empty()) return error;
-  const int64_t ctas = ceil_div(c.batch * c.shape.cells(), kGatherThreads);
+  const int64_t groups = block_backward_groups(c), ctas = ceil_div(c.batch * groups * kWarp, kGatherThreads);
   return launch("block_backward_input", &block_backward_input_kernel<T>, dim3(static_cast<unsigned>(ctas)),
-                kGatherThreads, 0, stream, arguments);
+                kGatherThreads, 0, stream, arguments, groups);
 }
 
 }  // namespace
@@ -228,6 +254,8 @@ int block_backward_parts(const StepConfig& config) {
   constexpr int64_t kWantedCtas = 528, kMostParts = 32;  // each part costs a copy of the parameters' gradients
   return batch_parts(config.batch, blocks_of(config).count, kWantedCtas, kMostParts);
 }
+
+int64_t block_backward_groups(const StepConfig& config) { return moment_groups(config.shape.cells()); }
 
 size_t block_backward_bytes(Dtype dtype, const StepConfig& config) {
   const Blocks blocks = blocks_of(config);

@@ -15,7 +15,8 @@ struct BlockBackward {
   Activation activation;
   StepParameters<T> parameters;
   Field<T> input;
-  const T* grad_out;
+  GradField<T> grad_out;
+  const T* grad;         // what grad_out reads, for the second kernel
   Accum<T>* states;      // [parts, blocks, inner_steps, block cells]
   Accum<T>* pre;         // [parts, blocks, inner_steps - 1, channels, block cells]: of all inner steps but the last
   Accum<T>* totals;      // [parts, blocks, channels, block cells]: the gradients of pre, summed over the inner steps
@@ -23,6 +24,7 @@ struct BlockBackward {
   Accum<T>* partial;     // [parts, parameter planes, cells]
   bool add_to_partial;
   T* grad_input;
+  GradSums<Accum<T>>* grad_sums;  // [batch, moment_groups] or null
   bool subtract_grad_out;
 };
 

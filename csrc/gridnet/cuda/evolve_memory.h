@@ -87,8 +87,9 @@ struct ForwardSpace {
 struct BackwardSpace {
   void* recomputed;                   // the grids between two saved ones
   void *grad_normalised, *grad_grid;  // the gradient of norm(grid s), and of grid s
+  void *grad_sums, *grad_means;       // GradSums of grad_normalised, and their means per sample
   void *partial_sums, *step_space;    // of the parameters; the workspace of a step
-  void *norm_partial_sums, *norm_space;
+  void* norm_partial_sums;            // of the norm's parameters, with the parts of a step
   size_t bytes;
 
   BackwardSpace(const Plan& plan, void* memory) {
@@ -96,10 +97,13 @@ struct BackwardSpace {
     recomputed = arena.take((plan.config.recompute - 1) * plan.grid_bytes());
     grad_normalised = arena.take(plan.grid_bytes());
     grad_grid = arena.take(plan.grid_bytes());
+    const int64_t groups = std::max(backward_groups(plan.config.step), moment_groups(plan.cells()));
+    grad_sums = arena.take(2 * groups * plan.batch() * accum_bytes(plan.dtype));
+    grad_means = arena.take(plan.stats_bytes());
     partial_sums = arena.take(partial_sum_bytes(plan.dtype, plan.config.step));
     step_space = arena.take(backward_bytes(plan.dtype, plan.config.step));
-    norm_partial_sums = arena.take(norm_partial_bytes(plan.norm()));
-    norm_space = arena.take(norm_backward_bytes(plan.norm()));
+    norm_partial_sums =
+        arena.take(size_t(backward_parts(plan.config.step)) * 2 * plan.cells() * accum_bytes(plan.dtype));
     bytes = arena.used();
   }
 };

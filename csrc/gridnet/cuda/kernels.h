@@ -24,6 +24,21 @@ struct GridView {
   const void* norm_bias;
 };
 
+// The gradient of grids [batch, cells] as a backward pass reads it: as stored or, given `means`, computed from that of
+// their LayerNorm.
+struct GradView {
+  const void* values;
+  const void* means;   // GradSums of each sample, divided by its cells, or null
+  GridView grids;      // with means
+  const void* bypass;  // with means: a gradient that is added, or null
+};
+
+// Where a pass that reads a gradient through the LayerNorm sums the gradients of the norm's weight and bias.
+struct NormPartial {
+  void* sums;  // [backward_parts, 2, cells]
+  bool add;    // add to the sums rather than overwrite them
+};
+
 struct ForwardTask {
   Dtype dtype;
   StepConfig config;
@@ -39,9 +54,12 @@ struct BackwardTask {
   StepConfig config;
   StepParameters<void> parameters;
   GridView input;
-  const void* grad_out;
+  GradView grad_out;
+  void* resolved;            // with grad_out.means: memory for what grad_out reads; may be its bypass
+  NormPartial norm_partial;  // with grad_out.means
   void* grad_input;
-  void* partial_sums;      // [batch_parts, parameter planes, cells] gradients of the parameters
+  void* grad_sums;         // [batch, backward_groups] GradSums of grad_input for the LayerNorm of `input`, or null
+  void* partial_sums;      // [backward_parts, parameter planes, cells] gradients of the parameters
   bool add_to_partial;     // add to partial_sums rather than overwrite them
   bool subtract_grad_out;  // grad_input -= grad_out: with outer_residual, step(input) - input is what is added
   void* workspace;         // backward_bytes
@@ -53,6 +71,8 @@ int64_t block_forward_groups(const StepConfig& config);
 std::string tile_forward(const ForwardTask& task, void* stream);
 std::string block_forward(const ForwardTask& task, void* stream);
 
+int64_t tile_backward_groups(const StepConfig& config);
+int64_t block_backward_groups(const StepConfig& config);
 int tile_backward_parts(const StepConfig& config);
 int block_backward_parts(const StepConfig& config);
 size_t tile_backward_bytes(Dtype dtype, const StepConfig& config);
@@ -64,8 +84,10 @@ std::string block_backward(const BackwardTask& task, void* stream);
 std::string check(const StepConfig& config);  // an error line if the kernels cannot run the configuration
 std::string forward(const ForwardTask& task, void* stream);
 std::string backward(const BackwardTask& task, void* stream);
-int64_t forward_groups(const StepConfig& config);  // groups of cells (warps) per sample, of which each has its Moments
-int backward_parts(const StepConfig& config);      // parts of the batch, of which each has its partial sums
+// Groups of cells (warps) per sample, of which each has its Moments or its GradSums.
+int64_t forward_groups(const StepConfig& config);
+int64_t backward_groups(const StepConfig& config);
+int backward_parts(const StepConfig& config);  // parts of the batch, of which each has its partial sums
 size_t backward_bytes(Dtype dtype, const StepConfig& config);
 size_t partial_sum_bytes(Dtype dtype, const StepConfig& config);
 
@@ -92,23 +114,15 @@ struct MomentGroups {
   int64_t groups;  // per sample
 };
 
-struct NormBackwardTask {
-  GridView input;
-  const void* grad_out;
-  const void* bypass;  // a gradient that is added to the result, or null
-  void* grad_in;       // may be `bypass`
-  void* partial_sums;  // [parts, 2, cells] gradients of the norm's weight and bias
-  bool add_to_partial;
-  void* workspace;  // norm_backward_bytes
-};
-
-int64_t moment_groups(int64_t cells);  // the groups per sample of moments()
+int64_t moment_groups(int64_t cells);  // the groups per sample of moments() and norm_sums()
 std::string moments(const NormTask& task, const void* values, void* moments_out, void* stream);
 std::string finish_stats(const NormTask& task, const MomentGroups& in, double eps, void* stats, void* stream);
 std::string normalise(const NormTask& task, const GridView& input, void* out, void* stream);
-int norm_backward_parts(const NormTask& task);
-size_t norm_backward_bytes(const NormTask& task);
-size_t norm_partial_bytes(const NormTask& task);
-std::string norm_backward(const NormTask& task, const NormBackwardTask& pass, void* stream);
+// The GradSums of `grad`, a gradient of LayerNorm(grids), by moment_groups.
+std::string norm_sums(const NormTask& task, const GridView& grids, const void* grad, void* sums, void* stream);
+std::string finish_norm_sums(const NormTask& task, const void* sums, int64_t groups, void* means, void* stream);
+// Writes what `grad` reads, with the norm's gradients summed over `parts` parts of the batch.
+std::string norm_backward(const NormTask& task, const GradView& grad, const NormPartial& partial, int parts,
+                          void* grad_in, void* stream);
 
 }  // namespace zoo::gridnet::cuda
