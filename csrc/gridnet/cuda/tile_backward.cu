@@ -11,6 +11,9 @@ namespace {
 constexpr int kParameterCells = 1;
 template <bool Gated>
 constexpr int kInputCells = Gated ? 1 : 2;
+// CTAs of the second pass that a multiprocessor's registers must allow.
+template <class A>
+constexpr int kInputCtas = sizeof(A) == 4 ? 3 : 1;
 // The [batch, cells] planes that the first pass passes to the second: the gradient of each pre-activation, and for
 // gated cells the gradient that reaches the input directly.
 template <bool Gated>
@@ -116,7 +119,7 @@ __global__ void __launch_bounds__(kTileThreads) tile_backward_parameters_kernel(
 }
 
 template <class T, bool Gated>
-__global__ void __launch_bounds__(kTileThreads) tile_backward_input_kernel(TileBackward<T> a) {
+__global__ void __launch_bounds__(kTileThreads, kInputCtas<Accum<T>>) tile_backward_input_kernel(TileBackward<T> a) {
   using A = Accum<T>;
   constexpr int kCells = kInputCells<Gated>, kDepth = kChannels<Gated>;
   const int cells = a.grid.cells(), layer = a.grid.n * a.grid.k;
