@@ -245,6 +245,75 @@ def test_the_order_of_threads_makes_no_difference(
         assert (first is None and second is None) or torch.equal(first, second)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("outer_residual", "recompute"), [(False, 1), (True, 2), (False, 3), (True, 5)])
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
+def test_all_steps_in_one_launch_give_the_bits_of_a_launch_per_step(
+    gridnet: GridnetCuda,
+    step: Step,
+    outer_residual: bool,
+    recompute: int,
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evolution = Evolution(step, 4, outer_residual, recompute=recompute)
+    inputs = evolution_inputs(step, 1, (6, 3, 9), 5, dtype)
+
+    def run(resident: int) -> list[Tensor | None]:
+        monkeypatch.setenv("CUDASHIM_RESIDENT_CTAS", str(resident))
+        inferred, _ = gridnet.evolve(evolution, inputs, training=False)
+        out, saved = gridnet.evolve(evolution, inputs, training=True)
+        return [inferred, out, saved]
+
+    apart = run(0)
+    for resident in (64, 13):  # a CTA for every part of the batch; fewer CTAs, which take more samples each
+        for first, second in zip(apart, run(resident), strict=True):
+            assert first is not None
+            assert second is not None
+            assert torch.equal(first.view(torch.uint8), second.view(torch.uint8))
+
+
+@pytest.mark.parametrize("outer_residual", [False, True], ids=["norm after", "residual"])
+@pytest.mark.parametrize("step", [KINDS["plain"], KINDS["gated blocks"]], ids=["plain", "gated blocks"])
+def test_the_launches_of_an_evolution_are_few(
+    gridnet: GridnetCuda, step: Step, outer_residual: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 5
+    evolution = Evolution(step, steps, outer_residual)
+    inputs = evolution_inputs(step, 1, (6, 3, 3), 2, torch.float32)
+    x = inputs[3]
+    assert x is not None
+
+    def forward(resident: int) -> tuple[int, Tensor | None]:
+        monkeypatch.setenv("CUDASHIM_RESIDENT_CTAS", str(resident))
+        gridnet.launches()
+        _, saved = gridnet.evolve(evolution, inputs, training=True)
+        return gridnet.launches(), saved
+
+    together, saved = forward(64)
+    assert together == 3  # the steps, and the input's moments and statistics or the output's statistics and norm
+    assert forward(0)[0] == 2 * steps + 1
+    gridnet.evolve_backward(evolution, inputs, saved, x)
+    sums_of_parts = 4 if step.gated else 5
+    assert gridnet.launches() == 3 * steps + 1 + sums_of_parts
+
+
+@pytest.mark.parametrize(
+    ("resident", "sets", "launches"),
+    [(4, 1, 3), (3, 1, 7), (4, 3, 7)],
+    ids=["one launch", "too few CTAs for the blocks", "parameters for each step"],
+)
+def test_steps_share_a_launch_where_the_device_holds_a_cta_for_every_block(
+    gridnet: GridnetCuda, resident: int, sets: int, launches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evolution = Evolution(KINDS["plain blocks"], 3)
+    inputs = evolution_inputs(evolution.step, sets, (3, 6, 6), 2, torch.float64)
+    monkeypatch.setenv("CUDASHIM_RESIDENT_CTAS", str(resident))
+    gridnet.launches()
+    gridnet.evolve(evolution, inputs, training=False)
+    assert gridnet.launches() == launches
+
+
 @pytest.mark.parametrize(
     ("backward", "normalize", "limit", "largest"),
     [(False, False, 12_000, 8), (False, True, 16_000, 8), (True, False, 14_100, 8), (True, True, 22_100, 8)],
@@ -300,6 +369,13 @@ def test_the_shim_finds_diverged_and_missing_barriers(tmp_path: Path) -> None:
     assert "deadlock in CTA (0,0,0)" in diverged.stderr
     assert run_program(program, "missing_barrier").returncode == 0, "thread order 0, 1, 2 hides it"
     assert run_program(program, "missing_barrier", CUDASHIM_SEED="1").returncode == 1
+    absent = run_program(program, "missing_grid_barrier")
+    assert absent.returncode != 0
+    assert "a CTA waits at a grid barrier that another CTA never reaches" in absent.stderr
+    returned = run_program(program, "diverged_grid_barrier")
+    assert returned.returncode != 0
+    assert "waits at a grid barrier that another thread never reaches" in returned.stderr
+    assert run_program(program, "grid_barrier").returncode == 0
 
 
 SANITIZERS = {

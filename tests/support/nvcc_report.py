@@ -93,7 +93,7 @@ def launch_shape(name: str) -> tuple[int, int]:
         one_cell = kernel == "tile_backward_parameters" or gated
         positions = (2 + 2 if one_cell else 4 + 2) * (4 + 2) * (32 + 2)
         return 256, positions * (tiles * size + 4)
-    if kernel == "block_forward":
+    if kernel in ("block_forward", "block_evolution"):
         return 512, 10**3 * (2 * size + 4)
     if kernel == "block_backward":
         return 512, 10**3 * (2 * size + 4) + (2 if gated else 1) * 8**3 * size

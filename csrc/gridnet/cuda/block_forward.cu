@@ -1,6 +1,7 @@
 // One step where blocks matter: several inner steps against a shell that stays as it was, or standardised inputs. A CTA
 // owns a block of the grid and iterates over its part of the batch; inner steps alternate between two tiles.
 #include "gridnet/cuda/blocks.cuh"
+#include "gridnet/cuda/steps.cuh"
 
 namespace zoo::gridnet::cuda {
 namespace {
@@ -20,10 +21,12 @@ struct BlockForward {
   T* out;
   Moments<Accum<T>>* moments;  // [batch, blocks * warps] or null
   bool outer_residual;
+  Further<T> further;
 };
 
-template <class T, bool Gated, bool Resident>
-__global__ void __launch_bounds__(kBlockThreads) block_forward_kernel(BlockForward<T> a) {
+// The first step and, if Together, the further ones.
+template <class T, bool Gated, bool Resident, bool Together>
+__device__ void block_steps(const BlockForward<T>& a) {
   using A = Accum<T>;
   constexpr int kDepth = kChannels<Gated>;
   const int cells = a.grid.cells(), side = a.blocks.side;
@@ -52,61 +55,84 @@ __global__ void __launch_bounds__(kBlockThreads) block_forward_kernel(BlockForwa
   group_count = warp_sum(group_count);
   box.map_cells(a.grid, cell_at);
 
-  for (int sample = samples.begin; sample < samples.end; ++sample) {
-    __syncthreads();  // no thread reads the tiles of the sample before any more
-    A *now = tiles, *next = tiles + box.positions;
-    load_tile(now, cell_at, box.positions, [&](int cell) { return a.input.at(sample, cells, cell); });
-    for (int p = threadIdx.x; p < box.positions; p += blockDim.x) next[p] = now[p];  // the shell, for odd steps
-    __syncthreads();
-    for (int step = 0; step < a.inner_steps; ++step) {
-      const A* inputs = now;
-      if (!Gated && a.normalize) {
-        standardise(now, box.positions, a.eps, standardised);
-        inputs = standardised;
-      }
-      each_cell([&](BlockCell own) {
-        A pre[1][kDepth];
-        if constexpr (Resident) {
-#pragma unroll
-          for (int channel = 0; channel < kDepth; ++channel) pre[0][channel] = bias[channel];
-          column.accumulate(inputs, own.position, box.hy, box.hx, pre);
-        } else {
-          pre_activations(a.parameters, cells, box, inputs, own, pre[0]);
-        }
-        const A before = now[own.position], value = activate(a.activation, pre[0][0]);
-        if constexpr (Gated) {
-          const A gate = sigmoid(pre[0][1]);
-          next[own.position] = gate * before + (A(1) - gate) * value;
-        } else {
-          next[own.position] = before + static_cast<A>(a.parameters.residual_scale[own.cell]) * value;
-        }
-      });
+  const int warps = blockDim.x / kWarp;
+  const auto take_step = [&](const Field<T>& input, T* out) {
+    for (int sample = samples.begin; sample < samples.end; ++sample) {
+      __syncthreads();  // no thread reads the tiles of the sample before any more
+      A *now = tiles, *next = tiles + box.positions;
+      load_tile(now, cell_at, box.positions, [&](int cell) { return input.at(sample, cells, cell); });
+      for (int p = threadIdx.x; p < box.positions; p += blockDim.x) next[p] = now[p];  // the shell, for odd steps
       __syncthreads();
-      A* const last = now;
-      now = next;
-      next = last;
+      for (int step = 0; step < a.inner_steps; ++step) {
+        const A* inputs = now;
+        if (!Gated && a.normalize) {
+          standardise(now, box.positions, a.eps, standardised);
+          inputs = standardised;
+        }
+        each_cell([&](BlockCell own) {
+          A pre[1][kDepth];
+          if constexpr (Resident) {
+#pragma unroll
+            for (int channel = 0; channel < kDepth; ++channel) pre[0][channel] = bias[channel];
+            column.accumulate(inputs, own.position, box.hy, box.hx, pre);
+          } else {
+            pre_activations(a.parameters, cells, box, inputs, own, pre[0]);
+          }
+          const A before = now[own.position], value = activate(a.activation, pre[0][0]);
+          if constexpr (Gated) {
+            const A gate = sigmoid(pre[0][1]);
+            next[own.position] = gate * before + (A(1) - gate) * value;
+          } else {
+            next[own.position] = before + static_cast<A>(a.parameters.residual_scale[own.cell]) * value;
+          }
+        });
+        __syncthreads();
+        A* const last = now;
+        now = next;
+        next = last;
+      }
+      A sum = 0;
+      each_cell([&](BlockCell own) {
+        const int64_t offset = int64_t{sample} * cells + own.cell;
+        A result = now[own.position];
+        if (a.outer_residual) result = input.raw(offset) + (result - input.at(sample, cells, own.cell));
+        const T stored = static_cast<T>(result);
+        out[offset] = stored;
+        now[own.position] =
+            static_cast<A>(stored);  // the moments are those of what is stored; no other thread reads it
+        sum += now[own.position];
+      });
+      if (a.moments == nullptr) continue;
+      const Moments<A> moments = warp_moments(group_count, sum, [&](A mean) {
+        A squares = 0;
+        each_cell([&](BlockCell own) { squares += (now[own.position] - mean) * (now[own.position] - mean); });
+        return squares;
+      });
+      if (threadIdx.x % kWarp == 0) {
+        a.moments[(int64_t{sample} * gridDim.x + blockIdx.x) * warps + threadIdx.x / kWarp] = moments;
+      }
     }
-    A sum = 0;
-    each_cell([&](BlockCell own) {
-      const int64_t offset = int64_t{sample} * cells + own.cell;
-      A result = now[own.position];
-      if (a.outer_residual) result = a.input.raw(offset) + (result - a.input.at(sample, cells, own.cell));
-      const T stored = static_cast<T>(result);
-      a.out[offset] = stored;
-      now[own.position] = static_cast<A>(stored);  // the moments are those of what is stored; no other thread reads it
-      sum += now[own.position];
-    });
-    if (a.moments == nullptr) continue;
-    const Moments<A> moments = warp_moments(group_count, sum, [&](A mean) {
-      A squares = 0;
-      each_cell([&](BlockCell own) { squares += (now[own.position] - mean) * (now[own.position] - mean); });
-      return squares;
-    });
-    if (threadIdx.x % kWarp == 0) {
-      const int warps = blockDim.x / kWarp;
-      a.moments[(int64_t{sample} * gridDim.x + blockIdx.x) * warps + threadIdx.x / kWarp] = moments;
-    }
-  }
+  };
+  a.further.template take_steps<Together>(a, int64_t{gridDim.x} * warps, take_step);
+}
+
+// CTAs that a multiprocessor's registers must allow.
+template <class A, bool Gated, bool Resident>
+constexpr int kStepCtas = sizeof(A) == 4 ? (!Resident ? 4
+                                            : Gated   ? 1
+                                                      : 2)
+                                         : (Resident ? 1 : 3);
+
+template <class T, bool Gated, bool Resident>
+__global__ void __launch_bounds__(kBlockThreads, kStepCtas<Accum<T>, Gated, Resident>)
+    block_forward_kernel(BlockForward<T> a) {
+  block_steps<T, Gated, Resident, false>(a);
+}
+
+// All steps of an evolution.
+template <class T, bool Gated, bool Resident>
+__global__ void __launch_bounds__(kBlockThreads, Resident ? 1 : 2) block_evolution_kernel(BlockForward<T> a) {
+  block_steps<T, Gated, Resident, true>(a);
 }
 
 template <class A>
@@ -116,9 +142,17 @@ size_t shared_bytes(int64_t side, bool normalize) {
 }
 
 template <class T, bool Gated, bool Resident>
+bool fits(const StepConfig& config) {
+  const Blocks blocks = blocks_of(config);
+  const size_t shared = shared_bytes<Accum<T>>(config.block, config.normalize);
+  if (shared > shared_memory_limit()) return false;
+  return fit_together(&block_forward_kernel<T, Gated, Resident>, &block_evolution_kernel<T, Gated, Resident>,
+                      blocks.count, config.batch, block_threads(blocks), shared);
+}
+
+template <class T, bool Gated, bool Resident>
 std::string run(const ForwardTask& task, void* stream) {
   using A = Accum<T>;
-  constexpr int64_t kWantedCtas = 1056;  // eight for each multiprocessor of an H100
   const StepConfig& c = task.config;
   const auto bytes = [&](int64_t side) { return shared_bytes<A>(side, c.normalize); };
   std::string error = check_shared_memory("forward pass", c.block, bytes);
@@ -135,10 +169,12 @@ std::string run(const ForwardTask& task, void* stream) {
                                   .input = field_of<T>(task.input),
                                   .out = static_cast<T*>(task.out),
                                   .moments = static_cast<Moments<A>*>(task.moments),
-                                  .outer_residual = task.outer_residual};
-  const dim3 ctas(blocks.count, batch_parts(c.batch, blocks.count, kWantedCtas, 65535));
-  return launch("block_forward", &block_forward_kernel<T, Gated, Resident>, ctas, block_threads(blocks), bytes(c.block),
-                stream, arguments);
+                                  .outer_residual = task.outer_residual,
+                                  .further = typed<T>(task.further)};
+  const bool one = task.further.count == 0;
+  const auto kernel = one ? &block_forward_kernel<T, Gated, Resident> : &block_evolution_kernel<T, Gated, Resident>;
+  return launch_steps(one ? "block_forward" : "block_evolution", kernel, blocks.count, c.batch, block_threads(blocks),
+                      bytes(c.block), stream, arguments);
 }
 
 }  // namespace
@@ -146,6 +182,18 @@ std::string run(const ForwardTask& task, void* stream) {
 int64_t block_forward_groups(const StepConfig& config) {
   const Blocks blocks = blocks_of(config);
   return int64_t{blocks.count} * (block_threads(blocks) / kWarp);
+}
+
+bool block_forward_fits(Dtype dtype, const StepConfig& config) {
+  bool fits_device = false;
+  with_type(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    return with_kind<Accum<T>>(config, [&](auto gated, auto resident) {
+      fits_device = fits<T, gated(), resident()>(config);
+      return std::string();
+    });
+  });
+  return fits_device;
 }
 
 std::string block_forward(const ForwardTask& task, void* stream) {

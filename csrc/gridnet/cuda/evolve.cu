@@ -60,11 +60,10 @@ class Evolution {
  private:
   void* stats_of(int s) const { return at_byte(stats_, (s - plan_.first_normalised()) * plan_.stats_bytes()); }
   GridView view(int s, const void* values) const {
-    if (s < plan_.first_normalised()) return {values, nullptr, nullptr, nullptr};
-    return {values, stats_of(s), inputs_.norm_weight, inputs_.norm_bias};
+    return {values, s < plan_.first_normalised() ? nullptr : stats_of(s), inputs_.norm_weight, inputs_.norm_bias};
   }
-  // Step s.
-  void step_forward(int s, const void* grid, void* next, void* moments_out);
+  // Step s, and further ones in the same launch.
+  void step_forward(int s, const void* grid, void* next, void* moments_out, const FurtherSteps& further = {});
   // Computes the statistics of grid s from its moments.
   void make_stats(int s, const MomentGroups& moments);
 
@@ -89,7 +88,7 @@ class Evolution {
   Queue queue_;
 };
 
-void Evolution::step_forward(int s, const void* grid, void* next, void* moments_out) {
+void Evolution::step_forward(int s, const void* grid, void* next, void* moments_out, const FurtherSteps& further) {
   queue_([&] {
     return cuda::forward({.dtype = plan_.dtype,
                           .config = plan_.config.step,
@@ -97,7 +96,8 @@ void Evolution::step_forward(int s, const void* grid, void* next, void* moments_
                           .input = view(s, grid),
                           .out = next,
                           .moments = moments_out,
-                          .outer_residual = plan_.config.outer_residual},
+                          .outer_residual = plan_.config.outer_residual,
+                          .further = further},
                          queue_.stream());
   });
 }
@@ -108,20 +108,23 @@ void Evolution::make_stats(int s, const MomentGroups& moments) {
 
 std::string Evolution::forward(void* out, const Saved* saved, const ForwardSpace& space) {
   const EvolveConfig& c = plan_.config;
-  const void* grid = inputs_.x;
+  const int steps = c.outer_steps;
+  const Trajectory grids = plan_.trajectory(inputs_.x, out, saved == nullptr ? nullptr : saved->grids, space.grids);
   if (c.outer_residual) {
-    queue_([&] { return moments(plan_.norm(), grid, space.moments, queue_.stream()); });
+    queue_([&] { return moments(plan_.norm(), inputs_.x, space.moments, queue_.stream()); });
     make_stats(0, {space.moments, moment_groups(plan_.cells())});
   }
-  for (int s = 1; s <= c.outer_steps; ++s) {
-    void* next = s == c.outer_steps ? out : space.grids[s % 2];
-    if (saved != nullptr && plan_.saves(s)) next = saved->grid(plan_, s);
-    step_forward(s - 1, grid, next, c.normalises(s) ? space.moments : nullptr);
-    if (c.normalises(s)) make_stats(s, {space.moments, forward_groups(c.step)});
-    grid = next;
+  if (steps > 1 && !c.separate && forward_fits(plan_.dtype, c.step)) {
+    step_forward(0, inputs_.x, grids.at(1), space.moments, {steps - 1, grids, stats_of(1), c.norm_eps});
+    if (c.normalises(steps)) make_stats(steps, {space.moments, forward_groups(c.step)});
+  } else {
+    for (int s = 1; s <= steps; ++s) {
+      step_forward(s - 1, grids.at(s - 1), grids.at(s), c.normalises(s) ? space.moments : nullptr);
+      if (c.normalises(s)) make_stats(s, {space.moments, forward_groups(c.step)});
+    }
   }
   if (c.normalises_output()) {
-    queue_([&] { return normalise(plan_.norm(), view(c.outer_steps, grid), out, queue_.stream()); });
+    queue_([&] { return normalise(plan_.norm(), view(steps, grids.at(steps)), out, queue_.stream()); });
   }
   return queue_.error();
 }
@@ -226,7 +229,8 @@ std::string step_forward(const Plan& plan, const ForwardArgs<void>& args, void* 
                   .input = {args.inputs.x, nullptr, nullptr, nullptr},
                   .out = args.out,
                   .moments = nullptr,
-                  .outer_residual = false},
+                  .outer_residual = false,
+                  .further = {}},
                  stream);
 }
 

@@ -46,8 +46,19 @@ struct Plan {
   size_t stats_bytes() const { return 2 * batch() * accum_bytes(dtype); }
   int first_normalised() const { return config.outer_residual ? 0 : 1; }  // this and all later grids are
   int last_needed() const { return config.outer_steps - (config.outer_residual ? 1 : 0); }  // by backward
-  bool saves(int s) const { return s > 0 && s <= last_needed() && s % config.recompute == 0; }
   int saved_grids() const { return last_needed() / config.recompute; }
+  // `saved` is null in inference; `work` are the two grids that are taken in turn.
+  Trajectory trajectory(const void* x, void* out, void* saved, void* const (&work)[2]) const {
+    return {.first = x,
+            .last = out,
+            .saved = saved,
+            .even = work[0],
+            .odd = work[1],
+            .steps = config.outer_steps,
+            .recompute = config.recompute,
+            .last_saved = saved == nullptr ? 0 : last_needed(),
+            .grid_bytes = grid_bytes()};
+  }
 };
 
 // ForwardArgs::saved.
@@ -62,10 +73,8 @@ struct Saved {
     stats = arena.take(plan.config.outer_steps * plan.stats_bytes());
     bytes = arena.used();
   }
-  // Grid s; plan.saves(s) is true.
-  void* grid(const Plan& plan, int s) const {
-    return at_byte(grids, (s / plan.config.recompute - 1) * plan.grid_bytes());
-  }
+  // Grid s, which is saved.
+  void* grid(const Plan& plan, int s) const { return saved_grid(grids, s, plan.config.recompute, plan.grid_bytes()); }
 };
 
 struct ForwardSpace {

@@ -19,8 +19,8 @@ struct StepParameters {
 // Grids [batch, cells] as a step reads them: as stored or, given `stats`, through the LayerNorm.
 struct GridView {
   const void* values;
-  const void* stats;  // Stats of each sample, or null
-  const void* norm_weight;
+  const void* stats;        // Stats of each sample, or null
+  const void* norm_weight;  // with stats, or before further steps, which read them
   const void* norm_bias;
 };
 
@@ -39,6 +39,35 @@ struct NormPartial {
   bool add;    // add to the sums rather than overwrite them
 };
 
+// Grid s in the memory of the saved ones, of which it is every `recompute`-th.
+ZOO_HD void* saved_grid(void* saved, int s, int recompute, size_t grid_bytes) {
+  return static_cast<char*>(saved) + (s / recompute - 1) * grid_bytes;
+}
+
+// Where a forward pass stores its grids [batch, cells]. Grid s is the one before step s.
+struct Trajectory {
+  const void* first;                 // grid 0
+  void* last;                        // grid `steps`, unless it is saved
+  void* saved;                       // the grids `recompute`, 2 * `recompute`, ... up to last_saved
+  void *even, *odd;                  // the others in turn
+  int steps, recompute, last_saved;  // last_saved is 0 if none is
+  size_t grid_bytes;
+
+  ZOO_HD void* at(int s) const {
+    if (s == 0) return const_cast<void*>(first);
+    if (s <= last_saved && s % recompute == 0) return saved_grid(saved, s, recompute, grid_bytes);
+    return s == steps ? last : s % 2 == 0 ? even : odd;
+  }
+};
+
+// The steps that a launch takes after its first one. Its CTAs wait for each other between steps (steps.cuh).
+struct FurtherSteps {
+  int count;         // 0: the launch takes one step
+  Trajectory grids;  // of the evolution: the launch takes all of its steps
+  void* stats;       // of the grids 1 to `count`, [batch] each, which the launch computes
+  double norm_eps;
+};
+
 struct ForwardTask {
   Dtype dtype;
   StepConfig config;
@@ -47,6 +76,7 @@ struct ForwardTask {
   void* out;
   void* moments;        // [batch, forward_groups] Moments of `out` for the LayerNorm that follows, or null
   bool outer_residual;  // out = values + (step(input) - input)
+  FurtherSteps further;
 };
 
 struct BackwardTask {
@@ -68,6 +98,8 @@ struct BackwardTask {
 // Where blocks do not matter, the grid is cut into tiles (tiles.cuh); otherwise into the network's blocks (blocks.cuh).
 int64_t tile_forward_groups(const StepConfig& config);
 int64_t block_forward_groups(const StepConfig& config);
+bool tile_forward_fits(Dtype dtype, const StepConfig& config);
+bool block_forward_fits(Dtype dtype, const StepConfig& config);
 std::string tile_forward(const ForwardTask& task, void* stream);
 std::string block_forward(const ForwardTask& task, void* stream);
 
@@ -84,6 +116,8 @@ std::string block_backward(const BackwardTask& task, void* stream);
 std::string check(const StepConfig& config);  // an error line if the kernels cannot run the configuration
 std::string forward(const ForwardTask& task, void* stream);
 std::string backward(const BackwardTask& task, void* stream);
+// True if the current device holds a CTA for every tile or block at once: several steps can be one launch.
+bool forward_fits(Dtype dtype, const StepConfig& config);
 // Groups of cells (warps) per sample, of which each has its Moments or its GradSums.
 int64_t forward_groups(const StepConfig& config);
 int64_t backward_groups(const StepConfig& config);

@@ -1,6 +1,6 @@
 // LayerNorm over the whole grid of each sample: statistics in two stages (groups of cells, then the sample), the
 // normalisation, and its gradients. Every sum has a fixed order.
-#include "gridnet/cuda/field.cuh"
+#include "gridnet/cuda/steps.cuh"
 
 namespace zoo::gridnet::cuda {
 namespace {
@@ -24,22 +24,9 @@ __global__ void moments_kernel(const T* values, int64_t groups, int64_t groups_p
 
 // One CTA per sample merges the sample's groups.
 template <class A>
-__global__ void finish_stats_kernel(const Moments<A>* moments, int64_t groups, A eps, Stats<A>* stats) {
-  moments += blockIdx.x * groups;
-  A count = 0, sum = 0;
-  for (int64_t i = threadIdx.x; i < groups; i += blockDim.x) {
-    count += moments[i].count;
-    sum += moments[i].count * moments[i].mean;
-  }
-  count = block_sum(count);
-  const A mean = block_sum(sum) / count;
-  A m2 = 0;
-  for (int64_t i = threadIdx.x; i < groups; i += blockDim.x) {
-    const A distance = moments[i].mean - mean;
-    m2 += moments[i].m2 + moments[i].count * distance * distance;
-  }
-  const A variance = block_sum(m2) / count;
-  if (threadIdx.x == 0) stats[blockIdx.x] = {mean, A(1) / sqrt(variance + eps)};
+__global__ void finish_stats_kernel(const Moments<A>* moments, int64_t groups, int cells, A eps, Stats<A>* stats) {
+  const Stats<A> merged = merge_moments(moments + blockIdx.x * groups, groups, cells, eps);
+  if (threadIdx.x == 0) stats[blockIdx.x] = merged;
 }
 
 template <class T>
@@ -110,8 +97,8 @@ std::string finish_stats(const NormTask& task, const MomentGroups& in, double ep
   return with_type(task.dtype, [&](auto zero) {
     using A = Accum<decltype(zero)>;
     return launch("finish_stats", &finish_stats_kernel<A>, dim3(static_cast<unsigned>(task.batch)), kThreads, 0, stream,
-                  static_cast<const Moments<A>*>(in.moments), in.groups, static_cast<A>(eps),
-                  static_cast<Stats<A>*>(stats));
+                  static_cast<const Moments<A>*>(in.moments), in.groups, static_cast<int>(task.cells),
+                  static_cast<A>(eps), static_cast<Stats<A>*>(stats));
   });
 }
 
