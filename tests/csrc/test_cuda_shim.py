@@ -266,11 +266,24 @@ def test_all_steps_in_one_launch_give_the_bits_of_a_launch_per_step(
         return [inferred, out, saved]
 
     apart = run(0)
-    for resident in (64, 13):  # a CTA for every part of the batch; fewer CTAs, which take more samples each
+    for resident in (64, 13):  # a CTA for every tile and sample; fewer CTAs, which take more samples each
         for first, second in zip(apart, run(resident), strict=True):
             assert first is not None
             assert second is not None
             assert torch.equal(first.view(torch.uint8), second.view(torch.uint8))
+
+
+@pytest.mark.parametrize(("grid", "batch"), [((36, 32, 16), 8), ((3, 5, 9), 64)], ids=["288 groups", "3 warps"])
+def test_the_statistics_of_many_groups_do_not_depend_on_the_threads_that_merge_them(
+    gridnet: GridnetCuda, grid: Grid, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = evolution_inputs(Step(), 1, grid, batch, torch.float32)
+    gridnet.launches()
+    together, _ = gridnet.evolve(Evolution(Step(), 2), inputs, training=False)
+    assert gridnet.launches() == 3
+    monkeypatch.setenv("CUDASHIM_RESIDENT_CTAS", "0")
+    apart, _ = gridnet.evolve(Evolution(Step(), 2), inputs, training=False)
+    assert torch.equal(together, apart)
 
 
 @pytest.mark.parametrize("outer_residual", [False, True], ids=["norm after", "residual"])
