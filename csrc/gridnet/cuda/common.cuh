@@ -58,8 +58,8 @@ __device__ Moments<A> warp_moments(A count, A lane_sum, Squares squares) {
   return {count, mean, warp_sum(squares(mean))};
 }
 
-// The sums over a group of cells that LayerNorm's backward pass needs: of g = grad * weight, and of g * normalised value.
-// `means` of a sample are these sums over all of its cells, divided by their number.
+// The sums over a group of cells that LayerNorm's backward pass needs: of g = grad * weight, and of g times the
+// normalised value. `means` of a sample are these sums over all of its cells, divided by their number.
 template <class A>
 struct GradSums {
   A plain, weighted;

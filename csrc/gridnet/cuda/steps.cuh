@@ -1,5 +1,5 @@
-// The steps of an evolution in one launch. All CTAs are resident at once and wait for each other where otherwise a launch
-// would end: no step reads a grid or statistics before they are complete. Weights stay in registers from step to step.
+// The steps of an evolution in one launch. All CTAs are resident at once and wait for each other where otherwise a
+// launch would end: no step reads a grid or statistics before they are complete. Weights stay in registers from step to step.
 #pragma once
 #include "gridnet/cuda/field.cuh"
 
@@ -66,7 +66,8 @@ struct Further {
     }
     grid_barrier();
   }
-  // Calls take_step(input, output) for the first step and, if Together, the further ones, in a launch with arguments `a`.
+  // Calls take_step(input, output) for the first step and, if Together, the further ones. `a` are the arguments of the
+  // kernel.
   template <bool Together, class Arguments, class TakeStep>
   __device__ void take_steps(const Arguments& a, int64_t groups, TakeStep take_step) const {
     if constexpr (!Together) return take_step(a.input, a.out);
@@ -106,7 +107,8 @@ bool fit_together(void (*step)(Arguments), void (*all)(Arguments), int units, in
   return units <= held && (wanted <= held || resident_ctas(step, threads, shared) <= held);
 }
 
-// Queues a forward kernel. The parts of several steps are as many as the device holds at once; no result depends on them.
+// Queues a forward kernel. The parts of several steps are as many as the device holds at once; no result depends on
+// them.
 template <class Arguments>
 std::string launch_steps(const char* name, void (*kernel)(Arguments), int units, int64_t batch, int threads,
                          size_t shared, void* stream, const Arguments& arguments) {

@@ -204,8 +204,8 @@ std::string run(const BackwardTask& task, void* stream) {
   using A = Accum<T>;
   constexpr int64_t kWantedCtas = 1056;  // eight for each multiprocessor of an H100
   const StepConfig& c = task.config;
-  // Only a plain cell passes its gradient on unchanged, and outer_residual subtracts that again; then the next step adds
-  // it to its own.
+  // The second pass adds it to a plain cell's gradient. With outer_residual it subtracts it again, which cancels for
+  // plain cells, and the next step adds it to its own.
   void* const resolved = Gated && !task.subtract_grad_out ? nullptr : task.resolved;
   const void* const grad = task.grad_out.means != nullptr ? resolved : task.grad_out.values;
   TileBackward<T> arguments{.grid = grid_of(c.shape),
