@@ -96,7 +96,9 @@ def launch_shape(name: str) -> tuple[int, int]:
     if kernel == "block_forward":
         return 512, 10**3 * (2 * size + 4)
     if kernel == "block_backward":
-        return 512, 10**3 * (2 * size + 4) + (2 if gated else 1) * 8**3 * size
+        channels, resident, held = 2 if gated else 1, "resident" in kind, kind == ["plain", "resident"] and size == 4
+        of_states, of_grads = (2 * 10**3, 2 * 10**3) if resident else (10**3, 8**3)
+        return 256 if held else 512, (of_states + channels * of_grads + 10**3) * size + 10**3 * 4
     if kernel == "apply_rule":
         return 128, 68 * 32 * size
     if kernel == "apply_rule_backward":

@@ -22,8 +22,15 @@ struct BlockForward {
   bool outer_residual;
 };
 
+// CTAs of a multiprocessor whose registers must suffice: as many as they do without spilling.
+template <class A, bool Gated, bool Resident>
+constexpr int kForwardCtas = Resident         ? (kChannels<Gated> * sizeof(A) <= 4 ? 2 : 1)
+                             : sizeof(A) <= 4 ? 4
+                                              : 3;
+
 template <class T, bool Gated, bool Resident>
-__global__ void __launch_bounds__(kBlockThreads) block_forward_kernel(BlockForward<T> a) {
+__global__ void __launch_bounds__(kBlockThreads, kForwardCtas<Accum<T>, Gated, Resident>)
+    block_forward_kernel(BlockForward<T> a) {
   using A = Accum<T>;
   constexpr int kDepth = kChannels<Gated>;
   const int cells = a.grid.cells(), side = a.blocks.side;
@@ -32,7 +39,9 @@ __global__ void __launch_bounds__(kBlockThreads) block_forward_kernel(BlockForwa
   DYNSHARED(A, tiles);  // two tiles, a third one for standardised inputs, the cell map
   A* standardised = tiles + 2 * box.positions;
   int* cell_at = reinterpret_cast<int*>(tiles + (a.normalize ? 3 : 2) * box.positions);
-  const auto each_cell = [&](auto f) { for_each_cell<Resident>(a.grid, box, side, f); };
+  const auto each_cell = [&](auto f) {
+    OwnCells<1, Resident>(a.grid, box, side).each(a.grid, box, side, [&](int, BlockCell own) { f(own); });
+  };
 
   Column<A, 1, kDepth> column;  // only if Resident
   A bias[kDepth] = {};
