@@ -77,7 +77,7 @@ std::string run(const BackwardTask& task, void* stream) {
                                    .grad_input = static_cast<T*>(task.grad_input),
                                    .subtract_grad_out = task.subtract_grad_out};
   error = launch("block_backward", &block_backward_kernel<T, Gated, Resident>, dim3(blocks.count, parts),
-                 backward_threads<A, Gated, Resident>(blocks), bytes(c.block), stream, arguments);
+                 block_threads(blocks, kBackwardCells<A, Gated, Resident>), bytes(c.block), stream, arguments);
   if (!error.empty()) return error;
   const int64_t ctas = ceil_div(c.batch * c.shape.cells(), kGatherThreads);
   return launch("block_backward_input", &block_backward_input_kernel<T>, dim3(static_cast<unsigned>(ctas)),

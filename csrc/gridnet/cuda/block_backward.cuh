@@ -38,12 +38,6 @@ constexpr int kBackwardCells = kHoldsWeights<A, Gated, Resident> ? 2 : 1;
 template <class A, bool Gated, bool Resident>
 constexpr int kBackwardThreads = kBlockThreads / kBackwardCells<A, Gated, Resident>;
 
-template <class A, bool Gated, bool Resident>
-int backward_threads(const Blocks& blocks) {
-  if (kBackwardCells<A, Gated, Resident> == 1) return block_threads(blocks);
-  return round_up_to_warp((blocks.side + 1) / 2 * blocks.side * blocks.side);
-}
-
 // The tiles of a CTA in shared memory. If Resident, there are two of each that neighbours read, in alternation: one
 // barrier per inner step is enough. Otherwise every step has the same ones.
 template <class A, bool Gated, bool Resident>
@@ -152,15 +146,20 @@ struct CellSums {
 // Calls f(c, i, value) with the value of neighbour i of each of a thread's cells. Reads each value once.
 template <int Cells, class A, class F>
 __device__ void for_each_neighbour(const A* tile, int position, const Box& box, F f) {
+  const A* row = tile + position - (box.hy + 1) * box.hx - 1;
 #pragma unroll
   for (int layer = 0; layer < Cells + 2; ++layer) {
 #pragma unroll
-    for (int i = 0; i < 9; ++i) {
-      const A value = tile[position + ((layer - 1) * box.hy + i / 3 - 1) * box.hx + i % 3 - 1];
+    for (int y = 0; y < 3; ++y) {
 #pragma unroll
-      for (int c = 0; c < Cells; ++c) {
-        if (layer >= c && layer <= c + 2) f(c, (layer - c) * 9 + i, value);
+      for (int x = 0; x < 3; ++x) {
+        const A value = row[x];
+#pragma unroll
+        for (int c = 0; c < Cells; ++c) {
+          if (layer >= c && layer <= c + 2) f(c, (layer - c) * 9 + y * 3 + x, value);
+        }
       }
+      row += y < 2 ? box.hx : (box.hy - 2) * box.hx;
     }
   }
 }

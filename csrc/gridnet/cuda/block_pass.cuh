@@ -19,7 +19,8 @@ class BlockPass {
         mine_(a.grid, box_, a.blocks.side),
         standardised_(!Gated && a.normalize),
         tile_(memory, box_.positions, a.blocks.cells(), standardised_),
-        cta_(int64_t{blockIdx.y} * a.blocks.count + blockIdx.x),
+        states_(a.states + (int64_t{blockIdx.y} * a.blocks.count + blockIdx.x) * a.inner_steps * a.blocks.cells()),
+        pre_(a.pre + (int64_t{blockIdx.y} * a.blocks.count + blockIdx.x) * a.inner_steps * kDepth * a.blocks.cells()),
         partial_(a.partial + int64_t{blockIdx.y} * kPlanes * a.grid.cells()) {
     if (!Resident && !a.add_to_partial) {
       each_cell([&](int, BlockCell own) {
@@ -68,7 +69,9 @@ class BlockPass {
         each_column([&](BlockCell first, int) {
 #pragma unroll
           for (int c = 0; c < kCells; ++c) pre[c][0] = held_.bias[c];
-          held_.weights.accumulate(inputs, first.position, box_.hy, box_.hx, pre);
+          for_each_neighbour<kCells>(inputs, first.position, box_, [&](int c, int i, A value) {
+            pre[c][0] += held_.weights.weight[c][0][i] * value;
+          });
         });
       }
       each_cell([&](int c, BlockCell own) {
@@ -193,7 +196,7 @@ class BlockPass {
     const int plane = tile_.plane(), layer = box_.hy * box_.hx;
     A* to = standardised_ ? tile_.grad_inputs : tile_.grad;
     each_column([&](BlockCell first, int count) {
-      A own[kCells][kDepth], gathered[kCells][1] = {};
+      A own[kCells][kDepth], gathered[kCells] = {};
 #pragma unroll
       for (int c = 0; c < kCells; ++c) {
 #pragma unroll
@@ -208,15 +211,17 @@ class BlockPass {
         }
       });
       if constexpr (kHeld) {
-        held_.mirrored.accumulate(grad_pre, first.position, box_.hy, box_.hx, gathered);
+        for_each_neighbour<kCells>(grad_pre, first.position, box_, [&](int c, int i, A value) {
+          gathered[c] += held_.mirrored.weight[c][0][i] * value;
+        });
       } else {
-        gathered[0][0] = Gather<T, kDepth, Resident>(a_, box_, grad_pre, plane).at_cell(first);
+        gathered[0] = Gather<T, kDepth, Resident>(a_, box_, grad_pre, plane).at_cell(first);
       }
 #pragma unroll
       for (int c = 0; c < kCells; ++c) {
         if (c >= count) continue;
         A& sum = to[first.position + c * layer];
-        sum = standardised_ ? gathered[c][0] : sum + gathered[c][0];
+        sum = standardised_ ? gathered[c] : sum + gathered[c];
       }
     });
   }
@@ -233,10 +238,10 @@ class BlockPass {
   }
 
   __device__ A& state_before(int step, BlockCell own) const {
-    return a_.states[(cta_ * a_.inner_steps + step) * a_.blocks.cells() + own.local];
+    return (states_ + step * int64_t{a_.blocks.cells()})[own.local];
   }
   __device__ A& pre_activation(int step, int channel, BlockCell own) const {
-    return a_.pre[((cta_ * a_.inner_steps + step) * kDepth + channel) * a_.blocks.cells() + own.local];
+    return (pre_ + (step * kDepth + channel) * int64_t{a_.blocks.cells()})[own.local];
   }
   __device__ void recall(int step, int c, BlockCell own) {
     ahead_.state[c] = state_before(step, own);
@@ -265,7 +270,7 @@ class BlockPass {
   const OwnCells<kCells, Resident> mine_;
   const bool standardised_;
   const Scratch<A, Gated, Resident> tile_;
-  const int64_t cta_;
+  A *const states_, *const pre_;  // of this CTA
   A* const partial_;
   HeldParameters<A, kCells> held_;               // only if kHeld
   CellSums<A, kCells, kPlanes, Resident> sums_;  // over the samples

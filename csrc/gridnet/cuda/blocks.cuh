@@ -35,7 +35,11 @@ inline Blocks blocks_of(const StepConfig& config) {
   return {static_cast<int>(config.block), along(s.n), along(s.k), along(s.m) * along(s.n) * along(s.k)};
 }
 
-inline int block_threads(const Blocks& blocks) { return round_up_to_warp(std::min(blocks.cells(), kBlockThreads)); }
+// The threads of a CTA that have `cells` cells along z each if they are resident.
+inline int block_threads(const Blocks& blocks, int cells) {
+  const int columns = static_cast<int>(ceil_div(blocks.side, cells)) * blocks.side * blocks.side;
+  return round_up_to_warp(std::min(columns, kBlockThreads));
+}
 
 // One cell of a block: its coordinates and index in the block, its position in the tile, its index in the grid.
 struct BlockCell {
