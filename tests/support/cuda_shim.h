@@ -68,7 +68,7 @@ struct uint3 {
 namespace shim {
 
 constexpr int kBadThreads = 9, kTooManyCtas = 720;  // as cudaError_t numbers them
-inline std::atomic<uint64_t> launches{0};  // since a test set it to 0
+inline std::atomic<uint64_t> launches{0};           // since a test set it to 0
 
 constexpr unsigned kWarp = 32;
 constexpr unsigned kMostThreads = 1024;

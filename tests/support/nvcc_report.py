@@ -94,9 +94,11 @@ def launch_shape(name: str) -> tuple[int, int]:
         positions = (2 + 2 if one_cell else 4 + 2) * (4 + 2) * (32 + 2)
         return 256, positions * (tiles * size + 4)
     if kernel in ("block_forward", "block_evolution"):
-        return 512, 10**3 * (2 * size + 4)
+        return 256 if kind == ["plain", "resident"] else 512, 10**3 * (2 * size + 4)
     if kernel == "block_backward":
-        return 512, 10**3 * (2 * size + 4) + (2 if gated else 1) * 8**3 * size
+        channels, resident, held = 2 if gated else 1, "resident" in kind, kind == ["plain", "resident"] and size == 4
+        of_states, of_grads = (2 * 10**3, 2 * 10**3) if resident else (10**3, 8**3)
+        return 256 if held else 512, (of_states + channels * of_grads + 10**3) * size + 10**3 * 4
     if kernel == "apply_rule":
         return 128, 68 * 32 * size
     if kernel == "apply_rule_backward":

@@ -24,34 +24,50 @@ struct BlockForward {
   Further<T> further;
 };
 
+// Cells of a thread. Two share a third of their reads from shared memory.
+template <bool Gated, bool Resident>
+constexpr int kForwardCells = Resident && !Gated ? 2 : 1;
+
+template <bool Gated, bool Resident>
+constexpr int kForwardThreads = kBlockThreads / kForwardCells<Gated, Resident>;
+
+// CTAs whose registers a multiprocessor must have: as many as it can without spilling.
+template <class A, bool Gated, bool Resident>
+constexpr int kForwardCtas = Resident ? 8 / (kChannels<Gated> * sizeof(A)) : 16 / sizeof(A);
+
 // The first step and, if Together, the further ones.
 template <class T, bool Gated, bool Resident, bool Together>
 __device__ void block_steps(const BlockForward<T>& a) {
   using A = Accum<T>;
-  constexpr int kDepth = kChannels<Gated>;
+  constexpr int kDepth = kChannels<Gated>, kCells = kForwardCells<Gated, Resident>;
   const int cells = a.grid.cells(), side = a.blocks.side;
   const Box box = a.blocks.box(blockIdx.x);
   const SampleRange samples(a.batch, blockIdx.y, gridDim.y);
   DYNSHARED(A, tiles);  // two tiles, a third one for standardised inputs, the cell map
   A* standardised = tiles + 2 * box.positions;
   int* cell_at = reinterpret_cast<int*>(tiles + (a.normalize ? 3 : 2) * box.positions);
-  const auto each_cell = [&](auto f) { for_each_cell<Resident>(a.grid, box, side, f); };
+  const OwnCells<kCells, Resident> mine(a.grid, box, side);
+  const auto each_cell = [&](auto f) { mine.each(a.grid, box, side, f); };
 
-  Column<A, 1, kDepth> column;  // only if Resident
-  A bias[kDepth] = {};
+  Column<A, kCells, kDepth> column;  // these three only if Resident
+  A bias[kCells][kDepth] = {}, scale[kCells] = {};
   if constexpr (Resident) {
-    each_cell([&](BlockCell own) {
-      column.load([&](int, int channel, int i) {
-        return static_cast<A>(a.parameters.weight[int64_t{i * kDepth + channel} * cells + own.cell]);
+    mine.each_column(a.grid, box, side, [&](BlockCell first, int count) {
+      column.load([&](int c, int channel, int i) {
+        const int64_t at = int64_t{i * kDepth + channel} * cells + first.cell + c * a.grid.n * a.grid.k;
+        return c < count ? static_cast<A>(a.parameters.weight[at]) : A(0);
       });
+    });
+    each_cell([&](int c, BlockCell own) {
 #pragma unroll
       for (int channel = 0; channel < kDepth; ++channel) {
-        bias[channel] = static_cast<A>(a.parameters.bias[int64_t{channel} * cells + own.cell]);
+        bias[c][channel] = static_cast<A>(a.parameters.bias[int64_t{channel} * cells + own.cell]);
       }
+      if constexpr (!Gated) scale[c] = static_cast<A>(a.parameters.residual_scale[own.cell]);
     });
   }
   A group_count = 0;
-  each_cell([&](BlockCell) { group_count += A(1); });
+  each_cell([&](int, BlockCell) { group_count += A(1); });
   group_count = warp_sum(group_count);
   box.map_cells(a.grid, cell_at);
 
@@ -69,21 +85,26 @@ __device__ void block_steps(const BlockForward<T>& a) {
           standardise(now, box.positions, a.eps, standardised);
           inputs = standardised;
         }
-        each_cell([&](BlockCell own) {
-          A pre[1][kDepth];
-          if constexpr (Resident) {
+        A pre[kCells][kDepth];
+        if constexpr (Resident) {
+          mine.each_column(a.grid, box, side, [&](BlockCell first, int) {
 #pragma unroll
-            for (int channel = 0; channel < kDepth; ++channel) pre[0][channel] = bias[channel];
-            column.accumulate(inputs, own.position, box.hy, box.hx, pre);
-          } else {
-            pre_activations(a.parameters, cells, box, inputs, own, pre[0]);
-          }
-          const A before = now[own.position], value = activate(a.activation, pre[0][0]);
+            for (int c = 0; c < kCells; ++c) {
+#pragma unroll
+              for (int channel = 0; channel < kDepth; ++channel) pre[c][channel] = bias[c][channel];
+            }
+            column.accumulate(inputs, first.position, box.hy, box.hx, pre);
+          });
+        }
+        each_cell([&](int c, BlockCell own) {
+          if constexpr (!Resident) pre_activations(a.parameters, cells, box, inputs, own, pre[c]);
+          const A before = now[own.position], value = activate(a.activation, pre[c][0]);
           if constexpr (Gated) {
-            const A gate = sigmoid(pre[0][1]);
+            const A gate = sigmoid(pre[c][1]);
             next[own.position] = gate * before + (A(1) - gate) * value;
           } else {
-            next[own.position] = before + static_cast<A>(a.parameters.residual_scale[own.cell]) * value;
+            const A residual = Resident ? scale[c] : static_cast<A>(a.parameters.residual_scale[own.cell]);
+            next[own.position] = before + residual * value;
           }
         });
         __syncthreads();
@@ -92,7 +113,7 @@ __device__ void block_steps(const BlockForward<T>& a) {
         next = last;
       }
       A sum = 0;
-      each_cell([&](BlockCell own) {
+      each_cell([&](int, BlockCell own) {
         const int64_t offset = int64_t{sample} * cells + own.cell;
         A result = now[own.position];
         if (a.outer_residual) result = input.raw(offset) + (result - input.at(sample, cells, own.cell));
@@ -105,7 +126,7 @@ __device__ void block_steps(const BlockForward<T>& a) {
       if (a.moments == nullptr) continue;
       const Moments<A> moments = warp_moments(group_count, sum, [&](A mean) {
         A squares = 0;
-        each_cell([&](BlockCell own) { squares += (now[own.position] - mean) * (now[own.position] - mean); });
+        each_cell([&](int, BlockCell own) { squares += (now[own.position] - mean) * (now[own.position] - mean); });
         return squares;
       });
       if (threadIdx.x % kWarp == 0) {
@@ -116,22 +137,17 @@ __device__ void block_steps(const BlockForward<T>& a) {
   a.further.template take_steps<Together>(a, int64_t{gridDim.x} * warps, take_step);
 }
 
-// CTAs that a multiprocessor's registers must allow.
-template <class A, bool Gated, bool Resident>
-constexpr int kStepCtas = sizeof(A) == 4 ? (!Resident ? 4
-                                            : Gated   ? 1
-                                                      : 2)
-                                         : (Resident ? 1 : 3);
-
 template <class T, bool Gated, bool Resident>
-__global__ void __launch_bounds__(kBlockThreads, kStepCtas<Accum<T>, Gated, Resident>)
+__global__ void __launch_bounds__(kForwardThreads<Gated, Resident>, kForwardCtas<Accum<T>, Gated, Resident>)
     block_forward_kernel(BlockForward<T> a) {
   block_steps<T, Gated, Resident, false>(a);
 }
 
 // All steps of an evolution.
 template <class T, bool Gated, bool Resident>
-__global__ void __launch_bounds__(kBlockThreads, Resident ? 1 : 2) block_evolution_kernel(BlockForward<T> a) {
+__global__ void __launch_bounds__(kForwardThreads<Gated, Resident>,
+                                  Resident ? kForwardCtas<Accum<T>, Gated, Resident> : 2)
+    block_evolution_kernel(BlockForward<T> a) {
   block_steps<T, Gated, Resident, true>(a);
 }
 
@@ -147,7 +163,7 @@ bool fits(const StepConfig& config) {
   const size_t shared = shared_bytes<Accum<T>>(config.block, config.normalize);
   if (shared > shared_memory_limit()) return false;
   return fit_together(&block_forward_kernel<T, Gated, Resident>, &block_evolution_kernel<T, Gated, Resident>,
-                      blocks.count, config.batch, block_threads(blocks), shared);
+                      blocks.count, config.batch, block_threads(blocks, kForwardCells<Gated, Resident>), shared);
 }
 
 template <class T, bool Gated, bool Resident>
@@ -173,15 +189,18 @@ std::string run(const ForwardTask& task, void* stream) {
                                   .further = typed<T>(task.further)};
   const bool one = task.further.count == 0;
   const auto kernel = one ? &block_forward_kernel<T, Gated, Resident> : &block_evolution_kernel<T, Gated, Resident>;
-  return launch_steps(one ? "block_forward" : "block_evolution", kernel, blocks.count, c.batch, block_threads(blocks),
-                      bytes(c.block), stream, arguments);
+  return launch_steps(one ? "block_forward" : "block_evolution", kernel, blocks.count, c.batch,
+                      block_threads(blocks, kForwardCells<Gated, Resident>), bytes(c.block), stream, arguments);
 }
 
 }  // namespace
 
 int64_t block_forward_groups(const StepConfig& config) {
   const Blocks blocks = blocks_of(config);
-  return int64_t{blocks.count} * (block_threads(blocks) / kWarp);
+  const int threads = config.gated ? block_threads(blocks, 1)  // resident or not, and so for every element type
+                      : is_resident<float, false>(config.block) ? block_threads(blocks, kForwardCells<false, true>)
+                                                                : block_threads(blocks, 1);
+  return int64_t{blocks.count} * (threads / kWarp);
 }
 
 bool block_forward_fits(Dtype dtype, const StepConfig& config) {
