@@ -9,6 +9,8 @@
 namespace zoo::gridnet::cuda {
 namespace {
 
+constexpr int kGatherThreads = 256;
+
 template <class T, bool Gated, bool Resident>
 __global__ void __launch_bounds__(kBackwardThreads<Accum<T>, Gated, Resident>, Resident ? 1 : 2)
     block_backward_kernel(BlockBackward<T> a) {
@@ -24,33 +26,45 @@ __global__ void __launch_bounds__(kBackwardThreads<Accum<T>, Gated, Resident>, R
   pass.write_sums();
 }
 
-// One thread per cell of a sample: sums the gradients of its own block and of the shells around it that hold the cell.
+// One thread per cell, for a part of the batch: sums the gradients of its own block and of the shells around it that
+// hold the cell. A shell does if the cell is the first or the last of its block along an axis.
 template <class T>
-__global__ void block_backward_input_kernel(BlockBackward<T> a) {
+__global__ void __launch_bounds__(kGatherThreads, 6) block_backward_input_kernel(BlockBackward<T> a) {
   using A = Accum<T>;
   const int cells = a.grid.cells(), side = a.blocks.side, size = side + 2;
-  const int64_t offset = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (offset >= int64_t{a.batch} * cells) return;
-  const int cell = static_cast<int>(offset % cells);
+  const int64_t positions = a.blocks.positions();
+  const int cell = blockIdx.x * blockDim.x + threadIdx.x;
+  if (cell >= cells) return;
   const int z = cell / (a.grid.n * a.grid.k), y = cell / a.grid.k % a.grid.n, x = cell % a.grid.k;
-  const A* grads = a.tile_grads + offset / cells * a.blocks.count * a.blocks.positions();
-  A sum = 0;
-  for (int i = 0; i < kNeighbours; ++i) {
-    const int bz = z / side + i / 9 - 1, by = y / side + i / 3 % 3 - 1, bx = x / side + i % 3 - 1;
-    const int pz = z - bz * side + 1, py = y - by * side + 1, px = x - bx * side + 1;
-    const bool in_tile = pz >= 0 && pz < size && py >= 0 && py < size && px >= 0 && px < size;
-    if (!in_tile || !a.grid.contains(bz * side, by * side, bx * side)) continue;
-    const int block = (bz * a.blocks.along_y + by) * a.blocks.along_x + bx;
-    sum += grads[int64_t{block} * a.blocks.positions() + (pz * size + py) * size + px];
+  const auto first = [&](int at) { return at / side - (at > 0 && at % side == 0); };
+  const auto last = [&](int at, int end) { return at / side + (at + 1 < end && (at + 1) % side == 0); };
+  const int first_z = first(z), last_z = last(z, a.grid.m), first_y = first(y), last_y = last(y, a.grid.n);
+  const int first_x = first(x), last_x = last(x, a.grid.k);
+  const SampleRange samples(a.batch, blockIdx.y, gridDim.y);
+  for (int sample = samples.begin; sample < samples.end; ++sample) {
+    A sum = 0;
+#pragma unroll 1
+    for (int bz = first_z; bz <= last_z; ++bz) {
+#pragma unroll 1
+      for (int by = first_y; by <= last_y; ++by) {
+#pragma unroll 1
+        for (int bx = first_x; bx <= last_x; ++bx) {
+          const int block = (bz * a.blocks.along_y + by) * a.blocks.along_x + bx;
+          const int position = ((z - bz * side + 1) * size + y - by * side + 1) * size + x - bx * side + 1;
+          sum += a.tile_grads[(int64_t{sample} * a.blocks.count + block) * positions + position];
+        }
+      }
+    }
+    const int64_t offset = int64_t{sample} * cells + cell;
+    if (a.subtract_grad_out) sum -= static_cast<A>(a.grad_out[offset]);
+    a.grad_input[offset] = static_cast<T>(sum);
   }
-  if (a.subtract_grad_out) sum -= static_cast<A>(a.grad_out[offset]);
-  a.grad_input[offset] = static_cast<T>(sum);
 }
 
 template <class T, bool Gated, bool Resident>
 std::string run(const BackwardTask& task, void* stream) {
   using A = Accum<T>;
-  constexpr int kGatherThreads = 256;
+  constexpr int64_t kWantedCtas = 2112;  // sixteen for each multiprocessor of an H100
   const StepConfig& c = task.config;
   const auto bytes = [&](int64_t side) { return backward_shared_bytes<A, Gated>(side, c.normalize); };
   std::string error = check_shared_memory("backward pass", c.block, bytes);
@@ -79,9 +93,10 @@ std::string run(const BackwardTask& task, void* stream) {
   error = launch("block_backward", &block_backward_kernel<T, Gated, Resident>, dim3(blocks.count, parts),
                  block_threads(blocks, kBackwardCells<A, Gated, Resident>), bytes(c.block), stream, arguments);
   if (!error.empty()) return error;
-  const int64_t ctas = ceil_div(c.batch * c.shape.cells(), kGatherThreads);
-  return launch("block_backward_input", &block_backward_input_kernel<T>, dim3(static_cast<unsigned>(ctas)),
-                kGatherThreads, 0, stream, arguments);
+  const int64_t ctas = ceil_div(c.shape.cells(), kGatherThreads);
+  const dim3 of_parts(static_cast<unsigned>(ctas), batch_parts(c.batch, ctas, kWantedCtas, 65535));
+  return launch("block_backward_input", &block_backward_input_kernel<T>, of_parts, kGatherThreads, 0, stream,
+                arguments);
 }
 
 }  // namespace
