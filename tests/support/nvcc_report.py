@@ -32,6 +32,8 @@ class Kernel:
     static_shared: int
     spilled: int
     """Bytes stored to and loaded from local memory."""
+    stack: int
+    """Bytes of local memory per thread: for spilled registers, and for arrays that are not in registers."""
 
 
 def sources() -> list[Path]:
@@ -65,7 +67,11 @@ def parse(ptxas_output: str) -> list[Kernel]:
         registers = int(re.search(r"Used (\d+) registers", entry)[1])  # type: ignore[index]
         shared = re.search(r"(\d+) bytes smem", entry)
         spilled = sum(int(n) for n in re.findall(r"(\d+) bytes spill (?:stores|loads)", entry))
-        kernels.append(Kernel(_readable(mangled), architecture, registers, int(shared[1]) if shared else 0, spilled))
+        stack = re.search(r"(\d+) bytes stack frame", entry)
+        static_shared = int(shared[1]) if shared else 0
+        kernels.append(
+            Kernel(_readable(mangled), architecture, registers, static_shared, spilled, int(stack[1]) if stack else 0)
+        )
     return kernels
 
 

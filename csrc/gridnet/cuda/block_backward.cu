@@ -9,6 +9,8 @@
 namespace zoo::gridnet::cuda {
 namespace {
 
+constexpr int kGatherThreads = 256;
+
 template <class T, bool Gated, bool Resident>
 __global__ void __launch_bounds__(kBackwardThreads<Accum<T>, Gated, Resident>, Resident ? 1 : 2)
     block_backward_kernel(BlockBackward<T> a) {
@@ -24,51 +26,56 @@ __global__ void __launch_bounds__(kBackwardThreads<Accum<T>, Gated, Resident>, R
   pass.write_sums();
 }
 
-// The gradients of a cell's own block and of the shells around it that hold the cell, summed.
+// One thread per cell, for a part of the batch: sums the gradients of its own block and of the shells around it that
+// hold the cell. A shell does if the cell is the first or the last of its block along an axis.
 template <class T>
-__device__ Accum<T> input_gradient(const BlockBackward<T>& a, int sample, int cell) {
-  const int side = a.blocks.side, size = side + 2;
-  const int z = cell / (a.grid.n * a.grid.k), y = cell / a.grid.k % a.grid.n, x = cell % a.grid.k;
-  const Accum<T>* grads = a.tile_grads + int64_t{sample} * a.blocks.count * a.blocks.positions();
-  Accum<T> sum = 0;
-  for (int i = 0; i < kNeighbours; ++i) {
-    const int bz = z / side + i / 9 - 1, by = y / side + i / 3 % 3 - 1, bx = x / side + i % 3 - 1;
-    const int pz = z - bz * side + 1, py = y - by * side + 1, px = x - bx * side + 1;
-    const bool in_tile = pz >= 0 && pz < size && py >= 0 && py < size && px >= 0 && px < size;
-    if (!in_tile || !a.grid.contains(bz * side, by * side, bx * side)) continue;
-    const int block = (bz * a.blocks.along_y + by) * a.blocks.along_x + bx;
-    sum += grads[int64_t{block} * a.blocks.positions() + (pz * size + py) * size + px];
-  }
-  return sum;
-}
-
-// One warp per group of 32 cells of one sample.
-template <class T>
-__global__ void block_backward_input_kernel(BlockBackward<T> a, int64_t groups_per_sample) {
+__global__ void __launch_bounds__(kGatherThreads, 6) block_backward_input_kernel(BlockBackward<T> a) {
   using A = Accum<T>;
-  const int cells = a.grid.cells();
-  const int64_t group = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
-  if (group >= a.batch * groups_per_sample) return;
-  const int sample = static_cast<int>(group / groups_per_sample);
-  const int cell = static_cast<int>(group % groups_per_sample) * kWarp + threadIdx.x % kWarp;
-  const int64_t offset = int64_t{sample} * cells + cell;
-  GradSums<A> sums{};
-  if (cell < cells) {
-    A grad = input_gradient(a, sample, cell);
-    if (a.subtract_grad_out) grad -= static_cast<A>(a.grad[offset]);
-    const T stored = static_cast<T>(grad);
-    a.grad_input[offset] = stored;
-    if (a.grad_sums != nullptr) a.input.add_to(sums, static_cast<A>(stored), sample, cells, cell);
+  const int cells = a.grid.cells(), side = a.blocks.side, size = side + 2;
+  const int64_t positions = a.blocks.positions();
+  const int cell = blockIdx.x * blockDim.x + threadIdx.x;
+  const bool inside = cell < cells;
+  const int z = cell / (a.grid.n * a.grid.k), y = cell / a.grid.k % a.grid.n, x = cell % a.grid.k;
+  const auto first = [&](int at) { return at / side - (at > 0 && at % side == 0); };
+  const auto last = [&](int at, int end) { return at / side + (at + 1 < end && (at + 1) % side == 0); };
+  const int first_z = first(z), last_z = last(z, a.grid.m), first_y = first(y), last_y = last(y, a.grid.n);
+  const int first_x = first(x), last_x = last(x, a.grid.k);
+  const SampleRange samples(a.batch, blockIdx.y, gridDim.y);
+  for (int sample = samples.begin; sample < samples.end; ++sample) {
+    GradSums<A> sums{};
+    if (inside) {
+      A grad = 0;
+#pragma unroll 1
+      for (int bz = first_z; bz <= last_z; ++bz) {
+#pragma unroll 1
+        for (int by = first_y; by <= last_y; ++by) {
+#pragma unroll 1
+          for (int bx = first_x; bx <= last_x; ++bx) {
+            const int block = (bz * a.blocks.along_y + by) * a.blocks.along_x + bx;
+            const int position = ((z - bz * side + 1) * size + y - by * side + 1) * size + x - bx * side + 1;
+            grad += a.tile_grads[(int64_t{sample} * a.blocks.count + block) * positions + position];
+          }
+        }
+      }
+      const int64_t offset = int64_t{sample} * cells + cell;
+      if (a.subtract_grad_out) grad -= static_cast<A>(a.grad[offset]);
+      const T stored = static_cast<T>(grad);
+      a.grad_input[offset] = stored;
+      if (a.grad_sums != nullptr) a.input.add_to(sums, static_cast<A>(stored), sample, cells, cell);
+    }
+    if (a.grad_sums == nullptr) continue;
+    sums = warp_sums(sums);
+    if (threadIdx.x % kWarp == 0) {
+      const int warps = kGatherThreads / kWarp;
+      a.grad_sums[(int64_t{sample} * gridDim.x + blockIdx.x) * warps + threadIdx.x / kWarp] = sums;
+    }
   }
-  if (a.grad_sums == nullptr) return;
-  sums = warp_sums(sums);
-  if (threadIdx.x % kWarp == 0) a.grad_sums[group] = sums;
 }
 
 template <class T, bool Gated, bool Resident>
 std::string run(const BackwardTask& task, void* stream) {
   using A = Accum<T>;
-  constexpr int kGatherThreads = 256;
+  constexpr int64_t kWantedCtas = 2112;  // sixteen for each multiprocessor of an H100
   const StepConfig& c = task.config;
   const auto bytes = [&](int64_t side) { return backward_shared_bytes<A, Gated>(side, c.normalize); };
   std::string error = check_shared_memory("backward pass", c.block, bytes);
@@ -102,9 +109,10 @@ std::string run(const BackwardTask& task, void* stream) {
   error = launch("block_backward", &block_backward_kernel<T, Gated, Resident>, dim3(blocks.count, parts),
                  block_threads(blocks, kBackwardCells<A, Gated, Resident>), bytes(c.block), stream, arguments);
   if (!error.empty()) return error;
-  const int64_t groups = block_backward_groups(c), ctas = ceil_div(c.batch * groups * kWarp, kGatherThreads);
-  return launch("block_backward_input", &block_backward_input_kernel<T>, dim3(static_cast<unsigned>(ctas)),
-                kGatherThreads, 0, stream, arguments, groups);
+  const int64_t ctas = ceil_div(c.shape.cells(), kGatherThreads);
+  const dim3 of_parts(static_cast<unsigned>(ctas), batch_parts(c.batch, ctas, kWantedCtas, 65535));
+  return launch("block_backward_input", &block_backward_input_kernel<T>, of_parts, kGatherThreads, 0, stream,
+                arguments);
 }
 
 }  // namespace
@@ -114,7 +122,9 @@ int block_backward_parts(const StepConfig& config) {
   return batch_parts(config.batch, blocks_of(config).count, kWantedCtas, kMostParts);
 }
 
-int64_t block_backward_groups(const StepConfig& config) { return moment_groups(config.shape.cells()); }
+int64_t block_backward_groups(const StepConfig& config) {
+  return ceil_div(config.shape.cells(), kGatherThreads) * (kGatherThreads / kWarp);
+}
 
 size_t block_backward_bytes(Dtype dtype, const StepConfig& config) {
   const Blocks blocks = blocks_of(config);

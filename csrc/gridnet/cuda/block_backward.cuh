@@ -23,7 +23,7 @@ struct BlockBackward {
   Accum<T>* partial;     // [parts, parameter planes, cells]
   bool add_to_partial;
   T* grad_input;
-  GradSums<Accum<T>>* grad_sums;  // [batch, moment_groups] or null
+  GradSums<Accum<T>>* grad_sums;  // [batch, backward_groups] or null
   bool subtract_grad_out;
 };
 
