@@ -33,9 +33,10 @@ constexpr int kForwardThreads = kBlockThreads / kForwardCells<Gated, Resident>;
 template <class A, bool Gated, bool Resident>
 constexpr int kForwardCtas = Resident ? 8 / (kChannels<Gated> * sizeof(A)) : 16 / sizeof(A);
 
-template <class T, bool Gated, bool Resident>
+template <class T, bool Gated, bool Resident, bool CommonSide>
 __global__ void __launch_bounds__(kForwardThreads<Gated, Resident>, kForwardCtas<Accum<T>, Gated, Resident>)
     block_forward_kernel(BlockForward<T> a) {
+  if constexpr (CommonSide) a.blocks.side = kCommonSide;
   using A = Accum<T>;
   constexpr int kDepth = kChannels<Gated>, kCells = kForwardCells<Gated, Resident>;
   const int cells = a.grid.cells(), side = a.blocks.side;
@@ -138,6 +139,14 @@ size_t shared_bytes(int64_t side, bool normalize) {
 }
 
 template <class T, bool Gated, bool Resident>
+auto kernel_for(const Blocks& blocks) {
+  if constexpr (Resident) {
+    if (blocks.side == kCommonSide) return &block_forward_kernel<T, Gated, true, true>;
+  }
+  return &block_forward_kernel<T, Gated, Resident, false>;
+}
+
+template <class T, bool Gated, bool Resident>
 std::string run(const ForwardTask& task, void* stream) {
   using A = Accum<T>;
   constexpr int64_t kWantedCtas = 1056;  // eight for each multiprocessor of an H100
@@ -159,7 +168,7 @@ std::string run(const ForwardTask& task, void* stream) {
                                   .moments = static_cast<Moments<A>*>(task.moments),
                                   .outer_residual = task.outer_residual};
   const dim3 ctas(blocks.count, batch_parts(c.batch, blocks.count, kWantedCtas, 65535));
-  return launch("block_forward", &block_forward_kernel<T, Gated, Resident>, ctas,
+  return launch("block_forward", kernel_for<T, Gated, Resident>(blocks), ctas,
                 block_threads(blocks, kForwardCells<Gated, Resident>), bytes(c.block), stream, arguments);
 }
 
