@@ -288,16 +288,25 @@ def test_all_steps_in_one_launch_give_the_bits_of_a_launch_per_step(
             assert torch.equal(first.view(torch.uint8), second.view(torch.uint8))
 
 
-@pytest.mark.parametrize(("grid", "batch"), [((36, 32, 16), 8), ((3, 5, 9), 64)], ids=["288 groups", "3 warps"])
-def test_the_statistics_of_many_groups_do_not_depend_on_the_threads_that_merge_them(
-    gridnet: GridnetCuda, grid: Grid, batch: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("step", "grid", "batch"),
+    [
+        (Step(), (36, 32, 16), 8),
+        (Step(), (3, 5, 9), 64),
+        (Step(block=8, inner_steps=2), (8, 16, 8), 3),
+        (Step(block=8, inner_steps=2, gated=True), (8, 8, 16), 3),
+    ],
+    ids=["288 groups", "3 warps", "blocks of side 8", "gated blocks of side 8"],
+)
+def test_the_statistics_do_not_depend_on_the_threads_that_merge_them(
+    gridnet: GridnetCuda, step: Step, grid: Grid, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inputs = evolution_inputs(Step(), 1, grid, batch, torch.float32)
+    inputs = evolution_inputs(step, 1, grid, batch, torch.float32)
     gridnet.launches()
-    together, _ = gridnet.evolve(Evolution(Step(), 2), inputs, training=False)
+    together, _ = gridnet.evolve(Evolution(step, 2), inputs, training=False)
     assert gridnet.launches() == 3
     monkeypatch.setenv("CUDASHIM_RESIDENT_CTAS", "0")
-    apart, _ = gridnet.evolve(Evolution(Step(), 2), inputs, training=False)
+    apart, _ = gridnet.evolve(Evolution(step, 2), inputs, training=False)
     assert torch.equal(together, apart)
 
 

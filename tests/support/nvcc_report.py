@@ -86,6 +86,8 @@ def _readable(mangled: str) -> str:
         words.append("gated" if chosen[0] == "1" else "plain")
     if len(chosen) > 1:
         words.append("resident" if chosen[1] == "1" else "streaming")
+    if len(chosen) > 2 and chosen[2] == "1":
+        words.append("8")
     return " ".join(words)
 
 
@@ -100,9 +102,13 @@ def launch_shape(name: str) -> tuple[int, int]:
         positions = (2 + 2 if one_cell else 4 + 2) * (4 + 2) * (32 + 2)
         return 256, positions * (tiles * size + 4)
     if kernel in ("block_forward", "block_evolution"):
-        return 256 if kind == ["plain", "resident"] else 512, 10**3 * (2 * size + 4)
+        return 256 if kind[:2] == ["plain", "resident"] else 512, 10**3 * (2 * size + 4)
     if kernel == "block_backward":
-        channels, resident, held = 2 if gated else 1, "resident" in kind, kind == ["plain", "resident"] and size == 4
+        channels, resident, held = (
+            2 if gated else 1,
+            "resident" in kind,
+            kind[:2] == ["plain", "resident"] and size == 4,
+        )
         of_states, of_grads = (2 * 10**3, 2 * 10**3) if resident else (10**3, 8**3)
         return 256 if held else 512, (of_states + channels * of_grads + 10**3) * size + 10**3 * 4
     if kernel == "apply_rule":

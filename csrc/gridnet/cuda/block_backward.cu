@@ -11,9 +11,10 @@ namespace {
 
 constexpr int kGatherThreads = 256;
 
-template <class T, bool Gated, bool Resident>
+template <class T, bool Gated, bool Resident, bool CommonSide>
 __global__ void __launch_bounds__(kBackwardThreads<Accum<T>, Gated, Resident>, Resident ? 1 : 2)
     block_backward_kernel(BlockBackward<T> a) {
+  if constexpr (CommonSide) a.blocks.side = kCommonSide;
   DYNSHARED(Accum<T>, memory);
   BlockPass<T, Gated, Resident> pass(a, memory);
   const SampleRange samples(a.batch, blockIdx.y, gridDim.y);
@@ -73,6 +74,14 @@ __global__ void __launch_bounds__(kGatherThreads, 6) block_backward_input_kernel
 }
 
 template <class T, bool Gated, bool Resident>
+auto kernel_for(const Blocks& blocks) {
+  if constexpr (Resident) {
+    if (blocks.side == kCommonSide) return &block_backward_kernel<T, Gated, true, true>;
+  }
+  return &block_backward_kernel<T, Gated, Resident, false>;
+}
+
+template <class T, bool Gated, bool Resident>
 std::string run(const BackwardTask& task, void* stream) {
   using A = Accum<T>;
   constexpr int64_t kWantedCtas = 2112;  // sixteen for each multiprocessor of an H100
@@ -106,7 +115,7 @@ std::string run(const BackwardTask& task, void* stream) {
                                    .grad_input = static_cast<T*>(task.grad_input),
                                    .grad_sums = static_cast<GradSums<A>*>(task.grad_sums),
                                    .subtract_grad_out = task.subtract_grad_out};
-  error = launch("block_backward", &block_backward_kernel<T, Gated, Resident>, dim3(blocks.count, parts),
+  error = launch("block_backward", kernel_for<T, Gated, Resident>(blocks), dim3(blocks.count, parts),
                  block_threads(blocks, kBackwardCells<A, Gated, Resident>), bytes(c.block), stream, arguments);
   if (!error.empty()) return error;
   const int64_t ctas = ceil_div(c.shape.cells(), kGatherThreads);

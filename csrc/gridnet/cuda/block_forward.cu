@@ -137,17 +137,19 @@ __device__ void block_steps(const BlockForward<T>& a) {
   a.further.template take_steps<Together>(a, int64_t{gridDim.x} * warps, take_step);
 }
 
-template <class T, bool Gated, bool Resident>
+template <class T, bool Gated, bool Resident, bool CommonSide>
 __global__ void __launch_bounds__(kForwardThreads<Gated, Resident>, kForwardCtas<Accum<T>, Gated, Resident>)
     block_forward_kernel(BlockForward<T> a) {
+  if constexpr (CommonSide) a.blocks.side = kCommonSide;
   block_steps<T, Gated, Resident, false>(a);
 }
 
 // All steps of an evolution.
-template <class T, bool Gated, bool Resident>
+template <class T, bool Gated, bool Resident, bool CommonSide>
 __global__ void __launch_bounds__(kForwardThreads<Gated, Resident>,
                                   Resident ? kForwardCtas<Accum<T>, Gated, Resident> : 2)
     block_evolution_kernel(BlockForward<T> a) {
+  if constexpr (CommonSide) a.blocks.side = kCommonSide;
   block_steps<T, Gated, Resident, true>(a);
 }
 
@@ -157,13 +159,30 @@ size_t shared_bytes(int64_t side, bool normalize) {
   return positions * ((normalize ? 3 : 2) * sizeof(A) + sizeof(int));
 }
 
+template <class T>
+struct Kernels {
+  void (*step)(BlockForward<T>);
+  void (*all)(BlockForward<T>);
+};
+
+template <class T, bool Gated, bool Resident>
+Kernels<T> kernels_for(const Blocks& blocks) {
+  if constexpr (Resident) {
+    if (blocks.side == kCommonSide) {
+      return {&block_forward_kernel<T, Gated, true, true>, &block_evolution_kernel<T, Gated, true, true>};
+    }
+  }
+  return {&block_forward_kernel<T, Gated, Resident, false>, &block_evolution_kernel<T, Gated, Resident, false>};
+}
+
 template <class T, bool Gated, bool Resident>
 bool fits(const StepConfig& config) {
   const Blocks blocks = blocks_of(config);
   const size_t shared = shared_bytes<Accum<T>>(config.block, config.normalize);
   if (shared > shared_memory_limit()) return false;
-  return fit_together(&block_forward_kernel<T, Gated, Resident>, &block_evolution_kernel<T, Gated, Resident>,
-                      blocks.count, config.batch, block_threads(blocks, kForwardCells<Gated, Resident>), shared);
+  const auto kernels = kernels_for<T, Gated, Resident>(blocks);
+  return fit_together(kernels.step, kernels.all, blocks.count, config.batch,
+                      block_threads(blocks, kForwardCells<Gated, Resident>), shared);
 }
 
 template <class T, bool Gated, bool Resident>
@@ -188,9 +207,10 @@ std::string run(const ForwardTask& task, void* stream) {
                                   .outer_residual = task.outer_residual,
                                   .further = typed<T>(task.further)};
   const bool one = task.further.count == 0;
-  const auto kernel = one ? &block_forward_kernel<T, Gated, Resident> : &block_evolution_kernel<T, Gated, Resident>;
-  return launch_steps(one ? "block_forward" : "block_evolution", kernel, blocks.count, c.batch,
-                      block_threads(blocks, kForwardCells<Gated, Resident>), bytes(c.block), stream, arguments);
+  const auto kernels = kernels_for<T, Gated, Resident>(blocks);
+  return launch_steps(one ? "block_forward" : "block_evolution", one ? kernels.step : kernels.all, blocks.count,
+                      c.batch, block_threads(blocks, kForwardCells<Gated, Resident>), bytes(c.block), stream,
+                      arguments);
 }
 
 }  // namespace

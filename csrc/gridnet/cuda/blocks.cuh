@@ -12,6 +12,10 @@ constexpr int kBlockThreads = 512;
 template <class A, bool Gated>
 constexpr bool kMayBeResident = kChannels<Gated> * sizeof(A) <= 8;
 
+// The side for which kernels of resident blocks are compiled a second time: a fifth fewer instructions, because the rows
+// and layers of its tiles lie at constant distances.
+constexpr int kCommonSide = 8;
+
 struct Blocks {
   int side;
   int along_y, along_x, count;
