@@ -79,8 +79,8 @@ def load(
     torch only if the model has no ONNX graph. ``revision``, or ``@revision`` after the name, is a branch, a tag or a
     commit on the Hub (default: main); the model's ``origin`` names the folder or the commit that was loaded.
 
-    ``threads`` is an option of native and of the onnx backends: the number of threads that compute one batch (default:
-    one per core). Options of the onnx backends alone: ``providers``, in order of preference, are "cpu", "cuda",
+    ``threads`` is an option of native and of the onnx backends: the number of threads that compute one batch, 1 to 1024
+    (default: one per core; native uses 256 at most). Options of the onnx backends alone: ``providers``, in order of preference, are "cpu", "cuda",
     "coreml", "directml" or onnxruntime's own names (default: cpu); ``timeout`` is the most seconds that a batch may
     take (default: any), for a graph that is not trusted to end. Option of torch: ``device`` (default: cpu).
 
