@@ -80,9 +80,10 @@ def load(
     commit on the Hub (default: main); the model's ``origin`` names the folder or the commit that was loaded.
 
     ``threads`` is an option of native and of the onnx backends: the number of threads that compute one batch, 1 to 1024
-    (default: one per core; native uses 256 at most). Options of the onnx backends alone: ``providers``, in order of preference, are "cpu", "cuda",
-    "coreml", "directml" or onnxruntime's own names (default: cpu); ``timeout`` is the most seconds that a batch may
-    take (default: any), for a graph that is not trusted to end. Option of torch: ``device`` (default: cpu).
+    (default: one per core; native uses 256 at most). Options of the onnx backends alone: ``providers``, in order of
+    preference, are "cpu", "cuda", "coreml", "directml" or onnxruntime's own names (default: cpu); ``timeout`` is the
+    most seconds that a batch may take (default: any), for a graph that is not trusted to end. Option of torch:
+    ``device`` (default: cpu).
 
     Raises LoadError if the model, backend or device is not available, its subclass HubError if the Hub does not provide
     the model, and ArtifactError if the model is damaged.
