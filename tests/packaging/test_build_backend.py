@@ -98,6 +98,20 @@ def test_a_compiler_that_fails_is_named_in_the_wheel(source: Path, tmp_path: Pat
     }
 
 
+def test_a_compiler_that_failed_is_forgotten_with_the_variable_that_named_it(
+    source: Path, no_compiler: dict[str, str], tmp_path: Path
+) -> None:
+    """CMake keeps the compiler of a build folder, so another CXX, or none, needs another folder."""
+    details = []
+    for number, variables in enumerate(({"CXX": "/bin/false"}, {"CXX": "g++-none"}, {}, {"CXX": "/bin/false"})):
+        wheel = build_wheel(source, tmp_path / str(number), environment={**no_compiler, **variables})
+        details.append(record(wheel)["detail"])
+    assert "/bin/false" in details[0]
+    assert "g++-none" in details[1]
+    assert details[2] == "CMake found no C++ compiler"
+    assert "/bin/false" in details[3]
+
+
 @pytest.mark.parametrize("wanted", ["ZOO_COMPILE", "ZOO_CUDA"])
 def test_a_build_that_has_to_compile_fails_without_a_compiler(
     source: Path, no_compiler: dict[str, str], tmp_path: Path, wanted: str
@@ -147,7 +161,34 @@ def test_the_log_of_a_failed_build_is_reduced_to_one_line(
     backend: ModuleType, monkeypatch: pytest.MonkeyPatch, log: str, expected: tuple[str, str]
 ) -> None:
     monkeypatch.delenv("CXX", raising=False)
-    assert backend.explain(log) == expected
+    assert backend.explain(log, SystemExit(1)) == expected
+
+
+def test_a_build_that_ends_without_a_word_is_named_by_its_exception(backend: ModuleType) -> None:
+    error = PermissionError(13, "Permission denied", "build")
+    expected = ("failed", "PermissionError: [Errno 13] Permission denied: 'build'")
+    assert backend.explain("*** scikit-build-core 0.11 using CMake\n", error) == expected
+
+
+def test_a_build_without_kernels_asks_for_no_cmake(backend: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    hooks = (backend.get_requires_for_build_wheel, backend.get_requires_for_build_editable)
+    monkeypatch.setenv("ZOO_COMPILE", "ON")
+    assert ["cmake" in " ".join(hook()) for hook in hooks] == [True, True]
+    monkeypatch.setenv("ZOO_COMPILE", "OFF")
+    assert [hook() for hook in hooks] == [[], []]
+
+
+def test_a_source_folder_that_takes_no_build_folder_gives_a_wheel_without_kernels(source: Path, tmp_path: Path) -> None:
+    (source / "build").touch()
+    try:
+        wheel = build_wheel(source, tmp_path)
+    finally:
+        (source / "build").unlink()
+    found = record(wheel)
+    assert found["cause"] == "failed"
+    assert "Error: " in found["detail"]
+    assert "build" in found["detail"]
 
 
 @pytest.mark.slow
