@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 from types import ModuleType
 
+import nanobind
 import pytest
 
 from tests.support.install import PIP, PREDICT, build_wheel, copy_source, make_venv, path_without_compilers, run
@@ -110,6 +111,22 @@ def test_a_compiler_that_failed_is_forgotten_with_the_variable_that_named_it(
     assert "g++-none" in details[1]
     assert details[2] == "CMake found no C++ compiler"
     assert "/bin/false" in details[3]
+
+
+def test_nvcc_is_looked_for_again_in_a_folder_that_was_built_without_it(tmp_path: Path) -> None:
+    """CMake would keep the answer of the first time, and an nvcc that was installed since would not be found."""
+    path = Path(path_without_compilers(tmp_path / "path"))
+    for tool in ("g++", "as", "ld", "ar", "ranlib"):
+        found = shutil.which(tool)
+        if found is None:
+            pytest.skip(f"there is no {tool}")
+        (path / tool).symlink_to(found)
+    command = ("cmake", "-G", "Ninja", "-S", ROOT, "-B", tmp_path / "build", f"-DPython_EXECUTABLE={sys.executable}")
+    options = (f"-Dnanobind_DIR={nanobind.cmake_dir()}", "-DZOO_CUDA=AUTO")
+    environment = {"PATH": str(path), "CXX": "g++", "CUDACXX": ""}
+    for _ in range(2):
+        printed = run(*command, *options, cwd=tmp_path, environment=environment).stdout
+        assert "Looking for a CUDA compiler - NOTFOUND" in printed
 
 
 @pytest.mark.parametrize("wanted", ["ZOO_COMPILE", "ZOO_CUDA"])
