@@ -2,11 +2,12 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <mutex>
 #include <thread>
-#include <vector>
 
 #include "core/per_process.h"
+#include "core/places.h"
 
 namespace zoo {
 namespace {
@@ -44,34 +45,39 @@ struct alignas(64) Barrier {
 
 class Pool {
  public:
-  void run(int threads, TeamBody body, void* context) {
+  void run(int threads, TeamBody body, void* context, Members members) {
+    if (threads == 1) return body(Team{0, 1, 0, barriers_}, context);
     std::lock_guard<std::mutex> one_at_a_time(call_);
     grow(threads - 1);
+    Places places;
+    for (int i = 0; i < threads - 1; ++i) places.keep_apart(workers_[static_cast<size_t>(i)]);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       body_ = body;
       context_ = context;
       size_ = threads;
-      pending_ = threads - 1;
+      begun_ = finished_ = 0;
       ++round_;
     }
     wake_.notify_all();
     body(Team{0, threads, 0, barriers_}, context);
     std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, [&] { return pending_ == 0; });
+    if (members == Members::whoever_comes) size_ = 0;  // who comes now is too late
+    const int awaited = members == Members::all ? threads - 1 : begun_;
+    done_.wait(lock, [&] { return finished_ == awaited; });
   }
 
  private:
   void grow(int workers) {
     std::lock_guard<std::mutex> lock(mutex_);
     while (static_cast<int>(workers_.size()) < workers) {
-      const int rank = static_cast<int>(workers_.size()) + 1;
-      workers_.emplace_back([this, rank, seen = round_] { work(rank, seen); });
-      workers_.back().detach();
+      Place& place = workers_.emplace_back();
+      const int rank = static_cast<int>(workers_.size());
+      std::thread([this, &place, rank, seen = round_] { work(place, rank, seen); }).detach();
     }
   }
 
-  void work(int rank, uint64_t seen) {
+  void work(Place& place, int rank, uint64_t seen) {
     for (;;) {
       TeamBody body;
       void* context;
@@ -83,21 +89,25 @@ class Pool {
         body = body_;
         context = context_;
         size = size_;
+        if (rank >= size) continue;
+        ++begun_;
       }
-      if (rank >= size) continue;
+      place.enter();
       body(Team{rank, size, 0, barriers_}, context);
       std::lock_guard<std::mutex> lock(mutex_);
-      if (--pending_ == 0) done_.notify_one();
+      ++finished_;
+      done_.notify_one();
     }
   }
 
   std::mutex call_, mutex_;
   std::condition_variable wake_, done_;
-  std::vector<std::thread> workers_;
+  std::deque<Place> workers_;          // which never moves its elements
   Barrier barriers_[kMaxThreads + 1];  // of the whole team, then of each group
   TeamBody body_ = nullptr;
   void* context_ = nullptr;
-  int size_ = 0, pending_ = 0;
+  int size_ = 0;
+  int begun_ = 0, finished_ = 0;  // workers, in this round
   uint64_t round_ = 0;
 };
 
@@ -119,6 +129,8 @@ Team Team::split(int groups) const {
 
 int clamp_threads(int threads) { return threads < 1 ? 1 : threads > kMaxThreads ? kMaxThreads : threads; }
 
-void run_team(int threads, TeamBody body, void* context) { pool.get().run(threads, body, context); }
+void run_team(int threads, TeamBody body, void* context, Members members) {
+  pool.get().run(threads, body, context, members);
+}
 
 }  // namespace zoo

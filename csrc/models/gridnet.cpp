@@ -14,8 +14,8 @@ using gridnet::Layout;
 
 PerProcess<CallState> calls;
 
-// Samples that a thread reads at a time: they share the weights of the classes.
-constexpr int64_t kReadAtOnce = 4;
+// Samples that a thread takes at a time. Read together, they share the weights of the classes.
+constexpr int64_t kAtOnce = 4;
 // To wake a thread takes about as long as this many multiply-adds.
 constexpr int64_t kWorthAThread = 1 << 20;
 // The threads of an evolution wait for each other in every step. On a busy machine each wait may take as long as another
@@ -75,24 +75,23 @@ void Gridnet::logits(const float* images, int64_t batch, float* logits, int thre
     const Buffers buffers = workspace.lay_out([&](Arena& arena) {
       return Buffers{arena.take<float>(batch * cells), arena.take<float>(batch * cells),
                      arena.take<float>(at_ends * ends_.columns() * patch),
-                     arena.take<float>(at_ends * kReadAtOnce * features())};
+                     arena.take<float>(at_ends * kAtOnce * features())};
     });
-    auto enter = [&](const Team& team) {
-      for (int64_t b = team.begin(batch); b < team.end(batch); ++b)
-        embed(images + b * ends_.inputs(), buffers.patches + team.rank * ends_.columns() * patch,
+    const int64_t groups = (batch + kAtOnce - 1) / kAtOnce;
+    hand_out(at_ends, groups, [&](int64_t group, int rank) {
+      for (int64_t b = group * kAtOnce; b < std::min(batch, (group + 1) * kAtOnce); ++b)
+        embed(images + b * ends_.inputs(), buffers.patches + rank * ends_.columns() * patch,
               buffers.before + b * cells);
-    };
-    parallel(at_ends, enter);
+    });
     gridnet::Inputs<float> steps = steps_;
     steps.x = buffers.before;
     gridnet::evolve_forward<float>(
         config, {.inputs = steps, .out = buffers.after, .saved = nullptr, .prepared = prepared_steps(layout)}, threads);
-    auto leave = [&](const Team& team) {
-      for (int64_t b = team.begin(batch); b < team.end(batch); b += kReadAtOnce)
-        read(buffers.after + b * cells, std::min(kReadAtOnce, team.end(batch) - b),
-             buffers.faces + team.rank * kReadAtOnce * features(), logits + b * ends_.classes);
-    };
-    parallel(at_ends, leave);
+    hand_out(at_ends, groups, [&](int64_t group, int rank) {
+      const int64_t first = group * kAtOnce;
+      read(buffers.after + first * cells, std::min(kAtOnce, batch - first), buffers.faces + rank * kAtOnce * features(),
+           logits + first * ends_.classes);
+    });
   });
 }
 

@@ -147,14 +147,10 @@ void Snapshots::run(const std::vector<const Snapshot*>& snapshots, const dense::
   const int64_t scratch = (isa.scratch_size(problem, tile) + 15) / 16 * 16;
   take_turn(calls, [&](Workspace& workspace) {
     float* const memory = workspace.lay_out([&](Arena& arena) { return arena.take<float>(threads * scratch); });
-    auto body = [&](const Team& team) {
-      for (int64_t t = team.begin(tiles); t < team.end(tiles); ++t) {
-        const int64_t first = t * tile, count = std::min<int64_t>(tile, batch - first);
-        isa.run(problem, tile, x + first * problem.inputs, count, memory + team.rank * scratch,
-                out + first * problem.classes);
-      }
-    };
-    parallel(threads, body);
+    hand_out(threads, tiles, [&](int64_t t, int rank) {
+      const int64_t first = t * tile, count = std::min<int64_t>(tile, batch - first);
+      isa.run(problem, tile, x + first * problem.inputs, count, memory + rank * scratch, out + first * problem.classes);
+    });
   });
 }
 

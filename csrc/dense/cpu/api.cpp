@@ -21,8 +21,7 @@ void share(int64_t n, int64_t cost, int threads, F f) {
   const int64_t useful = std::max<int64_t>(1, n * cost / kWorthAThread);
   const int used = static_cast<int>(std::min({int64_t{clamp_threads(threads)}, useful, n}));
   if (used <= 1) return f(int64_t{0}, n);
-  auto body = [&](const Team& team) { f(team.begin(n), team.end(n)); };
-  parallel(used, body);
+  hand_out(used, used, [&](int64_t part, int) { f(n * part / used, n * (part + 1) / used); });
 }
 
 }  // namespace

@@ -116,17 +116,14 @@ void forward(const Pattern& p, const ForwardArgs<T>& args, Workspace& workspace,
   const int64_t batch = args.batch, count = (batch + Tile::kWidth - 1) / Tile::kWidth;
   threads = static_cast<int>(std::min<int64_t>(threads, count));
   const Tiles<T> tiles = tiles_in<T, NV>(workspace, p, threads, false);
-  auto body = [&](const Team& team) {
-    T* const in = tiles.columns + team.rank * p.columns * Tile::kWidth;
-    T* const out = tiles.rows + team.rank * p.rows * Tile::kWidth;
-    for (int64_t tile = team.begin(count); tile < team.end(count); ++tile) {
-      const int64_t first = tile * Tile::kWidth, n = std::min<int64_t>(Tile::kWidth, batch - first);
-      Tile::pack(p.by_column(), args.x + first * p.columns, n, in);
-      Tile::multiply(p.by_row(), args.values, in, out);
-      Tile::unpack(p.by_row(), out, n, args.y + first * p.rows);
-    }
-  };
-  parallel(threads, body);
+  hand_out(threads, count, [&](int64_t tile, int rank) {
+    T* const in = tiles.columns + rank * p.columns * Tile::kWidth;
+    T* const out = tiles.rows + rank * p.rows * Tile::kWidth;
+    const int64_t first = tile * Tile::kWidth, n = std::min<int64_t>(Tile::kWidth, batch - first);
+    Tile::pack(p.by_column(), args.x + first * p.columns, n, in);
+    Tile::multiply(p.by_row(), args.values, in, out);
+    Tile::unpack(p.by_row(), out, n, args.y + first * p.rows);
+  });
 }
 
 // grad_values [entries] and, unless it is null, grad_x [batch, columns], from grad_y [batch, rows].

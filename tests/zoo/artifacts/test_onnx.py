@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 import torch
 from onnx import helper, numpy_helper
+from packaging.version import Version
 from torch import Tensor, nn
 
 import sdk
@@ -30,6 +31,9 @@ from zoo.families.gridnet.onnx import onnx_graph
 from zoo.utils.errors import ExportError, IncompleteArtifactError
 
 
+@pytest.mark.skipif(
+    Version(onnxruntime.__version__) < Version("1.32"), reason="optimized gridnets crash in older releases"
+)
 def test_an_empty_batch_gives_no_logits(tmp_path: Path) -> None:
     assert run(write(tmp_path / "tiny") / "model.onnx", np.zeros((0, 1, 4, 4), np.float32)).shape == (0, 3)
 

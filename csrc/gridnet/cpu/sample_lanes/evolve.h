@@ -21,7 +21,7 @@ struct Member {
   const EvolveConfig& config = run.config;
   Evolution<S> evolution = run.evolution(team, all.rank - team.rank);
 
-  // Calls f(t) for this team's tiles; all members leave a tile together.
+  // Calls f(t) for this team's tiles, which are the same in every call; all members leave a tile together.
   template <class F>
   void each_tile(F f) {
     for (int64_t t = team.group; t < run.tiles; t += run.teams) {
@@ -98,14 +98,18 @@ void evolve_forward(const EvolveConfig& config, const ForwardArgs<typename S::Sc
   const Run<S> run{config, args.inputs, workspace, threads, false, const_cast<T*>(args.prepared)};
   const SavedTiles<T, Run<S>::W> saved{config, args.saved};
   if (args.saved) saved.write_header();
+  const bool alone = run.teams == threads;  // each thread takes tiles of its own
+  Items tiles(run.tiles);
   auto body = [&](const Team& all) {
     if (!args.prepared) run.pack(all);
     const Team team = all.split(run.teams);
     Member<S> member{run, all, team, saved};
     team.barrier();
-    member.each_tile([&](int64_t t) { member.forward(t, args.inputs.x, args.out); });
+    const auto forward = [&](int64_t t) { member.forward(t, args.inputs.x, args.out); };
+    if (alone) tiles.each(forward);
+    else member.each_tile(forward);
   };
-  parallel(threads, body);
+  parallel(threads, body, alone && args.prepared ? Members::whoever_comes : Members::all);
 }
 
 // Adds up the teams' gradients in order and writes this member's cells in torch's layout.
