@@ -23,6 +23,20 @@ _SOURCES = Path(__file__).parents[1] / "csrc" / "python"
 """The sources of the bindings, in a checkout."""
 
 
+MODES = ("compiled", "reference")
+
+
+def mode() -> str:
+    """Return ``compiled`` (the default) or ``reference``, from the environment variable ZOO_KERNELS.
+
+    Raises SettingError for another value.
+    """
+    value = os.environ.get("ZOO_KERNELS", "compiled")
+    if value not in MODES:
+        raise SettingError(f"ZOO_KERNELS={value!r} is not a kernel mode; allowed: {', '.join(MODES)}")
+    return value
+
+
 @functools.cache
 def compiled() -> ModuleType:
     """Load the compiled module; the environment variable ZOO_ISA chooses its instruction set.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sdk.artifact import ONNX_FILE, ONNX_FP16_FILE, ONNX_INT8_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig
 from sdk.errors import BrokenKernelsWarning, KernelsError, LoadError, MissingKernelsError, give_warning
 from sdk.inputs import FloatArray
-from sdk.kernels import compiled
+from sdk.kernels import compiled, mode
 from sdk.validation import describe, hint
 
 
@@ -84,14 +84,10 @@ def _preferred(available: tuple[str, ...], options: Collection[str]) -> str:
     A file of reduced precision is chosen only where there is no other.
     """
     unwanted = {name for name in available if is_reduced(name)} | ({"torch"} if "onnx" in available else set())
-    if _is_reference_wanted() and available != ("native",):
+    if mode() == "reference" and available != ("native",):
         unwanted.add("native")
     candidates = [name for name in available if name not in unwanted] or list(available)
     return next((name for name in candidates if set(options) <= set(BACKENDS[name].options)), candidates[-1])
-
-
-def _is_reference_wanted() -> bool:
-    return os.environ.get("ZOO_KERNELS") == "reference"
 
 
 def _obstacle(backend: str, config: ArtifactConfig) -> str | None:
@@ -113,7 +109,7 @@ def warn_of_broken_kernels(config: ArtifactConfig, chosen: str, options: Collect
     """Give a BrokenKernelsWarning if "auto" chose another backend because the compiled kernels, not missing, fail."""
     native = BACKENDS["native"]
     suitable = config.family in native.families and native.file in config.files and set(options) <= set(native.options)
-    if chosen == "native" or not suitable or _is_reference_wanted():
+    if chosen == "native" or not suitable or mode() == "reference":
         return
     try:
         compiled()

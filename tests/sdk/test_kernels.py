@@ -15,7 +15,7 @@ import pytest
 
 import sdk
 import sdk.kernels
-from sdk.errors import KernelsError, LoadError, MissingKernelsError
+from sdk.errors import KernelsError, LoadError, MissingKernelsError, SettingError
 from sdk.kernels import compiled
 from tests.support.command import run
 from tests.support.paths import ROOT
@@ -108,3 +108,15 @@ def test_bindings_that_change_after_the_module_was_compiled_are_seen(
 def test_an_install_without_sources_takes_the_module_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sdk.kernels._SOURCES", tmp_path / "csrc" / "python")
     compiled()
+
+
+@pytest.mark.parametrize("value", ["", "Reference", "junk"])
+def test_an_unknown_kernel_mode_is_refused_by_auto_and_shown_by_doctor(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("ZOO_KERNELS", value)
+    problem = f"ZOO_KERNELS={value!r} is not a kernel mode; allowed: compiled, reference"
+    with pytest.raises(SettingError) as caught:
+        sdk.load("gridnet-digits")
+    assert str(caught.value) == problem
+    assert f"bad  kernels: {problem}" in run("doctor", "--offline").output

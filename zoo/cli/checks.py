@@ -81,9 +81,9 @@ def _versions() -> list[Check]:
 
 
 def _kernels() -> Check:
-    if runtime.mode() == "reference":
-        return Check("kernels", "note", "ZOO_KERNELS=reference: the slow reference runs", "unset ZOO_KERNELS")
     try:
+        if runtime.mode() == "reference":
+            return Check("kernels", "note", "ZOO_KERNELS=reference: the slow reference runs", "unset ZOO_KERNELS")
         kernels = runtime.compiled()
     except (ImportError, ValueError) as error:
         return _no_kernels() if isinstance(error, MissingKernelsError) else Check("kernels", "bad", str(error))
