@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+import sdk
 from tests.support.install import copy_source, run
 from tests.support.paths import ROOT
 
@@ -38,12 +39,21 @@ def test_what_a_workflow_runs_exists(path: Path) -> None:
     assert [script for script in scripts if not (ROOT / script).is_file()] == []
 
 
-def test_only_a_published_release_is_uploaded_and_without_a_stored_token() -> None:
+def test_only_a_published_release_of_its_tags_version_is_uploaded_and_without_a_stored_token(tmp_path: Path) -> None:
     [path] = [path for path in WORKFLOWS if path.name == "release.yml"]
     publish = yaml.safe_load(path.read_text())["jobs"]["publish"]
     assert publish["if"] == "github.event_name == 'release'"
     assert publish["permissions"] == {"id-token": "write"}
     assert "secrets." not in path.read_text()
+    *_, check, upload = publish["steps"]
+    assert upload["uses"].startswith("pypa/gh-action-pypi-publish@")
+    for tag, expected in ((f"v{sdk.__version__}", 0), ("v99.0", 1)):
+        (tmp_path / "dist").mkdir(exist_ok=True)
+        (tmp_path / "dist" / f"cellzoo-{sdk.__version__}.tar.gz").touch()
+        environment = {"GITHUB_REF_NAME": tag}
+        assert (
+            run("bash", "-c", check["run"], cwd=tmp_path, check=False, environment=environment).returncode == expected
+        )
 
 
 def test_only_the_wheel_of_the_stable_abi_is_audited_for_it() -> None:
