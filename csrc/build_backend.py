@@ -99,9 +99,13 @@ def _build(build: Callable[[str, Settings], str], folder: str, settings: Setting
 
 
 def _mode() -> str:
-    mode = os.environ.get("ZOO_COMPILE", "AUTO")
-    if mode not in MODES:
-        raise SystemExit(f"ZOO_COMPILE: found {mode!r}, allowed {', '.join(MODES)}")
+    """Return ZOO_COMPILE. Exits with one line if it, or ZOO_CUDA, has an unknown value, or if the two disagree."""
+    mode, cuda = (os.environ.get(name, "AUTO") for name in ("ZOO_COMPILE", "ZOO_CUDA"))
+    for name, value in (("ZOO_COMPILE", mode), ("ZOO_CUDA", cuda)):
+        if value not in MODES:
+            raise SystemExit(f"{name}: found {value!r}, allowed {', '.join(MODES)}")
+    if (mode, cuda) == ("OFF", "ON"):
+        raise SystemExit("ZOO_CUDA: found 'ON' with ZOO_COMPILE=OFF, which compiles nothing; unset one of the two")
     return mode
 
 

@@ -140,10 +140,27 @@ def test_a_build_that_has_to_compile_fails_without_a_compiler(
     assert not list(tmp_path.glob("*.whl"))
 
 
-def test_an_unknown_way_to_compile_is_refused(backend: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZOO_COMPILE", "yes")
-    with pytest.raises(SystemExit, match="ZOO_COMPILE: found 'yes', allowed AUTO, ON, OFF"):
-        backend.build_wheel("anywhere")
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"ZOO_COMPILE": "yes"}, "ZOO_COMPILE: found 'yes', allowed AUTO, ON, OFF"),
+        ({"ZOO_COMPILE": ""}, "ZOO_COMPILE: found '', allowed AUTO, ON, OFF"),
+        ({"ZOO_CUDA": "on"}, "ZOO_CUDA: found 'on', allowed AUTO, ON, OFF"),
+        ({"ZOO_COMPILE": "OFF", "ZOO_CUDA": "ON"}, "ZOO_CUDA: found 'ON' with ZOO_COMPILE=OFF, which compiles nothing"),
+    ],
+)
+def test_an_unknown_way_to_compile_is_refused(
+    backend: ModuleType, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+) -> None:
+    for name in ("ZOO_COMPILE", "ZOO_CUDA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for hook in (backend.build_wheel, backend.build_editable):
+        with pytest.raises(SystemExit, match=message):
+            hook("anywhere")
+    with pytest.raises(SystemExit, match=message):
+        backend.get_requires_for_build_wheel()
 
 
 @pytest.mark.parametrize(
