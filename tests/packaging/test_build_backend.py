@@ -103,14 +103,12 @@ def test_a_compiler_that_failed_is_forgotten_with_the_variable_that_named_it(
     source: Path, no_compiler: dict[str, str], tmp_path: Path
 ) -> None:
     """CMake keeps the compiler of a build folder, so another CXX, or none, needs another folder."""
-    details = []
-    for number, variables in enumerate(({"CXX": "/bin/false"}, {"CXX": "g++-none"}, {}, {"CXX": "/bin/false"})):
+    found = []
+    for number, variables in enumerate(({"CXX": "/bin/false"}, {})):
         wheel = build_wheel(source, tmp_path / str(number), environment={**no_compiler, **variables})
-        details.append(record(wheel)["detail"])
-    assert "/bin/false" in details[0]
-    assert "g++-none" in details[1]
-    assert details[2] == "CMake found no C++ compiler"
-    assert "/bin/false" in details[3]
+        found.append(record(wheel))
+    assert "/bin/false" in found[0]["detail"]
+    assert found[1] == {"cause": "no compiler", "detail": "CMake found no C++ compiler"}
 
 
 def test_nvcc_is_looked_for_again_in_a_folder_that_was_built_without_it(tmp_path: Path) -> None:
