@@ -31,7 +31,7 @@ test-oldest:
 	@test -x $(OLDEST)/python || $(PYTHON) -m venv build/oldest
 	$(OLDEST)/python -m pip install --quiet uv
 	$(OLDEST)/uv pip install --quiet --python $(OLDEST)/python --resolution lowest-direct --editable '.[train,dev]'
-	$(OLDEST)/python -m pytest
+	OMP_NUM_THREADS=1 $(OLDEST)/python -m pytest -n 2 --dist loadgroup
 
 sanitize: $(INSTALLED)
 	$(BIN)/python -m tests.support.sanitize

@@ -15,6 +15,7 @@ from sdk.catalog import ModelInfo, list_models
 from sdk.errors import (
     AmbiguousInputWarning,
     ArtifactError,
+    BrokenKernelsWarning,
     CellzooError,
     CellzooWarning,
     DamagedModelWarning,
@@ -39,6 +40,7 @@ __all__ = [
     "AmbiguousInputWarning",
     "ArtifactError",
     "BatchPredictor",
+    "BrokenKernelsWarning",
     "CellzooError",
     "CellzooWarning",
     "DamagedModelWarning",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+bindings: str  # the digest of the sources in csrc/python
 cuda_built: bool
 
 class EvolveConfig:

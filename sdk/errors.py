@@ -42,6 +42,10 @@ class KernelsError(CellzooError, ImportError):
     """The compiled kernels were not built or cannot be loaded."""
 
 
+class MissingKernelsError(KernelsError):
+    """The compiled kernels were not built."""
+
+
 class UnknownModelError(LoadError):
     """A plain name that no model has."""
 
@@ -88,6 +92,10 @@ class OfflineWarning(CellzooWarning):
 
 class DamagedModelWarning(CellzooWarning):
     """A damaged model of the user's own, which is left out of a list."""
+
+
+class BrokenKernelsWarning(CellzooWarning):
+    """Compiled kernels that cannot be used, so that a model predicts through another backend."""
 
 
 def give_warning(warning: CellzooWarning) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sdk.artifact import Artifact
-from sdk.backends import BACKENDS, backend_file, choose_backend, open_backend
+from sdk.backends import BACKENDS, backend_file, choose_backend, open_backend, warn_of_broken_kernels
 from sdk.errors import LoadError
 from sdk.families import model_class
 from sdk.model import Model
@@ -76,13 +76,15 @@ def load(
     ``backend`` is "auto" or one of the model's backends: native (the compiled kernels, for the families gridnet and
     snapshots), onnx (onnxruntime) or torch; "onnx-fp16" and "onnx-int8" run the smaller files that ``zoo export
     --precision`` adds. "auto" is the first of native and onnx that can run the model here and takes the options given;
-    torch only if the model has no ONNX graph. ``revision``, or ``@revision`` after the name, is a branch, a tag or a
-    commit on the Hub (default: main); the model's ``origin`` names the folder or the commit that was loaded.
+    torch only if the model has no ONNX graph. A BrokenKernelsWarning says so if there are compiled kernels that cannot
+    be used. ``revision``, or ``@revision`` after the name, is a branch, a tag or a commit on the Hub (default: main);
+    the model's ``origin`` names the folder or the commit that was loaded.
 
-    ``threads`` is an option of native and of the onnx backends: the number of threads that compute one batch (default:
-    one per core). Options of the onnx backends alone: ``providers``, in order of preference, are "cpu", "cuda",
-    "coreml", "directml" or onnxruntime's own names (default: cpu); ``timeout`` is the most seconds that a batch may
-    take (default: any), for a graph that is not trusted to end. Option of torch: ``device`` (default: cpu).
+    ``threads`` is an option of native and of the onnx backends: the number of threads that compute one batch, 1 to 1024
+    (default: one per core; native uses 256 at most). Options of the onnx backends alone: ``providers``, in order of
+    preference, are "cpu", "cuda", "coreml", "directml" or onnxruntime's own names (default: cpu); ``timeout`` is the
+    most seconds that a batch may take (default: any), for a graph that is not trusted to end. Option of torch:
+    ``device`` (default: cpu).
 
     Raises LoadError if the model, backend or device is not available, its subclass HubError if the Hub does not provide
     the model, and ArtifactError if the model is damaged.
@@ -92,6 +94,8 @@ def load(
         name_or_path, lambda config: [backend_file(choose_backend(config, backend, options))], revision
     )
     chosen = choose_backend(artifact.config, backend, options)
+    if backend == "auto":
+        warn_of_broken_kernels(artifact.config, chosen, options)
     model = open_model(artifact, chosen, **options)
     model.origin = artifact.origin
     if "device" in options:

@@ -40,6 +40,7 @@ void bind_core(nanobind::module_& m) {
 }  // namespace zoo::python
 
 NB_MODULE(_kernels, m) {
+  m.attr("bindings") = ZOO_BINDINGS;  // the sha256 of this folder's sources, from CMakeLists.txt
 #ifdef ZOO_CUDA
   m.attr("cuda_built") = true;
 #else

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk.artifact import ONNX_FILE, ONNX_FP16_FILE, ONNX_INT8_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig
-from sdk.errors import KernelsError, LoadError
+from sdk.errors import BrokenKernelsWarning, KernelsError, LoadError, MissingKernelsError, give_warning
 from sdk.inputs import FloatArray
-from sdk.kernels import compiled
+from sdk.kernels import compiled, mode
 from sdk.validation import describe, hint
 
 
@@ -84,7 +84,7 @@ def _preferred(available: tuple[str, ...], options: Collection[str]) -> str:
     A file of reduced precision is chosen only where there is no other.
     """
     unwanted = {name for name in available if is_reduced(name)} | ({"torch"} if "onnx" in available else set())
-    if os.environ.get("ZOO_KERNELS") == "reference" and available != ("native",):
+    if mode() == "reference" and available != ("native",):
         unwanted.add("native")
     candidates = [name for name in available if name not in unwanted] or list(available)
     return next((name for name in candidates if set(options) <= set(BACKENDS[name].options)), candidates[-1])
@@ -103,6 +103,20 @@ def _obstacle(backend: str, config: ArtifactConfig) -> str | None:
         except KernelsError as error:
             return f": {error}"
     return None
+
+
+def warn_of_broken_kernels(config: ArtifactConfig, chosen: str, options: Collection[str] = ()) -> None:
+    """Give a BrokenKernelsWarning if "auto" chose another backend because the compiled kernels, not missing, fail."""
+    native = BACKENDS["native"]
+    suitable = config.family in native.families and native.file in config.files and set(options) <= set(native.options)
+    if chosen == "native" or not suitable or mode() == "reference":
+        return
+    try:
+        compiled()
+    except MissingKernelsError:
+        return
+    except KernelsError as error:
+        give_warning(BrokenKernelsWarning(f"{config.name} predicts through {chosen}: {error}"))
 
 
 def backend_file(backend: str) -> str:

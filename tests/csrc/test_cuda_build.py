@@ -41,13 +41,18 @@ ptxas info    : Function properties for _ZN3zoo
     8 bytes stack frame, 16 bytes spill stores, 28 bytes spill loads
 ptxas info    : Used 103 registers, used 1 barriers, 128 bytes smem, 480 bytes cmem[0]
 """
-    assert parse(output) == [Kernel("tile_forward half gated", "sm_90", 103, 128, 44)]
+    assert parse(output) == [Kernel("tile_forward half gated", "sm_90", 103, 128, 44, 8)]
 
 
 @pytest.mark.slow
 def test_forward_kernels_do_not_spill(kernels: list[Kernel]) -> None:
     spilled = [k for k in kernels if "backward" not in k.name and k.spilled]
     assert spilled == []
+
+
+@pytest.mark.slow
+def test_kernels_keep_nothing_but_spilled_registers_in_local_memory(kernels: list[Kernel]) -> None:
+    assert [k for k in kernels if k.stack and not k.spilled] == []
 
 
 @pytest.mark.slow

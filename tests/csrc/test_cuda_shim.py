@@ -175,6 +175,17 @@ def test_blocks_of_any_side_are_right_for_any_number_of_inner_steps(
         check_step(gridnet, step, grid, batch=2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("block", "grid"), [(1, (1, 2, 2)), (2, (2, 4, 2)), (4, (4, 4, 8)), (5, (5, 5, 5)), (7, (7, 7, 7)), (8, (8, 16, 8))]
+)
+def test_cells_that_share_a_thread_are_right_in_blocks_of_any_side(
+    gridnet: GridnetCuda, block: int, grid: Grid, dtype: torch.dtype
+) -> None:
+    for inner_steps, normalize in itertools.product((1, 2, 5), (False, True)):
+        check_step(gridnet, Step(inner_steps, block, "tanh", normalize=normalize), grid, 3, dtype)
+
+
 @pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
 def test_a_part_of_the_batch_holds_many_samples(gridnet: GridnetCuda, step: Step) -> None:
     check_step(gridnet, step, (3, 3, 3), batch=1100)
@@ -225,13 +236,17 @@ def test_a_larger_recompute_interval_saves_less_memory(gridnet: GridnetCuda) -> 
     assert [round(count / state) for count in saved] == [12, 4, 1]
 
 
+MANY_INNER_STEPS = {f"{name}, 5 inner steps": replace(KINDS[name], inner_steps=5) for name in list(KINDS)[2:]}
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("step", [*KINDS.values(), *MANY_INNER_STEPS.values()], ids=[*KINDS, *MANY_INNER_STEPS])
 def test_the_order_of_threads_makes_no_difference(
-    gridnet: GridnetCuda, step: Step, seed: int, monkeypatch: pytest.MonkeyPatch
+    gridnet: GridnetCuda, step: Step, dtype: torch.dtype, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evolution = Evolution(step, 2, outer_residual=True)
-    inputs = evolution_inputs(step, 1, (6, 3, 9), 3, torch.float32)
+    inputs = evolution_inputs(step, 1, (6, 3, 9), 3, dtype)
     x = inputs[3]
     assert x is not None
 
@@ -245,9 +260,106 @@ def test_the_order_of_threads_makes_no_difference(
         assert (first is None and second is None) or torch.equal(first, second)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("outer_residual", "recompute"), [(False, 1), (True, 2), (False, 3), (True, 5)])
+@pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
+def test_all_steps_in_one_launch_give_the_bits_of_a_launch_per_step(
+    gridnet: GridnetCuda,
+    step: Step,
+    outer_residual: bool,
+    recompute: int,
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evolution = Evolution(step, 4, outer_residual, recompute=recompute)
+    inputs = evolution_inputs(step, 1, (6, 3, 9), 5, dtype)
+
+    def run(resident: int) -> list[Tensor | None]:
+        monkeypatch.setenv("CUDASHIM_RESIDENT_CTAS", str(resident))
+        inferred, _ = gridnet.evolve(evolution, inputs, training=False)
+        out, saved = gridnet.evolve(evolution, inputs, training=True)
+        return [inferred, out, saved]
+
+    apart = run(0)
+    for resident in (64, 13):  # a CTA for every tile and sample; fewer CTAs, which take more samples each
+        for first, second in zip(apart, run(resident), strict=True):
+            assert first is not None
+            assert second is not None
+            assert torch.equal(first.view(torch.uint8), second.view(torch.uint8))
+
+
+@pytest.mark.parametrize(
+    ("step", "grid", "batch"),
+    [
+        (Step(), (36, 32, 16), 8),
+        (Step(), (3, 5, 9), 64),
+        (Step(block=8, inner_steps=2), (8, 16, 8), 3),
+        (Step(block=8, inner_steps=2, gated=True), (8, 8, 16), 3),
+    ],
+    ids=["288 groups", "3 warps", "blocks of side 8", "gated blocks of side 8"],
+)
+def test_the_statistics_do_not_depend_on_the_threads_that_merge_them(
+    gridnet: GridnetCuda, step: Step, grid: Grid, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = evolution_inputs(step, 1, grid, batch, torch.float32)
+    gridnet.launches()
+    together, _ = gridnet.evolve(Evolution(step, 2), inputs, training=False)
+    assert gridnet.launches() == 3
+    monkeypatch.setenv("CUDASHIM_RESIDENT_CTAS", "0")
+    apart, _ = gridnet.evolve(Evolution(step, 2), inputs, training=False)
+    assert torch.equal(together, apart)
+
+
+@pytest.mark.parametrize("outer_residual", [False, True], ids=["norm after", "residual"])
+@pytest.mark.parametrize("step", [KINDS["plain"], KINDS["gated blocks"]], ids=["plain", "gated blocks"])
+def test_the_launches_of_an_evolution_are_few(
+    gridnet: GridnetCuda, step: Step, outer_residual: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 5
+    evolution = Evolution(step, steps, outer_residual)
+    inputs = evolution_inputs(step, 1, (6, 3, 3), 2, torch.float32)
+    x = inputs[3]
+    assert x is not None
+
+    def forward(resident: int) -> tuple[int, Tensor | None]:
+        monkeypatch.setenv("CUDASHIM_RESIDENT_CTAS", str(resident))
+        gridnet.launches()
+        _, saved = gridnet.evolve(evolution, inputs, training=True)
+        return gridnet.launches(), saved
+
+    together, saved = forward(64)
+    assert together == 3  # the steps, and the input's moments and statistics or the output's statistics and norm
+    assert forward(0)[0] == 2 * steps + 1
+    gridnet.evolve_backward(evolution, inputs, saved, x)
+    sums_of_parts = 4 if step.gated else 5
+    assert gridnet.launches() == 3 * steps + 1 + sums_of_parts
+
+
+@pytest.mark.parametrize(
+    ("resident", "sets", "launches"),
+    [(4, 1, 3), (3, 1, 7), (4, 3, 7)],
+    ids=["one launch", "too few CTAs for the blocks", "parameters for each step"],
+)
+def test_steps_share_a_launch_where_the_device_holds_a_cta_for_every_block(
+    gridnet: GridnetCuda, resident: int, sets: int, launches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evolution = Evolution(KINDS["plain blocks"], 3)
+    inputs = evolution_inputs(evolution.step, sets, (3, 6, 6), 2, torch.float64)
+    monkeypatch.setenv("CUDASHIM_RESIDENT_CTAS", str(resident))
+    gridnet.launches()
+    gridnet.evolve(evolution, inputs, training=False)
+    assert gridnet.launches() == launches
+
+
 @pytest.mark.parametrize(
     ("backward", "normalize", "limit", "largest"),
-    [(False, False, 12_000, 8), (False, True, 16_000, 8), (True, False, 14_100, 8), (True, True, 22_100, 8)],
+    [
+        (False, False, 12_000, 8),
+        (False, True, 16_000, 8),
+        (True, False, 24_100, 9),
+        (True, True, 35_000, 9),
+        (True, False, 17_000, 6),  # smaller blocks have two tiles of each kind
+    ],
 )
 def test_a_block_too_large_for_shared_memory_names_the_largest_that_fits(
     gridnet: GridnetCuda,
@@ -266,8 +378,8 @@ def test_a_block_too_large_for_shared_memory_names_the_largest_that_fits(
         assert x is not None
         return gridnet.step_backward(step, inputs, x) if backward else gridnet.step(step, inputs)
 
-    with pytest.raises(KernelError, match=rf"block is 9.*allows {limit}, a block of at most {largest}"):
-        run(9)
+    with pytest.raises(KernelError, match=rf"block is {largest + 1}, .*allows {limit}, a block of at most {largest}"):
+        run(largest + 1)
     run(largest)
 
 
@@ -300,6 +412,13 @@ def test_the_shim_finds_diverged_and_missing_barriers(tmp_path: Path) -> None:
     assert "deadlock in CTA (0,0,0)" in diverged.stderr
     assert run_program(program, "missing_barrier").returncode == 0, "thread order 0, 1, 2 hides it"
     assert run_program(program, "missing_barrier", CUDASHIM_SEED="1").returncode == 1
+    absent = run_program(program, "missing_grid_barrier")
+    assert absent.returncode != 0
+    assert "a CTA waits at a grid barrier that another CTA never reaches" in absent.stderr
+    returned = run_program(program, "diverged_grid_barrier")
+    assert returned.returncode != 0
+    assert "waits at a grid barrier that another thread never reaches" in returned.stderr
+    assert run_program(program, "grid_barrier").returncode == 0
 
 
 SANITIZERS = {
@@ -316,7 +435,7 @@ def test_every_kernel_runs_clean_under_a_sanitizer(sanitizer: str, tmp_path: Pat
     program = compile_with_shim(tmp_path / "driver", sources, SANITIZERS[sanitizer])
     done = run_program(program)
     assert done.returncode == 0, done.stderr[-4000:]
-    assert "44 passes ran" in done.stdout
+    assert "68 passes ran" in done.stdout
 
 
 @pytest.mark.slow

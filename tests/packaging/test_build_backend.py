@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 from types import ModuleType
 
+import nanobind
 import pytest
 
 from tests.support.install import PIP, PREDICT, build_wheel, copy_source, make_venv, path_without_compilers, run
@@ -98,6 +99,34 @@ def test_a_compiler_that_fails_is_named_in_the_wheel(source: Path, tmp_path: Pat
     }
 
 
+def test_a_compiler_that_failed_is_forgotten_with_the_variable_that_named_it(
+    source: Path, no_compiler: dict[str, str], tmp_path: Path
+) -> None:
+    """CMake keeps the compiler of a build folder, so another CXX, or none, needs another folder."""
+    found = []
+    for number, variables in enumerate(({"CXX": "/bin/false"}, {})):
+        wheel = build_wheel(source, tmp_path / str(number), environment={**no_compiler, **variables})
+        found.append(record(wheel))
+    assert "/bin/false" in found[0]["detail"]
+    assert found[1] == {"cause": "no compiler", "detail": "CMake found no C++ compiler"}
+
+
+def test_nvcc_is_looked_for_again_in_a_folder_that_was_built_without_it(tmp_path: Path) -> None:
+    """CMake would keep the answer of the first time, and an nvcc that was installed since would not be found."""
+    path = Path(path_without_compilers(tmp_path / "path"))
+    for tool in ("g++", "as", "ld", "ar", "ranlib"):
+        found = shutil.which(tool)
+        if found is None:
+            pytest.skip(f"there is no {tool}")
+        (path / tool).symlink_to(found)
+    command = ("cmake", "-G", "Ninja", "-S", ROOT, "-B", tmp_path / "build", f"-DPython_EXECUTABLE={sys.executable}")
+    options = (f"-Dnanobind_DIR={nanobind.cmake_dir()}", "-DZOO_CUDA=AUTO")
+    environment = {"PATH": str(path), "CXX": "g++", "CUDACXX": ""}
+    for _ in range(2):
+        printed = run(*command, *options, cwd=tmp_path, environment=environment).stdout
+        assert "Looking for a CUDA compiler - NOTFOUND" in printed
+
+
 @pytest.mark.parametrize("wanted", ["ZOO_COMPILE", "ZOO_CUDA"])
 def test_a_build_that_has_to_compile_fails_without_a_compiler(
     source: Path, no_compiler: dict[str, str], tmp_path: Path, wanted: str
@@ -109,10 +138,27 @@ def test_a_build_that_has_to_compile_fails_without_a_compiler(
     assert not list(tmp_path.glob("*.whl"))
 
 
-def test_an_unknown_way_to_compile_is_refused(backend: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZOO_COMPILE", "yes")
-    with pytest.raises(SystemExit, match="ZOO_COMPILE: found 'yes', allowed AUTO, ON, OFF"):
-        backend.build_wheel("anywhere")
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"ZOO_COMPILE": "yes"}, "ZOO_COMPILE: found 'yes', allowed AUTO, ON, OFF"),
+        ({"ZOO_COMPILE": ""}, "ZOO_COMPILE: found '', allowed AUTO, ON, OFF"),
+        ({"ZOO_CUDA": "on"}, "ZOO_CUDA: found 'on', allowed AUTO, ON, OFF"),
+        ({"ZOO_COMPILE": "OFF", "ZOO_CUDA": "ON"}, "ZOO_CUDA: found 'ON' with ZOO_COMPILE=OFF, which compiles nothing"),
+    ],
+)
+def test_an_unknown_way_to_compile_is_refused(
+    backend: ModuleType, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+) -> None:
+    for name in ("ZOO_COMPILE", "ZOO_CUDA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for hook in (backend.build_wheel, backend.build_editable):
+        with pytest.raises(SystemExit, match=message):
+            hook("anywhere")
+    with pytest.raises(SystemExit, match=message):
+        backend.get_requires_for_build_wheel()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +193,37 @@ def test_the_log_of_a_failed_build_is_reduced_to_one_line(
     backend: ModuleType, monkeypatch: pytest.MonkeyPatch, log: str, expected: tuple[str, str]
 ) -> None:
     monkeypatch.delenv("CXX", raising=False)
-    assert backend.explain(log) == expected
+    assert backend.explain(log, SystemExit(1)) == expected
+
+
+def test_a_build_that_ends_without_a_word_is_named_by_its_exception(backend: ModuleType) -> None:
+    error = PermissionError(13, "Permission denied", "build")
+    expected = ("failed", "PermissionError: [Errno 13] Permission denied: 'build'")
+    assert backend.explain("*** scikit-build-core 0.11 using CMake\n", error) == expected
+
+
+def test_a_build_without_kernels_asks_for_no_cmake(
+    backend: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PATH", str(tmp_path))  # a CMake of the machine would do
+    hooks = (backend.get_requires_for_build_wheel, backend.get_requires_for_build_editable)
+    monkeypatch.setenv("ZOO_COMPILE", "ON")
+    assert ["cmake" in " ".join(hook()) for hook in hooks] == [True, True]
+    monkeypatch.setenv("ZOO_COMPILE", "OFF")
+    assert [hook() for hook in hooks] == [[], []]
+
+
+def test_a_source_folder_that_takes_no_build_folder_gives_a_wheel_without_kernels(source: Path, tmp_path: Path) -> None:
+    (source / "build").touch()
+    try:
+        wheel = build_wheel(source, tmp_path)
+    finally:
+        (source / "build").unlink()
+    found = record(wheel)
+    assert found["cause"] == "failed"
+    assert "Error: " in found["detail"]
+    assert "build" in found["detail"]
 
 
 @pytest.mark.slow

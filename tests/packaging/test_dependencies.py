@@ -21,6 +21,7 @@ else:
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OURS = {"zoo", "sdk", "tests", "docs", "build_backend"}
+OF_PYTHON = sys.stdlib_module_names | {"tomllib"}  # which Python 3.10 lacks
 USED_WITHOUT_IMPORT = {
     "onnxscript": "torch.onnx.export imports it (zoo/artifacts/graph.py)",
     "jinja2": "huggingface_hub renders cards with it (zoo/artifacts/card.py)",
@@ -44,7 +45,15 @@ def names(table: str | None) -> frozenset[str]:
     return frozenset(Requirement(line).name.lower() for line in lines)
 
 
-distributions = cache(importlib.metadata.packages_distributions)
+@cache
+def distributions() -> dict[str, list[str]]:
+    """The distributions that bring each top-level module. (Python 3.10's own function reads top_level.txt alone.)"""
+    found = {module: list(names) for module, names in importlib.metadata.packages_distributions().items()}
+    for distribution in importlib.metadata.distributions():
+        for file in distribution.files or []:
+            if len(file.parts) > 1 and file.name == "__init__.py":
+                found.setdefault(file.parts[0], []).append(distribution.metadata["Name"])
+    return found
 
 
 @cache
@@ -63,7 +72,7 @@ def imports(top: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in sorted((ROOT / top).rglob("*.py")):
         for node in _run_nodes(ast.parse(path.read_text())):
-            for module in {name.partition(".")[0] for name in _imported(node)} - sys.stdlib_module_names - OURS:
+            for module in {name.partition(".")[0] for name in _imported(node)} - OF_PYTHON - OURS:
                 found.setdefault(module, []).append(str(path.relative_to(ROOT)))
     return found
 

@@ -67,7 +67,8 @@ def test_images_of_every_mode_convert_to_grey_and_colour(mode: str) -> None:
 
 def test_sixteen_bit_images_keep_their_brightness(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 6), 32896, np.uint16)).save(tmp_path / "deep.png")
-    np.testing.assert_array_equal(prepared(PLAIN, tmp_path / "deep.png"), np.full((1, 1, 4, 6), 128 / np.float32(255)))
+    expected = np.full((1, 1, 4, 6), np.float32(128) / np.float32(255))
+    np.testing.assert_array_equal(prepared(PLAIN, tmp_path / "deep.png"), expected)
 
 
 def test_images_are_rotated_upright_by_their_exif_tag(tmp_path: Path) -> None:

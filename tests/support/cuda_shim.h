@@ -7,10 +7,13 @@
 //   - CUDASHIM_SEED=n in the environment shuffles the order of threads between barriers: a missing __syncthreads shows
 //     as a wrong result;
 //   - device and shared memory start as NaN;
+//   - in LAUNCH_TOGETHER, whose CTAs wait for each other at grid_barrier(), every CTA is an OS thread of its own; one
+//     that never reaches the barrier aborts;
 //   - -DCUDASHIM_OSTHREADS makes every CUDA thread an OS thread, one CTA at a time: slow, for -fsanitize=thread.
-// CUDASHIM_SHARED_BYTES sets the shared memory a CTA may have, CUDASHIM_THREADS the OS threads. Fibers switch by a few
+// CUDASHIM_SHARED_BYTES sets the shared memory a CTA may have, CUDASHIM_THREADS the OS threads, CUDASHIM_RESIDENT_CTAS
+// how many CTAs the device holds at once (0: no LAUNCH_TOGETHER). Fibers switch by a few
 // instructions on x86-64 and by ucontext elsewhere or with -DCUDASHIM_UCONTEXT.
-// Not covered: __half, cooperative groups, asynchronous copies, tensor cores.
+// Not covered: __half, cooperative groups other than the whole grid, asynchronous copies, tensor cores.
 #pragma once
 #define ZOO_CUDA_SHIM
 
@@ -18,12 +21,14 @@
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <condition_variable>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <random>
 #include <thread>
@@ -62,6 +67,9 @@ struct uint3 {
 
 namespace shim {
 
+constexpr int kBadThreads = 9, kTooManyCtas = 720;  // as cudaError_t numbers them
+inline std::atomic<uint64_t> launches{0};           // since a test set it to 0
+
 constexpr unsigned kWarp = 32;
 constexpr unsigned kMostThreads = 1024;
 
@@ -69,7 +77,41 @@ inline uint3 unflatten(uint64_t i, const dim3& size) {
   return {unsigned(i % size.x), unsigned(i / size.x % size.y), unsigned(i / size.x / size.y)};
 }
 
-enum class State : uint8_t { ready, at_barrier, at_warp_op, done };
+enum class State : uint8_t { ready, at_barrier, at_grid_barrier, at_warp_op, done };
+
+// The barrier of the CTAs of a LAUNCH_TOGETHER.
+class GridBarrier {
+ public:
+  explicit GridBarrier(uint64_t ctas) : ctas_(ctas) {}
+  void arrive_and_wait() {
+    std::unique_lock lock(mutex_);
+    if (++waiting_ < ctas_) {
+      die_if_one_is_missing();
+      const uint64_t round = round_;
+      released_.wait(lock, [&] { return round_ != round; });
+      return;
+    }
+    waiting_ = 0;
+    ++round_;
+    released_.notify_all();
+  }
+  void finish() {
+    const std::lock_guard lock(mutex_);
+    ++finished_;
+    die_if_one_is_missing();
+  }
+
+ private:
+  void die_if_one_is_missing() const {
+    if (waiting_ == 0 || finished_ == 0) return;
+    fprintf(stderr, "cuda_shim: a CTA waits at a grid barrier that another CTA never reaches\n");
+    abort();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable released_;
+  uint64_t ctas_, waiting_ = 0, finished_ = 0, round_ = 0;
+};
 
 struct Fiber {
 #if defined(CUDASHIM_UCONTEXT)
@@ -90,6 +132,7 @@ struct Cta {
   std::vector<Fiber> fibers;
   std::vector<std::array<uint64_t, kWarp>> exchange;  // a slot per lane of every warp
   std::function<void()>* body = nullptr;
+  GridBarrier* grid_barrier = nullptr;  // in LAUNCH_TOGETHER
   unsigned live = 0;
 #if defined(CUDASHIM_UCONTEXT)
   ucontext_t scheduler;
@@ -125,7 +168,8 @@ inline unsigned environment(const char* name, unsigned otherwise) {
 inline std::unique_ptr<std::barrier<>> cta_barrier, warp_barrier[kMostThreads / kWarp];
 
 inline void wait(State state) {
-  if (state == State::at_barrier) return cta_barrier->arrive_and_wait();
+  // One CTA at a time: LAUNCH_TOGETHER has a single one.
+  if (state == State::at_barrier || state == State::at_grid_barrier) return cta_barrier->arrive_and_wait();
   warp_barrier[self->id / kWarp]->arrive_and_wait();  // takes operations of whole warps only
 }
 
@@ -142,7 +186,7 @@ inline void begin_cta(Cta& block, uint64_t i, SharedMemory& shared) {
 template <class F>
 int launch(dim3 ctas, dim3 threads, size_t shared_bytes, F body) {
   const unsigned count = unsigned(threads.count());
-  if (count == 0 || count > kMostThreads) return 9;
+  if (count == 0 || count > kMostThreads) return kBadThreads;
   SharedMemory shared(shared_bytes);
   Cta block;
   block.threads = threads;
@@ -169,6 +213,13 @@ int launch(dim3 ctas, dim3 threads, size_t shared_bytes, F body) {
   }
   for (auto& worker : workers) worker.join();
   return 0;
+}
+
+constexpr unsigned kMostResidentCtas = 1;
+
+template <class F>
+int launch_together(dim3 ctas, dim3 threads, size_t shared_bytes, F body) {
+  return ctas.count() > kMostResidentCtas ? kTooManyCtas : launch(ctas, threads, shared_bytes, body);
 }
 
 #else
@@ -254,7 +305,9 @@ inline void wait(State state) {
   fprintf(stderr, "cuda_shim: deadlock in CTA (%u,%u,%u)\n", cta->index.x, cta->index.y, cta->index.z);
   for (const Fiber& f : cta->fibers) {
     if (f.state == State::done) continue;
-    const char* where = f.state == State::at_barrier ? "__syncthreads" : "a warp operation";
+    const char* where = f.state == State::at_barrier        ? "__syncthreads"
+                        : f.state == State::at_grid_barrier ? "a grid barrier"
+                                                            : "a warp operation";
     fprintf(stderr, "  thread (%u,%u,%u) waits at %s that another thread never reaches\n", f.index.x, f.index.y,
             f.index.z, where);
     break;
@@ -286,14 +339,29 @@ inline bool release_warp_operations() {
   return woke;
 }
 
+inline unsigned count_waiting(State where) {
+  return unsigned(
+      std::count_if(cta->fibers.begin(), cta->fibers.end(), [&](const Fiber& f) { return f.state == where; }));
+}
+
+inline void wake_all(State where) {
+  for (Fiber& f : cta->fibers) {
+    if (f.state == where) f.state = State::ready;
+  }
+}
+
 // Wakes everyone once all threads that still run are at the barrier; threads that returned do not count.
 inline bool release_barrier() {
-  const auto waiting = std::count_if(cta->fibers.begin(), cta->fibers.end(),
-                                     [](const Fiber& f) { return f.state == State::at_barrier; });
-  if (cta->live == 0 || unsigned(waiting) != cta->live) return false;
-  for (Fiber& f : cta->fibers) {
-    if (f.state == State::at_barrier) f.state = State::ready;
-  }
+  if (cta->live == 0 || count_waiting(State::at_barrier) != cta->live) return false;
+  wake_all(State::at_barrier);
+  return true;
+}
+
+// Waits for the other CTAs once all threads of this one are at the grid's barrier; none may have returned.
+inline bool pass_grid_barrier() {
+  if (cta->grid_barrier == nullptr || count_waiting(State::at_grid_barrier) != cta->fibers.size()) return false;
+  cta->grid_barrier->arrive_and_wait();
+  wake_all(State::at_grid_barrier);
   return true;
 }
 
@@ -321,7 +389,7 @@ inline void run_cta(Cta& block, char* stacks, unsigned seed) {
       self = &block.fibers[t];
       enter(*self);
     }
-    const bool woke_warps = release_warp_operations(), woke_all = release_barrier();
+    const bool woke_warps = release_warp_operations(), woke_all = release_barrier() || pass_grid_barrier();
     if (!ran && !woke_warps && !woke_all && block.live > 0) die_of_deadlock();
   }
 }
@@ -329,7 +397,7 @@ inline void run_cta(Cta& block, char* stacks, unsigned seed) {
 template <class F>
 int launch(dim3 ctas, dim3 threads, size_t shared_bytes, F body) {
   const unsigned count = unsigned(threads.count());
-  if (count == 0 || count > kMostThreads) return 9;
+  if (count == 0 || count > kMostThreads) return kBadThreads;
   const unsigned seed = environment("CUDASHIM_SEED", 0);
   std::function<void()> kernel = body;
   std::atomic<uint64_t> next{0};
@@ -353,7 +421,41 @@ int launch(dim3 ctas, dim3 threads, size_t shared_bytes, F body) {
   return 0;
 }
 
+constexpr unsigned kMostResidentCtas = 64;
+
+// Every CTA is an OS thread, because static shared memory is thread_local.
+template <class F>
+int launch_together(dim3 ctas, dim3 threads, size_t shared_bytes, F body) {
+  const unsigned count = unsigned(threads.count());
+  if (count == 0 || count > kMostThreads) return kBadThreads;
+  if (ctas.count() > kMostResidentCtas) return kTooManyCtas;
+  const unsigned seed = environment("CUDASHIM_SEED", 0);
+  std::function<void()> kernel = body;
+  GridBarrier barrier(ctas.count());
+  const auto work = [&](uint64_t i) {
+    const std::unique_ptr<char[]> stacks(new char[count * kStackBytes]);
+    SharedMemory shared(shared_bytes);
+    Cta block;
+    block.threads = threads;
+    block.ctas = ctas;
+    block.body = &kernel;
+    block.grid_barrier = &barrier;
+    block.index = unflatten(i, ctas);
+    block.shared = shared.fresh();
+    run_cta(block, stacks.get(), seed != 0 ? seed + 7919 * unsigned(i) + 1 : 0);
+    barrier.finish();
+  };
+  std::vector<std::thread> workers;
+  for (uint64_t i = 0; i < ctas.count(); ++i) workers.emplace_back(work, i);
+  for (auto& worker : workers) worker.join();
+  return 0;
+}
+
 #endif
+
+inline unsigned resident_ctas() {
+  return std::min(environment("CUDASHIM_RESIDENT_CTAS", kMostResidentCtas), kMostResidentCtas);
+}
 
 template <class T>
 T shuffle(uint32_t mask, T value, unsigned source) {
@@ -377,8 +479,14 @@ T shuffle(uint32_t mask, T value, unsigned source) {
 
 #define DYNSHARED(T, name) T* name = reinterpret_cast<T*>(shim::cta->shared)
 #define LAUNCH(kernel, grid, block, shared, stream, ...) \
-  (static_cast<void>(stream), cuda_shim_status = shim::launch(grid, block, shared, [=] { kernel(__VA_ARGS__); }))
+  (static_cast<void>(stream), ++shim::launches,          \
+   cuda_shim_status = shim::launch(grid, block, shared, [=] { kernel(__VA_ARGS__); }))
 
+#define LAUNCH_TOGETHER(kernel, grid, block, shared, stream, argument) \
+  (static_cast<void>(stream), ++shim::launches,                        \
+   cuda_shim_status = shim::launch_together(grid, block, shared, [=] { kernel(argument); }))
+
+inline void grid_barrier() { shim::wait(shim::State::at_grid_barrier); }
 inline void __syncthreads() { shim::wait(shim::State::at_barrier); }
 
 template <class T>
@@ -409,15 +517,29 @@ using std::sqrt;
 
 using cudaError_t = int;
 constexpr cudaError_t cudaSuccess = 0;
-enum { cudaFuncAttributeMaxDynamicSharedMemorySize, cudaDevAttrMaxSharedMemoryPerBlockOptin };
+enum {
+  cudaFuncAttributeMaxDynamicSharedMemorySize,
+  cudaDevAttrMaxSharedMemoryPerBlockOptin,
+  cudaDevAttrCooperativeLaunch,
+  cudaDevAttrMultiProcessorCount,
+};
 
 inline thread_local cudaError_t cuda_shim_status = cudaSuccess;
 inline cudaError_t cudaGetLastError() { return std::exchange(cuda_shim_status, cudaSuccess); }
-inline const char* cudaGetErrorString(cudaError_t) { return "too many or no threads"; }
+inline const char* cudaGetErrorString(cudaError_t status) {
+  return status == shim::kTooManyCtas ? "too many CTAs to be resident at once" : "too many or no threads";
+}
 inline cudaError_t cudaGetDevice(int* device) { return *device = 0; }
-inline cudaError_t cudaDeviceGetAttribute(int* value, int, int) {
+inline cudaError_t cudaDeviceGetAttribute(int* value, int attribute, int) {
   constexpr unsigned kSharedBytesOfH100 = 232448;
-  *value = int(shim::environment("CUDASHIM_SHARED_BYTES", kSharedBytesOfH100));
+  *value = 1;  // multiprocessor, which can launch CTAs together
+  if (attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin) {
+    *value = int(shim::environment("CUDASHIM_SHARED_BYTES", kSharedBytesOfH100));
+  }
+  return cudaSuccess;
+}
+inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* ctas, const void*, int, size_t) {
+  *ctas = int(shim::resident_ctas());
   return cudaSuccess;
 }
 using cudaStream_t = void*;

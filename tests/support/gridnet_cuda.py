@@ -155,6 +155,7 @@ class GridnetCuda:
             getattr(self._lib, name).restype = ctypes.c_char_p
         for name in ("saved", "forward_workspace", "backward_workspace"):
             getattr(self._lib, f"{name}_bytes").restype = ctypes.c_size_t
+        self._lib.launches.restype = ctypes.c_uint64
         assert self._lib.step_config_bytes() == ctypes.sizeof(StepConfig)
         assert self._lib.evolve_config_bytes() == ctypes.sizeof(EvolveConfig)
 
@@ -177,6 +178,11 @@ class GridnetCuda:
         self, evolution: Evolution, inputs: Sequence[Tensor | None], saved: Tensor | None, grad_out: Tensor
     ) -> list[Tensor | None]:
         return self._backward(evolution.config(_present(inputs[0]), _present(inputs[3])), inputs, saved, grad_out)
+
+    def launches(self) -> int:
+        """Kernels launched since the last call."""
+        count: int = self._lib.launches()
+        return count
 
     def saved_bytes(self, evolution: Evolution, inputs: Sequence[Tensor | None]) -> int:
         x = _present(inputs[3])

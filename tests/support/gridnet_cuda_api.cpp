@@ -17,6 +17,9 @@ const char* keep(std::string line) {
 
 extern "C" {
 
+// Kernels that were launched since the last call.
+uint64_t launches() { return shim::launches.exchange(0); }
+
 size_t step_config_bytes() { return sizeof(StepConfig); }
 size_t evolve_config_bytes() { return sizeof(EvolveConfig); }
 

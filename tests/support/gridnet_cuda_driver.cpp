@@ -118,7 +118,8 @@ int main() {
       {{3, 5, 37}, 2, 1, 1, false, false},                                     // several tiles
       {{3, 6, 3}, 2, 3, 2, false, false},  {{3, 6, 3}, 2, 3, 2, true, false},  // blocks, shared edges
       {{3, 3, 6}, 2, 3, 2, false, true},                                       // standardised blocks
-      {{9, 9, 9}, 1, 9, 2, false, true},                                       // more cells than threads
+      {{2, 2, 2}, 2, 2, 4, false, false},  {{2, 2, 2}, 2, 2, 4, true, false},  // tiles used again and again
+      {{2, 2, 2}, 2, 2, 4, false, true},   {{9, 9, 9}, 1, 9, 2, false, true},  // more cells than threads
   };
   for (const Case& c : cases) {
     run_step(c);

@@ -32,6 +32,8 @@ class Kernel:
     static_shared: int
     spilled: int
     """Bytes stored to and loaded from local memory."""
+    stack: int
+    """Bytes of local memory per thread: for spilled registers, and for arrays that are not in registers."""
 
 
 def sources() -> list[Path]:
@@ -65,7 +67,11 @@ def parse(ptxas_output: str) -> list[Kernel]:
         registers = int(re.search(r"Used (\d+) registers", entry)[1])  # type: ignore[index]
         shared = re.search(r"(\d+) bytes smem", entry)
         spilled = sum(int(n) for n in re.findall(r"(\d+) bytes spill (?:stores|loads)", entry))
-        kernels.append(Kernel(_readable(mangled), architecture, registers, int(shared[1]) if shared else 0, spilled))
+        stack = re.search(r"(\d+) bytes stack frame", entry)
+        static_shared = int(shared[1]) if shared else 0
+        kernels.append(
+            Kernel(_readable(mangled), architecture, registers, static_shared, spilled, int(stack[1]) if stack else 0)
+        )
     return kernels
 
 
@@ -80,6 +86,8 @@ def _readable(mangled: str) -> str:
         words.append("gated" if chosen[0] == "1" else "plain")
     if len(chosen) > 1:
         words.append("resident" if chosen[1] == "1" else "streaming")
+    if len(chosen) > 2 and chosen[2] == "1":
+        words.append("8")
     return " ".join(words)
 
 
@@ -93,10 +101,16 @@ def launch_shape(name: str) -> tuple[int, int]:
         one_cell = kernel == "tile_backward_parameters" or gated
         positions = (2 + 2 if one_cell else 4 + 2) * (4 + 2) * (32 + 2)
         return 256, positions * (tiles * size + 4)
-    if kernel == "block_forward":
-        return 512, 10**3 * (2 * size + 4)
+    if kernel in ("block_forward", "block_evolution"):
+        return 256 if kind[:2] == ["plain", "resident"] else 512, 10**3 * (2 * size + 4)
     if kernel == "block_backward":
-        return 512, 10**3 * (2 * size + 4) + (2 if gated else 1) * 8**3 * size
+        channels, resident, held = (
+            2 if gated else 1,
+            "resident" in kind,
+            kind[:2] == ["plain", "resident"] and size == 4,
+        )
+        of_states, of_grads = (2 * 10**3, 2 * 10**3) if resident else (10**3, 8**3)
+        return 256 if held else 512, (of_states + channels * of_grads + 10**3) * size + 10**3 * 4
     if kernel == "apply_rule":
         return 128, 68 * 32 * size
     if kernel == "apply_rule_backward":

@@ -24,6 +24,25 @@ __global__ void overrun() {
   values[threadIdx.x + 1] = 1;
 }
 
+// The last CTA never reaches the barrier of the grid.
+__global__ void missing_grid_barrier(int) {
+  if (blockIdx.x + 1 < gridDim.x) grid_barrier();
+}
+
+// Thread 0 of every CTA never does.
+__global__ void diverged_grid_barrier(int) {
+  if (threadIdx.x > 0) grid_barrier();
+}
+
+// No fault: a CTA reads what the one before it wrote before the barrier.
+__global__ void read_across_ctas(int* values) {
+  values[blockIdx.x] = int(blockIdx.x);
+  grid_barrier();
+  const int before = values[(blockIdx.x + gridDim.x - 1) % gridDim.x];
+  grid_barrier();
+  values[blockIdx.x] = before;
+}
+
 int main(int, char** arguments) {
   constexpr int kThreads = 64;
   int out[kThreads];
@@ -35,6 +54,18 @@ int main(int, char** arguments) {
     LAUNCH(missing_barrier, dim3(1), dim3(kThreads), sizeof out, nullptr, target);
     for (int i = 1; i < kThreads; ++i) {
       if (out[i] != i - 1) return 1;
+    }
+  }
+  constexpr int kCtas = 6;
+  int none = 0, values[kCtas] = {}, *ring = values;
+  if (!strcmp(fault, "missing_grid_barrier")) LAUNCH_TOGETHER(missing_grid_barrier, dim3(kCtas), dim3(32), 0, 0, none);
+  if (!strcmp(fault, "diverged_grid_barrier")) {
+    LAUNCH_TOGETHER(diverged_grid_barrier, dim3(kCtas), dim3(32), 0, 0, none);
+  }
+  if (!strcmp(fault, "grid_barrier")) {
+    LAUNCH_TOGETHER(read_across_ctas, dim3(kCtas), dim3(1), 0, 0, ring);
+    for (int i = 0; i < kCtas; ++i) {
+      if (values[i] != (i + kCtas - 1) % kCtas) return 1;
     }
   }
   puts("nothing found");

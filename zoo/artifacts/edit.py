@@ -73,12 +73,18 @@ def open_stored(name: str) -> Stored:
 def changing(stored: Stored, config: ArtifactConfig) -> Iterator[Path]:
     """Yield a copy of the artifact's files to change; on a clean exit, seal and install it with ``config``.
 
-    Notes in the card stay. On any error the artifact is unchanged. Raises ExportError, CardError.
+    Notes in the card stay. On any error the artifact is unchanged. Raises CardError, and ExportError, also if another
+    command has changed the artifact since it was opened.
     """
     folder = check_writable(stored.artifact.folder, overwrite=True)
     notes = read_notes(folder / CARD_FILE)
+
+    def check(old: Path, new: Path) -> None:
+        _check_unchanged(stored, old)
+        check_replaceable(old, new)
+
     try:
-        with replacing_folder(folder, overwrite=True, check=check_replaceable) as new:
+        with replacing_folder(folder, overwrite=True, check=check) as new:
             for path in stored.artifact.verified:
                 (new / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(folder / path, new / path)
@@ -86,6 +92,12 @@ def changing(stored: Stored, config: ArtifactConfig) -> Iterator[Path]:
             complete(new, config, stored.found_module, notes)
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def _check_unchanged(stored: Stored, folder: Path) -> None:
+    """Raise ExportError unless a folder, maybe under a temporary name, still has the config that was read from it."""
+    if read_config(folder) != stored.config:
+        raise ExportError(f"{stored.artifact.folder}: another command changed the model meanwhile; repeat this one")
 
 
 def refresh_example(name: str, data_dir: Path | None = None) -> Path:

@@ -58,6 +58,8 @@ def export_reduced(
     nothing, if the accuracy falls by more than ``max_drop`` points, if the file would not be smaller than the float32
     one, or if the model has no torch module, no recipe or no ONNX form; DataError if its data is not available.
     """
+    if not 0 <= max_drop <= 100:  # false for NaN, beside which no drop would be too large
+        raise ExportError(f"max_drop: found {max_drop}, allowed 0 to 100 points")
     if out is not None:
         check_new_file(out, overwrite)
     stored = open_stored(name)

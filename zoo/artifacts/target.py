@@ -48,13 +48,23 @@ def _check_free(out: Path, overwrite: bool) -> None:
 
 
 def check_new_file(out: Path, overwrite: bool) -> None:
-    """Raise ExportError if a file ``out`` exists (without ``overwrite``) or has no folder to be in."""
+    """Raise ExportError if a file ``out`` exists (without ``overwrite``), has no folder, or would alter a model."""
     if out.is_dir() or (out.exists() and not overwrite):
         raise ExportError(
             f"{out} exists; give another file{'' if out.is_dir() else ', or replace it with --overwrite'}"
         )
     if not out.parent.is_dir():
         raise ExportError(f"cannot write {out}: no folder {out.parent}")
+    for folder in Path(os.path.realpath(out.parent), "file").parents:
+        if _holds_model(folder):
+            raise ExportError(f"cannot write {out}: the files of model {folder} are sealed; give a file elsewhere")
+
+
+def _holds_model(folder: Path) -> bool:
+    try:
+        return bool(read_config(folder))
+    except ArtifactError:
+        return False
 
 
 def check_replaceable(old: Path, new: Path) -> None:

@@ -91,10 +91,16 @@ def _trace(module: nn.Module, spec: InputSpec) -> ExportedProgram:
             return torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     except Exception as error:  # whatever the module's own code or torch's tracing raises
         check_stopped()
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ExportError(
-            f"torch.export cannot trace {type(module).__name__}: {type(error).__name__}: {reason}; export it to ONNX"
+            f"torch.export cannot trace {type(module).__name__}: {_reason(error)}; export it to ONNX"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    if "data-dependent" in str(error):
+        return "what it computes depends on the values of its tensors"
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
 def _check(content: bytes, module: nn.Module, spec: InputSpec) -> None:

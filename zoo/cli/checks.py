@@ -20,7 +20,7 @@ import sdk
 from sdk.backends import BACKENDS
 from sdk.build_record import why_no_kernels
 from sdk.catalog import own_infos
-from sdk.kernels import MODULE
+from sdk.errors import MissingKernelsError
 from sdk.places import MODELS_VARIABLE, models_folder
 from zoo.data.location import data_folder
 from zoo.kernels import runtime
@@ -81,20 +81,16 @@ def _versions() -> list[Check]:
 
 
 def _kernels() -> Check:
-    if runtime.mode() == "reference":
-        return Check("kernels", "note", "ZOO_KERNELS=reference: the slow reference runs", "unset ZOO_KERNELS")
     try:
+        if runtime.mode() == "reference":
+            return Check("kernels", "note", "ZOO_KERNELS=reference: the slow reference runs", "unset ZOO_KERNELS")
         kernels = runtime.compiled()
     except (ImportError, ValueError) as error:
-        return _no_kernels() if _are_missing(error) else Check("kernels", "bad", str(error))
+        return _no_kernels() if isinstance(error, MissingKernelsError) else Check("kernels", "bad", str(error))
     families = " and ".join(BACKENDS["native"].families)
     usable = ", ".join(kernels.usable_isas())
     found = f"compiled, running {kernels.current_isa()} (usable here: {usable}); {families} predict natively"
     return Check("kernels", "ok", found)
-
-
-def _are_missing(error: Exception) -> bool:
-    return isinstance(error.__cause__, ModuleNotFoundError) and error.__cause__.name == MODULE
 
 
 def _no_kernels() -> Check:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sdk import kernels
 from sdk.kernels import compiled as compiled
-from zoo.utils.errors import SettingError
 
-MODES = ("compiled", "reference")
 _forced: str | None = None
 
 
 def mode() -> str:
-    """Return ``compiled`` (the default) or ``reference``, from the environment variable ZOO_KERNELS."""
-    if _forced is not None:
-        return _forced
-    value = os.environ.get("ZOO_KERNELS", "compiled")
-    if value not in MODES:
-        raise SettingError(f"ZOO_KERNELS={value!r} is not a kernel mode; allowed: {', '.join(MODES)}")
-    return value
+    """Return the mode of :func:`sdk.kernels.mode`, or ``reference`` inside :func:`using_reference`."""
+    return kernels.mode() if _forced is None else _forced
 
 
 @contextmanager

@@ -69,23 +69,54 @@ inline size_t shared_memory_limit() {
   return static_cast<size_t>(bytes);
 }
 
+// Allows the CTAs of a kernel `shared` bytes of shared memory, if it takes permission.
+template <class... Parameters>
+cudaError_t allow_shared_memory(void (*kernel)(Parameters...), size_t shared) {
+  constexpr size_t kSharedWithoutAsking = 48 * 1024;
+  if (shared <= kSharedWithoutAsking) return cudaSuccess;
+  return cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              static_cast<int>(shared));
+}
+
+inline std::string not_started(const char* name, cudaError_t status) {
+  if (status == cudaSuccess) return {};
+  return "CUDA kernel " + std::string(name) + " did not start: " + cudaGetErrorString(status);
+}
+
+// The CTAs of a kernel that the current device can hold at once; 0 if it cannot make them wait for each other.
+template <class... Parameters>
+int64_t resident_ctas(void (*kernel)(Parameters...), int threads, size_t shared) {
+  int device = 0, cooperative = 0, multiprocessors = 0, ctas = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&cooperative, cudaDevAttrCooperativeLaunch, device);
+  cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
+  if (cooperative == 0 || allow_shared_memory(kernel, shared) != cudaSuccess) return 0;
+  const cudaError_t status =
+      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&ctas, reinterpret_cast<const void*>(kernel), threads, shared);
+  return status == cudaSuccess ? int64_t{ctas} * multiprocessors : 0;
+}
+
 // Queues a kernel. Returns an error line, empty if nothing is wrong. A grid without CTAs queues nothing.
 template <class... Parameters, class... Arguments>
 std::string launch(const char* name, void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared, void* stream,
                    Arguments... arguments) {
-  constexpr size_t kSharedWithoutAsking = 48 * 1024;
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return {};
-  const auto failed = [&](cudaError_t status) {
-    return "CUDA kernel " + std::string(name) + " did not start: " + cudaGetErrorString(status);
-  };
-  if (shared > kSharedWithoutAsking) {
-    const cudaError_t status = cudaFuncSetAttribute(
-        reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
-    if (status != cudaSuccess) return failed(status);
+  if (const cudaError_t status = allow_shared_memory(kernel, shared); status != cudaSuccess) {
+    return not_started(name, status);
   }
   LAUNCH(kernel, grid, dim3(threads), shared, stream, Parameters(arguments)...);
-  const cudaError_t status = cudaGetLastError();
-  return status == cudaSuccess ? std::string() : failed(status);
+  return not_started(name, cudaGetLastError());
+}
+
+// As launch(), for a kernel that calls grid_barrier(). `grid` has at most resident_ctas() CTAs.
+template <class Argument>
+std::string launch_together(const char* name, void (*kernel)(Argument), dim3 grid, int threads, size_t shared,
+                            void* stream, Argument argument) {
+  if (const cudaError_t status = allow_shared_memory(kernel, shared); status != cudaSuccess) {
+    return not_started(name, status);
+  }
+  LAUNCH_TOGETHER(kernel, grid, dim3(threads), shared, stream, argument);
+  return not_started(name, cudaGetLastError());
 }
 
 // Returns f(T{}) for the element type T; f returns an error line.

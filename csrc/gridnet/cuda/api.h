@@ -2,7 +2,7 @@
 //
 // Every pointer is device memory on the current device, every tensor is contiguous. The caller allocates all of it,
 // workspaces included. Work is queued on `stream` (a cudaStream_t) and not waited for. A function returns an error
-// line, empty if nothing is wrong; launches are checked. No atomics: the order of every sum follows from the shapes
+// line, empty if nothing is wrong; launches are checked. No sum uses atomics: its order follows from the shapes
 // alone.
 #pragma once
 #include <cstddef>

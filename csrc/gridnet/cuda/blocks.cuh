@@ -12,6 +12,10 @@ constexpr int kBlockThreads = 512;
 template <class A, bool Gated>
 constexpr bool kMayBeResident = kChannels<Gated> * sizeof(A) <= 8;
 
+// The side for which kernels of resident blocks are compiled a second time: a fifth fewer instructions, because the rows
+// and layers of its tiles lie at constant distances.
+constexpr int kCommonSide = 8;
+
 struct Blocks {
   int side;
   int along_y, along_x, count;
@@ -24,34 +28,83 @@ struct Blocks {
   __host__ __device__ int positions() const { return (side + 2) * (side + 2) * (side + 2); }
 };
 
+template <class A, bool Gated>
+bool is_resident(int64_t side) {
+  return kMayBeResident<A, Gated> && side * side * side <= kBlockThreads;
+}
+
 inline Blocks blocks_of(const StepConfig& config) {
   const Shape& s = config.shape;
   const auto along = [&](int64_t axis) { return static_cast<int>(axis / config.block); };
   return {static_cast<int>(config.block), along(s.n), along(s.k), along(s.m) * along(s.n) * along(s.k)};
 }
 
-inline int block_threads(const Blocks& blocks) { return round_up_to_warp(std::min(blocks.cells(), kBlockThreads)); }
+// The threads of a CTA that have `cells` cells along z each if they are resident.
+inline int block_threads(const Blocks& blocks, int cells) {
+  const int columns = static_cast<int>(ceil_div(blocks.side, cells)) * blocks.side * blocks.side;
+  return round_up_to_warp(std::min(columns, kBlockThreads));
+}
 
-// One cell of a block: its index in the block, its position in the tile, its index in the grid.
+// One cell of a block: its coordinates and index in the block, its position in the tile, its index in the grid.
 struct BlockCell {
+  int z, y, x;
   int local, position, cell;
 };
 
-__device__ inline BlockCell block_cell(const Grid& grid, const Box& box, int side, int local) {
-  const int lz = local / (side * side), ly = local / side % side, lx = local % side;
-  return {local, box.position(lz, ly, lx), grid.index(box.z + lz, box.y + ly, box.x + lx)};
+__device__ inline BlockCell block_cell(const Grid& grid, const Box& box, int side, int z, int y, int x) {
+  return {z, y, x, (z * side + y) * side + x, box.position(z, y, x), grid.index(box.z + z, box.y + y, box.x + x)};
 }
 
-// Calls f(BlockCell) for the cells of this thread: one if Resident, otherwise every blockDim.x-th.
-template <bool Resident, class F>
-__device__ void for_each_cell(const Grid& grid, const Box& box, int side, F f) {
-  const int count = side * side * side;
-  if constexpr (Resident) {
-    if (threadIdx.x < static_cast<unsigned>(count)) f(block_cell(grid, box, side, threadIdx.x));
-  } else {
-    for (int local = threadIdx.x; local < count; local += blockDim.x) f(block_cell(grid, box, side, local));
+// The cells of a thread. If Resident one, or up to two along z, found once for all inner steps; otherwise every
+// blockDim.x-th cell of the block.
+template <int Cells, bool Resident>
+class OwnCells {
+ public:
+  // At side 8, a warp has cells of every second layer of the tile: their neighbours lie in 32 different banks of shared
+  // memory (of floats). Consecutive rows, 10 numbers apart, would share banks.
+  __device__ OwnCells(const Grid& grid, const Box& box, int side) {
+    if constexpr (!Resident) return;
+    const int even = (side + 1) / 2;  // layers
+    int row = threadIdx.x / side, odd = 0, layers = even;
+    if (Cells == 1 && row >= even * side) {  // first the cells of even layers, then those of odd ones
+      row -= even * side;
+      odd = 1;
+      layers = side / 2;
+    }
+    if (row >= layers * side) return;
+    const int z = row % layers * 2 + odd;
+    first_ = block_cell(grid, box, side, z, row / layers, threadIdx.x % side);
+    count_ = min(Cells, side - z);
   }
-}
+
+  // Calls f(first, count) for a cell and, if count is 2, the one above it.
+  template <class F>
+  __device__ void each_column(const Grid& grid, const Box& box, int side, F f) const {
+    if constexpr (Resident) {
+      if (count_ > 0) f(first_, count_);
+    } else {
+      for (int local = threadIdx.x; local < side * side * side; local += blockDim.x) {
+        f(block_cell(grid, box, side, local / (side * side), local / side % side, local % side), 1);
+      }
+    }
+  }
+
+  // Calls f(c, BlockCell) for every cell; c is its number in its column.
+  template <class F>
+  __device__ void each(const Grid& grid, const Box& box, int side, F f) const {
+    each_column(grid, box, side, [&](BlockCell first, int count) {
+      f(0, first);
+      if (Cells > 1 && count > 1) {
+        f(Cells - 1, BlockCell{first.z + 1, first.y, first.x, first.local + side * side,
+                               first.position + box.hy * box.hx, first.cell + grid.n * grid.k});
+      }
+    });
+  }
+
+ private:
+  BlockCell first_ = {};
+  int count_ = 0;
+};
 
 // The pre-activations of a cell of the block. Its weights are read from memory.
 template <int Depth, class T, class A>
@@ -61,13 +114,20 @@ __device__ void pre_activations(const StepParameters<T>& parameters, int64_t cel
   for (int channel = 0; channel < Depth; ++channel) {
     pre[channel] = static_cast<A>(parameters.bias[channel * cells + own.cell]);
   }
+  const T* weight = parameters.weight + own.cell;
+  const A* input = inputs + own.position - (box.hy + 1) * box.hx - 1;
+#pragma unroll 1  // fully unrolled, nvcc keeps the addresses of 27 weights in registers, or spills them
+  for (int layer = 0; layer < 3; ++layer) {
 #pragma unroll
-  for (int i = 0; i < kNeighbours; ++i) {
-    const A value = inputs[own.position + ((i / 9 - 1) * box.hy + i / 3 % 3 - 1) * box.hx + i % 3 - 1];
+    for (int i = 0; i < 9; ++i) {
+      const A value = input[i / 3 * box.hx + i % 3];
 #pragma unroll
-    for (int channel = 0; channel < Depth; ++channel) {
-      pre[channel] += static_cast<A>(parameters.weight[(i * Depth + channel) * cells + own.cell]) * value;
+      for (int channel = 0; channel < Depth; ++channel) {
+        pre[channel] += static_cast<A>(weight[(i * Depth + channel) * cells]) * value;
+      }
     }
+    weight += 9 * Depth * cells;
+    input += box.hy * box.hx;
   }
 }
 
@@ -94,10 +154,10 @@ __device__ MeanAndStd<A> standardise(const A* tile, int positions, A eps, A* out
 // Returns f(std::bool_constant<Gated>, std::bool_constant<Resident>) for the configuration.
 template <class A, class F>
 std::string with_kind(const StepConfig& config, F f) {
-  const bool fits = blocks_of(config).cells() <= kBlockThreads;
-  if (!config.gated) return fits ? f(std::false_type{}, std::true_type{}) : f(std::false_type{}, std::false_type{});
+  if (!config.gated && is_resident<A, false>(config.block)) return f(std::false_type{}, std::true_type{});
+  if (!config.gated) return f(std::false_type{}, std::false_type{});
   if constexpr (kMayBeResident<A, true>) {
-    if (fits) return f(std::true_type{}, std::true_type{});
+    if (is_resident<A, true>(config.block)) return f(std::true_type{}, std::true_type{});
   }
   return f(std::true_type{}, std::false_type{});
 }

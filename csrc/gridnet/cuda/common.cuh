@@ -58,6 +58,19 @@ __device__ Moments<A> warp_moments(A count, A lane_sum, Squares squares) {
   return {count, mean, warp_sum(squares(mean))};
 }
 
+// The sums over a group of cells that LayerNorm's backward pass needs: of g = grad * weight, and of g times the
+// normalised value. `means` of a sample are these sums over all of its cells, divided by their number.
+template <class A>
+struct GradSums {
+  A plain, weighted;
+};
+
+// The sums over the lanes of a warp, in every lane. All lanes must take part.
+template <class A>
+__device__ GradSums<A> warp_sums(const GradSums<A>& lane) {
+  return {warp_sum(lane.plain), warp_sum(lane.weighted)};
+}
+
 // The parameters of a cell: 27 weights and a bias per channel, and the residual scale of a plain cell.
 template <bool Gated>
 constexpr int kChannels = Gated ? 2 : 1;

@@ -60,26 +60,25 @@ class Evolution {
  private:
   void* stats_of(int s) const { return at_byte(stats_, (s - plan_.first_normalised()) * plan_.stats_bytes()); }
   GridView view(int s, const void* values) const {
-    if (s < plan_.first_normalised()) return {values, nullptr, nullptr, nullptr};
-    return {values, stats_of(s), inputs_.norm_weight, inputs_.norm_bias};
+    return {values, s < plan_.first_normalised() ? nullptr : stats_of(s), inputs_.norm_weight, inputs_.norm_bias};
   }
-  // Step s.
-  void step_forward(int s, const void* grid, void* next, void* moments_out);
+  // Step s, and further ones in the same launch.
+  void step_forward(int s, const void* grid, void* next, void* moments_out, const FurtherSteps& further = {});
   // Computes the statistics of grid s from its moments.
   void make_stats(int s, const MomentGroups& moments);
 
   const void* grid(int s, const Saved& saved, const BackwardSpace& space) const;
   // Recomputes the grids after the last saved grid before step s, up to the next saved one.
   void recompute(int s, const Saved& saved, const BackwardSpace& space);
-  void step_backward(int s, const void* grid, const void* grad_out, void* grad_input, const BackwardSpace& space);
-  // The gradient of grid s from that of its LayerNorm.
-  struct NormGradient {
-    const void* grid;
-    const void* grad_normalised;
-    const void* bypass;  // added to the gradient, or null
-    void* grad_grid;
-  };
-  void norm_backward(int s, const NormGradient& pass, const BackwardSpace& space);
+  // The gradient of grid s, given those that step s - 1 reads.
+  GradView grad_view(int s, const void* grad_normalised, const Saved& saved, const BackwardSpace& space,
+                     const void* bypass) const;
+  NormPartial norm_partial(int s, const BackwardSpace& space) const {
+    return {space.norm_partial_sums, s < plan_.last_needed()};
+  }
+  void step_backward(int s, const void* grid, const GradView& grad_out, void* grad_input, const BackwardSpace& space);
+  // Computes the means of the gradient of norm(grid s) from its sums by `groups`.
+  void make_grad_means(int64_t groups, const BackwardSpace& space);
   void finish_step_gradients(int s, const Grads<void>& grads, const BackwardSpace& space);
   void finish_norm_gradients(const Grads<void>& grads, const BackwardSpace& space);
 
@@ -89,7 +88,7 @@ class Evolution {
   Queue queue_;
 };
 
-void Evolution::step_forward(int s, const void* grid, void* next, void* moments_out) {
+void Evolution::step_forward(int s, const void* grid, void* next, void* moments_out, const FurtherSteps& further) {
   queue_([&] {
     return cuda::forward({.dtype = plan_.dtype,
                           .config = plan_.config.step,
@@ -97,7 +96,8 @@ void Evolution::step_forward(int s, const void* grid, void* next, void* moments_
                           .input = view(s, grid),
                           .out = next,
                           .moments = moments_out,
-                          .outer_residual = plan_.config.outer_residual},
+                          .outer_residual = plan_.config.outer_residual,
+                          .further = further},
                          queue_.stream());
   });
 }
@@ -108,20 +108,23 @@ void Evolution::make_stats(int s, const MomentGroups& moments) {
 
 std::string Evolution::forward(void* out, const Saved* saved, const ForwardSpace& space) {
   const EvolveConfig& c = plan_.config;
-  const void* grid = inputs_.x;
+  const int steps = c.outer_steps;
+  const Trajectory grids = plan_.trajectory(inputs_.x, out, saved == nullptr ? nullptr : saved->grids, space.grids);
   if (c.outer_residual) {
-    queue_([&] { return moments(plan_.norm(), grid, space.moments, queue_.stream()); });
+    queue_([&] { return moments(plan_.norm(), inputs_.x, space.moments, queue_.stream()); });
     make_stats(0, {space.moments, moment_groups(plan_.cells())});
   }
-  for (int s = 1; s <= c.outer_steps; ++s) {
-    void* next = s == c.outer_steps ? out : space.grids[s % 2];
-    if (saved != nullptr && plan_.saves(s)) next = saved->grid(plan_, s);
-    step_forward(s - 1, grid, next, c.normalises(s) ? space.moments : nullptr);
-    if (c.normalises(s)) make_stats(s, {space.moments, forward_groups(c.step)});
-    grid = next;
+  if (steps > 1 && !c.separate && forward_fits(plan_.dtype, c.step)) {
+    step_forward(0, inputs_.x, grids.at(1), space.moments, {steps - 1, grids, stats_of(1), c.norm_eps});
+    if (c.normalises(steps)) make_stats(steps, {space.moments, forward_groups(c.step)});
+  } else {
+    for (int s = 1; s <= steps; ++s) {
+      step_forward(s - 1, grids.at(s - 1), grids.at(s), c.normalises(s) ? space.moments : nullptr);
+      if (c.normalises(s)) make_stats(s, {space.moments, forward_groups(c.step)});
+    }
   }
   if (c.normalises_output()) {
-    queue_([&] { return normalise(plan_.norm(), view(c.outer_steps, grid), out, queue_.stream()); });
+    queue_([&] { return normalise(plan_.norm(), view(steps, grids.at(steps)), out, queue_.stream()); });
   }
   return queue_.error();
 }
@@ -140,36 +143,36 @@ void Evolution::recompute(int s, const Saved& saved, const BackwardSpace& space)
   }
 }
 
-void Evolution::step_backward(int s, const void* grid, const void* grad_out, void* grad_input,
+GradView Evolution::grad_view(int s, const void* grad_normalised, const Saved& saved, const BackwardSpace& space,
+                              const void* bypass) const {
+  return {grad_normalised, space.grad_means, view(s, grid(s, saved, space)), bypass};
+}
+
+void Evolution::step_backward(int s, const void* grid, const GradView& grad_out, void* grad_input,
                               const BackwardSpace& space) {
   const EvolveConfig& c = plan_.config;
+  const bool normalised = c.normalises_input(s);
   queue_([&] {
     return cuda::backward({.dtype = plan_.dtype,
                            .config = c.step,
                            .parameters = of_step(plan_, only_parameters(inputs_), s),
                            .input = view(s, grid),
                            .grad_out = grad_out,
+                           .resolved = space.grad_grid,
+                           .norm_partial = norm_partial(s + 1, space),
                            .grad_input = grad_input,
+                           .grad_sums = normalised ? space.grad_sums : nullptr,
                            .partial_sums = space.partial_sums,
                            .add_to_partial = !c.separate && s < c.outer_steps - 1,
                            .subtract_grad_out = c.outer_residual,
                            .workspace = space.step_space},
                           queue_.stream());
   });
+  if (normalised) make_grad_means(backward_groups(c.step), space);
 }
 
-void Evolution::norm_backward(int s, const NormGradient& pass, const BackwardSpace& space) {
-  queue_([&] {
-    return cuda::norm_backward(plan_.norm(),
-                               {.input = view(s, pass.grid),
-                                .grad_out = pass.grad_normalised,
-                                .bypass = pass.bypass,
-                                .grad_in = pass.grad_grid,
-                                .partial_sums = space.norm_partial_sums,
-                                .add_to_partial = s < plan_.last_needed(),
-                                .workspace = space.norm_space},
-                               queue_.stream());
-  });
+void Evolution::make_grad_means(int64_t groups, const BackwardSpace& space) {
+  queue_([&] { return finish_norm_sums(plan_.norm(), space.grad_sums, groups, space.grad_means, queue_.stream()); });
 }
 
 void Evolution::finish_step_gradients(int s, const Grads<void>& grads, const BackwardSpace& space) {
@@ -181,7 +184,7 @@ void Evolution::finish_step_gradients(int s, const Grads<void>& grads, const Bac
 }
 
 void Evolution::finish_norm_gradients(const Grads<void>& grads, const BackwardSpace& space) {
-  const PartialSums partial{space.norm_partial_sums, norm_backward_parts(plan_.norm()), 2, plan_.cells()};
+  const PartialSums partial{space.norm_partial_sums, backward_parts(plan_.config.step), 2, plan_.cells()};
   queue_([&] { return sum_parts(plan_.dtype, partial, 0, 1, grads.norm_weight, queue_.stream()); });
   queue_([&] { return sum_parts(plan_.dtype, partial, 1, 1, grads.norm_bias, queue_.stream()); });
 }
@@ -190,26 +193,29 @@ std::string Evolution::backward(const Saved& saved, const void* grad_out, const 
                                 const BackwardSpace& space) {
   const EvolveConfig& c = plan_.config;
   const int last = c.outer_steps - 1;
-  const void* grad = grad_out;  // with outer_residual of grid s + 1, otherwise of norm(grid s + 1)
+  GradView grad{grad_out, nullptr, {}, nullptr};  // of grid s + 1
+  recompute(last, saved, space);
+  if (c.normalises_output()) {
+    const GridView output = view(c.outer_steps, grid(c.outer_steps, saved, space));
+    queue_([&] { return norm_sums(plan_.norm(), output, grad_out, space.grad_sums, queue_.stream()); });
+    make_grad_means(moment_groups(plan_.cells()), space);
+    grad = grad_view(c.outer_steps, grad_out, saved, space, nullptr);
+  }
   for (int s = last; s >= 0; --s) {
-    if (s == last || (s + 1) % c.recompute == 0) recompute(s, saved, space);
-    const void* const before = grid(s, saved, space);
-    if (c.outer_residual) {
-      void* const result = s == 0 ? grads.x : space.grad_grid;
-      step_backward(s, before, grad, space.grad_normalised, space);
-      norm_backward(s, {.grid = before, .grad_normalised = space.grad_normalised, .bypass = grad, .grad_grid = result},
-                    space);
-      grad = result;
-    } else {
-      void* const result = s == 0 ? grads.x : space.grad_normalised;
-      norm_backward(
-          s + 1,
-          {.grid = grid(s + 1, saved, space), .grad_normalised = grad, .bypass = nullptr, .grad_grid = space.grad_grid},
-          space);
-      step_backward(s, before, space.grad_grid, result, space);
-      grad = result;
-    }
+    if (s < last && (s + 1) % c.recompute == 0) recompute(s, saved, space);
+    void* const grad_input = c.normalises_input(s) ? space.grad_normalised : grads.x;
+    step_backward(s, grid(s, saved, space), grad, grad_input, space);
     if (c.separate || s == 0) finish_step_gradients(s, grads, space);
+    if (!c.normalises_input(s)) break;
+    // What the step has resolved goes around it.
+    const void* const bypass = !c.outer_residual ? nullptr : s == last ? grad_out : space.grad_grid;
+    grad = grad_view(s, grad_input, saved, space, bypass);
+  }
+  if (c.normalises_input(0)) {
+    queue_([&] {
+      return norm_backward(plan_.norm(), grad, norm_partial(0, space), backward_parts(c.step), grads.x,
+                           queue_.stream());
+    });
   }
   finish_norm_gradients(grads, space);
   return queue_.error();
@@ -223,7 +229,8 @@ std::string step_forward(const Plan& plan, const ForwardArgs<void>& args, void* 
                   .input = {args.inputs.x, nullptr, nullptr, nullptr},
                   .out = args.out,
                   .moments = nullptr,
-                  .outer_residual = false},
+                  .outer_residual = false,
+                  .further = {}},
                  stream);
 }
 
@@ -233,8 +240,11 @@ std::string step_backward(const Plan& plan, const BackwardArgs<void>& args, cons
                                       .config = plan.config.step,
                                       .parameters = only_parameters(args.inputs),
                                       .input = {args.inputs.x, nullptr, nullptr, nullptr},
-                                      .grad_out = args.grad_out,
+                                      .grad_out = {args.grad_out, nullptr, {}, nullptr},
+                                      .resolved = nullptr,
+                                      .norm_partial = {},
                                       .grad_input = args.grads.x,
+                                      .grad_sums = nullptr,
                                       .partial_sums = space.partial_sums,
                                       .add_to_partial = false,
                                       .subtract_grad_out = false,

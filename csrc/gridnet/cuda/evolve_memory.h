@@ -46,8 +46,19 @@ struct Plan {
   size_t stats_bytes() const { return 2 * batch() * accum_bytes(dtype); }
   int first_normalised() const { return config.outer_residual ? 0 : 1; }  // this and all later grids are
   int last_needed() const { return config.outer_steps - (config.outer_residual ? 1 : 0); }  // by backward
-  bool saves(int s) const { return s > 0 && s <= last_needed() && s % config.recompute == 0; }
   int saved_grids() const { return last_needed() / config.recompute; }
+  // `saved` is null in inference; `work` are the two grids that are taken in turn.
+  Trajectory trajectory(const void* x, void* out, void* saved, void* const (&work)[2]) const {
+    return {.first = x,
+            .last = out,
+            .saved = saved,
+            .even = work[0],
+            .odd = work[1],
+            .steps = config.outer_steps,
+            .recompute = config.recompute,
+            .last_saved = saved == nullptr ? 0 : last_needed(),
+            .grid_bytes = grid_bytes()};
+  }
 };
 
 // ForwardArgs::saved.
@@ -62,10 +73,8 @@ struct Saved {
     stats = arena.take(plan.config.outer_steps * plan.stats_bytes());
     bytes = arena.used();
   }
-  // Grid s; plan.saves(s) is true.
-  void* grid(const Plan& plan, int s) const {
-    return at_byte(grids, (s / plan.config.recompute - 1) * plan.grid_bytes());
-  }
+  // Grid s, which is saved.
+  void* grid(const Plan& plan, int s) const { return saved_grid(grids, s, plan.config.recompute, plan.grid_bytes()); }
 };
 
 struct ForwardSpace {
@@ -87,8 +96,9 @@ struct ForwardSpace {
 struct BackwardSpace {
   void* recomputed;                   // the grids between two saved ones
   void *grad_normalised, *grad_grid;  // the gradient of norm(grid s), and of grid s
+  void *grad_sums, *grad_means;       // GradSums of grad_normalised, and their means per sample
   void *partial_sums, *step_space;    // of the parameters; the workspace of a step
-  void *norm_partial_sums, *norm_space;
+  void* norm_partial_sums;            // of the norm's parameters, with the parts of a step
   size_t bytes;
 
   BackwardSpace(const Plan& plan, void* memory) {
@@ -96,10 +106,13 @@ struct BackwardSpace {
     recomputed = arena.take((plan.config.recompute - 1) * plan.grid_bytes());
     grad_normalised = arena.take(plan.grid_bytes());
     grad_grid = arena.take(plan.grid_bytes());
+    const int64_t groups = std::max(backward_groups(plan.config.step), moment_groups(plan.cells()));
+    grad_sums = arena.take(2 * groups * plan.batch() * accum_bytes(plan.dtype));
+    grad_means = arena.take(plan.stats_bytes());
     partial_sums = arena.take(partial_sum_bytes(plan.dtype, plan.config.step));
     step_space = arena.take(backward_bytes(plan.dtype, plan.config.step));
-    norm_partial_sums = arena.take(norm_partial_bytes(plan.norm()));
-    norm_space = arena.take(norm_backward_bytes(plan.norm()));
+    norm_partial_sums =
+        arena.take(size_t(backward_parts(plan.config.step)) * 2 * plan.cells() * accum_bytes(plan.dtype));
     bytes = arena.used();
   }
 };

@@ -23,12 +23,85 @@ struct Field {
     const Stats<A> s = stats[sample];
     return (value - s.mean) * s.rstd * static_cast<A>(norm_weight[cell]) + static_cast<A>(norm_bias[cell]);
   }
+
+  // Adds a cell to GradSums, given the gradient of its normalised value. With stats.
+  __device__ void add_to(GradSums<Accum<T>>& sums, Accum<T> grad, int sample, int cells, int cell) const {
+    using A = Accum<T>;
+    const Stats<A> s = stats[sample];
+    const A g = grad * static_cast<A>(norm_weight[cell]);
+    sums.plain += g;
+    sums.weighted += g * ((raw(int64_t{sample} * cells + cell) - s.mean) * s.rstd);
+  }
 };
 
 template <class T>
 Field<T> field_of(const GridView& view) {
   const auto as = [](const void* p) { return static_cast<const T*>(p); };
   return {as(view.values), static_cast<const Stats<Accum<T>>*>(view.stats), as(view.norm_weight), as(view.norm_bias)};
+}
+
+// The gradients of one cell's norm parameters.
+template <class A>
+struct NormSums {
+  A weight = 0, bias = 0;
+};
+
+// The gradient of a batch of grids [batch, cells]. With `means` it reads through the LayerNorm: `values` is then the
+// gradient of LayerNorm(grids).
+template <class T>
+struct GradField {
+  const T* values;
+  const GradSums<Accum<T>>* means;  // [batch], or null: as stored
+  Field<T> grids;                   // with means
+  const T* bypass;                  // with means: a gradient that is added, or null
+  T* resolved;                      // receives what is read, or null; may be `bypass`
+  Accum<T>* norm_partial;           // with means: [parts, 2, cells] gradients of the norm's weight and bias
+  bool add_to_partial;              // add to norm_partial rather than overwrite it
+
+  // The gradient at a cell, which the caller reads once. Adds to the sums what the cell adds to them.
+  __device__ Accum<T> read(int sample, int cells, int cell, NormSums<Accum<T>>& sums) const {
+    using A = Accum<T>;
+    const int64_t offset = int64_t{sample} * cells + cell;
+    A grad = static_cast<A>(values[offset]);
+    if (means != nullptr) {
+      const Stats<A> s = grids.stats[sample];
+      const GradSums<A> mean = means[sample];
+      const A normed = (grids.raw(offset) - s.mean) * s.rstd;
+      sums.weight += grad * normed;
+      sums.bias += grad;
+      grad = s.rstd * (grad * static_cast<A>(grids.norm_weight[cell]) - mean.plain - normed * mean.weighted);
+      if (bypass != nullptr) grad = static_cast<A>(bypass[offset]) + grad;
+    }
+    if (resolved != nullptr) resolved[offset] = static_cast<T>(grad);
+    return grad;
+  }
+
+  // The thread that owns a cell in a part of the batch calls start() once, then add().
+  __device__ void start(int part, int cells, int cell) const {
+    if (means != nullptr && !add_to_partial) *sum_of(part, 0, cells, cell) = *sum_of(part, 1, cells, cell) = 0;
+  }
+  __device__ void add(int part, int cells, int cell, const NormSums<Accum<T>>& sums) const {
+    if (means == nullptr) return;
+    *sum_of(part, 0, cells, cell) += sums.weight;
+    *sum_of(part, 1, cells, cell) += sums.bias;
+  }
+
+ private:
+  __device__ Accum<T>* sum_of(int part, int plane, int cells, int cell) const {
+    return norm_partial + (int64_t{part} * 2 + plane) * cells + cell;
+  }
+};
+
+template <class T>
+GradField<T> grad_field_of(const GradView& view, const NormPartial& norm, void* resolved) {
+  using A = Accum<T>;
+  return {.values = static_cast<const T*>(view.values),
+          .means = static_cast<const GradSums<A>*>(view.means),
+          .grids = field_of<T>(view.grids),
+          .bypass = static_cast<const T*>(view.bypass),
+          .resolved = static_cast<T*>(resolved),
+          .norm_partial = static_cast<A*>(norm.sums),
+          .add_to_partial = norm.add};
 }
 
 template <class T>

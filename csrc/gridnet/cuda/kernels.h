@@ -19,9 +19,53 @@ struct StepParameters {
 // Grids [batch, cells] as a step reads them: as stored or, given `stats`, through the LayerNorm.
 struct GridView {
   const void* values;
-  const void* stats;  // Stats of each sample, or null
-  const void* norm_weight;
+  const void* stats;        // Stats of each sample, or null
+  const void* norm_weight;  // with stats, or before further steps, which read them
   const void* norm_bias;
+};
+
+// The gradient of grids [batch, cells] as a backward pass reads it: as stored or, given `means`, computed from that of
+// their LayerNorm.
+struct GradView {
+  const void* values;
+  const void* means;   // GradSums of each sample, divided by its cells, or null
+  GridView grids;      // with means
+  const void* bypass;  // with means: a gradient that is added, or null
+};
+
+// Where a pass that reads a gradient through the LayerNorm sums the gradients of the norm's weight and bias.
+struct NormPartial {
+  void* sums;  // [backward_parts, 2, cells]
+  bool add;    // add to the sums rather than overwrite them
+};
+
+// Grid s in the memory of the saved ones, of which it is every `recompute`-th.
+ZOO_HD void* saved_grid(void* saved, int s, int recompute, size_t grid_bytes) {
+  return static_cast<char*>(saved) + (s / recompute - 1) * grid_bytes;
+}
+
+// Where a forward pass stores its grids [batch, cells]. Grid s is the one before step s.
+struct Trajectory {
+  const void* first;                 // grid 0
+  void* last;                        // grid `steps`, unless it is saved
+  void* saved;                       // the grids `recompute`, 2 * `recompute`, ... up to last_saved
+  void *even, *odd;                  // the others in turn
+  int steps, recompute, last_saved;  // last_saved is 0 if none is
+  size_t grid_bytes;
+
+  ZOO_HD void* at(int s) const {
+    if (s == 0) return const_cast<void*>(first);
+    if (s <= last_saved && s % recompute == 0) return saved_grid(saved, s, recompute, grid_bytes);
+    return s == steps ? last : s % 2 == 0 ? even : odd;
+  }
+};
+
+// The steps that a launch takes after its first one. Its CTAs wait for each other between steps (steps.cuh).
+struct FurtherSteps {
+  int count;         // 0: the launch takes one step
+  Trajectory grids;  // of the evolution: the launch takes all of its steps
+  void* stats;       // of the grids 1 to `count`, [batch] each, which the launch computes
+  double norm_eps;
 };
 
 struct ForwardTask {
@@ -32,6 +76,7 @@ struct ForwardTask {
   void* out;
   void* moments;        // [batch, forward_groups] Moments of `out` for the LayerNorm that follows, or null
   bool outer_residual;  // out = values + (step(input) - input)
+  FurtherSteps further;
 };
 
 struct BackwardTask {
@@ -39,9 +84,12 @@ struct BackwardTask {
   StepConfig config;
   StepParameters<void> parameters;
   GridView input;
-  const void* grad_out;
+  GradView grad_out;
+  void* resolved;            // with grad_out.means: memory for what grad_out reads; may be its bypass
+  NormPartial norm_partial;  // with grad_out.means
   void* grad_input;
-  void* partial_sums;      // [batch_parts, parameter planes, cells] gradients of the parameters
+  void* grad_sums;         // [batch, backward_groups] GradSums of grad_input for the LayerNorm of `input`, or null
+  void* partial_sums;      // [backward_parts, parameter planes, cells] gradients of the parameters
   bool add_to_partial;     // add to partial_sums rather than overwrite them
   bool subtract_grad_out;  // grad_input -= grad_out: with outer_residual, step(input) - input is what is added
   void* workspace;         // backward_bytes
@@ -50,9 +98,13 @@ struct BackwardTask {
 // Where blocks do not matter, the grid is cut into tiles (tiles.cuh); otherwise into the network's blocks (blocks.cuh).
 int64_t tile_forward_groups(const StepConfig& config);
 int64_t block_forward_groups(const StepConfig& config);
+bool tile_forward_fits(Dtype dtype, const StepConfig& config);
+bool block_forward_fits(Dtype dtype, const StepConfig& config);
 std::string tile_forward(const ForwardTask& task, void* stream);
 std::string block_forward(const ForwardTask& task, void* stream);
 
+int64_t tile_backward_groups(const StepConfig& config);
+int64_t block_backward_groups(const StepConfig& config);
 int tile_backward_parts(const StepConfig& config);
 int block_backward_parts(const StepConfig& config);
 size_t tile_backward_bytes(Dtype dtype, const StepConfig& config);
@@ -64,8 +116,12 @@ std::string block_backward(const BackwardTask& task, void* stream);
 std::string check(const StepConfig& config);  // an error line if the kernels cannot run the configuration
 std::string forward(const ForwardTask& task, void* stream);
 std::string backward(const BackwardTask& task, void* stream);
-int64_t forward_groups(const StepConfig& config);  // groups of cells (warps) per sample, of which each has its Moments
-int backward_parts(const StepConfig& config);      // parts of the batch, of which each has its partial sums
+// True if the current device holds a CTA for every tile or block at once: several steps can be one launch.
+bool forward_fits(Dtype dtype, const StepConfig& config);
+// Groups of cells (warps) per sample, of which each has its Moments or its GradSums.
+int64_t forward_groups(const StepConfig& config);
+int64_t backward_groups(const StepConfig& config);
+int backward_parts(const StepConfig& config);  // parts of the batch, of which each has its partial sums
 size_t backward_bytes(Dtype dtype, const StepConfig& config);
 size_t partial_sum_bytes(Dtype dtype, const StepConfig& config);
 
@@ -92,23 +148,15 @@ struct MomentGroups {
   int64_t groups;  // per sample
 };
 
-struct NormBackwardTask {
-  GridView input;
-  const void* grad_out;
-  const void* bypass;  // a gradient that is added to the result, or null
-  void* grad_in;       // may be `bypass`
-  void* partial_sums;  // [parts, 2, cells] gradients of the norm's weight and bias
-  bool add_to_partial;
-  void* workspace;  // norm_backward_bytes
-};
-
-int64_t moment_groups(int64_t cells);  // the groups per sample of moments()
+int64_t moment_groups(int64_t cells);  // the groups per sample of moments() and norm_sums()
 std::string moments(const NormTask& task, const void* values, void* moments_out, void* stream);
 std::string finish_stats(const NormTask& task, const MomentGroups& in, double eps, void* stats, void* stream);
 std::string normalise(const NormTask& task, const GridView& input, void* out, void* stream);
-int norm_backward_parts(const NormTask& task);
-size_t norm_backward_bytes(const NormTask& task);
-size_t norm_partial_bytes(const NormTask& task);
-std::string norm_backward(const NormTask& task, const NormBackwardTask& pass, void* stream);
+// The GradSums of `grad`, a gradient of LayerNorm(grids), by moment_groups.
+std::string norm_sums(const NormTask& task, const GridView& grids, const void* grad, void* sums, void* stream);
+std::string finish_norm_sums(const NormTask& task, const void* sums, int64_t groups, void* means, void* stream);
+// Writes what `grad` reads, with the norm's gradients summed over `parts` parts of the batch.
+std::string norm_backward(const NormTask& task, const GradView& grad, const NormPartial& partial, int parts,
+                          void* grad_in, void* stream);
 
 }  // namespace zoo::gridnet::cuda

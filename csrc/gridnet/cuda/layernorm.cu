@@ -1,17 +1,11 @@
 // LayerNorm over the whole grid of each sample: statistics in two stages (groups of cells, then the sample), the
 // normalisation, and its gradients. Every sum has a fixed order.
-#include "gridnet/cuda/field.cuh"
+#include "gridnet/cuda/steps.cuh"
 
 namespace zoo::gridnet::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-
-// The sums over a sample that LayerNorm's backward pass needs: of g = grad * weight, and of g * normalised value.
-template <class A>
-struct GradSums {
-  A plain, weighted;
-};
 
 // One warp per group of 32 cells of one sample.
 template <class T>
@@ -30,22 +24,9 @@ __global__ void moments_kernel(const T* values, int64_t groups, int64_t groups_p
 
 // One CTA per sample merges the sample's groups.
 template <class A>
-__global__ void finish_stats_kernel(const Moments<A>* moments, int64_t groups, A eps, Stats<A>* stats) {
-  moments += blockIdx.x * groups;
-  A count = 0, sum = 0;
-  for (int64_t i = threadIdx.x; i < groups; i += blockDim.x) {
-    count += moments[i].count;
-    sum += moments[i].count * moments[i].mean;
-  }
-  count = block_sum(count);
-  const A mean = block_sum(sum) / count;
-  A m2 = 0;
-  for (int64_t i = threadIdx.x; i < groups; i += blockDim.x) {
-    const A distance = moments[i].mean - mean;
-    m2 += moments[i].m2 + moments[i].count * distance * distance;
-  }
-  const A variance = block_sum(m2) / count;
-  if (threadIdx.x == 0) stats[blockIdx.x] = {mean, A(1) / sqrt(variance + eps)};
+__global__ void finish_stats_kernel(const Moments<A>* moments, int64_t groups, int cells, A eps, Stats<A>* stats) {
+  const Stats<A> merged = merge_moments(moments + blockIdx.x * groups, groups, cells, eps);
+  if (threadIdx.x == 0) stats[blockIdx.x] = merged;
 }
 
 template <class T>
@@ -55,45 +36,19 @@ __global__ void normalise_kernel(Field<T> input, int64_t count, int cells, T* ou
   out[i] = static_cast<T>(input.at(static_cast<int>(i / cells), cells, static_cast<int>(i % cells)));
 }
 
+// One warp per group of 32 cells of one sample.
 template <class T>
-struct NormBackward {
-  Field<T> input;
-  const T* grad;
-  int batch, cells;
-  GradSums<Accum<T>>* sums;   // [batch, groups of cells]
-  GradSums<Accum<T>>* means;  // [batch]
-  Accum<T>* partial;          // [parts, 2, cells]
-  bool add_to_partial;
-  const T* bypass;
-  T* grad_in;
-};
-
-// A thread owns a cell and iterates over its part of the batch: gradients of the cell's norm weight and bias, and the
-// sums that the other kernels need, per warp and sample.
-template <class T>
-__global__ void norm_sums_kernel(NormBackward<T> a) {
+__global__ void norm_sums_kernel(Field<T> grids, const T* grad, int64_t groups, int64_t groups_per_sample, int cells,
+                                 GradSums<Accum<T>>* sums) {
   using A = Accum<T>;
-  const int cell = blockIdx.x * blockDim.x + threadIdx.x;
-  const int64_t groups = int64_t{gridDim.x} * blockDim.x / kWarp;
-  const bool inside = cell < a.cells;
-  const SampleRange samples(a.batch, blockIdx.y, gridDim.y);
-  const A weight = inside ? static_cast<A>(a.input.norm_weight[cell]) : A(0);
-  A grad_weight = 0, grad_bias = 0;
-  for (int sample = samples.begin; sample < samples.end; ++sample) {
-    const int64_t offset = int64_t{sample} * a.cells + cell;
-    const Stats<A> stats = a.input.stats[sample];
-    const A g = inside ? static_cast<A>(a.grad[offset]) : A(0);
-    const A normed = inside ? (a.input.raw(offset) - stats.mean) * stats.rstd : A(0);
-    grad_weight += g * normed;
-    grad_bias += g;
-    const GradSums<A> sum{warp_sum(g * weight), warp_sum(g * weight * normed)};
-    if (threadIdx.x % kWarp == 0) a.sums[sample * groups + cell / kWarp] = sum;
-  }
-  if (!inside) return;
-  A* const weight_sum = a.partial + int64_t{blockIdx.y} * 2 * a.cells + cell;
-  A* const bias_sum = weight_sum + a.cells;
-  *weight_sum = a.add_to_partial ? *weight_sum + grad_weight : grad_weight;
-  *bias_sum = a.add_to_partial ? *bias_sum + grad_bias : grad_bias;
+  const int64_t group = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  if (group >= groups) return;
+  const int sample = static_cast<int>(group / groups_per_sample);
+  const int cell = static_cast<int>(group % groups_per_sample) * kWarp + threadIdx.x % kWarp;
+  GradSums<A> own{};
+  if (cell < cells) grids.add_to(own, static_cast<A>(grad[int64_t{sample} * cells + cell]), sample, cells, cell);
+  own = warp_sums(own);
+  if (threadIdx.x % kWarp == 0) sums[group] = own;
 }
 
 // One CTA per sample: the means over the sample.
@@ -110,24 +65,19 @@ __global__ void finish_norm_sums_kernel(const GradSums<A>* sums, int64_t groups,
   if (threadIdx.x == 0) means[blockIdx.x] = {plain, weighted};
 }
 
-// grad_in = the gradient through the LayerNorm, plus `bypass` unless that is null.
+// A thread owns a cell and iterates over its part of the batch.
 template <class T>
-__global__ void norm_backward_kernel(NormBackward<T> a) {
-  using A = Accum<T>;
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (i >= int64_t{a.batch} * a.cells) return;
-  const int64_t sample = i / a.cells;
-  const Stats<A> stats = a.input.stats[sample];
-  const GradSums<A> mean = a.means[sample];
-  const A g = static_cast<A>(a.grad[i]) * static_cast<A>(a.input.norm_weight[i % a.cells]);
-  const A normed = (a.input.raw(i) - stats.mean) * stats.rstd;
-  const A through = stats.rstd * (g - mean.plain - normed * mean.weighted);
-  a.grad_in[i] = static_cast<T>(a.bypass == nullptr ? through : static_cast<A>(a.bypass[i]) + through);
+__global__ void norm_backward_kernel(GradField<T> grad, int batch, int cells) {
+  const int cell = blockIdx.x * blockDim.x + threadIdx.x;
+  if (cell >= cells) return;
+  const SampleRange samples(batch, blockIdx.y, gridDim.y);
+  NormSums<Accum<T>> sums;
+  for (int sample = samples.begin; sample < samples.end; ++sample) grad.read(sample, cells, cell, sums);
+  grad.start(blockIdx.y, cells, cell);
+  grad.add(blockIdx.y, cells, cell, sums);
 }
 
 dim3 ctas_for(int64_t threads) { return dim3(static_cast<unsigned>(ceil_div(threads, kThreads))); }
-
-int64_t norm_sum_groups(const NormTask& task) { return ceil_div(task.cells, kThreads) * (kThreads / kWarp); }
 
 }  // namespace
 
@@ -147,8 +97,8 @@ std::string finish_stats(const NormTask& task, const MomentGroups& in, double ep
   return with_type(task.dtype, [&](auto zero) {
     using A = Accum<decltype(zero)>;
     return launch("finish_stats", &finish_stats_kernel<A>, dim3(static_cast<unsigned>(task.batch)), kThreads, 0, stream,
-                  static_cast<const Moments<A>*>(in.moments), in.groups, static_cast<A>(eps),
-                  static_cast<Stats<A>*>(stats));
+                  static_cast<const Moments<A>*>(in.moments), in.groups, static_cast<int>(task.cells),
+                  static_cast<A>(eps), static_cast<Stats<A>*>(stats));
   });
 }
 
@@ -161,43 +111,31 @@ std::string normalise(const NormTask& task, const GridView& input, void* out, vo
   });
 }
 
-int norm_backward_parts(const NormTask& task) {
-  constexpr int64_t kWantedCtas = 1056, kMostParts = 32;
-  return batch_parts(task.batch, ceil_div(task.cells, kThreads), kWantedCtas, kMostParts);
-}
-
-size_t norm_backward_bytes(const NormTask& task) {
-  const int64_t sums = task.batch * (norm_sum_groups(task) + 1);
-  return 2 * sums * accum_bytes(task.dtype);
-}
-
-size_t norm_partial_bytes(const NormTask& task) {
-  return size_t(norm_backward_parts(task)) * 2 * task.cells * accum_bytes(task.dtype);
-}
-
-std::string norm_backward(const NormTask& task, const NormBackwardTask& pass, void* stream) {
+std::string norm_sums(const NormTask& task, const GridView& grids, const void* grad, void* sums, void* stream) {
   return with_type(task.dtype, [&](auto zero) {
     using T = decltype(zero);
-    using A = Accum<T>;
-    const int64_t groups = norm_sum_groups(task), count = task.batch * task.cells;
-    auto* const sums = static_cast<GradSums<A>*>(pass.workspace);
-    const NormBackward<T> arguments{.input = field_of<T>(pass.input),
-                                    .grad = static_cast<const T*>(pass.grad_out),
-                                    .batch = static_cast<int>(task.batch),
-                                    .cells = static_cast<int>(task.cells),
-                                    .sums = sums,
-                                    .means = sums + task.batch * groups,
-                                    .partial = static_cast<A*>(pass.partial_sums),
-                                    .add_to_partial = pass.add_to_partial,
-                                    .bypass = static_cast<const T*>(pass.bypass),
-                                    .grad_in = static_cast<T*>(pass.grad_in)};
-    std::string error = launch("norm_sums", &norm_sums_kernel<T>,
-                               dim3(ctas_for(task.cells).x, norm_backward_parts(task)), kThreads, 0, stream, arguments);
-    if (!error.empty()) return error;
-    error = launch("finish_norm_sums", &finish_norm_sums_kernel<A>, dim3(static_cast<unsigned>(task.batch)), kThreads,
-                   0, stream, arguments.sums, groups, arguments.cells, arguments.means);
-    if (!error.empty()) return error;
-    return launch("norm_backward", &norm_backward_kernel<T>, ctas_for(count), kThreads, 0, stream, arguments);
+    const int64_t per_sample = moment_groups(task.cells), groups = task.batch * per_sample;
+    return launch("norm_sums", &norm_sums_kernel<T>, ctas_for(groups * kWarp), kThreads, 0, stream, field_of<T>(grids),
+                  static_cast<const T*>(grad), groups, per_sample, static_cast<int>(task.cells),
+                  static_cast<GradSums<Accum<T>>*>(sums));
+  });
+}
+
+std::string finish_norm_sums(const NormTask& task, const void* sums, int64_t groups, void* means, void* stream) {
+  return with_type(task.dtype, [&](auto zero) {
+    using A = Accum<decltype(zero)>;
+    return launch("finish_norm_sums", &finish_norm_sums_kernel<A>, dim3(static_cast<unsigned>(task.batch)), kThreads, 0,
+                  stream, static_cast<const GradSums<A>*>(sums), groups, static_cast<int>(task.cells),
+                  static_cast<GradSums<A>*>(means));
+  });
+}
+
+std::string norm_backward(const NormTask& task, const GradView& grad, const NormPartial& partial, int parts,
+                          void* grad_in, void* stream) {
+  return with_type(task.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    return launch("norm_backward", &norm_backward_kernel<T>, dim3(ctas_for(task.cells).x, parts), kThreads, 0, stream,
+                  grad_field_of<T>(grad, partial, grad_in), static_cast<int>(task.batch), static_cast<int>(task.cells));
   });
 }
 

@@ -12,6 +12,14 @@ std::string forward(const ForwardTask& task, void* stream) {
   return task.config.blocks_matter() ? block_forward(task, stream) : tile_forward(task, stream);
 }
 
+bool forward_fits(Dtype dtype, const StepConfig& config) {
+  return config.blocks_matter() ? block_forward_fits(dtype, config) : tile_forward_fits(dtype, config);
+}
+
+int64_t backward_groups(const StepConfig& config) {
+  return config.blocks_matter() ? block_backward_groups(config) : tile_backward_groups(config);
+}
+
 int backward_parts(const StepConfig& config) {
   return config.blocks_matter() ? block_backward_parts(config) : tile_backward_parts(config);
 }

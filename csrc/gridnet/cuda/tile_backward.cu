@@ -11,6 +11,9 @@ namespace {
 constexpr int kParameterCells = 1;
 template <bool Gated>
 constexpr int kInputCells = Gated ? 1 : 2;
+// CTAs of the second pass that a multiprocessor's registers must allow.
+template <class A>
+constexpr int kInputCtas = sizeof(A) == 4 ? 3 : 1;
 // The [batch, cells] planes that the first pass passes to the second: the gradient of each pre-activation, and for
 // gated cells the gradient that reaches the input directly.
 template <bool Gated>
@@ -24,11 +27,13 @@ struct TileBackward {
   Activation activation;
   StepParameters<T> parameters;
   Field<T> input;
-  const T* grad_out;
+  GradField<T> grad_out;
+  const T* grad;      // what grad_out reads, for the second pass
   Accum<T>* passed;   // [planes, batch, cells]
   Accum<T>* partial;  // [parts, parameter planes, cells]
   bool add_to_partial;
   T* grad_input;
+  GradSums<Accum<T>>* grad_sums;  // [batch, tiles * warps] or null
   bool subtract_grad_out;
 };
 
@@ -54,6 +59,7 @@ __global__ void __launch_bounds__(kTileThreads) tile_backward_parameters_kernel(
   }
   const A scale = Gated ? A(1) : static_cast<A>(a.parameters.residual_scale[mine.cell]);
   A sums[kPlanes] = {};
+  NormSums<A> norm_sums;
 
   box.map_cells(a.grid, cell_at);
   __syncthreads();
@@ -68,7 +74,7 @@ __global__ void __launch_bounds__(kTileThreads) tile_backward_parameters_kernel(
     if (mine.count == 0) continue;
     const A* tile = tiles + (sample & 1) * box.positions;
     const int64_t offset = int64_t{sample} * cells + mine.cell, plane = int64_t{a.batch} * cells;
-    const A grad = static_cast<A>(a.grad_out[offset]);
+    const A grad = a.grad_out.read(sample, cells, mine.cell, norm_sums);
     A neighbours[kNeighbours], pre[kDepth], grad_pre[kDepth];
     read_neighbours(tile, mine.position, box, neighbours);
 #pragma unroll
@@ -108,10 +114,12 @@ __global__ void __launch_bounds__(kTileThreads) tile_backward_parameters_kernel(
     A* sum = partial + int64_t{p} * cells;
     *sum = a.add_to_partial ? *sum + sums[p] : sums[p];
   }
+  a.grad_out.start(blockIdx.y, cells, mine.cell);
+  a.grad_out.add(blockIdx.y, cells, mine.cell, norm_sums);
 }
 
 template <class T, bool Gated>
-__global__ void __launch_bounds__(kTileThreads) tile_backward_input_kernel(TileBackward<T> a) {
+__global__ void __launch_bounds__(kTileThreads, kInputCtas<Accum<T>>) tile_backward_input_kernel(TileBackward<T> a) {
   using A = Accum<T>;
   constexpr int kCells = kInputCells<Gated>, kDepth = kChannels<Gated>;
   const int cells = a.grid.cells(), layer = a.grid.n * a.grid.k;
@@ -156,13 +164,28 @@ __global__ void __launch_bounds__(kTileThreads) tile_backward_input_kernel(TileB
     for (int channel = 0; channel < kDepth; ++channel) {
       columns[channel].accumulate(tile_of(sample, channel), mine.position, box.hy, box.hx, sum);
     }
+    GradSums<A> grad_sums{};
 #pragma unroll
     for (int c = 0; c < kCells; ++c) {
       if (c >= mine.count) continue;
       const int64_t offset = int64_t{sample} * cells + mine.cell + c * layer;
-      const A grad = static_cast<A>(a.grad_out[offset]);
-      const A direct = Gated ? a.passed[(kPassedPlanes<Gated> - 1) * plane + offset] : grad;
-      a.grad_input[offset] = static_cast<T>(sum[c][0] + (a.subtract_grad_out ? direct - grad : direct));
+      A grad = sum[c][0];
+      if constexpr (Gated) {
+        grad += a.passed[(kPassedPlanes<Gated> - 1) * plane + offset];
+        if (a.subtract_grad_out) grad -= static_cast<A>(a.grad[offset]);
+      } else {
+        if (!a.subtract_grad_out) grad += static_cast<A>(a.grad[offset]);  // what reaches the input directly
+      }
+      const T stored = static_cast<T>(grad);
+      a.grad_input[offset] = stored;
+      if (a.grad_sums == nullptr) continue;
+      a.input.add_to(grad_sums, static_cast<A>(stored), sample, cells, mine.cell + c * layer);
+    }
+    if (a.grad_sums == nullptr) continue;
+    grad_sums = warp_sums(grad_sums);
+    if (threadIdx.x % kWarp == 0) {
+      const int warps = blockDim.x / kWarp;
+      a.grad_sums[(int64_t{sample} * gridDim.x + blockIdx.x) * warps + threadIdx.x / kWarp] = grad_sums;
     }
   }
 }
@@ -171,30 +194,41 @@ Tiling parameter_tiling(const StepConfig& config) {
   return plan_tiling(grid_of(config.shape), config.batch, kParameterCells);
 }
 
+Tiling input_tiling(const StepConfig& config) {
+  const int column = config.gated ? kInputCells<true> : kInputCells<false>;
+  return plan_tiling(grid_of(config.shape), config.batch, column);
+}
+
 template <class T, bool Gated>
 std::string run(const BackwardTask& task, void* stream) {
   using A = Accum<T>;
   constexpr int64_t kWantedCtas = 1056;  // eight for each multiprocessor of an H100
   const StepConfig& c = task.config;
-  const Grid grid = grid_of(c.shape);
-  TileBackward<T> arguments{.grid = grid,
+  // The second pass adds it to a plain cell's gradient. With outer_residual it subtracts it again, which cancels for
+  // plain cells, and the next step adds it to its own.
+  void* const resolved = Gated && !task.subtract_grad_out ? nullptr : task.resolved;
+  const void* const grad = task.grad_out.means != nullptr ? resolved : task.grad_out.values;
+  TileBackward<T> arguments{.grid = grid_of(c.shape),
                             .batch = static_cast<int>(c.batch),
                             .tiling = parameter_tiling(c),
                             .activation = c.activation,
                             .parameters = typed<T>(task.parameters),
                             .input = field_of<T>(task.input),
-                            .grad_out = static_cast<const T*>(task.grad_out),
+                            .grad_out = grad_field_of<T>(task.grad_out, task.norm_partial,
+                                                         task.grad_out.means != nullptr ? resolved : nullptr),
+                            .grad = static_cast<const T*>(grad),
                             .passed = static_cast<A*>(task.workspace),
                             .partial = static_cast<A*>(task.partial_sums),
                             .add_to_partial = task.add_to_partial,
                             .grad_input = static_cast<T*>(task.grad_input),
+                            .grad_sums = static_cast<GradSums<A>*>(task.grad_sums),
                             .subtract_grad_out = task.subtract_grad_out};
   const auto shared = [&](int tiles) { return arguments.tiling.positions() * (tiles * sizeof(A) + sizeof(int)); };
   std::string error = launch("tile_backward_parameters", &tile_backward_parameters_kernel<T, Gated>,
                              dim3(arguments.tiling.tiles, tile_backward_parts(c)), arguments.tiling.threads, shared(2),
                              stream, arguments);
   if (!error.empty()) return error;
-  arguments.tiling = plan_tiling(grid, c.batch, kInputCells<Gated>);
+  arguments.tiling = input_tiling(c);
   const int parts = batch_parts(c.batch, arguments.tiling.tiles, kWantedCtas, 65535);
   return launch("tile_backward_input", &tile_backward_input_kernel<T, Gated>, dim3(arguments.tiling.tiles, parts),
                 arguments.tiling.threads, shared(2 * kChannels<Gated>), stream, arguments);
@@ -205,6 +239,11 @@ std::string run(const BackwardTask& task, void* stream) {
 int tile_backward_parts(const StepConfig& config) {
   constexpr int64_t kWantedCtas = 528, kMostParts = 32;  // each part costs a copy of the parameters' gradients
   return batch_parts(config.batch, parameter_tiling(config).tiles, kWantedCtas, kMostParts);
+}
+
+int64_t tile_backward_groups(const StepConfig& config) {
+  const Tiling tiling = input_tiling(config);
+  return int64_t{tiling.tiles} * (tiling.threads / kWarp);
 }
 
 size_t tile_backward_bytes(Dtype dtype, const StepConfig& config) {

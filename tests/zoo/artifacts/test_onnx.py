@@ -30,10 +30,10 @@ from zoo.families.base import Family, FamilyConfig
 from zoo.families.gridnet.onnx import onnx_graph
 from zoo.utils.errors import ExportError, IncompleteArtifactError
 
+CRASHES_ON_NOTHING = Version(onnxruntime.__version__) < Version("1.32")
 
-@pytest.mark.skipif(
-    Version(onnxruntime.__version__) < Version("1.32"), reason="optimized gridnets crash in older releases"
-)
+
+@pytest.mark.skipif(CRASHES_ON_NOTHING, reason="optimized gridnets crash in older releases")
 def test_an_empty_batch_gives_no_logits(tmp_path: Path) -> None:
     assert run(write(tmp_path / "tiny") / "model.onnx", np.zeros((0, 1, 4, 4), np.float32)).shape == (0, 3)
 
@@ -69,7 +69,7 @@ def test_a_file_with_preprocessing_maps_bytes_to_probabilities(tmp_path: Path) -
     model = onnx.load(out)
     assert [value.name for value in model.graph.input] == ["image"]
     assert [value.name for value in model.graph.output] == ["probabilities"]
-    for batch in (0, 1, 7):
+    for batch in (1, 7) if CRASHES_ON_NOTHING else (0, 1, 7):
         images = random_inputs(SPEC, batch)
         np.testing.assert_allclose(run(out, images), module.predict_proba(images), atol=1e-6)
 

@@ -130,6 +130,13 @@ def test_a_model_without_validation_samples_is_refused(tmp_path: Path, monkeypat
     assert "found no validation samples to measure the accuracy on" in line
 
 
+@pytest.mark.parametrize("points", ["nan", "-nan"])
+def test_a_drop_that_is_not_a_number_is_refused(points: str, tmp_path: Path) -> None:
+    command = ("export", "normnet-digits", "--precision", "int8", "--out", str(tmp_path / "a.onnx"), "--quiet")
+    assert "max_drop: found nan, allowed 0 to 100 points" in fails(1, *command, "--max-drop", points)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.artifacts import artifact_arguments
-from zoo.artifacts.target import check_writable
+from zoo.artifacts.target import check_new_file, check_writable
 from zoo.artifacts.writer import write_artifact
 from zoo.utils.errors import ExportError
 
@@ -59,3 +59,14 @@ def test_overwriting_never_removes_foreign_files(tmp_path: Path) -> None:
         write_artifact(other, **artifact_arguments(), overwrite=True)
     assert (out / "notes" / "mine.txt").exists()
     assert (other / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize("place", ["model.onnx", "model-fp16.onnx", "figures/mine.onnx", "new.onnx"])
+def test_a_separate_file_is_not_written_into_a_model(tmp_path: Path, place: str) -> None:
+    folder = write_artifact(tmp_path / "tiny", **artifact_arguments())
+    (tmp_path / "link").symlink_to(folder)
+    (folder / "figures").mkdir(exist_ok=True)
+    for out in (folder / place, tmp_path / "link" / place):
+        with pytest.raises(ExportError, match=r"the files of model .*tiny are sealed; give a file elsewhere"):
+            check_new_file(out, overwrite=True)
+    check_new_file(tmp_path / "mine.onnx", overwrite=False)

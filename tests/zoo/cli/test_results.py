@@ -20,7 +20,7 @@ from tests.support.command import fails, run
 
 NAMES = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": lambda path: pd.read_csv(path, dtype={"label": str}),
+    ".csv": lambda path: pd.read_csv(path, dtype={"label": str}, float_precision="round_trip"),
     ".jsonl": lambda path: pd.DataFrame([json.loads(line) for line in path.read_text().splitlines()]),
     ".parquet": pd.read_parquet,
 }
