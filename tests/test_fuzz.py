@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import time
@@ -53,7 +54,8 @@ def _spin(lab: Lab, chance: random.Random) -> None:
 
 
 def _blow_up(lab: Lab, chance: random.Random) -> None:
-    bytearray(fuzzer.GROWTH + 2**24)
+    pages = fuzzer.GROWTH // mmap.PAGESIZE + 4096
+    mmap.mmap(-1, pages * mmap.PAGESIZE)[:: mmap.PAGESIZE] = bytes(pages)  # not in a block that was freed before
 
 
 def _hide_memory(lab: Lab, chance: random.Random) -> None:
