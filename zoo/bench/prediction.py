@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -57,7 +58,9 @@ def bench_predict(
     rows = []
     for batch in batches:
         say(f"batch {batch}")
-        rows += _measure(contenders, random_inputs(first.input_spec, batch), 1 if quick else 10)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", sdk.InvertedInputWarning)  # random images may look inverted
+            rows += _measure(contenders, random_inputs(first.input_spec, batch), 1 if quick else 10)
     say("cold starts")
     cold = [_cold_start(folder, backend, batches, 1 if quick else 5) for backend in backends]
     for row in rows:
