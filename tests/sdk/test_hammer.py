@@ -7,7 +7,7 @@ import pytest
 from tests.support.hammer import failed, hammer
 
 
-@pytest.mark.parametrize("backend", ["native", "onnx", "torch"])
+@pytest.mark.parametrize("backend", ["native", "onnx", pytest.param("torch", marks=pytest.mark.slow)])
 def test_threads_and_processes_get_the_same_bits_in_flat_memory(backend: str) -> None:
     figures = hammer("gridnet-digits", backend, processes=2, threads=16, seconds=3)
     assert not failed(figures), figures
