@@ -394,25 +394,38 @@ inline void run_cta(Cta& block, char* stacks, unsigned seed) {
   }
 }
 
+// An OS thread's memory for the CTAs that it runs, one after another.
+class CtaRunner {
+ public:
+  CtaRunner(dim3 ctas, dim3 threads, size_t shared_bytes, std::function<void()>& kernel, GridBarrier* barrier = nullptr)
+      : stacks_(new char[threads.count() * kStackBytes]), shared_(shared_bytes) {
+    block_.threads = threads;
+    block_.ctas = ctas;
+    block_.body = &kernel;
+    block_.grid_barrier = barrier;
+  }
+
+  void run(uint64_t i) {
+    const unsigned seed = environment("CUDASHIM_SEED", 0);
+    block_.index = unflatten(i, block_.ctas);
+    block_.shared = shared_.fresh();
+    run_cta(block_, stacks_.get(), seed != 0 ? seed + 7919 * unsigned(i) + 1 : 0);
+  }
+
+ private:
+  std::unique_ptr<char[]> stacks_;
+  SharedMemory shared_;
+  Cta block_;
+};
+
 template <class F>
 int launch(dim3 ctas, dim3 threads, size_t shared_bytes, F body) {
-  const unsigned count = unsigned(threads.count());
-  if (count == 0 || count > kMostThreads) return kBadThreads;
-  const unsigned seed = environment("CUDASHIM_SEED", 0);
+  if (threads.count() == 0 || threads.count() > kMostThreads) return kBadThreads;
   std::function<void()> kernel = body;
   std::atomic<uint64_t> next{0};
   const auto work = [&] {
-    const std::unique_ptr<char[]> stacks(new char[count * kStackBytes]);
-    SharedMemory shared(shared_bytes);
-    Cta block;
-    block.threads = threads;
-    block.ctas = ctas;
-    block.body = &kernel;
-    for (uint64_t i; (i = next++) < ctas.count();) {
-      block.index = unflatten(i, ctas);
-      block.shared = shared.fresh();
-      run_cta(block, stacks.get(), seed != 0 ? seed + 7919 * unsigned(i) + 1 : 0);
-    }
+    CtaRunner runner(ctas, threads, shared_bytes, kernel);
+    for (uint64_t i; (i = next++) < ctas.count();) runner.run(i);
   };
   std::vector<std::thread> workers;
   const unsigned wanted = environment("CUDASHIM_THREADS", std::max(1u, std::thread::hardware_concurrency()));
@@ -426,23 +439,12 @@ constexpr unsigned kMostResidentCtas = 64;
 // Every CTA is an OS thread, because static shared memory is thread_local.
 template <class F>
 int launch_together(dim3 ctas, dim3 threads, size_t shared_bytes, F body) {
-  const unsigned count = unsigned(threads.count());
-  if (count == 0 || count > kMostThreads) return kBadThreads;
+  if (threads.count() == 0 || threads.count() > kMostThreads) return kBadThreads;
   if (ctas.count() > kMostResidentCtas) return kTooManyCtas;
-  const unsigned seed = environment("CUDASHIM_SEED", 0);
   std::function<void()> kernel = body;
   GridBarrier barrier(ctas.count());
   const auto work = [&](uint64_t i) {
-    const std::unique_ptr<char[]> stacks(new char[count * kStackBytes]);
-    SharedMemory shared(shared_bytes);
-    Cta block;
-    block.threads = threads;
-    block.ctas = ctas;
-    block.body = &kernel;
-    block.grid_barrier = &barrier;
-    block.index = unflatten(i, ctas);
-    block.shared = shared.fresh();
-    run_cta(block, stacks.get(), seed != 0 ? seed + 7919 * unsigned(i) + 1 : 0);
+    CtaRunner(ctas, threads, shared_bytes, kernel, &barrier).run(i);
     barrier.finish();
   };
   std::vector<std::thread> workers;
