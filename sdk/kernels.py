@@ -17,13 +17,11 @@ ACTIVATIONS = {"silu": 0, "relu": 1, "leaky_relu": 2, "tanh": 3}
 """The numbers of gridnet's activations in the compiled module."""
 FUNCTIONS = {"tanh": 0, "sigmoid": 1, "relu": 2}
 """The numbers of the functions of a snapshots network in the compiled module."""
-
-
+MODES = ("compiled", "reference")
+"""The values of ZOO_KERNELS."""
 _SOURCES = Path(__file__).parents[1] / "csrc" / "python"
 """The sources of the bindings, in a checkout."""
-
-
-MODES = ("compiled", "reference")
+_OR_REFERENCE = "; or set ZOO_KERNELS=reference to run the slow reference"
 
 
 def mode() -> str:
@@ -60,9 +58,6 @@ def compiled() -> ModuleType:
         except ValueError as error:
             raise SettingError(f"ZOO_ISA: {error}") from None
     return module
-
-
-_OR_REFERENCE = "; or set ZOO_KERNELS=reference to run the slow reference"
 
 
 def _unusable(error: Exception) -> KernelsError:
