@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import ProjectConfiguration, set_seed
 from torch import nn
+from torch.optim import Optimizer
 
 from sdk.artifact import RECIPE_FILE
 from zoo.data import load_data
@@ -98,9 +99,7 @@ def setup(
     optimizer = make_optimizer(settings.optimizer, groups, decides_on_device(settings, accelerator.device))
     guard = make_guard(settings, optimizer, accelerator.device, accelerator.num_processes)
     schedule = make_schedule(settings.schedule, optimizer, total_steps)
-    module = accelerator.prepare(module)
-    if accelerator.scaler is not None:  # fp16; the wrapper searches for packages in every step, which small steps feel
-        optimizer = accelerator.prepare(optimizer)
+    module, optimizer = _prepared(accelerator, module, optimizer)
     learner: Learner = load_hook(family.learner)(module, recipe.model)
     learner.objective = OBJECTIVES[data.kind]
     if settings.ema and not learner.averageable:
@@ -169,6 +168,15 @@ def _accelerator(device: str | None, precision: str, run_dir: Path, track: Seque
     )
     _check_launch(accelerator.num_processes)
     return accelerator
+
+
+def _prepared(accelerator: Accelerator, module: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
+    """Return both as the accelerator trains them; it wraps the optimizer only where its gradient scaler needs that.
+
+    The wrapper searches for packages in every step, which small steps feel.
+    """
+    module = accelerator.prepare(module)
+    return module, optimizer if accelerator.scaler is None else accelerator.prepare(optimizer)
 
 
 def _check_launch(processes: int) -> None:
