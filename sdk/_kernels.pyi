@@ -36,6 +36,30 @@ def layer_norm(rows: int, n: int, weight: int, bias: int, eps: float, x: int, y:
 def apply(function: int, n: int, x: int, y: int, threads: int) -> None: ...
 def mix(shape: Sequence[int], weights: int, logits: int, y: int, threads: int) -> None: ...
 
+# shape: images, channels, height, width. 0 stands for absent offsets and flips.
+def take_images_uint8(
+    shape: Sequence[int],
+    values: int,
+    scales: int,
+    size: int,
+    indices: int,
+    offsets: int,
+    flipped: int,
+    out: int,
+    threads: int,
+) -> None: ...
+def take_images_float(
+    shape: Sequence[int],
+    values: int,
+    scales: int,
+    size: int,
+    indices: int,
+    offsets: int,
+    flipped: int,
+    out: int,
+    threads: int,
+) -> None: ...
+
 class Gridnet:
     def __init__(
         self,

@@ -9,6 +9,7 @@
 #include "python/address.h"
 #include "python/dense.h"
 #include "python/gridnet.h"
+#include "python/images.h"
 #include "python/models.h"
 #include "python/nca.h"
 #include "python/sparse.h"
@@ -49,6 +50,7 @@ NB_MODULE(_kernels, m) {
   zoo::python::bind_core(m);
   zoo::python::bind_dense(m);
   zoo::python::bind_gridnet(m);
+  zoo::python::bind_images(m);
   zoo::python::bind_nca(m);
   zoo::python::bind_sparse(m);
   zoo::python::bind_models(m);  // after the ops, whose types it takes

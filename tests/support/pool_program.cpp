@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gridnet/api.h"
+#include "images/api.h"
 #include "nca/api.h"
 #include "sparse/api.h"
 
@@ -110,13 +111,34 @@ std::vector<float> sparse(int64_t batch, int threads) {
   return y;
 }
 
+std::vector<float> images(int64_t batch, int threads) {
+  using namespace zoo::images;
+  constexpr int64_t kImages = 7, kSize = 64;
+  std::vector<uint8_t> bytes(kImages * kSize * kSize);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 31);
+  std::vector<int64_t> indices(batch), offsets(2 * batch);
+  for (int64_t i = 0; i < batch; ++i) {
+    indices[i] = i * 5 % kImages;
+    offsets[2 * i] = i % 3 - 1;
+    offsets[2 * i + 1] = i % 5 - 2;
+  }
+  const auto levels = numbers(256);
+  std::vector<float> out(batch * kSize * kSize);
+  take<uint8_t>({kImages, 1, kSize, kSize, bytes.data(), levels.data()},
+                {batch, indices.data(), offsets.data(), nullptr}, out.data(), threads);
+  return out;
+}
+
+constexpr int kKinds = 6;
+
 std::vector<float> call(int number) {
-  const int threads = 1 + number / 5 % kMostThreads;
-  switch (number % 5) {
+  const int threads = 1 + number / kKinds % kMostThreads;
+  switch (number % kKinds) {
     case 0: return gridnet(1, 1, threads);   // cells in lanes
     case 1: return gridnet(70, 1, threads);  // samples in lanes
     case 2: return gridnet(5, 2, threads);   // blocks
     case 3: return nca(3, threads);
+    case 4: return images(80, threads);
     default: return sparse(40, threads);
   }
 }
@@ -124,7 +146,7 @@ std::vector<float> call(int number) {
 }  // namespace
 
 int main() {
-  constexpr int kCalls = 5 * kMostThreads;
+  constexpr int kCalls = kKinds * kMostThreads;
   std::vector<std::vector<float>> wanted;
   for (int number = 0; number < kCalls; ++number) wanted.push_back(call(number));
   std::atomic<int> made{0}, wrong{0};

@@ -2,7 +2,7 @@
 
     python -m tests.support.sanitize [address] [thread]
 
-``address`` runs tests/zoo/kernels and tests/sdk/backends/native on a build with AddressSanitizer and
+``address`` runs the tests of kernels, batches of images and the native backend on a build with AddressSanitizer and
 UndefinedBehaviorSanitizer. ``thread`` runs tests/support/pool_program.cpp on a build with ThreadSanitizer. Builds are
 kept in build/sanitize.
 """
@@ -45,7 +45,15 @@ def run_address() -> None:
         **os.environ, "LD_PRELOAD": libraries, "ZOO_SANITIZED_KERNELS": str(module),
         "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1",
     }  # fmt: skip
-    tests = ["tests/zoo/kernels", "tests/sdk/backends/native", "-p", "tests.support.sanitized_kernels", "-q", "-rN"]
+    tests = [
+        "tests/zoo/kernels",
+        "tests/zoo/data/test_one_pass.py",
+        "tests/sdk/backends/native",
+        "-p",
+        "tests.support.sanitized_kernels",
+        "-q",
+        "-rN",
+    ]
     # -s: a report ends the process, and pytest would keep it for itself.
     subprocess.run([sys.executable, "-m", "pytest", "-s", *tests], cwd=ROOT, env=environment, check=True)
 

@@ -7,6 +7,7 @@ import traceback
 from abc import abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 
 import torch
@@ -16,7 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from sdk.inputs import InputSpec
 from sdk.tasks import TaskKind, count_outputs
 from zoo.config.data import AugmentConfig
-from zoo.data.augment import augment, change, draw_changes, join
+from zoo.data import one_pass
+from zoo.data.augment import Changes, augment, change, changes_from, draw, turn
 from zoo.data.hashing import hash_tensors
 from zoo.data.sampling import Batch
 from zoo.data.tally import FAULTS_FIX, FAULTS_NAMED, Tally
@@ -27,7 +29,7 @@ from zoo.utils.errors import DataError
 
 _HASH_BATCH = 1024
 """Samples that are read at once to hash them."""
-_GROUP, _GROUP_BYTES = 8, 8 * 2**20
+_GROUP, _GROUP_BYTES = 32, 8 * 2**20
 """Most batches that are prepared at once, and most bytes of their inputs, which should stay in a cache."""
 
 
@@ -126,24 +128,54 @@ class ArraySplit(Split):
 
     def __init__(self, inputs: Tensor, labels: Tensor, spec: InputSpec, config: AugmentConfig, workers: int) -> None:
         super().__init__(spec, labels, workers)
-        self.inputs = inputs
+        self.inputs = inputs.contiguous()
         self.augment = config if config != AugmentConfig() else None
         self._copies: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def __getitem__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return self._take(self.inputs, self.labels, [batch])
+        return self._raw(self.inputs, self.labels, batch)
 
-    def _take(self, inputs: Tensor, labels: Tensor, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
-        """Return batches of all raw inputs and labels, joined, on their device.
+    def _raw(self, inputs: Tensor, labels: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return a batch of all raw inputs and labels, on their device.
 
         The random numbers of a batch are the same on every device, and beside any other batches.
         """
-        indices = send(torch.cat([batch.indices for batch in batches]), inputs.device)
+        indices = send(batch.indices, inputs.device)
         # index_select copies whole samples, and ``inputs[indices]`` number by number: twenty times as slow.
-        inputs, labels = inputs.index_select(0, indices), labels.index_select(0, indices)
-        if batches[0].seed is not None and self.augment is not None:
-            inputs = _augmented(inputs, self.augment, batches)
-        return inputs, labels
+        raw, labels = inputs.index_select(0, indices), labels.index_select(0, indices)
+        if batch.seed is not None and self.augment is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(batch.seed)
+                raw = augment(raw, self.augment, batch.rank, batch.world)
+        return raw, labels
+
+    def _joined(self, inputs: Tensor, labels: Tensor, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """Return batches of all raw inputs and labels, prepared and joined; the bits are those of each batch alone."""
+        indices = send(torch.cat([batch.indices for batch in batches]), inputs.device)
+        labels, changes = labels.index_select(0, indices), self._changes(batches)
+        if not one_pass.takes(inputs):
+            return self.prepare(change(inputs.index_select(0, indices), changes)), labels
+        if changes.degrees is not None:
+            inputs, indices = turn(inputs.index_select(0, indices), changes), torch.arange(len(indices))
+        return one_pass.take(inputs, indices, changes.offsets, changes.flipped, self._scales), labels
+
+    def _changes(self, batches: Sequence[Batch]) -> Changes:
+        """Draw the changes of batches, each by its own seed."""
+        config = self.augment if batches[0].seed is not None and self.augment is not None else AugmentConfig()
+        draws = []
+        with torch.random.fork_rng(devices=[]):
+            for batch in batches:
+                if batch.seed is not None:
+                    torch.default_generator.manual_seed(batch.seed)
+                draws.append(draw(config, len(batch.indices), batch.rank, batch.world))
+        return changes_from(draws, config)
+
+    @cached_property
+    def _scales(self) -> Tensor:
+        """What :func:`zoo.data.one_pass.take` needs to know of :meth:`prepare`."""
+        if self.inputs.dtype == torch.uint8:
+            return self.prepare(torch.arange(256, dtype=torch.uint8).expand(self.spec.shape[0], 1, 256)).view(-1, 256)
+        return torch.tensor([self.spec.mean, self.spec.std]).T.contiguous()
 
     def _prepared(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
         """See :class:`Split`; data that fit on a GPU stay there, and are augmented there.
@@ -158,9 +190,9 @@ class ArraySplit(Split):
         else:
             source = iter(batches)
             while group := self._next_group(source):
-                raw, labels = self._take(self.inputs, self.labels, group)
+                inputs, labels = self._joined(self.inputs, self.labels, group)
                 sizes = [len(batch.indices) for batch in group]
-                yield from zip(torch.split(self.prepare(raw), sizes), torch.split(labels, sizes), strict=True)
+                yield from zip(torch.split(inputs, sizes), torch.split(labels, sizes), strict=True)
 
     def _joins_batches(self) -> bool:
         """True if batches can be taken together: images are not cropped, and no subclass takes batches its own way."""
@@ -181,8 +213,11 @@ class ArraySplit(Split):
             with torch.inference_mode(False):  # evaluation may come first, and training use the same tensors
                 self._copies[device] = send(self.inputs, device), send(self.labels, device)
         for batch in batches:
-            raw, labels = self._take(*self._copies[device], [batch])
-            yield self.prepare(raw), labels
+            if self._joins_batches():
+                yield self._joined(*self._copies[device], [batch])
+            else:
+                raw, labels = self._raw(*self._copies[device], batch)
+                yield self.prepare(raw), labels
 
     def _fits(self, device: torch.device) -> bool:
         """True if the samples are on the device, or would take at most a quarter of its free memory."""
@@ -191,19 +226,6 @@ class ArraySplit(Split):
 
     def _compute_hashes(self) -> dict[str, str]:
         return {"content": hash_tensors((self.labels, self.inputs))}
-
-
-def _augmented(inputs: Tensor, config: AugmentConfig, batches: Sequence[Batch]) -> Tensor:
-    """Augment the inputs of batches, each by its own seed; crops are made of one batch alone."""
-    changes = []
-    with torch.random.fork_rng(devices=[]):
-        for batch in batches:
-            assert batch.seed is not None
-            torch.default_generator.manual_seed(batch.seed)
-            if config.crop is not None:
-                return augment(inputs, config, batch.rank, batch.world)
-            changes.append(draw_changes(config, len(batch.indices), batch.rank, batch.world))
-    return change(inputs, join(changes))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 
 from zoo.config.data import AugmentConfig, CropConfig
-from zoo.data.augment import augment, rotate_and_zoom, shift
+from zoo.data.augment import augment, flip, rotate_and_zoom, shift
 
 
 def images(batch: int = 12, channels: int = 1, height: int = 10, width: int = 14) -> torch.Tensor:
@@ -105,6 +105,17 @@ def test_about_half_of_the_images_are_flipped_from_left_to_right() -> None:
     unchanged = (changed == original).flatten(1).all(1)
     assert bool((flipped | unchanged).all())
     assert 150 < int(flipped.sum()) < 250
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("flipped", [[True, False, True], [False] * 3, [True] * 3])
+def test_a_flip_mirrors_the_marked_images_alone(flipped: list[bool], dtype: torch.dtype) -> None:
+    original = images(3, 2, 4, 5).to(dtype)
+    kept = original.clone()
+    found = flip(original, torch.tensor(flipped))
+    for number, mirrored in enumerate(flipped):
+        assert torch.equal(found[number], original[number].flip(-1) if mirrored else original[number])
+    assert torch.equal(original, kept)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 4])

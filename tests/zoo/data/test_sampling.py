@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from zoo.data.sampling import evaluation_batches, hold_out, training_batches
+from zoo.data.sampling import derive_seed, evaluation_batches, hold_out, training_batches
 from zoo.utils.errors import DataError
 
 
@@ -53,3 +54,8 @@ def test_the_same_share_of_every_class_is_held_out() -> None:
 def test_an_impossible_number_of_held_out_samples_is_refused(part: int) -> None:
     with pytest.raises(DataError, match=rf"data\.validation {part} of 100 .*: allowed are 5 to 95 samples"):
         hold_out(torch.arange(100) % 5, part, seed=0)
+
+
+@pytest.mark.parametrize("parts", [(0,), (0, 1, 5, 0), (2**32 - 1, 3), (2**32, 3), (2**70, 1, 2)])
+def test_a_derived_seed_is_the_first_word_of_numpys_sequence_for_seeds_of_any_size(parts: tuple[int, ...]) -> None:
+    assert derive_seed(*parts) == np.random.SeedSequence(parts).generate_state(1)[0]
