@@ -11,7 +11,12 @@ import pytest
 import torch
 
 from sdk import resolve
+from zoo.config.data import DatasetConfig
+from zoo.data import dataset
+from zoo.data.split import Data
 from zoo.kernels import runtime
+
+CIFAR10 = "uoft-cs/cifar10"
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a job in the background, which a shell starts so
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -41,6 +46,24 @@ def own_models_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     monkeypatch.setenv("ZOO_MODELS", str(folder))
     monkeypatch.setattr(resolve, "_warned", set())
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _photographs_are_decoded_once() -> Iterator[None]:
+    """Keep the 60,000 photographs of CIFAR-10, of which a dozen tests ask for; no test changes them."""
+    load, kept = dataset.load, dict[tuple[str, Path], Data]()
+
+    def load_once(config: DatasetConfig, folder: Path) -> Data:
+        if config.path != CIFAR10:
+            return load(config, folder)
+        key = config.model_dump_json(), folder
+        if key not in kept:
+            kept[key] = load(config, folder)
+        return kept[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(dataset, "load", load_once)
+        yield
 
 
 @pytest.fixture

@@ -54,14 +54,7 @@ def test_the_rule_decides_every_image_and_every_negative_rightly(name: str, part
     assert (image_polarities(inverted(images)) == -1).all()
 
 
-# Models of CIFAR-10 have the same images, which take long to decode.
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name in {"cellnet-cifar10", "gridnet-cifar10"} else [])
-        for name in IMAGE_MODELS
-    ],
-)
+@pytest.mark.parametrize("name", IMAGE_MODELS)
 def test_test_images_are_never_inverted_and_their_negatives_where_strokes_are_recognised(name: str) -> None:
     model, (images, _) = sdk.load(name), data_of(name, "test")
     prepared = model.input_spec.prepare(images)[0]

@@ -24,7 +24,7 @@ from zoo.data.sampling import Batch
 from zoo.data.tally import FAULTS_FIX, FAULTS_NAMED, Tally
 from zoo.data.task import Task
 from zoo.data.transfer import one_ahead, send
-from zoo.data.workers import end_quietly, explain, share, start_workers
+from zoo.data.workers import end_quietly, explain, one_line, share, start_workers
 from zoo.utils.errors import DataError
 
 _HASH_BATCH = 1024
@@ -113,11 +113,10 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
             for raw, labels in iterator:
                 yield self.prepare(send(raw, device)), send(labels, device)
         except (DataError, RuntimeError, OSError, EOFError) as error:
-            traceback.clear_frames(error.__traceback__)  # its frames hold the loader, whose workers would keep running
-            if isinstance(error, DataError):
-                # The message of a worker's error is a whole traceback, whose last line is the original message.
-                raise DataError(str(error).splitlines()[-1].split("DataError: ")[-1]) from None
-            found = explain(error, workers)
+            traceback.clear_frames(error.__traceback__)  # its frames hold the iterator, whose workers would go on
+            found = one_line(error) if isinstance(error, DataError) else explain(error, workers)
+            # Ends the workers. The garbage collector would tell them nothing, and kill each after five seconds.
+            del iterator
             if found is None:
                 raise
             raise found from None

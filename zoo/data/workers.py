@@ -61,6 +61,11 @@ def start_workers(loader: Iterable[Any]) -> tuple[Iterator[Any], list[BaseProces
     return iterator, [child for child in multiprocessing.active_children() if child not in known]
 
 
+def one_line(error: DataError) -> DataError:
+    """Return the error without the traceback that torch puts before the message of a worker's error."""
+    return DataError(str(error).splitlines()[-1].split("DataError: ")[-1])
+
+
 def explain(error: Exception, workers: list[BaseProcess]) -> DataError | None:
     """Return the error for a worker that died or found no room in shared memory; None for any other error."""
     text = str(error)

@@ -90,9 +90,11 @@ def consume(split: Split) -> None:
 )
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_worker_that_cannot_go_on_is_an_error_in_one_line(kind: type[Zeros], message: str, workers: int) -> None:
+    before = children()
     with pytest.raises(DataError, match=message) as info:
         consume(kind(workers))
     assert "\n" not in str(info.value)
+    assert children() == before  # ended, and not left to the garbage collector
 
 
 def test_batches_reach_a_worker_without_shared_memory() -> None:
