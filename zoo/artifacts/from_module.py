@@ -6,6 +6,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,15 @@ def _check_weights(module: nn.Module) -> None:
 
 
 def _label_names(labels: Iterable[str]) -> list[str]:
-    """Return the names of the classes as plain strings; raises ExportError unless they are strings, each once."""
+    """Return the names of the classes as plain strings; raises ExportError unless they are strings, each once.
+
+    Sets and mappings are refused: their order is not that of the logits.
+    """
+    if isinstance(labels, (AbstractSet, Mapping)):
+        raise ExportError(
+            f"labels: found {type(labels).__name__} {describe(labels)}, allowed a list of the classes' names in the "
+            "order of the logits"
+        )
     listed = [] if isinstance(labels, str) or not isinstance(labels, Iterable) else list(labels)
     if not listed or not all(isinstance(label, str) for label in listed):
         raise ExportError(f"labels: found {describe(labels)}, allowed a list of the classes' names, such as ['a', 'b']")

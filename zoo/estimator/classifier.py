@@ -40,7 +40,8 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     ``X`` is a table ``[N, features]``, which is standardised by its training rows, or images ``[N, H, W]`` or
     ``[N, C, H, W]``, uint8 or floats, which are normalised per channel. With ``input_shape``, ``(C, H, W)``, rows of
-    a table are images. Families with a grid or convolutions need images.
+    a table are images. Families with a grid or convolutions need images. Predictions take images of the type of
+    ``fit``: uint8 again, or numbers of any other type in the same range.
 
     ``validation_fraction`` of every class is held out, on which some families make choices; where a class has too few
     samples to hold one out, all samples serve as both parts. ``device`` is cpu, cuda, mps or None, the best available.
@@ -154,7 +155,8 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def _data(self, inputs: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> Data:
         rest, held = self._hold_out(labels, recipe.data.seed if self.random_state is None else recipe.train.seed)
         spec = _input_spec(inputs[rest])
-        self._unit_range = inputs.dtype == torch.uint8 or bool(inputs.min() >= 0 and inputs.max() <= 1)
+        self._bytes = inputs.dtype == torch.uint8
+        self._unit_range = self._bytes or bool(inputs.min() >= 0 and inputs.max() <= 1)
         images = spec.kind == "image"
         changes = getattr(recipe.data, "augment", AugmentConfig()) if images else AugmentConfig()
         training = ArraySplit(inputs[rest], labels[rest], spec, changes, workers=0)
@@ -180,6 +182,10 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             raise InputError(
                 f"X: found inputs of shape {list(inputs.shape[1:])}, expected {list(self.input_spec_.shape)}, as in fit"
             )
+        given = inputs.dtype == torch.uint8
+        if inputs.ndim == 4 and given != self._bytes:  # bytes are divided by 255, other numbers are not
+            types = {True: "uint8", False: "another type than uint8"}
+            raise InputError(f"X: found images of {types[given]}, expected {types[self._bytes]}, as in fit")
         rows = ArraySplit(inputs, torch.zeros(len(inputs)), self.input_spec_, AugmentConfig(), workers=0)
         with torch.inference_mode():
             return torch.cat([self.module_(rows.prepare(part)) for part in torch.split(inputs, _BATCH)])

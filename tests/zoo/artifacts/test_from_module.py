@@ -130,6 +130,8 @@ def norm(**changes: Any) -> Normnet:
         ({"labels": ["a", "b"]}, r"outputs: found shape \[B, 3\] for inputs \[B, 4\], allowed \[B, 2\]"),
         ({"labels": ["a", "b", "a"]}, "allowed each name once"),
         ({"labels": 3}, "labels: found 3, allowed a list of the classes' names"),
+        ({"labels": {"a", "b", "c"}}, "labels: found set .*allowed a list .* in the order of the logits"),
+        ({"labels": {"c": 2, "a": 0, "b": 1}}, "labels: found dict .*allowed a list"),
         ({"labels": "abc"}, "labels: found 'abc', allowed a list"),
         ({"labels": [0, 1, 2]}, r"labels: found \[0, 1, 2\], allowed a list"),
         ({"input": (5,)}, r"the module does not take inputs \[B, 5\]: .*; check input="),

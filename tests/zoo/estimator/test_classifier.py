@@ -166,6 +166,16 @@ def test_inputs_of_another_shape_than_in_fit_are_refused() -> None:
         classifier.predict(np.zeros((2, 8, 9)))
 
 
+@pytest.mark.parametrize(("fitted", "given"), [(np.uint8, np.int64), (np.int64, np.uint8), (np.uint8, np.float32)])
+def test_images_of_another_type_than_in_fit_are_refused(fitted: Any, given: Any) -> None:
+    """uint8 is divided by 255 and other types are not, so that the same numbers would be other images."""
+    x, y = load_digits(return_X_y=True)
+    images = (x[:200] * 15).astype(np.uint8).reshape(-1, 8, 8)
+    classifier = ZooClassifier(**{**QUICK, "train__epochs": 1}).fit(images.astype(fitted), y[:200])
+    with pytest.raises(InputError, match=r"X: found images of .*uint8, expected .*, as in fit"):
+        classifier.predict(images.astype(given))
+
+
 @pytest.mark.parametrize(("model", "message"), [("gridnet-digits", "expected nca"), ("nca-iris", "takes no labels")])
 def test_models_that_do_not_learn_from_labels_are_refused(model: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
