@@ -223,7 +223,7 @@ def _check_lengths(batch: Mapping[Any, Any]) -> None:
 
 
 def _content(folder: str) -> _Content:
-    """Return what changes when a model is replaced in its folder; None for a model on the Hub, which stays the same."""
+    """Return the identity of a folder's config.json, which changes with the model; None for a model on the Hub."""
     try:
         found = os.stat(os.path.join(folder, CONFIG_FILE))
     except OSError:

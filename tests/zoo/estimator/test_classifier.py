@@ -20,6 +20,7 @@ import sdk
 from sdk.errors import InputError
 from tests.support.paths import DOCS
 from zoo.estimator import NcaClassifier, ZooClassifier
+from zoo.estimator.rows import check_resolution
 from zoo.utils.errors import ExportError, RecipeError, TrainingError
 
 QUICK: dict[str, Any] = {"model__hidden": [16], "train__epochs": 12}
@@ -86,6 +87,9 @@ def test_overrides_may_be_numpy_scalars_as_searches_draw_them(value: Any) -> Non
         ({"recipe": "normnet-digit"}, RecipeError, "unknown recipe 'normnet-digit'"),
         ({"recipe": "gridnet-digits"}, TrainingError, "does not fit"),
         ({"validation_fraction": 1.5}, InputError, "validation_fraction: found 1.5"),
+        ({"validation_fraction": None}, InputError, "validation_fraction: found None"),
+        ({"input_shape": (13,)}, InputError, r"input_shape: found \(13,\), expected"),
+        ({"input_shape": 13}, InputError, "input_shape: found 13, expected"),
         ({"input_shape": (1, 4, 4)}, InputError, r"X: found shape \[178, 13\], expected \[N, 16\]"),
     ],
 )
@@ -127,6 +131,7 @@ def test_fit_repeats_itself_and_leaves_the_global_random_states_alone() -> None:
     first, second = (ZooClassifier(random_state=5, **QUICK).fit(x, y).predict_proba(x) for _ in range(2))
     assert (random.random(), np.random.rand(), float(torch.rand(()))) == before
     assert np.array_equal(first, second)
+    assert np.array_equal(first, ZooClassifier(random_state=np.int64(5), **QUICK).fit(x, y).predict_proba(x))
     assert not np.array_equal(first, ZooClassifier(random_state=6, **QUICK).fit(x, y).predict_proba(x))
 
 
@@ -150,6 +155,29 @@ def test_a_fitted_classifier_is_saved_as_a_model_of_the_sdk(tmp_path: Path) -> N
     assert [int(label) for label in model.predict(x)] == classifier.predict(x).tolist()
     with pytest.raises(ExportError, match="exists"):
         classifier.save(tmp_path / "wine")
+
+
+def test_a_classifier_of_a_frame_is_saved_with_its_columns(tmp_path: Path) -> None:
+    frame = load_wine(as_frame=True)
+    classifier = ZooClassifier(random_state=0, **QUICK).fit(frame.data, frame.target)
+    model = sdk.load(classifier.save(tmp_path / "wine"))
+    shuffled = frame.data[frame.data.columns[::-1]]
+    assert [int(label) for label in model.predict(shuffled)] == classifier.predict(frame.data).tolist()
+
+
+@pytest.mark.parametrize("classifier", [ZooClassifier(**QUICK), NcaClassifier()])
+def test_numbers_that_float32_cannot_tell_apart_are_refused(classifier: Any) -> None:
+    x, y = load_wine(return_X_y=True)
+    x[:, 2] += 1.7e9
+    with pytest.raises(InputError, match=r"X: feature 2: found numbers up to 1.7e\+09 that differ by 0.27"):
+        classifier.fit(x, y)
+    x[:, 2] = 1e300 * x[:, 1]
+    with pytest.raises(InputError, match="too large for float32"):
+        classifier.fit(x, y)
+
+
+def test_a_constant_of_float64_is_no_numbers_that_differ() -> None:
+    check_resolution(np.array([[0.3, 1e9], [0.1 + 0.2, 1e9], [0.3, 1e9]]))
 
 
 def test_images_outside_the_sdks_range_are_not_saved(tmp_path: Path) -> None:
