@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from sdk.errors import InputError
 
 _TYPE_NAMES = {
@@ -23,10 +25,10 @@ _TYPE_NAMES = {
 
 
 def check_positive(value: object, name: str) -> int:
-    """Return ``value`` if it is a positive integer, which a bool is not."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    """Return ``value`` as an int if it is a positive integer, of numpy too; a bool is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise InputError(f"{name} must be a positive integer, found {describe(value)}")
-    return value
+    return int(value)
 
 
 def check_keys(data: object, required: set[str], optional: frozenset[str], name: str) -> dict[str, Any]:

@@ -141,7 +141,7 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         return load_recipe(self.recipe, overrides)
 
     def _seed(self) -> int:
-        if isinstance(self.random_state, Integral):
+        if isinstance(self.random_state, (int, np.integer)):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
