@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -36,6 +38,8 @@ from zoo.utils.stats import wilson_interval
 
 _WRAPPERS = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module",
              "AveragedModel": "module"}  # fmt: skip
+_OWN_METRICS = ("precisions", "probe", "seeds", "seed_results", "test_accuracy_mean", "test_accuracy_std")
+"""Metrics that later commands and the trainings of several seeds record."""
 
 
 def save(
@@ -72,7 +76,7 @@ def save(
     Raises ExportError if the module does not map these inputs to one finite float32 logit per label, if it cannot be
     exported, or if the folder exists (without ``overwrite``), and InputError for an impossible ``input``.
     """
-    out = Path(os.path.abspath(folder))
+    out = Path(os.path.abspath(os.path.expanduser(folder)))  # sdk.load expands ~, too
     name = out.name if name is None else name
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}; give another folder, or name=")
@@ -87,7 +91,8 @@ def save(
     images = None if training is None else _split(training, spec, names)
     config = _family_config(plain)
     if config is not None:
-        learner = load_hook(get_family(config.family).learner)(trained, config)
+        found = load_hook(get_family(config.family).learner)(trained, config).findings()
+        _check_free(measured, found)
         return write_artifact(
             out,
             name=name,
@@ -95,7 +100,7 @@ def save(
             model_config=config,
             input_spec=spec,
             labels=names,
-            metrics={**learner.findings(), **measured},
+            metrics={**found, **measured},
             provenance=_provenance(data, images),
             recipe_yaml=None,
             licence=licence,
@@ -192,7 +197,14 @@ def _label_names(labels: Iterable[str]) -> list[str]:
 
 
 def _metrics(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metrics for config.json: counts of the test become accuracy and interval."""
+    """Return the metrics for config.json: counts of the test become accuracy and interval. Raises ExportError."""
+    _check_free(given, _OWN_METRICS)
+    given = {name: _plain(value) for name, value in given.items()}
+    for name in ("test_loss", "validation_accuracy"):
+        value = given.get(name, 0)
+        if type(value) not in (int, float) or not 0 <= value <= (1 if name == "validation_accuracy" else math.inf):
+            allowed = "0 to 1" if name == "validation_accuracy" else "a number of at least 0"
+            raise ExportError(f"metrics: {name}: found {describe(value)}, allowed {allowed}")
     counts = {"test_correct", "test_total"} & given.keys()
     if len(counts) == 1 or (not counts and {"test_accuracy", "test_interval_95"} & given.keys()):
         raise ExportError(f"metrics: found {', '.join(sorted(given))}; give both test_correct and test_total")
@@ -208,6 +220,18 @@ def _metrics(given: Mapping[str, Any]) -> dict[str, Any]:
         "test_accuracy": correct / total,
         "test_interval_95": list(wilson_interval(correct, total)),
     }
+
+
+def _check_free(given: Iterable[str], taken: Container[str]) -> None:
+    """Raise ExportError for a metric whose name means a measurement of cellzoo's own."""
+    for name in given:
+        if name in taken:
+            raise ExportError(f"metrics: found {name!r}, which cellzoo itself measures; choose another name")
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy's or torch's as a plain one; anything else as it is."""
+    return value.item() if isinstance(value, (np.generic, Tensor)) and value.ndim == 0 else value
 
 
 def _split(training: tuple[Tensor, Tensor], spec: InputSpec, labels: list[str]) -> Split:

@@ -138,6 +138,9 @@ def norm(**changes: Any) -> Normnet:
         ({"name": "My Model"}, "model name 'My Model' must match"),
         ({"metrics": {"test_accuracy": 0.9}}, "give both test_correct and test_total"),
         ({"metrics": {"test_correct": 9, "test_total": 3}}, "metrics: found 9 of 3 correct"),
+        ({"metrics": {"precisions": "x"}}, "metrics: found 'precisions', which cellzoo itself measures"),
+        ({"metrics": {"test_loss": "q"}}, "metrics: test_loss: found 'q', allowed a number"),
+        ({"metrics": {"validation_accuracy": 93}}, "metrics: validation_accuracy: found 93, allowed 0 to 1"),
         ({"metrics": {"loss": float("nan")}}, "plain finite JSON values only"),
         ({"training": (torch.zeros(2, 3), torch.zeros(2))}, r"training: found inputs \[2, 3\]"),
     ],
@@ -163,6 +166,15 @@ def test_arguments_that_do_not_fit_leave_nothing_behind(tmp_path: Path, changes:
 def test_an_impossible_input_is_named(tmp_path: Path, given: Any, message: str) -> None:
     with pytest.raises(sdk.InputError, match=message):
         zoo.save(norm(), tmp_path / "mine", labels=LABELS, input=given)
+
+
+def test_numbers_of_numpy_and_torch_are_metrics_and_a_tilde_is_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    counts = {"test_correct": np.int64(3), "test_total": torch.tensor(4)}
+    assert zoo.save(norm(), "~/mine", labels=LABELS, input=(4,), metrics=counts) == tmp_path / "mine"
+    assert sdk.load("~/mine").metrics["test_accuracy"] == 0.75
 
 
 def test_the_parts_of_an_input_are_enough(tmp_path: Path) -> None:
