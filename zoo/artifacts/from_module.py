@@ -38,6 +38,8 @@ from zoo.utils.stats import wilson_interval
 
 _WRAPPERS = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module",
              "AveragedModel": "module"}  # fmt: skip
+_CHECKED = 1024
+"""Training samples that are checked at once."""
 _OWN_METRICS = ("precisions", "probe", "seeds", "seed_results", "test_accuracy_mean", "test_accuracy_std")
 """Metrics that later commands and the trainings of several seeds record."""
 
@@ -78,6 +80,9 @@ def save(
     """
     out = Path(os.path.abspath(os.path.expanduser(folder)))  # sdk.load expands ~, too
     name = out.name if name is None else name
+    for what, value in (("name", name), ("data", data or ""), ("licence", licence)):
+        if not isinstance(value, str):
+            raise ExportError(f"{what}: found {describe(value)}, allowed a text")
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}; give another folder, or name=")
     spec, names, measured = read_input(input), _label_names(labels), _metrics(metrics or {})
@@ -191,6 +196,9 @@ def _label_names(labels: Iterable[str]) -> list[str]:
     if not listed or not all(isinstance(label, str) for label in listed):
         raise ExportError(f"labels: found {describe(labels)}, allowed a list of the classes' names, such as ['a', 'b']")
     names = [str(label) for label in listed]
+    for name in names:
+        if any(0xD800 <= ord(character) < 0xE000 for character in name):
+            raise ExportError(f"labels: found {describe(name)}, allowed Unicode text")
     if len(set(names)) < len(names):
         raise ExportError(f"labels: found {describe(names)}, allowed each name once")
     return names
@@ -236,15 +244,20 @@ def _plain(value: Any) -> Any:
 
 def _split(training: tuple[Tensor, Tensor], spec: InputSpec, labels: list[str]) -> Split:
     """Return the training samples as a split. Raises ExportError for samples that the model does not take."""
+    if not isinstance(training, (tuple, list)) or len(training) != 2:
+        raise ExportError(f"training: found {describe(training)}, allowed a pair: inputs and labels")
     inputs, targets = (torch.as_tensor(part) for part in training)
     if inputs.shape[1:] != spec.shape or targets.shape != inputs.shape[:1] or not len(targets):
         raise ExportError(
             f"training: found inputs {list(inputs.shape)} and labels {list(targets.shape)}, allowed "
             f"{show_shape(['N', *spec.shape])} and [N]"
         )
+    if targets.is_floating_point() or targets.is_complex():
+        raise ExportError(f"training: found labels of {targets.dtype}, allowed whole numbers, the positions in labels=")
     if int(targets.min()) < 0 or int(targets.max()) >= len(labels):
         raise ExportError(f"training: found labels outside 0 to {len(labels) - 1}")
-    spec.prepare(inputs[:1].numpy())  # raises InputError for values outside the range
+    for part in torch.split(inputs, _CHECKED):
+        spec.prepare(part.cpu().numpy(), batch=True)  # raises InputError for values outside the range
     return ArraySplit(inputs.cpu(), targets.long().cpu(), spec, AugmentConfig(), 0)
 
 
