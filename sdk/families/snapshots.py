@@ -220,7 +220,7 @@ class SnapshotsModel(Model):
         ``threshold`` in [0, 1] is the confidence at which a sample's answer is final; by default the model's own,
         which was chosen on validation data.
         """
-        limit = self.threshold if threshold is None else check_type(threshold, float, "threshold")
+        limit = self.threshold if threshold is None else _share(threshold)
         batch = True if self.input_spec.fits_one_and_batch(inputs) else None
         batches, _ = self._prepare(inputs, batch_size, invert, batch)
         parts = [self._answer(x, limit) for x in batches] or [self._no_answers()]
@@ -248,8 +248,8 @@ class SnapshotsModel(Model):
     def _number(self, mode: str | int) -> int:
         """Return the number of the snapshot that a mode names; raises InputError for any other mode."""
         count = len(self.snapshots)
-        if isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode < count:
-            return mode
+        if isinstance(mode, (int, np.integer)) and not isinstance(mode, bool) and 0 <= mode < count:
+            return int(mode)
         named = {snapshot.phase: snapshot.number for snapshot in self.snapshots} | {FINAL: count - 1}
         if isinstance(mode, str) and mode in named:
             return named[mode]
@@ -260,6 +260,16 @@ class SnapshotsModel(Model):
         """Return one snapshot's logits ``[B, classes]`` for prepared inputs."""
         runner: Any = self._runner
         return self._finite(runner.output(f"snapshot_{number}", x))
+
+
+def _share(threshold: Any) -> float:
+    """Return a threshold in [0, 1]; raises InputError for anything else."""
+    number: float = check_type(
+        float(threshold) if isinstance(threshold, np.floating) else threshold, float, "threshold"
+    )
+    if not 0 <= number <= 1:
+        raise InputError(f"threshold: found {describe(threshold)}, allowed 0 to 1")
+    return number
 
 
 def _read(metrics: dict[str, Any]) -> tuple[tuple[SnapshotInfo, ...], float]:

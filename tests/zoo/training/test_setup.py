@@ -35,7 +35,7 @@ def test_a_missing_data_set_leaves_no_run_folder(tmp_path: Path) -> None:
 
 
 def test_a_recipe_and_data_by_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="recipe: found 'gridnet-digits', allowed what .*load_recipe returns"):
+    with pytest.raises(TrainingError, match=r"recipe: found 'gridnet-digits', allowed what .*load_recipe returns"):
         train("gridnet-digits", run_dir=tmp_path / "run")  # type: ignore[arg-type]
     with pytest.raises(TrainingError, match=r"data: found 'digits', allowed a zoo\.data\.split\.Data"):
         train(load_recipe("gridnet-digits"), run_dir=tmp_path / "run", data="digits")  # type: ignore[arg-type]
