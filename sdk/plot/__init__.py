@@ -50,6 +50,7 @@ def draw(trace: Any, labels: Sequence[str] = ()) -> Figure:
     the names of the classes. Raises InputError for anything but a trace, and PlotError without matplotlib.
     """
     kind, batch = _kind(trace), _batched(trace)
+    labels = _names(labels, batch)
     module = _drawing(kind)
     figure: Figure
     if kind == "gridnet":
@@ -74,6 +75,7 @@ def animate(trace: Any, path: str | PathLike[str], labels: Sequence[str] = ()) -
     kind, batch = _kind(trace), _batched(trace)
     if kind in ("snapshots", "normnet"):
         raise PlotError(f"animate: found a trace of {kind}, whose states are one picture; use sdk.plot.draw")
+    labels = _names(labels, batch)
     module, target = _drawing(kind), _gif(path)
     if kind == "gridnet":
         module.animate_front(batch.grids, batch.logits, target, labels)
@@ -98,7 +100,7 @@ def animate_blocks(
 
 
 def pictures(model: Any, inputs: Any, folder: str | PathLike[str], *, invert: Invert = "auto") -> dict[str, str]:
-    """Draw all pictures of a model's states for a batch of inputs; return captions by file name.
+    """Draw all pictures of a model's states for a batch of inputs or one; return captions by file name.
 
     ``model`` is on the torch backend, ``inputs`` and ``invert`` are as for ``model.predict``; the first input is the
     one that most pictures show. Writes PNG and GIF files into ``folder``, which is created. A Meta-NCA whose rule
@@ -113,7 +115,7 @@ def pictures(model: Any, inputs: Any, folder: str | PathLike[str], *, invert: In
             f"{model.name}: found a model of family {model.config.family!r}, whose states are not known; families that "
             f"have pictures: {', '.join(_FAMILIES)}"
         )
-    return dict(_drawing("models").draw_all(model, inputs, Path(folder), invert))
+    return dict(_drawing("models").draw_all(model, inputs, Path(folder), invert, _batched))
 
 
 def _kind(trace: Any) -> str:
@@ -124,14 +126,24 @@ def _kind(trace: Any) -> str:
 
 
 def _batched(trace: Any) -> Any:
-    """Return the trace with the axis B, which that of one input lacks."""
+    """Return the trace with the axis B, which that of one input lacks; raises InputError for one of no inputs."""
     if trace.logits.ndim == 3:
+        if not trace.logits.shape[1]:
+            raise InputError("trace: found no inputs, expected at least one")
         return trace
     if isinstance(trace, NcaTrace):
         return trace._replace(logits=trace.logits[:, None])
     if isinstance(trace, NormnetTrace):
         return NormnetTrace(tuple(layer[None] for layer in trace.layers), trace.logits[:, None])
     return type(trace)(*(np.expand_dims(part, 1) for part in trace))
+
+
+def _names(labels: Sequence[str], trace: Any) -> list[str]:
+    """Return the names of a trace's classes, or none; raises InputError for another number of them."""
+    names, classes = list(labels), trace.logits.shape[-1]
+    if names and len(names) != classes:
+        raise InputError(f"labels: found {len(names)} names, expected {classes}, one for each class")
+    return names
 
 
 def _gif(path: str | PathLike[str]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,15 +24,20 @@ class Trace(Protocol):
     def __call__(self, **options: Any) -> Any: ...
 
 
-def draw_all(model: Any, inputs: Any, folder: Path, invert: Invert) -> dict[str, str]:
-    """Draw the pictures of the model's family into ``folder``; return captions by file name."""
-    folder.mkdir(parents=True, exist_ok=True)
+def draw_all(model: Any, inputs: Any, folder: Path, invert: Invert, batched: Callable[[Any], Any]) -> dict[str, str]:
+    """Draw the pictures of the model's family into ``folder``; return captions by file name.
+
+    ``batched`` gives a trace of one input the axis of a batch, and refuses one of none.
+    """
     draw = {
         "gridnet": _gridnet, "cellnet": _cellnet, "nca": _nca, "snapshots": _snapshots, "normnet": _normnet
     }[model.config.family]  # fmt: skip
 
     def trace(**options: Any) -> Any:
-        return model.trace(inputs, batch=True, invert=invert, **options)
+        batch = True if model.input_spec.fits_one_and_batch(inputs) else None
+        trace = batched(model.trace(inputs, batch=batch, invert=invert, **options))
+        folder.mkdir(parents=True, exist_ok=True)
+        return trace
 
     captions: dict[str, str] = draw(model, trace, folder)
     return captions

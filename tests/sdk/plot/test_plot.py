@@ -107,6 +107,25 @@ def test_pictures_of_a_model_are_its_files_with_captions(tmp_path: Path) -> None
         assert animation.n_frames == 1 + len(model.module.growth)  # type: ignore[attr-defined]
 
 
+def test_one_input_is_drawn_and_none_is_refused(tmp_path: Path) -> None:
+    model = sdk.load("bundled:normnet-digits", backend="torch")
+    assert list(sdk.plot.pictures(model, np.zeros((8, 8), np.uint8), tmp_path / "one")) == ["layers.png"]
+    empty = np.zeros((0, 8, 8), np.uint8)
+    for call in (lambda: sdk.plot.draw(model.trace(empty)), lambda: sdk.plot.pictures(model, empty, tmp_path / "none")):
+        with pytest.raises(InputError, match="trace: found no inputs, expected at least one"):
+            call()
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("labels", [["a"], np.array(["a", "b", "c"])])
+def test_labels_have_a_name_for_each_class(labels: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"labels: found \d names, expected 4, one for each class"):
+        sdk.plot.draw(BATCHES["snapshots"], labels)
+    with pytest.raises(InputError, match="labels: found"):
+        sdk.plot.animate(BATCHES["gridnet"], tmp_path / "a.gif", labels)
+    sdk.plot.draw(BATCHES["snapshots"], np.array(["a", "b", "c", "d"]))  # type: ignore[arg-type]
+
+
 def test_pictures_need_states(tmp_path: Path) -> None:
     baseline = sdk.load("bundled:mlp-digits", backend="torch")
     with pytest.raises(PlotError, match=r"mlp-digits: found a model of family 'mlp'.*gridnet, cellnet"):
