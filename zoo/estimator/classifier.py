@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
@@ -31,6 +33,9 @@ from zoo.training.loop import train
 
 _BATCH = 256
 """Samples per batch of a prediction, which bounds the memory."""
+_USED = ("data__augment", "data__seed", "export__which")
+"""Overrides of the sections ``data`` and ``export`` that count, and those below them."""
+_lock = threading.Lock()
 
 
 class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -38,7 +43,8 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     ``overrides`` are keys of the recipe with ``__`` for the dot: ``train__epochs=20``, ``model__hidden=[64]``. They are
     parameters as any others, so searches may vary them: ``{"train__optimizer__lr": [1e-3, 1e-2]}``. The recipe's
-    ``data:`` section gives the augmentation of images and nothing else.
+    ``data:`` section gives the augmentation of images and the seed of the split, and ``export:`` whether the last or
+    the best weights are the model's. Where several threads call ``fit``, they take turns.
 
     ``X`` is a table ``[N, features]``, which is standardised by its training rows, or images ``[N, H, W]`` or
     ``[N, C, H, W]``, uint8 or floats, which are normalised per channel. With ``input_shape``, ``(C, H, W)``, rows of
@@ -93,7 +99,7 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         data = self._data(inputs, labels, recipe)
         batch_size = min(recipe.train.batch_size, len(data.train))
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch_size": batch_size})})
-        with tempfile.TemporaryDirectory(prefix="cellzoo-") as folder, _kept_random_state():
+        with tempfile.TemporaryDirectory(prefix="cellzoo-") as folder, _training_alone(), _kept_random_state():
             result = train(recipe, run_dir=Path(folder) / "run", data=data, device=self.device, progress=False)
         self.module_, self.input_spec_, self.history_ = result.module, data.input_spec, result.history
         return self
@@ -136,6 +142,11 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def _recipe(self) -> Recipe:
         overrides = [_override(name, value) for name, value in self._overrides().items()]
+        for name in self._overrides():
+            if name.split("__")[0] in ("data", "export") and "__".join(name.split("__")[:2]) not in _USED:
+                raise InputError(
+                    f"{name}: found a key that does not count here, allowed {', '.join(_USED)}; leave it out"
+                )
         if self.random_state is not None:
             overrides.append(f"train.seed={self._seed()}")
         return load_recipe(self.recipe, overrides)
@@ -237,6 +248,23 @@ def _input_spec(inputs: torch.Tensor) -> InputSpec:
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
     )
+
+
+@contextmanager
+def _training_alone() -> Iterator[None]:
+    """Let one thread train at a time: the random generators and accelerate's state belong to the process."""
+    with _lock:
+        yield
+
+
+def _new_lock() -> None:
+    """Give a forked process a lock that nobody holds."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
 
 
 @contextmanager

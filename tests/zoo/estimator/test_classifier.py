@@ -3,6 +3,8 @@ from __future__ import annotations
 import pickle
 import random
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,8 @@ def test_overrides_may_be_numpy_scalars_as_searches_draw_them(value: Any) -> Non
         ({"recipe": "normnet-digit"}, RecipeError, "unknown recipe 'normnet-digit'"),
         ({"recipe": "gridnet-digits"}, TrainingError, "does not fit"),
         ({"validation_fraction": 1.5}, InputError, "validation_fraction: found 1.5"),
+        ({"data__name": "mnist"}, InputError, "data__name: found a key that does not count here"),
+        ({"export__licence": "MIT"}, InputError, "export__licence: found a key that does not count here"),
         ({"validation_fraction": None}, InputError, "validation_fraction: found None"),
         ({"input_shape": (13,)}, InputError, r"input_shape: found \(13,\), expected"),
         ({"input_shape": 13}, InputError, "input_shape: found 13, expected"),
@@ -133,6 +137,21 @@ def test_fit_repeats_itself_and_leaves_the_global_random_states_alone() -> None:
     assert np.array_equal(first, second)
     assert np.array_equal(first, ZooClassifier(random_state=np.int64(5), **QUICK).fit(x, y).predict_proba(x))
     assert not np.array_equal(first, ZooClassifier(random_state=6, **QUICK).fit(x, y).predict_proba(x))
+
+
+def test_threads_take_turns_so_that_fit_repeats_itself() -> None:
+    x, y = load_wine(return_X_y=True)
+    given: dict[str, Any] = {**QUICK, "train__epochs": 1}
+    alone = [ZooClassifier(random_state=seed, **given).fit(x, y).predict_proba(x) for seed in range(6)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            fits = pool.map(lambda seed: ZooClassifier(random_state=seed, **given).fit(x, y), range(6))
+            together = [classifier.predict_proba(x) for classifier in fits]
+    finally:
+        sys.setswitchinterval(interval)
+    assert np.array_equal(alone, together)
 
 
 def test_classes_too_small_to_be_split_serve_for_training_and_validation() -> None:
