@@ -54,6 +54,8 @@ class InputSpec:
     of the ``input`` section of config.json but of its provenance, so that older versions read it."""
 
     def __post_init__(self) -> None:
+        for name, kind in (("shape", int), ("mean", float), ("std", float)):
+            object.__setattr__(self, name, _numbers(getattr(self, name), kind, name))
         axes = {"image": 3, "table": 1}
         if self.kind not in axes:
             raise InputError(f"input kind must be 'image' or 'table', found {describe(self.kind)}")
@@ -237,6 +239,15 @@ class InputSpec:
         x -= np.array(self.mean, np.float32).reshape(per_channel)
         x /= np.array(self.std, np.float32).reshape(per_channel)
         return np.ascontiguousarray(x)
+
+
+def _numbers(given: Any, kind: type, name: str) -> tuple[Any, ...]:
+    """Return a list or array of numbers as a tuple of plain ones; raises InputError."""
+    values = given.tolist() if hasattr(given, "tolist") else given
+    known = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
+    if not isinstance(values, (list, tuple)) or not all(isinstance(value, known) for value in values):
+        raise InputError(f"input {name}: found {describe(given)}, allowed a tuple of numbers")
+    return tuple(map(kind, values))
 
 
 def _few(values: tuple[float, ...]) -> str:

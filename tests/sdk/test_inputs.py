@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -187,6 +189,17 @@ def test_table_rows_are_arrays_or_lists_of_integers_or_floats() -> None:
     for batch in ([row, row], [np.array(row)] * 2, np.array([row, row])):
         assert not TABLE.prepare(batch)[1]
         np.testing.assert_array_equal(prepared(TABLE, batch), np.repeat(expected, 2, axis=0))
+
+
+def test_lists_and_arrays_make_the_spec_that_tuples_make() -> None:
+    arrays: Any = ([2], np.array([0.5, 1.0]), np.ones(2, np.float32))
+    spec = InputSpec("table", *arrays)
+    assert spec == InputSpec("table", (2,), (0.5, 1.0), (1.0, 1.0))
+    assert hash(spec) == hash(InputSpec("table", (2,), (0.5, 1.0), (1.0, 1.0)))
+    assert spec.prepare([[0.5, 2.0]])[0].tolist() == [[0.0, 1.0]]
+    for wrong in (2, "2", ["a"], [2.5], None):
+        with pytest.raises(InputError, match=r"input shape: found .*allowed a tuple of numbers"):
+            InputSpec("table", wrong, (0.0,), (1.0,))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("spec", [GREY, COLOUR, TABLE, InputSpec("image", (1, 8, 8), (0,), (1,), 10)])
