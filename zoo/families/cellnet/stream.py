@@ -88,6 +88,7 @@ class CellStream(nn.Module):
         if x is not None and len(x) != len(cores):
             raise ValueError(f"x: found {len(x)} streams, allowed the {len(cores)} of the steps before; call reset()")
         self.cores = self.net.step(cores, None if x is None else self.net.feed(x), first)
+        self._target = None  # that of a step of training, for the very next one
         return self.net.read(self.cores)
 
     def learn(self, x: Tensor | None, labels: Tensor | None, optimizer: torch.optim.Optimizer) -> StreamStep:

@@ -61,6 +61,18 @@ def test_the_losses_are_those_of_the_literal_procedure() -> None:
             assert found == (None if part is None else pytest.approx(float(part.detach().mean()), rel=1e-5))
 
 
+def test_a_step_without_training_ends_the_prediction_of_the_one_before() -> None:
+    """Loss (a) is about the very next step; two steps later the cores are elsewhere."""
+    cells, x, labels = stream(), torch.randn(2, 5), torch.tensor([0, 2])
+    optimizer = torch.optim.SGD(cells.parameters(), lr=0.0)
+    cells.learn(x, labels, optimizer)
+    assert cells.learn(x, labels, optimizer).loss_a is not None
+    with torch.no_grad():
+        cells(x)
+    step = cells.learn(x, labels, optimizer)
+    assert (step.loss_a, step.cosine) == (None, None)
+
+
 def test_a_stream_learns_to_name_what_it_saw_a_step_ago() -> None:
     """Sequences of two steps: the label of the second is the class that the first one showed."""
     cells = stream(truncate=2, loss_a=0.01, core=8, hidden=16)
