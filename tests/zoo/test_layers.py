@@ -188,6 +188,20 @@ def test_growth_leaves_outputs_alone_and_new_connections_learn() -> None:
         layer.grow(1, torch.zeros(2))
 
 
+def test_a_score_of_minus_infinity_rules_a_connection_out() -> None:
+    layer = SparseLinear(6, 3, density=0.5, max_density=1.0)
+    scores = torch.full((3, 6), -torch.inf)
+    free = (layer.dense() == 0).nonzero()[0]
+    scores[tuple(free)] = 1.0
+    assert layer.grow(5, scores) == 1
+    assert layer.connections == 10
+    layer(torch.randn(2, 6))  # no connection is there twice
+    with pytest.raises(ValueError, match="scores: found NaN"):
+        layer.grow(1, torch.full((3, 6), torch.nan))
+    with pytest.raises(ValueError, match="connections: found -1"):
+        layer.grow(-1)
+
+
 def test_a_strange_structure_is_refused() -> None:
     state = SparseLinear(6, 4, density=0.25, max_density=0.5).state_dict()
     for name, value, message in (

@@ -152,5 +152,7 @@ class GrowingNetwork(nn.Module):
 
     def _accuracy(self, batches: Batches) -> float:
         with torch.no_grad():
-            hits = torch.cat([self(inputs).argmax(-1) == labels for inputs, labels in batches])
-        return float(hits.float().mean())
+            hits = [self(inputs).argmax(-1) == labels for inputs, labels in batches]
+        if not hits:
+            raise ValueError("validation: found none, expected at least one batch of inputs and labels")
+        return float(torch.cat(hits).float().mean())

@@ -81,17 +81,23 @@ class SparseLinear(nn.Module):
         """Add up to ``connections`` new ones with weight 0, so that outputs stay; return the number added.
 
         They are those with the highest ``scores [out_features, in_features]``, such as the size of the gradient of the
-        dense matrix, or random ones. Raises ValueError for scores of another shape.
+        dense matrix, or random ones; a score of -inf rules one out. Raises ValueError for scores of another shape or
+        NaN, and for a negative number of connections.
         """
+        if connections < 0:
+            raise ValueError(f"connections: found {connections}, expected 0 or more")
         shape = (self.out_features, self.in_features)
         if scores is None:
             scores = torch.rand(shape)
         if scores.shape != shape:
             raise ValueError(f"scores: found {list(scores.shape)}, expected {list(shape)}")
+        if bool(scores.isnan().any()):
+            raise ValueError("scores: found NaN, expected numbers, or -inf where no connection should be")
         count = self.connections
         free = scores.detach().float().cpu().clone()
         free[self.rows[:count].long().cpu(), self.columns[:count].long().cpu()] = -torch.inf
-        chosen = free.flatten().argsort(descending=True, stable=True)[: min(connections, self.room)]
+        count = min(connections, self.room, int((free > -torch.inf).sum()))
+        chosen = free.flatten().argsort(descending=True, stable=True)[:count]
         self._add(chosen, torch.zeros(len(chosen)))
         return len(chosen)
 

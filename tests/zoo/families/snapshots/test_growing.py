@@ -85,6 +85,8 @@ def test_an_epoch_needs_a_batch() -> None:
     network = small()
     with pytest.raises(ValueError, match="batches: found none"):
         network.train_epoch([], torch.optim.Adam(network.parameters()))
+    with pytest.raises(ValueError, match="validation: found none"):
+        network.train_epoch(batches(0), torch.optim.Adam(network.parameters()), validation=[])
 
 
 def test_only_the_network_itself_is_saved(tmp_path: Path) -> None:
