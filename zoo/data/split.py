@@ -29,7 +29,7 @@ from zoo.utils.errors import DataError
 
 _HASH_BATCH = 1024
 """Samples that are read at once to hash them."""
-_GROUP, _GROUP_BYTES = 32, 8 * 2**20
+_GROUP, _GROUP_BYTES = 64, 8 * 2**20
 """Most batches that are prepared at once, and most bytes of their inputs, which should stay in a cache."""
 
 
