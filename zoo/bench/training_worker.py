@@ -41,11 +41,8 @@ SECONDS = 4.0
 """The time that they may take."""
 _RECORDED = 5
 """Number of timed steps per recorded one."""
-_BLOCKS = (80, 8)
-"""Numbers of consecutive steps that are kept or left out together: the first of which there are four, or the last.
-
-Up to 32 small batches are prepared at once; 80 timed and 16 recorded steps take three times as many.
-"""
+_BLOCK = 8
+"""Number of consecutive steps that are kept or left out together."""
 _Batches = Iterator[tuple[Tensor, Tensor]]
 
 
@@ -137,11 +134,7 @@ class Clock:
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:
-    """Return means over timed steps, in seconds, and the peak memory in bytes.
-
-    They are taken over the middle half of the blocks of consecutive steps by duration, which leaves out those
-    that the machine held up. The phases of these steps add up to the step.
-    """
+    """Return means over timed steps, in seconds, and the peak memory in bytes; the phases add up to the step."""
     torch.set_num_threads(request["threads"])
     most = request["warmup"] + 2 * (request["steps"] or STEPS[1])
     length = ["train.epochs=null", f"train.steps={most}", f"train.log_every={most}"]
@@ -155,8 +148,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         finally:
             run.log.close()
     seconds = [step["step"] for step in steps]
-    middle = _middle(seconds)
-    mean = {name: statistics.fmean(steps[place][name] for place in middle) for name in steps[0]}
+    mean = _means(steps)
     return {
         "batch_size": recipe.train.batch_size,
         "precision": recipe.train.precision,
@@ -171,9 +163,16 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _middle(seconds: list[float]) -> list[int]:
-    """Return the places of the steps whose means count."""
-    return middle_half(seconds, next((size for size in _BLOCKS if len(seconds) >= 4 * size), _BLOCKS[-1]))
+def _means(steps: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each phase, and their sum as the step.
+
+    Data count in all steps, because one wait may be for many batches, which are prepared at once. Of the rest, the
+    middle half of the blocks of consecutive steps by duration counts, which leaves out those that the machine held up.
+    """
+    middle = middle_half([step["step"] - step["data"] for step in steps], _BLOCK)
+    mean = {name: statistics.fmean(steps[place][name] for place in middle) for name in PHASES}
+    mean["data"] = statistics.fmean(step["data"] for step in steps)
+    return {**mean, "step": sum(mean.values())}
 
 
 def _facts_of_products(
@@ -184,7 +183,7 @@ def _facts_of_products(
     why = "a CUDA graph repeats its products unseen (train.cuda_graph)" if graph else ""
     if products is not None and not products.calls:
         why = "a step calls no matrix product, convolution or kernel through torch"
-    seconds = statistics.fmean(alone[place] for place in _middle(alone)) if found else None
+    seconds = statistics.fmean(alone[place] for place in middle_half(alone, _BLOCK)) if found else None
     return {
         "products": len(products.calls) if products is not None else None,
         "products_seconds": seconds,

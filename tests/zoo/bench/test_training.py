@@ -14,6 +14,7 @@ import pytest
 from tests.support.bench import read, run
 from zoo.bench import training, training_worker
 from zoo.bench.products import ProductRecorder
+from zoo.bench.report import PHASES
 from zoo.bench.training import bundled_recipes
 from zoo.bench.training_worker import measure
 from zoo.utils.errors import BenchError
@@ -165,3 +166,16 @@ def test_the_middle_half_leaves_out_the_extremes() -> None:
     every = [float(n // 2) for n in (9, 0, 5, 4, 2, 3, 8, 8, 1)]  # pairs of means 2, 2, 1 and 8 / 3
     assert middle_half(every, block=2) == [0, 1, 2, 3]
     assert middle_half([3.0, 1.0, 2.0], block=8) == [0, 1, 2]
+
+
+def test_data_count_in_every_step_though_one_wait_is_for_many_batches() -> None:
+    steps = [
+        {"data": 3.2 if number % 32 == 0 else 0.0, "forward": 0.5, "backward": 0.3, "optimizer": 0.2 + number % 2 / 10}
+        for number in range(96)
+    ]
+    for step in steps:
+        step["step"] = sum(step.values())
+    mean = training_worker._means(steps)
+    assert mean["data"] == pytest.approx(0.1)
+    assert mean["optimizer"] == pytest.approx(0.25)
+    assert mean["step"] == pytest.approx(sum(mean[phase] for phase in PHASES))
