@@ -85,11 +85,15 @@ def _some(rows: list[int]) -> str:
 
 
 def _sort_key(value: Any) -> tuple[float, str]:
-    """Sort numbers, also written as text, by value, and then other text."""
+    """Sort numbers, also written as text, by value, and then other text.
+
+    No two values have the same key: the order of a set, which sorting keeps for equal keys, differs between processes.
+    """
     try:
-        return float(value), ""
+        number = float(value)
     except ValueError:
-        return math.inf, str(value)
+        number = math.inf
+    return number if math.isfinite(number) else math.inf, str(value)
 
 
 def _name(value: Any) -> str:
