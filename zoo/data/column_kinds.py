@@ -112,7 +112,7 @@ def _number(name: str, cells: Sequence[Any], present: Sequence[int], fill: str |
             values[position] = number_of(cells[number])
         except InputError as error:
             raise DataError(f"{place([number])}: column {name!r}: {error}") from None
-    if len(np.unique(values.astype(np.float32))) == 1:
+    if (values == values[0]).all():
         return None
     return Number(name, fill=None if fill is None else float(values.mean()), example=float(f"{np.median(values):.4g}"))
 
