@@ -15,6 +15,7 @@ import datasets
 import torch
 from torch import Tensor
 
+from sdk.cells import is_missing
 from sdk.validation import describe
 from zoo.config.data import DatasetConfig
 from zoo.data.dataset_source import Opened
@@ -47,8 +48,8 @@ def without_unlabelled_test(opened: Opened, target: str, config: DatasetConfig) 
     if rows is None or (config.splits is not None and config.splits.test is not None):
         return opened, ""
     # A column of -1 has no classes either, unless they are those of the training rows.
-    nothing = {None, "", -1} - set(opened.parts["train"][target][:])
-    if target in rows.features and not all(value in nothing or value != value for value in rows[target][:]):
+    nothing = {None, -1} - set(opened.parts["train"][target][:])
+    if target in rows.features and not all(value in nothing or is_missing(value) for value in rows[target][:]):
         return opened, ""
     parts = {role: part for role, part in opened.parts.items() if role != "test"}
     return replace(opened, parts=parts), f"split {opened.names['test']} has no classes and is left out"
@@ -61,7 +62,7 @@ def name_classes(opened: Opened, target: str) -> tuple[list[str], dict[str, Tens
     for role, rows in opened.parts.items():
         if target not in rows.features:
             raise DataError(f"{opened.origin}: split {opened.names[role]} has no column {target}")
-        values[role] = rows[target][:]
+        values[role] = [value.strip() if isinstance(value, str) else value for value in rows[target]]
         numbered = isinstance(rows.features[target], datasets.ClassLabel)
         _check_labels(values[role], numbered, f"{opened.origin}: split {opened.names[role]}", target)
     known = set(values["train"])
@@ -84,11 +85,7 @@ def _check_labels(values: list[Any], numbered: bool, place: str, target: str) ->
     """Raise DataError for values that are no classes; a negative ``numbered`` class, of a class label, is none."""
     if not values:
         raise DataError(f"{place} has no rows")
-    missing = [
-        row
-        for row, value in enumerate(values)
-        if value is None or value == "" or value != value or (numbered and value < 0)
-    ]
+    missing = [row for row, value in enumerate(values) if is_missing(value) or (numbered and value < 0)]
     if missing:
         raise DataError(f"{place}: column {target} has no class in {len(missing)} rows, such as {_some(missing)}")
     wrong = next((value for value in values if not _is_label(value)), None)

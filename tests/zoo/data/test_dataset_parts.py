@@ -7,6 +7,7 @@ import pytest
 
 from zoo.data.dataset_parts import _sort_key, name_classes
 from zoo.data.dataset_source import Opened
+from zoo.utils.errors import DataError
 
 
 def opened(**labels: list[object]) -> Opened:
@@ -22,13 +23,14 @@ def opened(**labels: list[object]) -> Opened:
         ([7, -1, 7], ["-1", "7"]),
         ([2.0, 10.0, -3.0], ["-3", "2", "10"]),
         ([True, False], ["False", "True"]),
+        ([" a", "b\n", "a ", "b"], ["a", "b"]),
     ],
 )
 def test_numbers_come_in_their_order_and_other_text_is_sorted(values: list[object], names: list[str]) -> None:
     found, labels = name_classes(opened(train=values), "label")
     assert found == names
     assert [found[number] for number in labels["train"].tolist()] == [
-        str(int(value)) if isinstance(value, float) else str(value) for value in values
+        str(int(value)) if isinstance(value, float) else str(value).strip() for value in values
     ]
 
 
@@ -36,3 +38,9 @@ def test_the_order_of_classes_is_that_of_no_set() -> None:
     values = ["1", "01", "1.0", "nan", "NaN", "inf", "b"]
     orders = {tuple(sorted(several, key=_sort_key)) for several in permutations(values)}
     assert orders == {("01", "1", "1.0", "NaN", "b", "inf", "nan")}
+
+
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_a_row_without_a_class_is_an_error(value: object) -> None:
+    with pytest.raises(DataError, match="split train: column label has no class in 1 rows, such as 2"):
+        name_classes(opened(train=["a", "b", value]), "label")
