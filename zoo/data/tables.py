@@ -27,7 +27,7 @@ from sdk.columns import Columns
 from sdk.errors import InputError
 from sdk.inputs import InputSpec
 from zoo.config.data import AugmentConfig
-from zoo.data.column_kinds import choose_column
+from zoo.data.column_kinds import choose_column, spells_number
 from zoo.data.split import ArraySplit, Data
 from zoo.utils.errors import DataError
 
@@ -86,6 +86,7 @@ def load_tables(
     notes += [
         _ROW_NUMBERS.format(listed([column.name])) for column in columns.columns if _numbers_rows(column, training)
     ]
+    notes += [note for column in columns.columns if (note := _mixture(column))]
     known = {role: part if role == "train" else _known(part, columns, notes) for role, part in parts.items()}
     inputs = {role: _encode(part, columns) for role, part in known.items()}
     spec = _spec(columns, inputs["train"], training)
@@ -114,6 +115,14 @@ def _numbers_rows(column: Column, training: TablePart) -> bool:
     if not isinstance(column, Number) or len(cells) < _FEW_ROWS or any(map(is_missing, cells)):
         return False
     return len({number_of(cell) - row for cell, row in zip(cells, training.rows, strict=True)}) == 1
+
+
+def _mixture(column: Column) -> str:
+    """Return a line about categories of which some spell numbers and some do not, such as 1, 2 and ?; else nothing."""
+    others = [] if isinstance(column, Number) else [text for text in column.categories if not spells_number(text)]
+    if not others or len(others) == column.width:
+        return ""
+    return f"column {listed([column.name])} holds numbers and texts, such as {listed(others[:1])}: all are categories"
 
 
 def _stripped(part: TablePart) -> TablePart:

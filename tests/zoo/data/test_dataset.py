@@ -58,6 +58,16 @@ def test_different_numbers_that_are_one_in_float32_are_no_single_value(tmp_path:
     assert "left out 'own', with the same value in every training row" in data.about
 
 
+def test_a_text_among_numbers_is_refused_and_among_few_of_them_a_category(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"split train, row \d+: column 'own': found '\?' in a column of numbers"):
+        column(tmp_path, [i * 0.5 if i % 10 else "?" for i in range(40)])
+    data = column(tmp_path, [i % 3 if i % 10 else "?" for i in range(40)])
+    assert "column 'own' holds numbers and texts, such as '?': all are categories" in data.about
+    assert data.input_spec.columns is not None
+    assert data.input_spec.columns.features == ("own=0", "own=1", "own=2", "own=?", "x")
+    assert "all are categories" not in column(tmp_path, ["red", "2a"] * 20).about
+
+
 def test_the_index_that_pandas_writes_to_parquet_is_no_input(tmp_path: Path) -> None:
     rows = datasets.Dataset.from_list([{**row, "__index_level_0__": i * i} for i, row in enumerate(ROWS)])
     rows.to_parquet(tmp_path / "rows.parquet")
