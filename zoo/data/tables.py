@@ -3,7 +3,8 @@
 - Input: float32 ``[features]``: one feature per column of numbers, and one per category of a column of texts or
   booleans, 1 for the row's own category and 0 for the others (:mod:`sdk.columns`, which also encodes for predictions).
 - Kinds: a column whose training cells are all numbers, or texts that spell numbers, is one of numbers; other texts and
-  booleans are categories. Columns with a single value are left out.
+  booleans are categories. A text among more than 20 different numbers is an error. Columns with a single value are left
+  out.
 - Missing values: an error, or with ``fill: mean`` the mean of the training numbers, and the most frequent category.
 - Categories: those of the training rows. Validation and test rows with another one are left out, as the model takes no
   such rows; more than 5 % of them are an error.
@@ -37,6 +38,9 @@ _SHOWN = 5
 _FEW_ROWS = 20
 """Rows below which numbers may count up by chance."""
 _ROW_NUMBERS = "column {} numbers the rows, which tells nothing of new ones; data.input without it leaves it out"
+_SAYS_CLASS = (
+    "column {} has a value of its own for each class, as a second target has; data.input without it leaves it out"
+)
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ def load_tables(
         _ROW_NUMBERS.format(listed([column.name])) for column in columns.columns if _numbers_rows(column, training)
     ]
     notes += [note for column in columns.columns if (note := _mixture(column))]
+    notes += [_SAYS_CLASS.format(listed([name])) for name in columns.names if _says_class(name, training)]
     known = {role: part if role == "train" else _known(part, columns, notes) for role, part in parts.items()}
     inputs = {role: _encode(part, columns) for role, part in known.items()}
     spec = _spec(columns, inputs["train"], training)
@@ -115,6 +120,12 @@ def _numbers_rows(column: Column, training: TablePart) -> bool:
     if not isinstance(column, Number) or len(cells) < _FEW_ROWS or any(map(is_missing, cells)):
         return False
     return len({number_of(cell) - row for cell, row in zip(cells, training.rows, strict=True)}) == 1
+
+
+def _says_class(name: str, training: TablePart) -> bool:
+    """Return True for a column whose values and the classes are one to one, as a class and its number are."""
+    pairs = set(zip(map(str, training.columns[name]), training.labels.tolist(), strict=True))
+    return len(pairs) == len({cell for cell, _ in pairs}) == len({label for _, label in pairs})
 
 
 def _mixture(column: Column) -> str:

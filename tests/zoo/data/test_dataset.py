@@ -58,6 +58,14 @@ def test_different_numbers_that_are_one_in_float32_are_no_single_value(tmp_path:
     assert "left out 'own', with the same value in every training row" in data.about
 
 
+def test_a_second_target_among_the_columns_is_named(tmp_path: Path) -> None:
+    assert (
+        "column 'own' has a value of its own for each class" in column(tmp_path, [i % 2 + 5 for i in range(40)]).about
+    )
+    assert "of its own" not in column(tmp_path, [i % 4 for i in range(40)]).about
+    assert "of its own" not in column(tmp_path, [i % 2 + (i > 20) for i in range(40)]).about
+
+
 def test_a_text_among_numbers_is_refused_and_among_few_of_them_a_category(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"split train, row \d+: column 'own': found '\?' in a column of numbers"):
         column(tmp_path, [i * 0.5 if i % 10 else "?" for i in range(40)])
