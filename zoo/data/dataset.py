@@ -45,7 +45,7 @@ def load(config: DatasetConfig, folder: Path) -> Data:
     features = opened.parts["train"].features
     target = _target(features, config.target, opened)
     images = _image_column(features, config, target)
-    opened, note = without_unlabelled_test(opened, target, config)
+    opened, left_out = without_unlabelled_test(opened, target, config)
     names, labels = name_classes(opened, target)
     parts = split_samples(opened, labels, names, config)
     if images is None:
@@ -54,7 +54,8 @@ def load(config: DatasetConfig, folder: Path) -> Data:
     else:
         _check_keys(config, ("fill",), f"a data set of images: {opened.origin}")
         data = load_images(parts, images, names, config, opened.origin)
-    return replace(data, about=f"{data.about}; {note}") if note else data
+    unused = f"not used: split {', '.join(opened.unused)}; data.splits names others" if opened.unused else ""
+    return replace(data, about="; ".join(filter(None, [data.about, left_out, unused])))
 
 
 def holds_images(config: DatasetConfig, folder: Path) -> bool:

@@ -106,6 +106,15 @@ def test_a_test_split_with_some_classes_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "d")
 
 
+def test_splits_without_a_role_are_named(tmp_path: Path) -> None:
+    for name in ("train", "extra"):
+        write(tmp_path / "d" / f"{name}.csv", ROWS)
+    files = "[{split: train, path: train.csv}, {split: extra, path: extra.csv}]"
+    (tmp_path / "d" / "README.md").write_text(f"---\nconfigs: [{{config_name: all, data_files: {files}}}]\n---\n")
+    assert read(tmp_path / "d").about.endswith("not used: split extra; data.splits names others")
+    assert len(read(tmp_path / "d", splits=SplitsConfig(test="extra")).test) == 40
+
+
 @pytest.mark.parametrize(("labels", "problem"), [([0, 1, -1], "no class in 13 rows"), ([0, 1, None], "in 13 rows")])
 def test_a_class_label_without_a_class_is_refused(tmp_path: Path, labels: list[int | None], problem: str) -> None:
     kinds = datasets.Features({"x": datasets.Value("int64"), "label": datasets.ClassLabel(names=["no", "yes"])})
