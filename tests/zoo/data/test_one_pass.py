@@ -137,11 +137,14 @@ def test_a_split_holds_its_samples_in_order_of_memory() -> None:
     assert torch.equal(next(split.stream(evaluation_batches(6, 6), CPU))[0], split.prepare(turned))
 
 
+@pytest.mark.parametrize("changes", [{"shift": 2}, {"rotate": 9, "scale": 0.1, "flip": True}])
 @pytest.mark.parametrize("dtype", KINDS)
-def test_inputs_are_float32_in_the_hosts_memory_whatever_torchs_defaults_are(dtype: torch.dtype) -> None:
-    split, batch = split_of(6, 3, 4, 5, dtype, shift=2), Batch(torch.arange(6), seed=1)
+def test_inputs_are_float32_in_the_hosts_memory_whatever_torchs_defaults_are(
+    dtype: torch.dtype, changes: dict[str, object]
+) -> None:
+    split, batch = split_of(6, 3, 4, 5, dtype, **changes), Batch(torch.arange(6), seed=1)
     wanted = split.prepare(split[batch][0])
-    split = split_of(6, 3, 4, 5, dtype, shift=2)  # with nothing kept
+    split = split_of(6, 3, 4, 5, dtype, **changes)  # with nothing kept
     before = torch.get_default_dtype()
     try:
         torch.set_default_dtype(torch.float64)
