@@ -171,7 +171,7 @@ class ArraySplit(Split):
 
     @cached_property
     def _scales(self) -> Tensor:
-        """What :func:`zoo.data.one_pass.take` needs to know of :meth:`prepare`."""
+        """The numbers with which :func:`zoo.data.one_pass.take` does what :meth:`prepare` does."""
         if self.inputs.dtype == torch.uint8:
             return self.prepare(torch.arange(256, dtype=torch.uint8).expand(self.spec.shape[0], 1, 256)).view(-1, 256)
         return torch.tensor([self.spec.mean, self.spec.std]).T.contiguous()
