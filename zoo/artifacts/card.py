@@ -30,7 +30,8 @@ from zoo.artifacts.card_columns import columns_table, example_row
 from zoo.artifacts.card_facts import example_answer, example_origin, precisions, results, training
 from zoo.data.location import is_hub_id
 from zoo.families.probing import Findings
-from zoo.families.registry import PACKAGE_KEY, get_family, load_hook
+from zoo.families.registry import PACKAGE_KEY, get_family
+from zoo.families.registry import other_data as other_data_of
 from zoo.utils.errors import CardError
 from zoo.utils.markdown import block, plain, without_comments
 
@@ -69,7 +70,8 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
 
     The text is a function of the files and the notes alone.
     """
-    other_data = _other_data(config)
+    package = config.provenance.get(PACKAGE_KEY)
+    other_data = None if config.family == MODULE_FAMILY else other_data_of(config.family, config.model, package)
     findings = "\n\n".join(_text(folder / file).strip() for file in (PICTURES_FILE, PROBE_FILE) if file in config.files)
     card = ModelCard.from_template(
         _metadata(config),
@@ -186,15 +188,6 @@ def _about(config: ArtifactConfig) -> str:
         "A network of its author's own, stored as an ONNX graph of standard operators. In torch, it is:\n\n"
         f"{block(str(config.model.get('architecture', '')))}"
     )
-
-
-def _other_data(config: ArtifactConfig) -> str | None:
-    """Return the data that the family trained on in place of the recipe's, in words."""
-    if config.family == MODULE_FAMILY:
-        return None
-    hook = get_family(config.family, config.provenance.get(PACKAGE_KEY)).other_data
-    words: str | None = load_hook(hook)(config.model) if hook else None
-    return words
 
 
 def _dataset(config: ArtifactConfig) -> str:

@@ -86,6 +86,11 @@ def test_every_shipped_model_and_classic_learner_has_stored_results_of_its_weigh
         assert RESULTS.robustness.get(name, {"model_hash": weights})["model_hash"] == weights, name
 
 
+def test_a_rule_that_learned_on_generated_tasks_saw_no_samples_of_the_data_set() -> None:
+    assert STORED["nca-learner"].samples is None
+    assert STORED["nca-iris"].samples == 500 * 96
+
+
 def _batch_size(folder: Path) -> int:
     [line] = [one for one in (folder / "recipe.yaml").read_text().splitlines() if one.startswith("  batch_size:")]
     return int(line.split(":")[1])
