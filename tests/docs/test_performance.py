@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatch
 
 import pytest
 
@@ -72,3 +73,16 @@ def test_readme_quotes_the_evolution() -> None:
         for mode in ("forward", "forward + backward")
     ]
     assert quoted == pytest.approx([float(row["x reference"]) for row in rows], rel=0.03)
+
+
+def test_the_page_explains_each_recipe_whose_products_or_data_stand_out() -> None:
+    rows = _table("bench train", "Training steps", ("recipe",))
+    [_, explained] = PAGE.split("**Reading it.** Where a step takes more than twice")
+    table, _, data = explained.partition("Data take less than a tenth of a step")
+    patterns = re.findall(
+        r"`([\w*-]+)`", "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+    )
+    slow = [name for (name,), row in rows.items() if float(row["x own products"].replace("-", "0")) > 2]
+    assert not [name for name in slow if not any(fnmatch(name, pattern) for pattern in patterns)]
+    named = set(re.findall(r"`([\w-]+)`", data.partition(". ")[0]))
+    assert {name for (name,), row in rows.items() if float(row["data"].split()[0]) >= 10} == named

@@ -29,7 +29,7 @@ from zoo.utils.errors import DataError
 
 _HASH_BATCH = 1024
 """Samples that are read at once to hash them."""
-_GROUP, _GROUP_BYTES = 32, 8 * 2**20
+_GROUP, _GROUP_BYTES = 64, 8 * 2**20
 """Most batches that are prepared at once, and most bytes of their inputs, which should stay in a cache."""
 
 
@@ -155,23 +155,25 @@ class ArraySplit(Split):
         if not one_pass.takes(inputs):
             return self.prepare(change(inputs.index_select(0, indices), changes)), labels
         if changes.degrees is not None:
-            inputs, indices = turn(inputs.index_select(0, indices), changes), torch.arange(len(indices))
+            turned = turn(inputs.index_select(0, indices), changes)
+            inputs, indices = turned.contiguous(), torch.arange(len(turned))
         return one_pass.take(inputs, indices, changes.offsets, changes.flipped, self._scales), labels
 
     def _changes(self, batches: Sequence[Batch]) -> Changes:
         """Draw the changes of batches, each by its own seed."""
-        config = self.augment if batches[0].seed is not None and self.augment is not None else AugmentConfig()
+        if self.augment is None or batches[0].seed is None:
+            return Changes(None, None, None, None)
         draws = []
         with torch.random.fork_rng(devices=[]):
             for batch in batches:
-                if batch.seed is not None:
-                    torch.default_generator.manual_seed(batch.seed)
-                draws.append(draw(config, len(batch.indices), batch.rank, batch.world))
-        return changes_from(draws, config)
+                assert batch.seed is not None
+                torch.default_generator.manual_seed(batch.seed)
+                draws.append(draw(self.augment, len(batch.indices), batch.rank, batch.world))
+        return changes_from(draws, self.augment)
 
     @cached_property
     def _scales(self) -> Tensor:
-        """The numbers with which :func:`zoo.data.one_pass.take` does what :meth:`prepare` does."""
+        """The numbers by which :func:`zoo.data.one_pass.take` does what :meth:`prepare` does."""
         if self.inputs.dtype == torch.uint8:
             return self.prepare(torch.arange(256, dtype=torch.uint8).expand(self.spec.shape[0], 1, 256)).view(-1, 256)
         return torch.tensor([self.spec.mean, self.spec.std]).T.contiguous()
