@@ -15,7 +15,7 @@ from sdk.errors import ArtifactError, InputError
 from sdk.families.snapshots_trace import SnapshotsTrace, trace_of
 from sdk.inputs import FloatArray
 from sdk.model import Errors, Model, Network, softmax
-from sdk.validation import check_keys, check_list, check_share, check_type, describe
+from sdk.validation import check_keys, check_list, check_share, check_type, describe, is_integer
 
 WEIGHTED, PROGRESSIVE, FINAL = "weighted", "progressive", "final"
 _TINY = np.float32(1e-30)
@@ -248,7 +248,7 @@ class SnapshotsModel(Model):
     def _number(self, mode: str | int) -> int:
         """Return the number of the snapshot that a mode names; raises InputError for any other mode."""
         count = len(self.snapshots)
-        if isinstance(mode, (int, np.integer)) and not isinstance(mode, bool) and 0 <= mode < count:
+        if is_integer(mode) and 0 <= mode < count:
             return int(mode)
         named = {snapshot.phase: snapshot.number for snapshot in self.snapshots} | {FINAL: count - 1}
         if isinstance(mode, str) and mode in named:
