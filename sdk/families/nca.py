@@ -14,7 +14,7 @@ from sdk.errors import CellzooError, InputError, LoadError
 from sdk.inputs import FloatArray
 from sdk.model import Model
 from sdk.tables import named_columns, read_all
-from sdk.validation import describe
+from sdk.validation import describe, is_integer
 
 _LARGEST_SEED = 2**63 - 1
 
@@ -228,16 +228,12 @@ class NcaModel(Model):
                 f"evolve: found backend {self.backend!r}, expected 'torch'; load {self.name} with backend='torch'"
             )
         for name, value, least in (("layers", layers, 1), ("hidden", hidden, 1), ("steps", steps, 0)):
-            if value is not None and (not _is_integer(value) or value < least):
+            if value is not None and (not is_integer(value) or value < least):
                 raise InputError(f"{name}: found {describe(value)}, expected a whole number of at least {least}")
-        if not _is_integer(seed) or not 0 <= seed <= _LARGEST_SEED:
+        if not is_integer(seed) or not 0 <= seed <= _LARGEST_SEED:
             raise InputError(f"seed: found {describe(seed)}, expected a whole number from 0 to {_LARGEST_SEED}")
         layers, hidden, steps = (None if value is None else int(value) for value in (layers, hidden, steps))
         return EvolvedClassifier(self, layers, hidden, steps, int(seed)).fit(X, y)
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _numbered(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:

@@ -15,7 +15,7 @@ from sdk.errors import ArtifactError, InputError
 from sdk.families.snapshots_trace import SnapshotsTrace, trace_of
 from sdk.inputs import FloatArray
 from sdk.model import Errors, Model, Network, softmax
-from sdk.validation import check_keys, check_list, check_type, describe
+from sdk.validation import check_keys, check_list, check_share, check_type, describe, is_integer
 
 WEIGHTED, PROGRESSIVE, FINAL = "weighted", "progressive", "final"
 _TINY = np.float32(1e-30)
@@ -220,7 +220,7 @@ class SnapshotsModel(Model):
         ``threshold`` in [0, 1] is the confidence at which a sample's answer is final; by default the model's own,
         which was chosen on validation data.
         """
-        limit = self.threshold if threshold is None else _share(threshold)
+        limit = self.threshold if threshold is None else check_share(threshold, "threshold")
         batch = True if self.input_spec.fits_one_and_batch(inputs) else None
         batches, _ = self._prepare(inputs, batch_size, invert, batch)
         parts = [self._answer(x, limit) for x in batches] or [self._no_answers()]
@@ -248,7 +248,7 @@ class SnapshotsModel(Model):
     def _number(self, mode: str | int) -> int:
         """Return the number of the snapshot that a mode names; raises InputError for any other mode."""
         count = len(self.snapshots)
-        if isinstance(mode, (int, np.integer)) and not isinstance(mode, bool) and 0 <= mode < count:
+        if is_integer(mode) and 0 <= mode < count:
             return int(mode)
         named = {snapshot.phase: snapshot.number for snapshot in self.snapshots} | {FINAL: count - 1}
         if isinstance(mode, str) and mode in named:
@@ -260,16 +260,6 @@ class SnapshotsModel(Model):
         """Return one snapshot's logits ``[B, classes]`` for prepared inputs."""
         runner: Any = self._runner
         return self._finite(runner.output(f"snapshot_{number}", x))
-
-
-def _share(threshold: Any) -> float:
-    """Return a threshold in [0, 1]; raises InputError for anything else."""
-    number: float = check_type(
-        float(threshold) if isinstance(threshold, np.floating) else threshold, float, "threshold"
-    )
-    if not 0 <= number <= 1:
-        raise InputError(f"threshold: found {describe(threshold)}, allowed 0 to 1")
-    return number
 
 
 def _read(metrics: dict[str, Any]) -> tuple[tuple[SnapshotInfo, ...], float]:

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-import numpy as np
-
 from sdk.columns import Columns
 from sdk.errors import InputError
 from sdk.inputs import InputSpec
-from sdk.validation import describe
+from sdk.validation import describe, is_integer
 
 
 def read_input(given: InputSpec | Mapping[str, Any] | tuple[int, ...]) -> InputSpec:
@@ -24,7 +22,7 @@ def read_input(given: InputSpec | Mapping[str, Any] | tuple[int, ...]) -> InputS
         found = f"unknown {', '.join(map(repr, unknown))}" if unknown else "no 'shape'"
         raise InputError(f"input: {found}; allowed: shape, and kind, mean, std, resize, columns")
     shape = parts["shape"]
-    if not isinstance(shape, (list, tuple)) or not all(_is_integer(n) for n in shape) or len(shape) not in (1, 3):
+    if not isinstance(shape, (list, tuple)) or not all(is_integer(n) for n in shape) or len(shape) not in (1, 3):
         raise InputError(f"input shape: found {describe(shape)}, allowed (C, H, W) for images, (features,) for tables")
     shape = tuple(map(int, shape))
     count = shape[0]
@@ -36,10 +34,6 @@ def read_input(given: InputSpec | Mapping[str, Any] | tuple[int, ...]) -> InputS
         resize=parts.get("resize"),
         columns=_columns(parts.get("columns"), count),
     )
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _columns(given: Any, count: int) -> Columns | None:

@@ -35,17 +35,16 @@ from zoo.training.run import Run
 from zoo.training.setup import setup
 from zoo.utils.stats import middle_half
 
-STEPS = (10, 400)
+STEPS = (10, 640)
 """The fewest and the most timed steps, if the request leaves their number open."""
 SECONDS = 4.0
 """The time that they may take."""
 _RECORDED = 5
 """Number of timed steps per recorded one."""
-_BLOCKS = (80, 8)
-"""Numbers of consecutive steps that are kept or left out together: the first of which there are four, or the last.
-
-Up to 32 small batches are prepared at once; 80 timed and 16 recorded steps take three times as many.
-"""
+_BLOCK = 8
+"""Number of consecutive steps that are kept or left out together."""
+_DATA_BLOCK = 160
+"""The same for their data: 160 timed and 32 recorded steps take three times as many batches as are prepared at once."""
 _Batches = Iterator[tuple[Tensor, Tensor]]
 
 
@@ -139,8 +138,8 @@ class Clock:
 def measure(request: dict[str, Any]) -> dict[str, Any]:
     """Return means over timed steps, in seconds, and the peak memory in bytes.
 
-    They are taken over the middle half of the blocks of consecutive steps by duration, which leaves out those
-    that the machine held up. The phases of these steps add up to the step.
+    They are taken over the middle half of the blocks of consecutive steps by duration, which leaves out those that the
+    machine held up. The phases add up to the step.
     """
     torch.set_num_threads(request["threads"])
     most = request["warmup"] + 2 * (request["steps"] or STEPS[1])
@@ -155,8 +154,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         finally:
             run.log.close()
     seconds = [step["step"] for step in steps]
-    middle = _middle(seconds)
-    mean = {name: statistics.fmean(steps[place][name] for place in middle) for name in steps[0]}
+    mean = _means(steps)
     return {
         "batch_size": recipe.train.batch_size,
         "precision": recipe.train.precision,
@@ -171,9 +169,16 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _middle(seconds: list[float]) -> list[int]:
-    """Return the places of the steps whose means count."""
-    return middle_half(seconds, next((size for size in _BLOCKS if len(seconds) >= 4 * size), _BLOCKS[-1]))
+def _means(steps: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean seconds of each phase and, as their sum, of a step.
+
+    Data count apart: the few steps that prepare batches for many are long, and would be left out more often.
+    """
+    data = [step["data"] for step in steps]
+    middle = middle_half([step["step"] - step["data"] for step in steps], _BLOCK)
+    mean = {phase: statistics.fmean(steps[place][phase] for place in middle) for phase in PHASES}
+    mean["data"] = statistics.fmean(data[place] for place in middle_half(data, _DATA_BLOCK))
+    return {**mean, "step": sum(mean.values())}
 
 
 def _facts_of_products(
@@ -184,7 +189,7 @@ def _facts_of_products(
     why = "a CUDA graph repeats its products unseen (train.cuda_graph)" if graph else ""
     if products is not None and not products.calls:
         why = "a step calls no matrix product, convolution or kernel through torch"
-    seconds = statistics.fmean(alone[place] for place in _middle(alone)) if found else None
+    seconds = statistics.fmean(alone[place] for place in middle_half(alone, _BLOCK)) if found else None
     return {
         "products": len(products.calls) if products is not None else None,
         "products_seconds": seconds,

@@ -29,7 +29,7 @@ from zoo.utils.errors import DataError
 
 _HASH_BATCH = 1024
 """Samples that are read at once to hash them."""
-_GROUP, _GROUP_BYTES = 32, 8 * 2**20
+_GROUP, _GROUP_BYTES = 64, 8 * 2**20
 """Most batches that are prepared at once, and most bytes of their inputs, which should stay in a cache."""
 
 
@@ -55,7 +55,7 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         if raw.device not in self._statistics:
             shape = (-1,) + (1,) * (len(self.spec.shape) - 1)
             with torch.inference_mode(False):  # evaluation may come first, and training use the same tensors
-                mean, std = (torch.tensor(numbers).view(shape) for numbers in (self.spec.mean, self.spec.std))
+                mean, std = (_floats(numbers).view(shape) for numbers in (self.spec.mean, self.spec.std))
                 self._statistics[raw.device] = send(mean, raw.device), send(std, raw.device)
         mean, std = self._statistics[raw.device]
         values = raw.float().div_(255).sub_(mean) if raw.dtype == torch.uint8 else raw.sub(mean)
@@ -155,26 +155,29 @@ class ArraySplit(Split):
         if not one_pass.takes(inputs):
             return self.prepare(change(inputs.index_select(0, indices), changes)), labels
         if changes.degrees is not None:
-            inputs, indices = turn(inputs.index_select(0, indices), changes), torch.arange(len(indices))
+            turned = turn(inputs.index_select(0, indices), changes)
+            inputs, indices = turned.contiguous(), torch.arange(len(turned), device="cpu")
         return one_pass.take(inputs, indices, changes.offsets, changes.flipped, self._scales), labels
 
     def _changes(self, batches: Sequence[Batch]) -> Changes:
         """Draw the changes of batches, each by its own seed."""
-        config = self.augment if batches[0].seed is not None and self.augment is not None else AugmentConfig()
+        if self.augment is None or batches[0].seed is None:
+            return Changes(None, None, None, None)
         draws = []
         with torch.random.fork_rng(devices=[]):
             for batch in batches:
-                if batch.seed is not None:
-                    torch.default_generator.manual_seed(batch.seed)
-                draws.append(draw(config, len(batch.indices), batch.rank, batch.world))
-        return changes_from(draws, config)
+                assert batch.seed is not None  # batches of one stream are all for training, or all for evaluation
+                torch.default_generator.manual_seed(batch.seed)
+                draws.append(draw(self.augment, len(batch.indices), batch.rank, batch.world))
+        return changes_from(draws, self.augment)
 
     @cached_property
     def _scales(self) -> Tensor:
-        """What :func:`zoo.data.one_pass.take` needs to know of :meth:`prepare`."""
+        """The numbers by which :func:`zoo.data.one_pass.take` does what :meth:`prepare` does."""
         if self.inputs.dtype == torch.uint8:
-            return self.prepare(torch.arange(256, dtype=torch.uint8).expand(self.spec.shape[0], 1, 256)).view(-1, 256)
-        return torch.tensor([self.spec.mean, self.spec.std]).T.contiguous()
+            levels = torch.arange(256, dtype=torch.uint8, device="cpu")
+            return self.prepare(levels.expand(self.spec.shape[0], 1, 256)).view(-1, 256)
+        return torch.stack([_floats(self.spec.mean), _floats(self.spec.std)], 1)
 
     def _prepared(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
         """See :class:`Split`; data that fit on a GPU stay there, and are augmented there.
@@ -225,6 +228,11 @@ class ArraySplit(Split):
 
     def _compute_hashes(self) -> dict[str, str]:
         return {"content": hash_tensors((self.labels, self.inputs))}
+
+
+def _floats(numbers: Sequence[float]) -> Tensor:
+    """Return numbers as float32 on the CPU, whatever torch's default dtype and device are."""
+    return torch.tensor(numbers, dtype=torch.float32, device="cpu")
 
 
 @dataclass(frozen=True)

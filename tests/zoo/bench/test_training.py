@@ -158,6 +158,16 @@ def test_a_step_without_products_has_no_ratio_and_a_reason() -> None:
     assert "train.cuda_graph" in found["no_ratio"]
 
 
+def test_steps_that_prepare_the_batches_of_many_count_like_all_others() -> None:
+    steps = []
+    for number in range(100):
+        data = 2.0 if number % 20 == 0 else 0.0
+        forward = 9.0 if 8 <= number < 24 else 1.0  # held up
+        steps.append({"step": data + forward + 3, "data": data, "forward": forward, "backward": 1.0, "optimizer": 2.0})
+    means = training_worker._means(steps)
+    assert means == pytest.approx({"data": 0.1, "forward": 1.0, "backward": 1.0, "optimizer": 2.0, "step": 4.1})
+
+
 def test_the_middle_half_leaves_out_the_extremes() -> None:
     assert middle_half([5.0, 1.0, 3.0, 9.0, 2.0]) == [0, 2, 4]
     assert middle_half([4.0, 1.0]) == [0, 1]
