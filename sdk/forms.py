@@ -50,6 +50,8 @@ def image_rows(array: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[Any
 
     Where two layouts fit, channels come first. Raises InputError for a type without range and for another shape.
     """
+    if array.dtype.kind in "OUS":
+        raise InputError(f"an array of {array.dtype} holds no pixels; pass a list of paths, images or arrays")
     if array.dtype != np.uint8 and array.dtype.kind not in "bf":
         raise InputError(f"arrays of {array.dtype} have no fixed range; use uint8 (0..255) or floats in [0, 1]")
     c, h, w = shape

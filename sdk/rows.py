@@ -75,11 +75,18 @@ def numbered(what: str, first: int) -> Callable[[int], str]:
 
 
 def as_numpy(values: Any) -> NDArray[Any]:
-    """Return a sequence, a tensor or anything else with ``__array__`` as an array; raises InputError."""
+    """Return a sequence, a tensor or anything else with ``__array__`` as an array.
+
+    Raises InputError, also for masked values, behind which numpy would read on.
+    """
     try:
         if hasattr(values, "detach") and hasattr(values, "cpu"):  # a tensor, which may need gradients or a device
             values = values.detach().cpu()
+        if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+            raise InputError("found masked values, allowed an array without; fill them in")
         return np.asarray(values)
+    except InputError:
+        raise
     except Exception as error:  # ``__array__`` is code of the caller's library
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"{type(values).__name__} is not an array: {reason}") from error

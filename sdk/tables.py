@@ -106,7 +106,7 @@ def _cells(values: Any) -> Cells:
         values = as_numpy(values)
     dtype = getattr(values, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
-        return np.asarray(values)
+        return as_numpy(values)
     for method in ("to_pylist", "to_list", "tolist"):
         if hasattr(values, method):
             return list(getattr(values, method)())

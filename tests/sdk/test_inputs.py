@@ -140,6 +140,8 @@ def test_an_empty_batch_gives_an_empty_result(empty: object) -> None:
         (np.full((4, 6), -0.1), r"found -0.1 to -0.1"),
         (np.zeros((4, 6), np.int64), "arrays of int64 have no fixed range"),
         (np.zeros((4, 6), np.uint16), "arrays of uint16 have no fixed range"),
+        (np.array(["a.png", "b.png"]), "an array of <U5 holds no pixels; pass a list of paths"),
+        (np.ma.masked_equal(np.eye(4, 6), 1), "found masked values, allowed an array without"),
         ([[0.5, 0.5], [0.5]], "not an array"),
         (None, "found NoneType None; the model takes a path"),
         (b"bytes", "the content of . bytes is not a readable image"),
