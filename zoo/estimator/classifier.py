@@ -33,6 +33,8 @@ from zoo.training.loop import train
 
 _BATCH = 256
 """Samples per batch of a prediction, which bounds the memory."""
+_MOST_CHANNELS = 4
+"""Of images whose channels would be told from their height."""
 _USED = ("data__augment", "data__seed", "export__which")
 """Overrides of the sections ``data`` and ``export`` that count, and those below them."""
 _lock = threading.Lock()
@@ -91,17 +93,21 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def fit(self, X: ArrayLike, y: ArrayLike) -> ZooClassifier:  # noqa: N803 (scikit-learn's name)
         """Train the recipe's model on inputs ``X`` and labels ``y [N]`` of any type, and return the estimator."""
         rows, targets = validate_data(self, X, y, dtype=[np.float64, np.float32, np.uint8], allow_nd=True)
-        self.classes_, numbers = classes_of(targets)
+        classes, numbers = classes_of(targets)
         inputs, labels = self._inputs(rows), torch.from_numpy(numbers)
         if inputs.ndim == 2:
             check_resolution(rows)
         recipe = self._recipe()
-        data = self._data(inputs, labels, recipe)
+        data = self._data(inputs, labels, [str(label) for label in classes], recipe)
         batch_size = min(recipe.train.batch_size, len(data.train))
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch_size": batch_size})})
         with tempfile.TemporaryDirectory(prefix="cellzoo-") as folder, _training_alone(), _kept_random_state():
             result = train(recipe, run_dir=Path(folder) / "run", data=data, device=self.device, progress=False)
-        self.module_, self.input_spec_, self.history_ = result.module, data.input_spec, result.history
+        # All at once, so that a fit that fails leaves the one before.
+        self.classes_, self.module_ = classes, result.module
+        self.input_spec_, self.history_ = data.input_spec, result.history
+        self._bytes = inputs.dtype == torch.uint8
+        self._unit_range = self._bytes or bool(inputs.min() >= 0 and inputs.max() <= 1)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
@@ -172,19 +178,22 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             rows = rows[:, None]
         if rows.ndim not in (2, 4):
             raise InputError(f"X: found shape {list(rows.shape)}, expected [N, features], [N, H, W] or [N, C, H, W]")
+        if rows.ndim == 4 and rows.shape[1] > _MOST_CHANNELS >= rows.shape[3]:
+            raise InputError(
+                f"X: found shape {list(rows.shape)}, whose channels seem to be last, expected [N, C, H, W]; pass "
+                "X.transpose(0, 3, 1, 2)"
+            )
         kept = rows if rows.ndim == 4 and rows.dtype == np.uint8 else single_precision(rows)
         return torch.from_numpy(np.ascontiguousarray(kept))
 
-    def _data(self, inputs: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> Data:
+    def _data(self, inputs: torch.Tensor, labels: torch.Tensor, names: list[str], recipe: Recipe) -> Data:
         rest, held = self._hold_out(labels, recipe.data.seed if self.random_state is None else recipe.train.seed)
         spec = _input_spec(inputs[rest])
-        self._bytes = inputs.dtype == torch.uint8
-        self._unit_range = self._bytes or bool(inputs.min() >= 0 and inputs.max() <= 1)
         images = spec.kind == "image"
         changes = getattr(recipe.data, "augment", AugmentConfig()) if images else AugmentConfig()
         training = ArraySplit(inputs[rest], labels[rest], spec, changes, workers=0)
         validation = ArraySplit(inputs[held], labels[held], spec, AugmentConfig(), workers=0)
-        return Data(training, validation, validation, input_spec=spec, labels=[str(label) for label in self.classes_])
+        return Data(training, validation, validation, input_spec=spec, labels=names)
 
     def _hold_out(self, labels: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the indices of training and validation samples: all for both if a class is too small to be split."""

@@ -139,6 +139,20 @@ def test_fit_repeats_itself_and_leaves_the_global_random_states_alone() -> None:
     assert not np.array_equal(first, ZooClassifier(random_state=6, **QUICK).fit(x, y).predict_proba(x))
 
 
+def test_a_fit_that_fails_leaves_the_one_before() -> None:
+    x, y = load_wine(return_X_y=True)
+    classifier = ZooClassifier(random_state=0, **QUICK).fit(x, y)
+    before = classifier.predict(x)
+    with pytest.raises(RecipeError):
+        classifier.set_params(train__epochs="many").fit(x, np.array(["red", "white", "rose"])[y])
+    assert np.array_equal(classifier.predict(x), before)
+
+
+def test_images_with_channels_last_are_refused() -> None:
+    with pytest.raises(InputError, match=r"X: found shape \[6, 8, 8, 3\], whose channels seem to be last"):
+        ZooClassifier(**QUICK).fit(np.zeros((6, 8, 8, 3)), [0, 1] * 3)
+
+
 def test_threads_take_turns_so_that_fit_repeats_itself() -> None:
     x, y = load_wine(return_X_y=True)
     given: dict[str, Any] = {**QUICK, "train__epochs": 1}
