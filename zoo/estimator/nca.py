@@ -49,7 +49,7 @@ class NcaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         checked, targets = validate_data(self, X, y, dtype=[np.float64, np.float32])
         check_resolution(checked)
         rows = single_precision(checked)
-        self.classes_, _ = classes_of(targets)
+        classes, _ = classes_of(targets)
         seed = 0 if self.random_state is None else int(check_random_state(self.random_state).randint(2**31 - 1))
         loaded: Any = sdk.load(self.model, backend="torch")
         if not hasattr(loaded, "evolve"):
@@ -57,6 +57,7 @@ class NcaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.network_: EvolvedClassifier = loaded.evolve(
             rows, targets, layers=self.layers, hidden=self.hidden, steps=self.steps, seed=seed
         )
+        self.classes_ = classes  # last, so that a fit that fails leaves the one before
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
