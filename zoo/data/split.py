@@ -29,7 +29,7 @@ from zoo.utils.errors import DataError
 
 _HASH_BATCH = 1024
 """Samples that are read at once to hash them."""
-_GROUP, _GROUP_BYTES = 32, 8 * 2**20
+_GROUP, _GROUP_BYTES = 64, 8 * 2**20
 """Most batches that are prepared at once, and most bytes of their inputs, which should stay in a cache."""
 
 
@@ -155,12 +155,13 @@ class ArraySplit(Split):
         if not one_pass.takes(inputs):
             return self.prepare(change(inputs.index_select(0, indices), changes)), labels
         if changes.degrees is not None:
-            inputs, indices = turn(inputs.index_select(0, indices), changes), torch.arange(len(indices), device="cpu")
+            turned = turn(inputs.index_select(0, indices), changes)
+            inputs, indices = turned.contiguous(), torch.arange(len(turned), device="cpu")
         return one_pass.take(inputs, indices, changes.offsets, changes.flipped, self._scales), labels
 
     def _changes(self, batches: Sequence[Batch]) -> Changes:
         """Draw the changes of batches, each by its own seed."""
-        if batches[0].seed is None or self.augment is None:
+        if self.augment is None or batches[0].seed is None:
             return Changes(None, None, None, None)
         draws = []
         with torch.random.fork_rng(devices=[]):
@@ -172,7 +173,7 @@ class ArraySplit(Split):
 
     @cached_property
     def _scales(self) -> Tensor:
-        """What :func:`zoo.data.one_pass.take` needs to know of :meth:`prepare`."""
+        """The numbers by which :func:`zoo.data.one_pass.take` does what :meth:`prepare` does."""
         if self.inputs.dtype == torch.uint8:
             levels = torch.arange(256, dtype=torch.uint8, device="cpu")
             return self.prepare(levels.expand(self.spec.shape[0], 1, 256)).view(-1, 256)

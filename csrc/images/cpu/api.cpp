@@ -14,7 +14,7 @@ namespace {
 constexpr IsaTables<IsaKernels> kTables = ZOO_KERNELS_OF_ALL_ISAS(kImagesKernels);
 
 // To wake a thread takes about as long as this many pixels.
-constexpr int64_t kWorthAThread = 1 << 16;
+constexpr int64_t kWorthAThread = 1 << 18;
 
 template <class T>
 Take<T> kernel() {

@@ -73,9 +73,9 @@ def test_batches_that_are_prepared_together_have_the_bits_of_those_prepared_alon
 
 def test_batches_are_prepared_together_only_while_they_are_small() -> None:
     taken: list[int] = []
-    for size, count in ((64, 32), (4000, 8), (10_000, 3), (40_000, 1)):
+    for size, count in ((64, 64), (4000, 8), (10_000, 3), (40_000, 1)):
         split = split_of(torch.zeros(40_000, 1, 8, 8, dtype=torch.uint8))
-        drawn = (taken.append(number) or Batch(torch.arange(size)) for number in range(40))  # type: ignore[func-returns-value]
+        drawn = (taken.append(number) or Batch(torch.arange(size)) for number in range(80))  # type: ignore[func-returns-value]
         stream = split.stream(drawn, CPU)
         taken.clear()
         assert len(next(stream)[0]) == size
