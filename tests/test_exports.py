@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import sdk
 from sdk.artifact import read_artifact
 from sdk.backends import backends_of
 from sdk.catalog import bundled_models
+from tests.support.paths import DOCS
 from zoo.artifacts.evaluate import evaluate_artifact
 from zoo.data.location import data_folder
 from zoo.recipe import load_recipe, recipe_names
@@ -53,6 +56,12 @@ def test_the_models_that_the_readme_names_ship() -> None:
 
 def test_all_models_together_stay_under_a_hundred_megabytes() -> None:
     assert sum(info.size_bytes for info in sdk.list_models()) < 100e6
+
+
+def test_the_page_on_installing_says_how_large_they_are() -> None:
+    page = (DOCS / "guides" / "installing.md").read_text()
+    [said] = re.findall(r"([0-9]+) of them models", page)
+    assert float(said) == pytest.approx(sum(info.size_bytes for info in sdk.list_models()) / 1e6, rel=0.05)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,19 +17,40 @@ from sdk.plot.files import save_gif
 from sdk.plot.style import DIVERGING, SEQUENTIAL, draw_answer, shown_classes, softmax, spread, styled
 
 Floats = NDArray[np.floating]
-ACTIVITY_CAPTION = (
-    "The grid's values: one face per column, one outer step per row, each row scaled by its own largest values. Left: "
-    "one sample. Right: its difference from the mean of all samples. The image enters at k = 0; the classes are read "
-    "at the other end."
-)
-FRONT_CAPTION = (
-    "One sample crosses the grid: a frame per outer step, the grid's faces from k = 0, where the image enters, to the "
-    "last, where the classes are read. The bars are the answer that would be read after so many steps."
-)
+_BARS = "The bars are the answer that would be read after so many steps."
 _SHOWN = 7  # states and faces of the grid, at most
 _SHADES = 32  # of brightness: few enough for a small file
 _RISE, _WIDTH, _STRIDE = 0.36, 0.6, 0.75  # of a face, by its height
 _FRAME_MS, _LAST_MS = 360, 2400
+
+
+def activity_caption(entered: int, read: int, faces: int) -> str:
+    """Return the caption of :func:`draw_activity` for a grid of ``faces``: the image enters at the first ``entered``
+    of them, and the classes are read at the last ``read``."""
+    return (
+        "The grid's values: one face per column, one outer step per row, each row scaled by its own largest values. "
+        "Left: one sample. Right: its difference from the mean of all samples. The image enters at "
+        f"{_first(entered, faces)}; the classes are read at {'the other end' if read == 1 else _last(read, faces)}."
+    )
+
+
+def front_caption(entered: int, read: int, faces: int) -> str:
+    """Return the caption of :func:`animate_front`, for arguments as in :func:`activity_caption`."""
+    if (entered, read) == (1, 1):
+        shown = "the grid's faces from k = 0, where the image enters, to the last, where the classes are read."
+        return f"One sample crosses the grid: a frame per outer step, {shown} {_BARS}"
+    return (
+        "One sample in the grid: a frame per outer step, the grid's faces from k = 0 to the last. The image enters at "
+        f"{_first(entered, faces)}; the classes are read at {_last(read, faces)}. {_BARS}"
+    )
+
+
+def _first(count: int, faces: int) -> str:
+    return "all faces" if count == faces > 1 else "k = 0" if count == 1 else f"k = 0 to {count - 1}"
+
+
+def _last(count: int, faces: int) -> str:
+    return "all faces" if count == faces > 1 else "the last face" if count == 1 else f"the last {count} faces"
 
 
 def draw_activity(grids: Floats) -> Figure:

@@ -41,7 +41,8 @@ def _gridnet(model: Any, trace_of: Trace, folder: Path) -> dict[str, str]:
     trace, config = trace_of(), model.module.config
     save_png(gridnet.draw_activity(trace.grids), folder / "activity.png")
     gridnet.animate_front(trace.grids, trace.logits, folder / "front.gif", model.labels)
-    captions = {"front.gif": gridnet.FRONT_CAPTION, "activity.png": gridnet.ACTIVITY_CAPTION}
+    faces = config.faces(model.input_spec.shape[0])
+    captions = {"front.gif": gridnet.front_caption(*faces), "activity.png": gridnet.activity_caption(*faces)}
     if config.inner_steps > 1 and np.prod(config.grid) <= _BLOCK_CELLS:
         steps = min(config.outer_steps, _BLOCK_STEPS)
         blocks.animate_blocks(folder / "blocks.gif", config.grid, config.block, config.inner_steps, steps)

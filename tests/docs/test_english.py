@@ -12,7 +12,9 @@ from tests.support.paths import DOCS, ROOT
 
 LINE = 120
 MODULE = 300
-PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"])
+PAGES = sorted(
+    [*DOCS.rglob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "csrc/README.md"))]
+)
 SOURCES = sorted(path for top in ("zoo", "sdk", "tests", "docs", "examples") for path in (ROOT / top).rglob("*.py"))
 _QUESTION = re.compile(r"(What|How|Which|Whether|Where|Who)\b")
 # Code, tables, the targets of links, and what `zoo bench --write-docs` writes.

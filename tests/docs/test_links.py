@@ -9,12 +9,13 @@ import pytest
 
 from tests.support.paths import DOCS, ROOT
 
-PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+PAGES = sorted([*DOCS.rglob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "csrc/README.md"))])
 ARCHITECTURE = DOCS / "architecture.md"
 TOP_FOLDERS = ("csrc", "docs", "examples", "exports", "recipes", "sdk", "tests", "zoo")
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
-_PATH = re.compile(rf"`((?:{'|'.join(TOP_FOLDERS)})/[\w./*-]*)`")
+_CODE = re.compile(r"`([^`]+)`")
+_PATH = re.compile(rf"(?<![\w./~-])(?:{'|'.join(TOP_FOLDERS)})/[\w./*-]*")
 _PLACEHOLDER = re.compile(r"NAME|PACKAGE|MODULE")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _SOURCE_SUFFIXES = {".py", ".yaml", ".md", ".ipynb", ".h", ".cpp", ".cu", ".cuh", ".j2"}
@@ -46,8 +47,9 @@ def test_relative_links_lead_to_a_file_and_a_heading(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_paths_in_backticks_exist(page: Path) -> None:
-    """Names in capitals, as in `exports/NAME/`, stand for any name."""
-    named = [path for path in _PATH.findall(page.read_text()) if not _PLACEHOLDER.search(path)]
+    """Names in capitals, as in `exports/NAME/`, stand for any name. Commands in backticks name paths, too."""
+    spans = _CODE.findall(_FENCE.sub("", page.read_text()))
+    named = [path for span in spans for path in _PATH.findall(span) if not _PLACEHOLDER.search(path)]
     assert not [path for path in named if not any(ROOT.glob(path))]
 
 

@@ -15,6 +15,7 @@ from sdk import InputSpec
 from zoo.artifacts.writer import write_artifact
 from zoo.data.task import Task
 from zoo.families.snapshots.config import SnapshotsConfig
+from zoo.families.snapshots.draft import Draft
 from zoo.families.snapshots.findings import training_findings
 from zoo.families.snapshots.model import SnapshotNet
 from zoo.utils.provenance import gather_provenance
@@ -136,3 +137,13 @@ def full(build: Callable[..., SnapshotNet], **options: Any) -> SnapshotNet:
     with torch.no_grad():
         net.bias.normal_()
     return net
+
+
+def reached_by_input(draft: Draft) -> Tensor:
+    """Return bool ``[units]``: True for units that the input reaches over forward edges."""
+    reached = torch.zeros(draft.layout.units, dtype=torch.bool)
+    reached[draft.layout.layer(0)] = True
+    for number in range(1, draft.layout.output + 1):
+        units = draft.layout.layer(number)
+        reached[units] = (draft.connected[: units.start, units] & reached[: units.start, None]).any(0)
+    return reached

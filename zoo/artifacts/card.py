@@ -31,6 +31,7 @@ from zoo.artifacts.card_facts import example_answer, example_origin, precisions,
 from zoo.data.location import is_hub_id
 from zoo.families.probing import Findings
 from zoo.families.registry import PACKAGE_KEY, get_family
+from zoo.families.registry import other_data as other_data_of
 from zoo.utils.errors import CardError
 from zoo.utils.markdown import block, plain, without_comments
 
@@ -69,6 +70,8 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
 
     The text is a function of the files and the notes alone.
     """
+    package = config.provenance.get(PACKAGE_KEY)
+    other_data = None if config.family == MODULE_FAMILY else other_data_of(config.family, config.model, package)
     findings = "\n\n".join(_text(folder / file).strip() for file in (PICTURES_FILE, PROBE_FILE) if file in config.files)
     card = ModelCard.from_template(
         _metadata(config),
@@ -92,7 +95,9 @@ def card_text(folder: Path, config: ArtifactConfig, notes: str = "") -> str:
         onnx=ONNX_FILE in config.files,
         prepared=_prepared(config),
         precisions=precisions(config),
-        training=training(config),
+        training=training(config, other_data),
+        other_data=other_data,
+        started=bool(config.provenance.get("start_from")),
         recipe=block(_text(folder / RECIPE_FILE), "yaml") if RECIPE_FILE in config.files else None,
         torch=WEIGHTS_FILE in config.files,
         files=[

@@ -31,8 +31,11 @@ def results(config: ArtifactConfig) -> dict[str, str]:
     return rows
 
 
-def training(config: ArtifactConfig) -> str:
-    """Describe the training in one paragraph: steps, seed, time, data, versions, and the command to repeat it."""
+def training(config: ArtifactConfig, other_data: str | None = None) -> str:
+    """Describe the training in one paragraph: steps, seed, time, data, versions, and the command to repeat it.
+
+    ``other_data`` names the data that the family trained on in place of the recipe's.
+    """
     made = config.provenance
     if not recorded(made, "recipe_sha256"):
         return (
@@ -44,7 +47,7 @@ def training(config: ArtifactConfig) -> str:
     seed = f" with seed {made['seed']}" if recorded(made, "seed") else ""
     taken = f" in {made['wall_seconds']:,.0f} s" if recorded(made, "wall_seconds") else ""
     return (
-        f"Trained{steps}{seed}{_data(made)}{taken},{_when(made)}. {_start(made)}"
+        f"Trained{steps}{seed}{_data(made, other_data)}{taken},{_when(made)}. {_start(made)}"
         f"To repeat it, save this recipe as `{config.name}.yaml` and run `zoo train {config.name}.yaml{seeds}`:"
     )
 
@@ -107,13 +110,14 @@ def recorded(facts: dict[str, Any], *keys: str) -> bool:
     return all(facts.get(key) is not None for key in keys)
 
 
-def _data(made: dict[str, Any]) -> str:
-    data = made.get("data") or {}
+def _data(made: dict[str, Any], other_data: str | None) -> str:
+    data, trained = made.get("data") or {}, f" on {other_data}" if other_data else ""
     if not recorded(data, "name"):
-        return ""
+        return trained
     named = (("train", "training"), ("validation", "validation"))
     parts = " and ".join(f"{data[part]:,} {name}" for part, name in named if recorded(data, part))
-    return f" on {plain(data['name'])}{f' ({parts} samples)' if parts else ''}"
+    described = f"{plain(data['name'])}{f' ({parts} samples)' if parts else ''}"
+    return f"{trained}, for {described}," if other_data else f" on {described}"
 
 
 def _when(made: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ from zoo.config.data import DataConfig
 from zoo.data.location import dataset_title
 from zoo.data.sampling import Batch
 from zoo.data.split import Data, Split
+from zoo.families.registry import PACKAGE_KEY, other_data
 from zoo.recipe import load_recipe
 from zoo.recipe.own_data import recipe_on_data
 from zoo.utils.errors import CompareError
@@ -103,6 +104,7 @@ def measure_model(name: str, loader: Loader, progress: Progress = no_progress) -
     hits = right_answers(lambda x: model.logits(x, _EVALUATED, invert=False), test)
     raw = test[Batch(torch.arange(min(len(test), max(BATCHES))))][0].numpy()
     made, metrics = config.provenance, config.metrics
+    elsewhere = other_data(config.family, config.model, made.get(PACKAGE_KEY))
     cost = count_cost(onnx.load(str(artifact.file(ONNX_FILE))), config.input.shape) if _has_graph(config) else None
     return Record(
         name=config.name,
@@ -120,7 +122,7 @@ def measure_model(name: str, loader: Loader, progress: Progress = no_progress) -
         parameters=config.parameters,
         edges=cost.edges if cost else None,
         multiply_adds=cost.multiply_adds if cost else None,
-        samples=made["steps"] * recipe.train.batch_size if "steps" in made else None,
+        samples=made["steps"] * recipe.train.batch_size if "steps" in made and not elsewhere else None,
         cpu_seconds=made.get("cpu_seconds"),
         wall_seconds=made.get("wall_seconds"),
         backend=backend,

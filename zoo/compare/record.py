@@ -48,7 +48,7 @@ class Record:
     edges: int | None
     multiply_adds: int | None
     samples: int | None
-    """Training samples that the steps saw, repeats included."""
+    """Training samples of the data set that the steps saw, repeats included; None for training on other data."""
     cpu_seconds: float | None
     wall_seconds: float | None
     backend: str

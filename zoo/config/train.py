@@ -94,7 +94,7 @@ class ConstantConfig(Section):
     name: Literal["constant"]
     """The name of the schedule."""
     warmup: CountOrFraction = 0
-    """Optimizer steps of the warm-up, or their fraction of all steps."""
+    """Training steps of the warm-up, or their fraction of all steps."""
 
 
 class CosineConfig(Section):
@@ -103,7 +103,7 @@ class CosineConfig(Section):
     name: Literal["cosine"]
     """The name of the schedule."""
     warmup: CountOrFraction = 0
-    """Optimizer steps of the warm-up, or their fraction of all steps."""
+    """Training steps of the warm-up, or their fraction of all steps."""
     final: Fraction = 0
     """Learning rate of the last step, as a fraction of the peak."""
 
@@ -114,7 +114,7 @@ class OneCycleConfig(Section):
     name: Literal["one_cycle"]
     """The name of the schedule."""
     warmup: CountOrFraction = 0.3
-    """Optimizer steps of the rise, or their fraction of all steps."""
+    """Training steps of the rise, or their fraction of all steps."""
     initial: float = Field(default=0.04, gt=0, le=1)
     """Learning rate of the first step, as a fraction of the peak."""
     final: Fraction = 4e-6
@@ -167,9 +167,10 @@ class TrainConfig(Section):
     epochs: PositiveInt | None = Field(default=None, json_schema_extra={"default": f"{DEFAULT_EPOCHS}, without steps"})
     """Passes over the training samples; exclusive with ``steps``."""
     steps: PositiveInt | None = None
-    """Optimizer steps; exclusive with ``epochs``."""
+    """Training steps, each with one batch; exclusive with ``epochs``. CellNet takes an optimizer step per window of a
+    training step, nca one per segment, all others one."""
     batch_size: PositiveInt = 32
-    """Samples per optimizer step, over all processes together; at most the number of training samples."""
+    """Samples per training step, over all processes together; at most the number of training samples."""
     eval_batch_size: PositiveInt = 256
     """Samples per batch of validation and test; changes speed and memory only."""
     optimizer: OptimizerConfig = AdamWConfig(name="adamw")
@@ -186,9 +187,9 @@ class TrainConfig(Section):
     seed: NonNegativeInt = 0
     """Seed of the initial weights, the order of the samples and their augmentation."""
     log_every: PositiveInt = 50
-    """Optimizer steps between two lines of the metrics log."""
+    """Training steps between two lines of the metrics log."""
     checkpoint_every: PositiveInt | None = None
-    """Optimizer steps between validations, each of which saves a checkpoint; null: one epoch."""
+    """Training steps between validations, each of which saves a checkpoint; null: one epoch."""
     start_from: str | None = Field(default=None, min_length=1)
     """Trained model of the same family whose weights training starts from: a name, a folder or a Hub id, as
     ``zoo train --from`` takes it. A relative folder starts at the recipe's file. null: random weights."""

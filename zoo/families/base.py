@@ -81,6 +81,9 @@ class Family:
     pictures: str | None = None
     """``ProbeContext -> {file name: caption}``: pictures of ``zoo probe NAME --figures`` that need data or a training,
     besides those of :func:`sdk.plot.pictures`."""
+    other_data: str | None = None
+    """``model section -> words | None``, from the plain dict of config.json: the data that this network was trained on
+    in place of the recipe's, to which it was only applied; None: it was trained on the recipe's."""
     members: str | None = None
     """``module -> {name: module}``: networks inside a trained one that ``zoo export NAME --member`` writes alone."""
     bench: str | None = None

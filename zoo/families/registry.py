@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import warnings
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -76,6 +77,16 @@ def get_family(name: str, package: object = None) -> Family:
         )
     known = family_names()
     raise FamilyError(f"unknown family {name!r}{hint(name, known)}; known families: {', '.join(known)}")
+
+
+def other_data(name: str, model: Mapping[str, Any], package: object = None) -> str | None:
+    """Return the data that a network of a family was trained on in place of its recipe's, in words; None: the recipe's.
+
+    ``model`` is the section of its config.json, ``package`` as for :func:`get_family`. Raises FamilyError.
+    """
+    hook = get_family(name, package).other_data
+    words: str | None = load_hook(hook)(model) if hook else None
+    return words
 
 
 def package_of(name: str) -> str | None:

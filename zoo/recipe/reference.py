@@ -182,7 +182,7 @@ def _list(arguments: tuple[Any, ...], metadata: list[Any]) -> str:
         return f"list of {len(arguments)}: {inner}"
     bounds = _bounds(metadata)
     least, most = bounds.get("min_length"), bounds.get("max_length")
-    length = f" {least} to {most}" if most else f" at least {least}" if least else ""
+    length = f" {least or 0} to {most}" if most else f" at least {least}" if least else ""
     return f"list of{length}: {inner}"
 
 

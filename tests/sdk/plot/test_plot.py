@@ -21,6 +21,7 @@ from sdk.families.nca import NcaTrace
 from sdk.families.normnet import NormnetTrace
 from sdk.families.snapshots_trace import SnapshotsTrace
 from sdk.plot import PlotError
+from sdk.plot.gridnet import activity_caption, front_caption
 from tests.sdk.test_import import loaded_modules as loaded
 from tests.support.paths import ROOT
 
@@ -105,6 +106,23 @@ def test_pictures_of_a_model_are_its_files_with_captions(tmp_path: Path) -> None
     }  # fmt: skip
     with Image.open(tmp_path / "new" / "folder" / "growth.gif") as animation:
         assert animation.n_frames == 1 + len(model.module.growth)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("faces", "said"),
+    [
+        ((1, 1, 8), "enters at k = 0; the classes are read at the other end."),
+        ((3, 1, 8), "enters at k = 0 to 2; the classes are read at the other end."),
+        ((3, 2, 8), "enters at k = 0 to 2; the classes are read at the last 2 faces."),
+        ((8, 8, 8), "enters at all faces; the classes are read at all faces."),
+    ],
+)
+def test_captions_of_a_grid_say_where_the_image_enters_and_the_classes_are_read(
+    faces: tuple[int, int, int], said: str
+) -> None:
+    assert activity_caption(*faces).endswith(said)
+    assert front_caption(*faces).count("where the image enters") == (faces == (1, 1, 8))
+    assert faces == (1, 1, 8) or said.replace("other end", "last face") in front_caption(*faces)
 
 
 def test_pictures_need_states(tmp_path: Path) -> None:

@@ -223,5 +223,14 @@ def test_a_model_that_started_from_one_on_the_hub_names_it_as_base_model(tmp_pat
     assert card.data["base_model_relation"] == "finetune"
     repo = "[alice/tiny](https://huggingface.co/alice/tiny)"
     assert f"It took 900 of its 1,000 parameters from {repo} at commit `{commit[:12]}`" in card.text
+    assert "- Apart from the weights that it started from, the model was trained and tested on digits only" in card.text
     shown = CliRunner().invoke(cli, ["info", str(folder)]).output
     assert f"alice/tiny@{commit}: 900 of 1,000 parameters taken" in shown
+
+
+def test_the_card_of_a_rule_that_learned_on_generated_tasks_says_so() -> None:
+    texts = {name: card(bundled_models()[name]) for name in ("nca-learner", "nca-iris")}
+    assert "Trained for 300 steps with seed 0 on generated tasks, for iris (96 training" in texts["nca-learner"]
+    assert "- The model was trained on generated tasks, and was applied to and tested on [iris]" in texts["nca-learner"]
+    assert "Trained for 500 steps with seed 0 on iris (96 training" in texts["nca-iris"]
+    assert "- The model was trained and tested on [iris]" in texts["nca-iris"]

@@ -20,7 +20,8 @@ from sdk.catalog import bundled_models
 from zoo.compare.classic import names as classic_names
 from zoo.compare.record import read_results
 
-STORED = read_results().models
+RESULTS = read_results()
+STORED = RESULTS.models
 Samples = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
@@ -80,7 +81,14 @@ def test_every_shipped_model_and_classic_learner_has_stored_results_of_its_weigh
     assert {name for name in classic_names() if name.endswith(("-digits", "-iris"))} <= set(STORED)
     for name, folder in bundled_models().items():
         files = json.loads((folder / "config.json").read_text())["files"]
-        assert STORED[name].model_hash == files["model.safetensors"]["sha256"], name
+        weights = files["model.safetensors"]["sha256"]
+        assert STORED[name].model_hash == weights, name
+        assert RESULTS.robustness.get(name, {"model_hash": weights})["model_hash"] == weights, name
+
+
+def test_a_rule_that_learned_on_generated_tasks_saw_no_samples_of_the_data_set() -> None:
+    assert STORED["nca-learner"].samples is None
+    assert STORED["nca-iris"].samples == 500 * 96
 
 
 def _batch_size(folder: Path) -> int:

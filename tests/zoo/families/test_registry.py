@@ -33,6 +33,7 @@ HOOKS = (
     "freeze",
     "ends",
     "pictures",
+    "other_data",
 )
 DEFINED = [(name, hook) for name in NAMES for hook in HOOKS if getattr(get_family(name), hook) is not None]
 HEAVY = ("torch", "torchvision", "sklearn", "onnx", "matplotlib")

@@ -106,6 +106,7 @@ def test_required_keys_are_marked() -> None:
         ("augment", "data.augment.crop.ratio", "list of 2: number > 0", "[0.75, 1.333]"),
         ("cellnet", "model.core", "integer > 0 or list of: integer > 0", "128"),
         ("snapshots", "model.hidden", "list of 1 to 8: integer in [1, 8192]", "[256, 128]"),
+        ("mlp", "model.hidden", "list of 0 to 64: integer in [1, 8192]", "[256, 128]"),
         ("snapshots", "model.trigger.every", "epoch or integer > 0", "epoch"),
         ("gridnet", "model.gated", "true, false", "false"),
         ("export", "export.formats", "list of: safetensors, onnx", "[safetensors, onnx]"),

@@ -1,6 +1,7 @@
 """CellNet: cells that exchange their cores through small MLPs and learn to predict their own gradient step.
 
-Source: the public CellNet repository's README. docs/families/cellnet.md separates the original's ideas from ours.
+Source: the README of the public CellNet repository (DawidLipin/CellNet). docs/families/cellnet.md separates the
+original's ideas from ours.
 """
 
 from zoo.families.base import Family
@@ -21,8 +22,8 @@ outputs of the MLPs that lead to them to their cores. The first cells also add a
 give the logits.
 
 A CellNet is trained over time. After each step, the gradient says where the cores should have gone (C2). Loss (a) asks
-the next step to make that move; loss (b) is the task's. The idea is that of the public CellNet repository, which trains
-one sample at a time with all cells connected. Batches, sparse topologies, cores of different sizes and gradients
-through several steps are ours.
+the next step to make that move; loss (b) is the task's. The idea is that of
+[DawidLipin/CellNet](https://github.com/DawidLipin/CellNet), which trains one sample at a time with all cells
+connected. Batches, sparse topologies, cores of different sizes and gradients through several steps are ours.
 """,
 )

@@ -35,7 +35,8 @@ class GridnetConfig(FamilyConfig):
     family: Literal["gridnet"] = "gridnet"
     """The family's name."""
     grid: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(examples=[[8, 8, 8]])
-    """M, N, K: the image enters at the face k = 0 (rows along M, columns along N); the classes are read at K - 1."""
+    """M, N, K: rows of the image lie along M, columns along N. Its channels, or those of ``patch``, enter at the first
+    faces, from k = 0 on; the classes are read at the last ``output_layers`` faces."""
     block: PositiveInt = Field(
         default_factory=_usual_block, json_schema_extra={"default": "the largest up to 8 that divides grid"}
     )
@@ -68,6 +69,10 @@ class GridnetConfig(FamilyConfig):
     """Initial value of the residual scales."""
     gate_bias: float = 2.0
     """Initial value of the gates' biases."""
+
+    def faces(self, channels: int) -> tuple[int, int, int]:
+        """Return how many faces an image of so many channels enters, how many are read, and how many there are."""
+        return self.patch.channels if self.patch else channels, self.output_layers, self.grid[2]
 
     @model_validator(mode="after")
     def _check(self) -> GridnetConfig:

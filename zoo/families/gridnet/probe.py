@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sdk.plot.gridnet import ACTIVITY_CAPTION, draw_activity
+from sdk.plot.gridnet import activity_caption, draw_activity
 from zoo.data.sampling import evaluation_batches
 from zoo.families.gridnet.figures import draw_confusion, draw_steps
 from zoo.families.gridnet.model import Gridnet
@@ -53,7 +53,7 @@ def probe(context: ProbeContext) -> Findings:
         },
         text=_text(accuracies, counts.confusion, context),
         figures={
-            "activity.png": ACTIVITY_CAPTION,
+            "activity.png": activity_caption(*module.config.faces(context.task.input_shape[0])),
             "steps.png": "Left: standard deviation of each face's values across inputs after each outer step, relative "
             "to the largest of that step. Right: test accuracy when the classes are read after fewer or more outer "
             f"steps than the {trained} of training.",

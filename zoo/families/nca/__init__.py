@@ -20,6 +20,7 @@ FAMILY = Family(
     portrait="zoo.families.nca.figures:portrait",
     probe="zoo.families.nca.probe:probe",
     pictures="zoo.families.nca.pictures:pictures",
+    other_data="zoo.families.nca.config:other_data",
     bench="zoo.families.nca.bench:bench",
     about="""A small local rule updates every weight of another network, the task network, from that weight's
 neighbourhood: its own state and the states of the weights that share a unit with it. Backpropagation through the whole

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -124,3 +125,9 @@ class NcaConfig(FamilyConfig):
         if self.meta.damage and self.meta.segments < 2:
             raise ValueError(f"meta.damage {self.meta.damage:g} needs meta.segments of at least 2, found 1")
         return self
+
+
+def other_data(model: Mapping[str, Any]) -> str | None:
+    """Return the data of meta-training on generated tasks, in words; None for a rule trained on the recipe's data."""
+    meta = model.get("meta")
+    return "generated tasks" if isinstance(meta, Mapping) and meta.get("tasks") is not None else None

@@ -75,7 +75,7 @@ class TreeConfig(Section):
     pressure: float = Field(default=0.5, ge=0, le=1)
     """0 picks every checkpoint with the same probability, 1 always picks the best."""
     keep: PositiveInt = 8
-    """Number of checkpoints that can be picked: the last ones, which are also the best."""
+    """Number of checkpoints that can be picked: the newest, and the best of the others."""
 
 
 class NormnetConfig(FamilyConfig):

@@ -24,6 +24,6 @@ FAMILY = Family(
 it learns, spikes in the variance of its gradient earn credits, and credits buy growth: edges from heavily used units to
 little used ones, in a coarse, a medium and a fine phase. Snapshots saved during training answer together as a weighted
 ensemble, or as a cascade from coarse to fine that stops at the first confident answer. The idea is that of
-structure_net (Ethycs, 2025); the code is our own.
+[Ethycs/structure_net](https://github.com/Ethycs/structure_net) (2025); the code is our own.
 """,
 )

@@ -55,15 +55,6 @@ class Draft:
         """Return the targets of the edges out of a unit."""
         return self.connected[unit].nonzero().flatten().tolist()
 
-    def reached_by_input(self) -> Tensor:
-        """Return bool ``[units]``: True for units that the input reaches over forward edges."""
-        reached = torch.zeros(self.layout.units, dtype=torch.bool)
-        reached[self.layout.layer(0)] = True
-        for number in range(1, self.layout.output + 1):
-            units = self.layout.layer(number)
-            reached[units] = (self.connected[: units.start, units] & reached[: units.start, None]).any(0)
-        return reached
-
     def reaches_output(self) -> Tensor:
         """Return bool ``[units]``: True for units that reach a class over forward edges."""
         reaching = torch.zeros(self.layout.units, dtype=torch.bool)

@@ -6,7 +6,6 @@ with one outer step and no LayerNorm. Every body checks its arguments and takes 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -232,18 +231,3 @@ register_autocast(_evolve, "cpu", torch.float32)
 register_autocast(_evolve, "cuda", torch.float32)
 map_by_slices(_evolve)
 map_by_slices(_evolve_backward)
-
-
-def saved_bytes_bound(x_shape: tuple[int, int, int, int], options: Options, itemsize: int = 4) -> int:
-    """Return an upper bound, in bytes, of the activations that the CPU op saves for backward.
-
-    They are grids with padded rows and statistics, for a batch rounded up to whole tiles. Small batches are not rounded
-    up, and also save each step's sums if no step is recomputed.
-    """
-    batch, m, n, k = x_shape
-    steps, lanes = options.outer_steps, math.ceil(batch / 64) * 64
-    grids = (steps - 1) // options.recompute + (not options.outer_residual)
-    sums = 2 * steps if options.recompute == 1 else 0
-    tiled = lanes * (grids * m * n * (k + 2) + 2 * steps)
-    small = batch * ((grids + sums) * m * n * k + 2 * (steps + 1))
-    return itemsize * (16 + max(tiled, small if batch < 64 else 0))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.support.snapshots import reached_by_input
 from zoo.families.snapshots.config import RoutingConfig
 from zoo.families.snapshots.draft import Draft
 from zoo.families.snapshots.extrema import Extrema
@@ -188,7 +189,7 @@ def test_completed_edges_lie_on_a_path_from_a_high_input_to_a_class() -> None:
         draft = draft_of()
         router(draft, high, low, complete=True).route(layer, set())
         for source, target in new(draft):
-            assert draft.reached_by_input()[source]
+            assert reached_by_input(draft)[source]
             assert draft.reaches_output()[target]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.support.snapshots import reached_by_input
 from zoo.families.snapshots.config import StartConfig
 from zoo.families.snapshots.draft import Draft
 from zoo.families.snapshots.layout import Layout
@@ -35,7 +36,7 @@ def test_connected_edges_are_on_paths_from_the_input_to_a_class(seed: int) -> No
     torch.manual_seed(seed)
     source, target = start_edges(MNIST, StartConfig())
     draft = Draft(MNIST, source, target, torch.zeros(len(source)), room=0)
-    assert draft.reached_by_input()[source].all()
+    assert reached_by_input(draft)[source].all()
     assert draft.reaches_output()[target].all()
 
 
