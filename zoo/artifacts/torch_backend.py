@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,7 +114,7 @@ def open_backend(artifact: Artifact, device: str | torch.device | None = None) -
     family, config = _family_config(artifact)
     task = Task(artifact.config.input.shape, artifact.config.outputs, artifact.config.task)
     weights = artifact.file(WEIGHTS_FILE)
-    with fixed_defaults(), _one_thread():
+    with _one_thread(), fixed_defaults():
         module = _load(artifact, family, config, task, weights)
     return TorchBackend(module.eval().to(target), target, str(weights), task.num_classes)
 
@@ -156,13 +157,30 @@ def _use_one_thread_after_fork() -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Start no thread of torch's pool, so that a program may load a model and fork then."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    """Start no thread of torch's pool, so that a program may load a model and fork then.
+
+    Threads take turns: one that began inside another's turn would restore the single thread, for good.
+    """
+    with _turns:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+_turns = threading.Lock()
+
+
+def _new_turns() -> None:
+    """Give a forked process a lock that nobody holds."""
+    global _turns
+    _turns = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_turns)
 
 
 def _versions(module: nn.Module) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,17 @@ def test_loading_leaves_the_random_generator_unchanged(artifact: Path) -> None:
     torch.manual_seed(3)
     sdk.load(artifact, backend="torch")
     assert torch.equal(torch.rand(4), expected)
+
+
+def test_threads_that_load_at_once_leave_the_number_of_threads_unchanged(artifact: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(lambda _: sdk.load(artifact, backend="torch"), range(18)))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("device", ["gpu9", "xpu" if not torch.xpu.is_available() else "cuda:99"])
