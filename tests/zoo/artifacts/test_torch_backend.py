@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 import sdk
 from sdk import ArtifactError, LoadError
 from tests.support.artifacts import images
+from zoo.artifacts import torch_backend
 
 
 def test_loading_leaves_the_random_generator_unchanged(artifact: Path) -> None:
@@ -22,12 +24,16 @@ def test_loading_leaves_the_random_generator_unchanged(artifact: Path) -> None:
     assert torch.equal(torch.rand(4), expected)
 
 
-def test_threads_that_load_at_once_leave_the_number_of_threads_unchanged(artifact: Path) -> None:
+def test_threads_that_load_at_once_leave_the_number_of_threads_unchanged(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = torch_backend._load
+    monkeypatch.setattr(torch_backend, "_load", lambda *given: time.sleep(0.005) or real(*given))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         with ThreadPoolExecutor(6) as pool:
-            list(pool.map(lambda _: sdk.load(artifact, backend="torch"), range(18)))
+            list(pool.map(lambda _: sdk.load(artifact, backend="torch"), range(6)))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
