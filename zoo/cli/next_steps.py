@@ -78,7 +78,11 @@ def _write_example(result: TrainResult, run_dir: Path) -> Path | None:
     return path
 
 
-def _table_sample(result: TrainResult) -> list[float]:
+def _table_sample(result: TrainResult) -> dict[str, Any] | list[float]:
+    """Return a typical raw row, by the names of the columns; without names, the first test row."""
+    columns = result.data.input_spec.columns
+    if columns is not None:
+        return columns.example()
     return [round(float(value), 6) for value in _first_test_input(result).flatten()]
 
 

@@ -197,7 +197,7 @@ class DatasetConfig(_ImagesConfig):
     """The configuration of the data set, if it has several."""
     input: str | tuple[str, ...] | None = Field(default=None, min_length=1)
     """The column of the images, or a list of a table's columns; null: the only column of images, else all columns
-    but the target."""
+    but the target and ``__index_level_0__``, pandas' index."""
     target: str | None = Field(default=None, min_length=1)
     """The column of the classes; null: the only column of class labels, else ``label``."""
     splits: SplitsConfig | None = None

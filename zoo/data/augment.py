@@ -60,11 +60,11 @@ def draw(config: AugmentConfig, count: int, rank: int = 0, world: int = 1) -> Dr
     batch = count * world
     turns = offsets = sides = None
     if config.rotate or config.scale:
-        turns = torch.rand(2, batch)
+        turns = torch.rand(2, batch, dtype=torch.float32)
     if config.shift:
         offsets = torch.randint(-config.shift, config.shift + 1, (batch, 2))
     if config.flip:
-        sides = torch.rand(batch)
+        sides = torch.rand(batch, dtype=torch.float32)
     if world > 1:
         share = slice(rank, None, world)
         turns = None if turns is None else turns[:, share]
@@ -134,8 +134,9 @@ def rotate_and_zoom(images: Tensor, degrees: Tensor, zoom: Tensor) -> Tensor:
     cos, sin = angle.cos() / zoom, angle.sin() / zoom
     # Pixels' places from the centre, in halves of the width and the height. affine_grid, a product of tiny matrices,
     # takes four times as long.
-    x = (torch.arange(1 - width, width, 2, device=images.device) / width).repeat(height)
-    y = (torch.arange(1 - height, height, 2, device=images.device) / height).repeat_interleave(width)
+    here = partial(torch.arange, step=2, dtype=torch.float32, device=images.device)
+    x = (here(1 - width, width) / width).repeat(height)
+    y = (here(1 - height, height) / height).repeat_interleave(width)
     across = (cos * x).addcmul_(sin, y, value=-height / width)
     down = (cos * y).addcmul_(sin, x, value=width / height)
     grid = torch.stack([across, down]).view(2, len(images), height, width).permute(1, 2, 3, 0)

@@ -42,7 +42,7 @@ def choose_column(name: str, cells: Sequence[Any], fill: str | None, place: Plac
         raise DataError(f"column {name!r}: no training row has a value; leave it out")
     kinds = {_kind(name, cells[number], number, place) for number in present}
     if kinds == {"text"}:
-        kinds = {_kind_of_texts(name, [cells[number] for number in present])}
+        kinds = {_kind_of_texts(name, [cells[number] for number in present], lambda at: place([present[at]]))}
     if len(kinds) > 1:
         _refuse_mixture(name, cells, present, place)
     if kinds == {"number"}:
@@ -68,24 +68,32 @@ def _kind(name: str, cell: Any, number: int, place: Place) -> str:
 _DATE_ADVICE = "turn dates into numbers, such as a year or days since the first date, or leave the column out"
 
 
-def _kind_of_texts(name: str, texts: list[str]) -> str:
-    """Return the kind of cells that are all texts, which may spell numbers or booleans."""
+def _kind_of_texts(name: str, texts: list[str], place: Callable[[int], str]) -> str:
+    """Return the kind of cells that are all texts, which may spell numbers or booleans; ``place`` names one of them."""
     if all(text.strip().lower() in (FALSE, TRUE) for text in texts):
         return "boolean"
-    if all(map(_spells_number, texts)):
+    numbers = {text for text in set(texts) if spells_number(text)}
+    others = [at for at, text in enumerate(texts) if text not in numbers]
+    if not others:
         return "number"
     if all(_DATE_TEXT.fullmatch(text.strip()) for text in texts):
         raise DataError(f"column {name!r}: found dates, such as {describe(texts[0])}; {_DATE_ADVICE}")
     comma = [text for text in texts if _COMMA_NUMBER.fullmatch(text)]
-    if comma and all(_COMMA_NUMBER.fullmatch(text) or _spells_number(text) for text in texts):
+    if comma and all(_COMMA_NUMBER.fullmatch(text) or spells_number(text) for text in texts):
         raise DataError(
             f"column {name!r}: found numbers with a decimal comma, such as {describe(comma[0])}; write them with a "
             "decimal point"
         )
+    if len(numbers) > FEW_CATEGORIES and 2 * len(others) < len(texts):
+        raise DataError(
+            f"{place(others[0])}: column {name!r}: found {describe(texts[others[0]])} in a column of numbers; write a "
+            "number, or nothing for a missing one"
+        )
     return "text"
 
 
-def _spells_number(text: str) -> bool:
+def spells_number(text: str) -> bool:
+    """Return True for a text that a column of numbers takes."""
     try:
         number_of(text)
     except InputError:
@@ -112,7 +120,7 @@ def _number(name: str, cells: Sequence[Any], present: Sequence[int], fill: str |
             values[position] = number_of(cells[number])
         except InputError as error:
             raise DataError(f"{place([number])}: column {name!r}: {error}") from None
-    if len(np.unique(values.astype(np.float32))) == 1:
+    if (values == values[0]).all():
         return None
     return Number(name, fill=None if fill is None else float(values.mean()), example=float(f"{np.median(values):.4g}"))
 

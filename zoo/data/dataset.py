@@ -13,6 +13,7 @@ images (:mod:`zoo.data.image_folder`). Nothing of it is executed or unpickled.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from sdk.validation import hint
 from zoo.config.data import DatasetConfig, ImageFolderConfig
 from zoo.data import image_folder
 from zoo.data.dataset_images import load_images
-from zoo.data.dataset_parts import name_classes, split_samples
+from zoo.data.dataset_parts import name_classes, split_samples, without_unlabelled_test
 from zoo.data.dataset_source import Opened, Place, is_image_folder, locate, open_dataset
 from zoo.data.dataset_tables import load_table
 from zoo.data.split import Data
@@ -44,13 +45,17 @@ def load(config: DatasetConfig, folder: Path) -> Data:
     features = opened.parts["train"].features
     target = _target(features, config.target, opened)
     images = _image_column(features, config, target)
+    opened, left_out = without_unlabelled_test(opened, target, config)
     names, labels = name_classes(opened, target)
     parts = split_samples(opened, labels, names, config)
     if images is None:
         _check_keys(config, _IMAGE_KEYS, f"a table: {opened.origin}")
-        return load_table(parts, target, names, config, opened.origin)
-    _check_keys(config, ("fill",), f"a data set of images: {opened.origin}")
-    return load_images(parts, images, names, config, opened.origin)
+        data = load_table(parts, target, names, config, opened.origin)
+    else:
+        _check_keys(config, ("fill",), f"a data set of images: {opened.origin}")
+        data = load_images(parts, images, names, config, opened.origin)
+    unused = f"not used: split {', '.join(opened.unused)}; data.splits names others" if opened.unused else ""
+    return replace(data, about="; ".join(filter(None, [data.about, left_out, unused])))
 
 
 def holds_images(config: DatasetConfig, folder: Path) -> bool:

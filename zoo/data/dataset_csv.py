@@ -43,7 +43,10 @@ def _read(path: Path, config: DatasetConfig) -> datasets.Dataset:
     if repeated := repeated_names(header):
         raise DataError(f"{path}: found column {repeated} more than once, allowed each name once")
     if "" in header:
-        raise DataError(f"{path}: found the columns {', '.join(header)}, allowed a name for each")
+        raise DataError(
+            f"{path}: column {header.index('') + 1} of {len(header)} has no name, allowed a name for each; name it, or "
+            "leave it out (pandas writes its index so without index=False)"
+        )
     rows = [found for found in lines if isinstance(found, list)]
     cells = {name: [_present(row[number]) for row in rows] for number, name in enumerate(header)}
     features = datasets.Features({name: datasets.Value("string") for name in header})

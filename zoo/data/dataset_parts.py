@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import datasets
 import torch
 from torch import Tensor
 
+from sdk.cells import is_missing
 from sdk.validation import describe
 from zoo.config.data import DatasetConfig
 from zoo.data.dataset_source import Opened
@@ -38,6 +39,22 @@ class Part:
     """The data set's name of the split that the rows are in."""
 
 
+def without_unlabelled_test(opened: Opened, target: str, config: DatasetConfig) -> tuple[Opened, str]:
+    """Return the data set without a test split that has no class in any row, and a line about it.
+
+    Such splits hold the samples of a competition. One that the config names stays, and is refused.
+    """
+    rows = opened.parts.get("test")
+    if rows is None or (config.splits is not None and config.splits.test is not None):
+        return opened, ""
+    # A column of -1 has no classes either, unless they are those of the training rows.
+    nothing = {None, -1} - set(opened.parts["train"][target][:])
+    if target in rows.features and not all(value in nothing or is_missing(value) for value in rows[target][:]):
+        return opened, ""
+    parts = {role: part for role, part in opened.parts.items() if role != "test"}
+    return replace(opened, parts=parts), f"split {opened.names['test']} has no classes and is left out"
+
+
 def name_classes(opened: Opened, target: str) -> tuple[list[str], dict[str, Tensor]]:
     """Return the names of the classes and, for each part, the class of every row, int64 ``[rows]``."""
     feature = opened.parts["train"].features[target]
@@ -45,8 +62,9 @@ def name_classes(opened: Opened, target: str) -> tuple[list[str], dict[str, Tens
     for role, rows in opened.parts.items():
         if target not in rows.features:
             raise DataError(f"{opened.origin}: split {opened.names[role]} has no column {target}")
-        values[role] = rows[target][:]
-        _check_labels(values[role], f"{opened.origin}: split {opened.names[role]}", target)
+        values[role] = [value.strip() if isinstance(value, str) else value for value in rows[target]]
+        numbered = isinstance(rows.features[target], datasets.ClassLabel)
+        _check_labels(values[role], numbered, f"{opened.origin}: split {opened.names[role]}", target)
     known = set(values["train"])
     for role in values:
         extra = set(values[role]) - known
@@ -63,11 +81,12 @@ def name_classes(opened: Opened, target: str) -> tuple[list[str], dict[str, Tens
     return names, {role: torch.tensor([numbers[value] for value in found]) for role, found in values.items()}
 
 
-def _check_labels(values: list[Any], place: str, target: str) -> None:
+def _check_labels(values: list[Any], numbered: bool, place: str, target: str) -> None:
+    """Raise DataError for values that are no classes; a negative ``numbered`` class, of a class label, is none."""
     if not values:
         raise DataError(f"{place} has no rows")
-    missing = [row for row, value in enumerate(values) if value is None or value == "" or value != value or value == -1]
-    if missing and (values[missing[0]] != -1 or set(values) == {-1}):
+    missing = [row for row, value in enumerate(values) if is_missing(value) or (numbered and value < 0)]
+    if missing:
         raise DataError(f"{place}: column {target} has no class in {len(missing)} rows, such as {_some(missing)}")
     wrong = next((value for value in values if not _is_label(value)), None)
     if wrong is not None:
@@ -85,11 +104,15 @@ def _some(rows: list[int]) -> str:
 
 
 def _sort_key(value: Any) -> tuple[float, str]:
-    """Sort numbers, also written as text, by value, and then other text."""
+    """Sort numbers, also written as text, by value, and then other text.
+
+    No two values have the same key: the order of a set, which sorting keeps for equal keys, differs between processes.
+    """
     try:
-        return float(value), ""
+        number = float(value)
     except ValueError:
-        return math.inf, str(value)
+        number = math.inf
+    return number if math.isfinite(number) else math.inf, str(value)
 
 
 def _name(value: Any) -> str:
@@ -122,7 +145,9 @@ def _hold_out(labels: Tensor, names: list[str], part: float, seed: int, key: str
     sizes = labels.bincount(minlength=len(names))
     if int(sizes.min()) < 2:
         rare = names[int(sizes.argmin())]
-        raise DataError(f"{key} {part}: found {int(sizes.min())} training samples of class {rare}, expected at least 2 "
-                        "per class to hold out 1")  # fmt: skip
+        several = 2 * len(names) > len(labels)  # numbers to be predicted, or names of the rows, rather than classes
+        advice = f", and {len(names):,} classes in {len(labels):,} samples; is data.target the column of classes?"
+        raise DataError(f"{key} {part}: found only {int(sizes.min())} training sample of class {rare}, expected at "
+                        f"least 2 per class to hold out 1{advice if several else ''}")  # fmt: skip
     count = part if isinstance(part, int) else max(math.ceil(part * len(labels)), len(sizes))
     return hold_out(labels, count, seed, key)

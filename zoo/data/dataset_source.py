@@ -53,6 +53,8 @@ class Opened:
     """The data set's own name of each split, by role."""
     origin: str
     """The place that it was read from, for people."""
+    unused: tuple[str, ...] = ()
+    """The names of splits without a role."""
 
 
 def locate(config: DatasetConfig, folder: Path) -> Place:
@@ -109,7 +111,8 @@ def open_dataset(config: DatasetConfig, place: Place) -> Opened:
         except Exception as error:  # readers of many formats, whose errors have no common base
             raise DataError(f"{place.origin}: cannot be read: {_reason(error)}") from None
     names = _roles(list(splits), config.splits or SplitsConfig(), place.origin)
-    return Opened({role: splits[name] for role, name in names.items()}, names, place.origin)
+    unused = tuple(name for name in splits if name not in names.values())
+    return Opened({role: splits[name] for role, name in names.items()}, names, place.origin, unused)
 
 
 def _read(place: Place, config: DatasetConfig) -> dict[str, datasets.Dataset]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import datasets
@@ -14,9 +15,15 @@ from zoo.data.split import Data
 from zoo.data.tables import TablePart, load_tables
 from zoo.utils.errors import DataError
 
+_INDEX = re.compile(r"__index_level_\d+__")
+"""The names that pandas gives to an index without a name when it writes Parquet; tables of predictions lack it."""
+
 
 def load_table(parts: dict[str, Part], target: str, names: list[str], config: DatasetConfig, origin: str) -> Data:
-    """Return the columns that the config chooses, by default all but the target; ``names`` are those of the classes."""
+    """Return the columns that the config chooses, by default all but the target and an index that pandas wrote.
+
+    ``names`` are those of the classes.
+    """
     columns = _columns(list(parts["train"].rows.features), target, config)
     tables = {role: _table(part, columns, origin) for role, part in parts.items()}
     return load_tables(tables, names, config.fill, config.workers, origin)
@@ -25,7 +32,7 @@ def load_table(parts: dict[str, Part], target: str, names: list[str], config: Da
 def _columns(found: list[str], target: str, config: DatasetConfig) -> list[str]:
     wanted = (config.input,) if isinstance(config.input, str) else config.input
     if wanted is None:
-        wanted = tuple(name for name in found if name != target)
+        wanted = tuple(name for name in found if name != target and not _INDEX.fullmatch(name))
     for name in wanted:
         if name not in found:
             raise DataError(f"data.input: found {name}{hint(name, found)}, allowed: {', '.join(found)}")

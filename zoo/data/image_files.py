@@ -120,7 +120,9 @@ class _Scan:
 
     def _images(self, folder: Path) -> list[str]:
         images: list[str] = []
-        walked = _walk(folder, set(), self._seen_twice)
+        # A link back to a folder around this one would bring in the images of the other classes.
+        around = {*Path(os.path.realpath(folder)).parents, *Path(os.path.realpath(folder.parent), "-").parents}
+        walked = _walk(folder, set(map(str, around)), self._seen_twice)
         for root, entries in sorted(walked, key=lambda found: found[0]):
             if root != str(folder) and os.path.basename(root).lower() in _PART_NAMES:
                 raise DataError(

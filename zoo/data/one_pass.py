@@ -33,7 +33,8 @@ def take(images: Tensor, indices: Tensor, offsets: Tensor | None, flipped: Tenso
     ``[C, 256]``, or for images of float32 the means and standard deviations, ``[C, 2]``. All are contiguous. Raises
     ValueError for an index outside 0 to N - 1.
     """
-    out = torch.empty(len(indices), *images.shape[1:])
+    # Whatever torch's default dtype and device are: the kernel writes float32 to the host's memory.
+    out = torch.empty(len(indices), *images.shape[1:], dtype=torch.float32, device="cpu")
     function = getattr(runtime.compiled(), _FUNCTIONS[images.dtype])
     function(
         images.shape,

@@ -55,7 +55,7 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         if raw.device not in self._statistics:
             shape = (-1,) + (1,) * (len(self.spec.shape) - 1)
             with torch.inference_mode(False):  # evaluation may come first, and training use the same tensors
-                mean, std = (torch.tensor(numbers).view(shape) for numbers in (self.spec.mean, self.spec.std))
+                mean, std = (_floats(numbers).view(shape) for numbers in (self.spec.mean, self.spec.std))
                 self._statistics[raw.device] = send(mean, raw.device), send(std, raw.device)
         mean, std = self._statistics[raw.device]
         values = raw.float().div_(255).sub_(mean) if raw.dtype == torch.uint8 else raw.sub(mean)
@@ -156,7 +156,7 @@ class ArraySplit(Split):
             return self.prepare(change(inputs.index_select(0, indices), changes)), labels
         if changes.degrees is not None:
             turned = turn(inputs.index_select(0, indices), changes)
-            inputs, indices = turned.contiguous(), torch.arange(len(turned))
+            inputs, indices = turned.contiguous(), torch.arange(len(turned), device="cpu")
         return one_pass.take(inputs, indices, changes.offsets, changes.flipped, self._scales), labels
 
     def _changes(self, batches: Sequence[Batch]) -> Changes:
@@ -166,7 +166,7 @@ class ArraySplit(Split):
         draws = []
         with torch.random.fork_rng(devices=[]):
             for batch in batches:
-                assert batch.seed is not None
+                assert batch.seed is not None  # batches of one stream are all for training, or all for evaluation
                 torch.default_generator.manual_seed(batch.seed)
                 draws.append(draw(self.augment, len(batch.indices), batch.rank, batch.world))
         return changes_from(draws, self.augment)
@@ -175,8 +175,9 @@ class ArraySplit(Split):
     def _scales(self) -> Tensor:
         """The numbers by which :func:`zoo.data.one_pass.take` does what :meth:`prepare` does."""
         if self.inputs.dtype == torch.uint8:
-            return self.prepare(torch.arange(256, dtype=torch.uint8).expand(self.spec.shape[0], 1, 256)).view(-1, 256)
-        return torch.tensor([self.spec.mean, self.spec.std]).T.contiguous()
+            levels = torch.arange(256, dtype=torch.uint8, device="cpu")
+            return self.prepare(levels.expand(self.spec.shape[0], 1, 256)).view(-1, 256)
+        return torch.stack([_floats(self.spec.mean), _floats(self.spec.std)], 1)
 
     def _prepared(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
         """See :class:`Split`; data that fit on a GPU stay there, and are augmented there.
@@ -227,6 +228,11 @@ class ArraySplit(Split):
 
     def _compute_hashes(self) -> dict[str, str]:
         return {"content": hash_tensors((self.labels, self.inputs))}
+
+
+def _floats(numbers: Sequence[float]) -> Tensor:
+    """Return numbers as float32 on the CPU, whatever torch's default dtype and device are."""
+    return torch.tensor(numbers, dtype=torch.float32, device="cpu")
 
 
 @dataclass(frozen=True)

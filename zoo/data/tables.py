@@ -3,7 +3,8 @@
 - Input: float32 ``[features]``: one feature per column of numbers, and one per category of a column of texts or
   booleans, 1 for the row's own category and 0 for the others (:mod:`sdk.columns`, which also encodes for predictions).
 - Kinds: a column whose training cells are all numbers, or texts that spell numbers, is one of numbers; other texts and
-  booleans are categories. Columns with a single value are left out.
+  booleans are categories. A text among more than 20 different numbers is an error. Columns with a single value are left
+  out.
 - Missing values: an error, or with ``fill: mean`` the mean of the training numbers, and the most frequent category.
 - Categories: those of the training rows. Validation and test rows with another one are left out, as the model takes no
   such rows; more than 5 % of them are an error.
@@ -21,19 +22,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sdk.cells import is_missing
-from sdk.column_types import Category, CellError, Number, listed
+from sdk.cells import is_missing, number_of
+from sdk.column_types import Category, CellError, Column, Number, listed
 from sdk.columns import Columns
 from sdk.errors import InputError
 from sdk.inputs import InputSpec
 from zoo.config.data import AugmentConfig
-from zoo.data.column_kinds import choose_column
+from zoo.data.column_kinds import choose_column, spells_number
 from zoo.data.split import ArraySplit, Data
 from zoo.utils.errors import DataError
 
 UNKNOWN_SHARE = 0.05
 """Largest share of validation or test rows that may be left out for an unknown category."""
 _SHOWN = 5
+_FEW_ROWS = 20
+"""Rows below which numbers may count up by chance."""
+_ROW_NUMBERS = "column {} numbers the rows, which tells nothing of new ones; data.input without it leaves it out"
+_SAYS_CLASS = (
+    "column {} has a value of its own for each class, as a second target has; data.input without it leaves it out"
+)
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,14 @@ def load_tables(
     constant = [name for name, column in chosen.items() if column is None]
     columns = Columns(tuple(column for column in chosen.values() if column is not None))
     if not columns.columns:
-        raise DataError(f"{training.name}: found the same value in every row of {listed(constant)}; no column is left")
-    notes = [f"left out {listed(constant)}, with the same value in every row"] if constant else []
+        raise DataError(f"{training.name}: found the same value in every training row of {listed(constant)}; no column "
+                        "is left")  # fmt: skip
+    notes = [f"left out {listed(constant)}, with the same value in every training row"] if constant else []
+    notes += [
+        _ROW_NUMBERS.format(listed([column.name])) for column in columns.columns if _numbers_rows(column, training)
+    ]
+    notes += [note for column in columns.columns if (note := _mixture(column))]
+    notes += [_SAYS_CLASS.format(listed([name])) for name in columns.names if _says_class(name, training)]
     known = {role: part if role == "train" else _known(part, columns, notes) for role, part in parts.items()}
     inputs = {role: _encode(part, columns) for role, part in known.items()}
     spec = _spec(columns, inputs["train"], training)
@@ -96,6 +109,31 @@ def load_tables(
         labels=names,
         about="; ".join([about, *notes]),
     )
+
+
+def _numbers_rows(column: Column, training: TablePart) -> bool:
+    """Return True for a column that counts the rows of the source, as an index that was written with them does.
+
+    Where the rows are sorted by class, a model reads the class from it, and its accuracy on held-out rows is false.
+    """
+    cells = training.columns[column.name]
+    if not isinstance(column, Number) or len(cells) < _FEW_ROWS or any(map(is_missing, cells)):
+        return False
+    return len({number_of(cell) - row for cell, row in zip(cells, training.rows, strict=True)}) == 1
+
+
+def _says_class(name: str, training: TablePart) -> bool:
+    """Return True for a column whose values and the classes are one to one, as a class and its number are."""
+    pairs = set(zip(map(str, training.columns[name]), training.labels.tolist(), strict=True))
+    return len(pairs) == len({cell for cell, _ in pairs}) == len({label for _, label in pairs})
+
+
+def _mixture(column: Column) -> str:
+    """Return a line about categories of which some spell numbers and some do not, such as 1, 2 and ?; else nothing."""
+    others = [] if isinstance(column, Number) else [text for text in column.categories if not spells_number(text)]
+    if not others or len(others) == column.width:
+        return ""
+    return f"column {listed([column.name])} holds numbers and texts, such as {listed(others[:1])}: all are categories"
 
 
 def _stripped(part: TablePart) -> TablePart:
@@ -171,8 +209,8 @@ def _spec(columns: Columns, inputs: NDArray[np.float32], training: TablePart) ->
             if std[first] < 100 * step:
                 raise DataError(
                     f"{training.name}: column {column.name!r}: found numbers up to {np.abs(values).max():g} that "
-                    f"differ by {std[first]:.3g}, and float32 has steps of {step:.3g} there; subtract a constant from "
-                    "the column"
+                    f"deviate by {std[first]:.3g} in float32, whose steps there are {step:.3g}; subtract a constant "
+                    "from the column, or leave it out"
                 )
         first += column.width
     return InputSpec(

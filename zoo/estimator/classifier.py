@@ -39,7 +39,7 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     ``data:`` section gives the augmentation of images and nothing else.
 
     ``X`` is a table ``[N, features]``, which is standardised by its training rows, or images ``[N, H, W]`` or
-    ``[N, C, H, W]``, uint8 or floats, which are normalised per channel. With ``input_shape``, ``(C, H, W)``, rows of
+    ``[N, C, H, W]``, uint8 or numbers, which are normalised per channel. With ``input_shape``, ``(C, H, W)``, rows of
     a table are images. Families with a grid or convolutions need images.
 
     ``validation_fraction`` of every class is held out, on which some families make choices; where a class has too few
@@ -84,6 +84,7 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         rows, targets = validate_data(self, X, y, dtype=[np.float32, np.uint8], allow_nd=True)
         self.classes_, numbers = classes_of(targets)
         inputs, labels = self._inputs(rows), torch.from_numpy(numbers)
+        self._whole = _holds_whole_numbers(X)
         recipe = self._recipe()
         data = self._data(inputs, labels, recipe)
         batch_size = min(recipe.train.batch_size, len(data.train))
@@ -154,7 +155,8 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def _data(self, inputs: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> Data:
         rest, held = self._hold_out(labels, recipe.data.seed if self.random_state is None else recipe.train.seed)
         spec = _input_spec(inputs[rest])
-        self._unit_range = inputs.dtype == torch.uint8 or bool(inputs.min() >= 0 and inputs.max() <= 1)
+        self._bytes = inputs.dtype == torch.uint8
+        self._unit_range = self._bytes or bool(inputs.min() >= 0 and inputs.max() <= 1)
         images = spec.kind == "image"
         changes = getattr(recipe.data, "augment", AugmentConfig()) if images else AugmentConfig()
         training = ArraySplit(inputs[rest], labels[rest], spec, changes, workers=0)
@@ -172,6 +174,27 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             return everything, everything
         return hold_out(labels, count, seed, "validation_fraction")
 
+    def _as_in_fit(self, inputs: torch.Tensor, whole: bool) -> torch.Tensor:
+        """Return inputs whose numbers mean what those of ``fit`` did; ``whole`` if they were given as integers.
+
+        uint8 images mean [0, 1], and images of other types their own numbers. Raises InputError for floats whose
+        meaning is not clear.
+        """
+        if self.input_spec_.kind != "image" or not inputs.numel():
+            return inputs
+        if inputs.dtype == torch.uint8:
+            floats = self._unit_range and not self._whole  # in [0, 1], as those of bytes
+            return inputs if self._bytes or floats else inputs.float()
+        low, high = float(inputs.min()), float(inputs.max())
+        if not self._bytes or (not whole and low >= 0 and high <= 1):
+            return inputs
+        if whole and low >= 0 and high <= 255:
+            return inputs.to(torch.uint8)
+        raise InputError(
+            f"X: found numbers from {low:g} to {high:g} after fit with uint8; allowed are integers from 0 to 255, and "
+            "floats from 0 to 1"
+        )
+
     def _logits(self, X: ArrayLike) -> torch.Tensor:  # noqa: N803
         check_is_fitted(self)
         checked = validate_data(self, X, dtype=[np.float32, np.uint8], allow_nd=True, reset=False)
@@ -180,9 +203,16 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             raise InputError(
                 f"X: found inputs of shape {list(inputs.shape[1:])}, expected {list(self.input_spec_.shape)}, as in fit"
             )
+        inputs = self._as_in_fit(inputs, _holds_whole_numbers(X))
         rows = ArraySplit(inputs, torch.zeros(len(inputs)), self.input_spec_, AugmentConfig(), workers=0)
         with torch.inference_mode():
             return torch.cat([self.module_(rows.prepare(part)) for part in torch.split(inputs, _BATCH)])
+
+
+def _holds_whole_numbers(given: ArrayLike) -> bool:
+    """Return True for integers that are no bytes."""
+    dtype = np.asarray(given).dtype
+    return dtype.kind in "iu" and dtype != np.uint8
 
 
 def _override(name: str, value: Any) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo.config.data import AugmentConfig
-from zoo.data.location import data_folder
+from zoo.data.location import data_folder, dataset_title
 from zoo.recipe.files import check_name, find_recipe
 from zoo.recipe.reading import make_path_absolute, override_key, read_tree
 from zoo.recipe.recipe import Recipe, load_recipe
@@ -24,8 +24,9 @@ _FIXED: dict[str, dict[str, Any]] = {
     "digits": {"image_size": 8, "mode": "L"},
     "mnist": {"image_size": 28, "mode": "L"},
     "fashion_mnist": {"image_size": 28, "mode": "L"},
+    "uoft-cs/cifar10": {"image_size": 32, "mode": "RGB"},
 }
-"""The images of data sets whose sections do not say."""
+"""The images of data sets whose sections do not say, by name or by the path of a data set on the Hub."""
 _SELECTING = tuple(f"data.{key}" for key in ("revision", "config", "input", "target", "splits"))
 """Keys that say which part of a data set is read."""
 _IMAGE_KEYS = ("image_size", "resize", "mode")
@@ -46,14 +47,15 @@ def recipe_on_data(
     last. Raises RecipeError and, for data that cannot be read, DataError.
     """
     file = find_recipe(name_or_path)
-    own = load_recipe(name_or_path).data.model_dump(mode="json")
+    recipe = load_recipe(name_or_path)
+    own = recipe.data.model_dump(mode="json")
     kind, data = _section(path, target, overrides, data_dir)
     notes: list[str] = []
     augment = own.get("augment")
+    images: dict[str, Any] = {}
     if kind == "images":
-        data |= _images(own, data["name"])
-        notes += _say_images(data, own["name"])
-        data |= {"augment": augment} if augment else {}
+        images = _images(own)
+        data |= {**images, **({"augment": augment} if augment else {})}
     elif augment and AugmentConfig.model_validate(augment) != AugmentConfig():
         notes.append("data.augment: left out, because a table has no images to augment")
     data |= {key: own[key] for key in ("seed", "workers", "task") if key in own}
@@ -62,6 +64,9 @@ def recipe_on_data(
     for override in overrides:
         override_key(tree, override)
     make_path_absolute(tree, Path())
+    if kind == "images" and isinstance(tree.get("data"), dict):
+        free = not any(override.partition("=")[0].strip() == "data.resize" for override in overrides)
+        notes += _settle_images(tree["data"], images, free, dataset_title(recipe.data), file.stem)
     model = check_name(name) if name else f"{file.stem}-{_slug(path)}"
     return Recipe.model_construct(name=model, **validate_sections(tree, file)), notes
 
@@ -89,28 +94,45 @@ def _section(
     return ("images" if images else "table"), {**data, "path": path}
 
 
-def _images(own: dict[str, Any], kind: str) -> dict[str, Any]:
+def _images(own: dict[str, Any]) -> dict[str, Any]:
     """Return the keys that make images what those of the recipe are."""
     keys = {key: own[key] for key in _IMAGE_KEYS if own.get(key) is not None}
-    keys |= _FIXED.get(own["name"], {})
+    keys |= _FIXED.get(own["name"], {}) | _FIXED.get(str(own.get("path")), {})
     if own["name"] == "image_folder":
         keys.setdefault("mode", "RGB")
     elif "image_size" in keys:
-        size = keys["image_size"]
-        keys.setdefault("resize", size if isinstance(size, int) else max(size))  # the whole shorter side
+        keys.setdefault("resize", _longest(keys["image_size"]))  # the whole shorter side
     return keys
 
 
-def _say_images(data: dict[str, Any], own: str) -> list[str]:
+def _settle_images(data: dict[str, Any], own: dict[str, Any], free: bool, title: str, recipe: str) -> list[str]:
+    """Let ``resize``, if it is ``free``, follow a size that an override changed; return a line on what images become.
+
+    ``own`` are the keys of the recipe's images. Raises RecipeError for a folder of images of which neither says a size.
+    """
     size = data.get("image_size")
     if size is None:
+        if data.get("name") == "image_folder":
+            raise RecipeError(
+                f"data.image_size: found none in {recipe}, whose data are {title}; set the model's side in pixels with "
+                "-o data.image_size=N"
+            )
         return []
-    height, width = (size, size) if isinstance(size, int) else size
-    kind = {"L": "grey", "RGB": "RGB"}.get(data.get("mode", ""), "their own colours")
-    return [
-        f"images: {width}x{height} pixels, {kind}, as in the recipe's {own}; change it with -o data.image_size=N and "
-        "-o data.mode=L|RGB"
-    ]
+    sides = size if isinstance(size, list) else [size, size]
+    if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
+        return []  # validation refuses it
+    if free and size != own.get("image_size") and own.get("resize") is not None:
+        data["resize"] = round(own["resize"] * _longest(size) / _longest(own["image_size"]))
+    changed = any(data.get(key) != own.get(key) for key in ("image_size", "mode"))
+    height, width = sides
+    usual = "RGB" if data.get("name") == "image_folder" else "their own colours"
+    kind = {"L": "grey", "RGB": "RGB"}.get(str(data.get("mode")), usual)
+    advice = f", as in the recipe's {title}; change it with -o data.image_size=N and -o data.mode=L|RGB"
+    return [f"images: {width}x{height} pixels, {kind}{'' if changed else advice}"]
+
+
+def _longest(size: Any) -> Any:
+    return size if isinstance(size, int) else max(size)
 
 
 def _slug(path: str) -> str:

@@ -76,6 +76,19 @@ def test_what_holds_no_sample_is_counted_and_named(tmp_path: Path) -> None:
     assert "hidden: 6 (.git, __MACOSX, cat/.ipynb_checkpoints, ...)" in listing.left_out.summary()
 
 
+def test_a_link_back_to_the_data_set_brings_no_images_of_other_classes(tmp_path: Path) -> None:
+    data = touch(tmp_path / "data", "train/cat/1.png", "train/dog/2.png")
+    touch(tmp_path / "far", "3.png")
+    (data / "train" / "dog" / "back").symlink_to(data)
+    (data / "train" / "fox").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(data / "train")
+    listing = list_images(data)
+    assert names(listing, data) == {"train": ["train/cat/1.png", "train/dog/2.png", "train/fox/3.png"]}
+    assert listing.left_out.summary() == (
+        "links to folders that are listed already: 2 (train/dog/back, train/fox/back)"
+    )
+
+
 def test_linked_files_and_folders_count_and_circles_end(tmp_path: Path) -> None:
     touch(tmp_path / "elsewhere", "cats/1.png", "2.png")
     data = touch(tmp_path / "data", "dog/1.png")

@@ -14,7 +14,7 @@ from sdk.inputs import InputSpec
 from zoo.config.data import AugmentConfig
 from zoo.data import one_pass
 from zoo.data.augment import Changes, move
-from zoo.data.sampling import evaluation_batches, training_batches
+from zoo.data.sampling import Batch, evaluation_batches, training_batches
 from zoo.data.split import ArraySplit
 from zoo.kernels import runtime
 
@@ -135,3 +135,23 @@ def test_a_split_holds_its_samples_in_order_of_memory() -> None:
     split = ArraySplit(turned, torch.arange(6), InputSpec("image", (1, 4, 4), [0.2], [0.5]), AugmentConfig(), 0)
     assert one_pass.takes(split.inputs)
     assert torch.equal(next(split.stream(evaluation_batches(6, 6), CPU))[0], split.prepare(turned))
+
+
+@pytest.mark.parametrize("changes", [{"shift": 2}, {"rotate": 9, "scale": 0.1, "flip": True}])
+@pytest.mark.parametrize("dtype", KINDS)
+def test_inputs_are_float32_in_the_hosts_memory_whatever_torchs_defaults_are(
+    dtype: torch.dtype, changes: dict[str, object]
+) -> None:
+    split, batch = split_of(6, 3, 4, 5, dtype, **changes), Batch(torch.arange(6), seed=1)
+    wanted = split.prepare(split[batch][0])
+    split = split_of(6, 3, 4, 5, dtype, **changes)  # with nothing kept
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        assert torch.equal(next(split.stream([batch], CPU))[0], wanted)
+    finally:
+        torch.set_default_dtype(before)
+    split = split_of(6, 3, 4, 5, dtype)
+    with torch.device("meta"):
+        found, _ = next(split.stream([Batch(batch.indices)], CPU))
+    assert torch.equal(found, split.prepare(split.inputs))

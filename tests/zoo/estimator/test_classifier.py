@@ -179,3 +179,34 @@ def test_the_guides_programs_run(capsys: pytest.CaptureFixture[str]) -> None:
     scores = [float(line) for line in capsys.readouterr().out.splitlines() if not line.startswith("{")]
     assert len(scores) == 3
     assert min(scores) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("fitted", "others"),
+    [
+        (
+            lambda bytes_: bytes_,
+            [lambda b: b.astype(int), lambda b: b.astype(np.uint16), lambda b: b / np.float32(255)],
+        ),
+        (lambda bytes_: bytes_.astype(int), [lambda b: b, lambda b: b.astype(float), lambda b: b.tolist()]),
+        (lambda bytes_: bytes_.astype(float), [lambda b: b, lambda b: b.astype(int)]),
+        (lambda bytes_: bytes_ / 255, [lambda b: b]),
+        (lambda bytes_: (bytes_ > 127).astype(int), [lambda b: b > 127, lambda b: (b > 127).astype(np.uint8)]),
+    ],
+)
+def test_images_of_another_type_than_in_fit_mean_the_same(fitted: Any, others: list[Any]) -> None:
+    x, y = load_digits(return_X_y=True)
+    images = (x[:60].reshape(-1, 8, 8) * 15).astype(np.uint8)
+    model = ZooClassifier("mlp-digits", model__hidden=[4], train__epochs=1).fit(fitted(images), y[:60])
+    wanted = model.predict_proba(fitted(images))
+    for other in others:
+        np.testing.assert_allclose(model.predict_proba(other(images)), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("given", [lambda b: b.astype(float), lambda b: b.astype(int) + 200, lambda b: b - 1.0])
+def test_numbers_that_cannot_mean_the_bytes_of_fit_are_refused(given: Any) -> None:
+    x, y = load_digits(return_X_y=True)
+    images = (x[:60].reshape(-1, 8, 8) * 15).astype(np.uint8)
+    model = ZooClassifier("mlp-digits", model__hidden=[4], train__epochs=1).fit(images, y[:60])
+    with pytest.raises(InputError, match=r"X: found numbers from .* after fit with uint8; allowed are integers"):
+        model.predict(given(images))

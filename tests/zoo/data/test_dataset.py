@@ -1,0 +1,148 @@
+"""Tables and other rows of one's own, from the file to the split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+
+from zoo.config.data import DatasetConfig, SplitsConfig
+from zoo.data.dataset import load
+from zoo.data.split import Data
+from zoo.utils.errors import DataError
+
+ROWS = [{"x": i % 7, "label": "ab"[i % 2]} for i in range(40)]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def read(path: Path, **keys: Any) -> Data:
+    return load(DatasetConfig(name="dataset", path=str(path), **keys), path)
+
+
+def column(tmp_path: Path, cells: list[Any]) -> Data:
+    rows = [{"own": cell, **row} for cell, row in zip(cells, ROWS, strict=False)]
+    return read(write(tmp_path / "rows.csv", rows))
+
+
+def names(data: Data) -> tuple[str, ...]:
+    assert data.input_spec.columns is not None
+    return data.input_spec.columns.names
+
+
+@pytest.mark.parametrize("first", [0, 1, -3])
+def test_a_column_that_numbers_the_rows_is_named(tmp_path: Path, first: int) -> None:
+    data = column(tmp_path, list(range(first, first + 40)))
+    assert "column 'own' numbers the rows" in data.about
+    assert names(data) == ("own", "x")
+
+
+@pytest.mark.parametrize("cells", [[i + (i > 20) for i in range(40)], [2 * i for i in range(40)], ["a", "b"] * 20])
+def test_no_other_column_is_said_to_number_the_rows(tmp_path: Path, cells: list[Any]) -> None:
+    assert "numbers the rows" not in column(tmp_path, cells).about
+
+
+def test_different_numbers_that_are_one_in_float32_are_no_single_value(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'own': found numbers up to 1\.6e\+12 that deviate by 0 in float32.*subtract"):
+        column(tmp_path, [1_600_000_000_000 + i for i in range(40)])
+    data = column(tmp_path, [7] * 40)
+    assert names(data) == ("x",)
+    assert "left out 'own', with the same value in every training row" in data.about
+
+
+def test_a_second_target_among_the_columns_is_named(tmp_path: Path) -> None:
+    assert (
+        "column 'own' has a value of its own for each class" in column(tmp_path, [i % 2 + 5 for i in range(40)]).about
+    )
+    assert "of its own" not in column(tmp_path, [i % 4 for i in range(40)]).about
+    assert "of its own" not in column(tmp_path, [i % 2 + (i > 20) for i in range(40)]).about
+
+
+def test_a_text_among_numbers_is_refused_and_among_few_of_them_a_category(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"split train, row \d+: column 'own': found '\?' in a column of numbers"):
+        column(tmp_path, [i * 0.5 if i % 10 else "?" for i in range(40)])
+    data = column(tmp_path, [i % 3 if i % 10 else "?" for i in range(40)])
+    assert "column 'own' holds numbers and texts, such as '?': all are categories" in data.about
+    assert data.input_spec.columns is not None
+    assert data.input_spec.columns.features == ("own=0", "own=1", "own=2", "own=?", "x")
+    assert "all are categories" not in column(tmp_path, ["red", "2a"] * 20).about
+
+
+def test_the_index_that_pandas_writes_to_parquet_is_no_input(tmp_path: Path) -> None:
+    rows = datasets.Dataset.from_list([{**row, "__index_level_0__": i * i} for i, row in enumerate(ROWS)])
+    rows.to_parquet(tmp_path / "rows.parquet")
+    assert names(read(tmp_path / "rows.parquet")) == ("x",)
+    assert names(read(tmp_path / "rows.parquet", input=("__index_level_0__",))) == ("__index_level_0__",)
+
+
+def test_a_column_without_a_name_is_named_by_its_place(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"column 1 of 3 has no name.*index=False"):
+        read(write(tmp_path / "rows.csv", [{"": i, **row} for i, row in enumerate(ROWS)]))
+
+
+@pytest.mark.parametrize("test", [[{"x": 3, "label": ""}] * 4, [{"x": 3}] * 4, [{"x": 3, "label": "NA"}] * 4])
+def test_a_test_split_without_classes_is_left_out(tmp_path: Path, test: list[dict[str, Any]]) -> None:
+    write(tmp_path / "d" / "train.csv", ROWS)
+    write(tmp_path / "d" / "test.csv", test)
+    data = read(tmp_path / "d")
+    assert (len(data.train), len(data.validation), len(data.test)) == (32, 4, 4)
+    assert data.about.endswith("split test has no classes and is left out")
+    with pytest.raises(DataError, match="split test"):
+        read(tmp_path / "d", splits=SplitsConfig(test="test"))
+
+
+def test_a_test_split_with_some_classes_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "d" / "train.csv", ROWS)
+    write(tmp_path / "d" / "test.csv", [*ROWS[:3], {"x": 1, "label": ""}])
+    with pytest.raises(DataError, match="split test: column label has no class in 1 rows, such as 3"):
+        read(tmp_path / "d")
+
+
+def test_splits_without_a_role_are_named(tmp_path: Path) -> None:
+    for name in ("train", "extra"):
+        write(tmp_path / "d" / f"{name}.csv", ROWS)
+    files = "[{split: train, path: train.csv}, {split: extra, path: extra.csv}]"
+    (tmp_path / "d" / "README.md").write_text(f"---\nconfigs: [{{config_name: all, data_files: {files}}}]\n---\n")
+    assert read(tmp_path / "d").about.endswith("not used: split extra; data.splits names others")
+    assert len(read(tmp_path / "d", splits=SplitsConfig(test="extra")).test) == 40
+
+
+@pytest.mark.parametrize(("labels", "problem"), [([0, 1, -1], "no class in 13 rows"), ([0, 1, None], "in 13 rows")])
+def test_a_class_label_without_a_class_is_refused(tmp_path: Path, labels: list[int | None], problem: str) -> None:
+    kinds = datasets.Features({"x": datasets.Value("int64"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    found = {"x": list(range(40)), "label": [labels[i % 3] for i in range(40)]}
+    datasets.Dataset.from_dict(found, features=kinds).to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=problem):
+        read(tmp_path / "rows.parquet")
+
+
+def test_a_target_of_numbers_to_predict_is_doubted(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"40 classes in 40 samples; is data\.target the column of classes\?"):
+        read(write(tmp_path / "rows.csv", [{"x": i % 7, "label": i * 0.37} for i in range(40)]))
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "json", "jsonl", "parquet"])
+def test_predictions_prepare_rows_as_training_does(tmp_path: Path, form: str) -> None:
+    rows = [{"n": i * 0.37, "kind": ["red", "green", "blue"][i % 3], "ok": i % 5 == 0, **ROWS[i]} for i in range(40)]
+    table, path = datasets.Dataset.from_list(rows), tmp_path / f"rows.{form}"
+    if form == "parquet":
+        table.to_parquet(path)
+    elif form in ("json", "jsonl"):
+        table.to_json(path, lines=form == "jsonl")
+    else:
+        table.to_csv(path, index=False, sep="\t" if form == "tsv" else ",")
+    data = read(path)
+    prepared, _ = data.input_spec.prepare(path)
+    for split in (data.train, data.validation, data.test):
+        for row in split.everything()[0].numpy():
+            assert (prepared == row).all(1).any()
+    dicts, _ = data.input_spec.prepare(rows)
+    np.testing.assert_array_equal(dicts, prepared)
