@@ -14,7 +14,6 @@ import pytest
 from tests.support.bench import read, run
 from zoo.bench import training, training_worker
 from zoo.bench.products import ProductRecorder
-from zoo.bench.report import PHASES
 from zoo.bench.training import bundled_recipes
 from zoo.bench.training_worker import measure
 from zoo.utils.errors import BenchError
