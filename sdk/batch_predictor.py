@@ -5,24 +5,30 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from sdk.answers import Answer, columns_of, to_columns
 from sdk.appearance import Invert
+from sdk.artifact import CONFIG_FILE
+from sdk.column_names import repeated_names
 from sdk.errors import InputError
 from sdk.loading import load
 from sdk.model import Errors, Model
+from sdk.resolve import resolve_model
 from sdk.tasks import check_classifier
 from sdk.validation import check_positive, describe
 
 PICTURE_COLUMNS = ("image", "img", "picture", "bytes", "content", "path", "file", "file_name")
 """Names by which a column of pictures is found, the preferred one first."""
 _Key: TypeAlias = "tuple[tuple[str, Any], ...]"
-_models: dict[_Key, Model] = {}
-"""The models of each process, by its id and what was asked of :func:`sdk.load`. A forked process keeps its parent's,
-unused: their threads did not survive the fork, and destroying a model waits for its threads."""
+_Content: TypeAlias = "tuple[int, int, int] | None"
+_models: dict[_Key, tuple[_Content, Model]] = {}
+"""The models of each process, by its id, the folder or the model on the Hub, and the options of :func:`sdk.load`; each
+with what tells the folder's content from that of another model. A forked process keeps its parent's, unused: their
+threads did not survive the fork, and destroying a model waits for its threads."""
 _lock = threading.Lock()
 
 
@@ -45,9 +51,10 @@ class BatchPredictor:
     both kept and predicted is an error; ``prefix`` changes the names of the predicted ones.
 
     ``model`` and the options from ``backend`` on are those of :func:`sdk.load`. The model is loaded by the first batch,
-    once per process; a pickle holds its name, and a folder by its absolute path. ``batch_size`` and ``invert`` are
-    those of :meth:`sdk.Model.predict`. Raises InputError for arguments out of range and for a batch without the columns
-    that the model needs; the first batch raises as :func:`sdk.load` does.
+    once per process, and again by a batch that finds another one in its place; a pickle holds its name, and a folder by
+    its absolute path. ``batch_size`` and ``invert`` are those of :meth:`sdk.Model.predict`. Raises InputError for
+    arguments out of range and for a batch without the columns that the model needs; the first batch raises as
+    :func:`sdk.load` does.
     """
 
     def __init__(
@@ -71,8 +78,10 @@ class BatchPredictor:
             raise InputError(f"model: found {describe(model)}, allowed a name, a folder or user/name")
         if errors not in ("raise", "return"):
             raise InputError(f"errors: found {describe(errors)}, allowed 'raise' or 'return'")
-        if isinstance(keep, str):
+        if isinstance(keep, str) or not isinstance(keep, (Iterable, type(None))):
             raise InputError(f"keep: found {describe(keep)}, allowed a list of names")
+        if not isinstance(prefix, str):
+            raise InputError(f"prefix: found {describe(prefix)}, allowed a string")
         name = os.fspath(model)
         # A worker may have another working directory.
         self.model_name = os.path.abspath(name) if os.path.isfile(os.path.join(name, "config.json")) else name
@@ -93,20 +102,24 @@ class BatchPredictor:
 
     @property
     def model(self) -> Model:
-        """The model of this process, loaded when it is first needed."""
-        key = (("process", os.getpid()), ("name_or_path", self.model_name), *self._options.items())
+        """The model of this process, loaded when it is first needed, and again once its name means another one."""
+        found = resolve_model(self.model_name, self._options["revision"])
+        place = os.path.abspath(found) if isinstance(found, Path) else str(found)
+        key = (("process", os.getpid()), ("place", place), *self._options.items())
         with _lock:
-            if key not in _models:
+            content = _content(place)
+            if key not in _models or _models[key][0] != content:
                 loaded = load(self.model_name, **self._options)
                 check_classifier("BatchPredictor", loaded.name, loaded.config.task)
-                _models[key] = loaded
-            return _models[key]
+                _models[key] = content, loaded
+            return _models[key][1]
 
     @property
     def schema(self) -> str:
         """The predicted columns with their types, as Spark writes them; raises as :func:`sdk.load` does."""
         kinds = {str: "string", float: "double"}
-        return ", ".join(f"{self.prefix}{name} {kinds[kind]}" for name, kind in columns_of(self._count()).items())
+        columns = columns_of(self._count(self.model))
+        return ", ".join(f"{self.prefix}{name} {kinds[kind]}" for name, kind in columns.items())
 
     def __call__(self, batch: Any) -> Any:
         """Return a batch with predictions in the form of ``batch``."""
@@ -126,6 +139,7 @@ class BatchPredictor:
         return f"<BatchPredictor of {self.model_name}>"
 
     def _columns(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        _check_lengths(batch)
         kept, found = self._predict(batch, list(batch))
         texts = {
             name: np.array([value or "" for value in found[name]], np.str_)
@@ -136,38 +150,43 @@ class BatchPredictor:
 
     def _predict(self, batch: Any, names: list[Any]) -> tuple[list[Any], dict[str, Any]]:
         """Return the names of the kept columns, and the predicted columns."""
-        pictures = self._picture_column(names)
-        kept = self._kept(names, pictures)
+        if repeated := repeated_names(names):
+            raise InputError(f"batch: found column {repeated} more than once, allowed each name once")
+        model = self.model
+        count = self._count(model)
+        pictures = self._picture_column(names, model)
+        kept = self._kept(names, pictures, count)
         inputs = batch if pictures is None else [picture_in(value) for value in batch[pictures]]
-        answers: list[Answer] = self.model.predict(
-            inputs, self.batch_size, top_k=self._count(), invert=self.invert, errors=self.errors, batch=True
+        answers: list[Answer] = model.predict(
+            inputs, self.batch_size, top_k=count, invert=self.invert, errors=self.errors, batch=True
         )
-        columns = to_columns([_unplaced(answer, number) for number, answer in enumerate(answers)], self._count())
-        kinds = columns_of(self._count())
+        columns = to_columns([_unplaced(answer, number) for number, answer in enumerate(answers)], count)
+        kinds = columns_of(count)
         return kept, {
             self.prefix + name: np.array(values, np.float64 if kinds[name] is float else object)
             for name, values in columns.items()
         }
 
-    def _count(self) -> int:
-        return min(self.top_k, len(self.model.labels))
+    def _count(self, model: Model) -> int:
+        return min(self.top_k, len(model.labels))
 
-    def _picture_column(self, names: list[Any]) -> str | None:
+    def _picture_column(self, names: list[Any], model: Model) -> Any:
         """Return the name of the column of inputs; None for a model of a table that knows its columns."""
-        if self.model.input_spec.columns is not None:
+        if model.input_spec.columns is not None:
             if self.column is not None:
                 raise InputError(
-                    f"column: found {describe(self.column)}, allowed None: {self.model.name} finds its columns by name"
+                    f"column: found {describe(self.column)}, allowed None: {model.name} finds its columns by name"
                 )
             return None
-        return picture_column(names, self.column, "batch", "column=", self.model.input_spec.kind == "image")
+        return picture_column(names, self.column, "batch", "column=", model.input_spec.kind == "image")
 
-    def _kept(self, names: list[Any], pictures: str | None) -> list[Any]:
+    def _kept(self, names: list[Any], pictures: Any, count: int) -> list[Any]:
         kept = [name for name in names if name != pictures] if self.keep is None else list(self.keep)
         missing = [name for name in kept if name not in names]
         if missing:
-            raise InputError(f"keep: found {describe(missing[0])}, allowed the batch's columns {', '.join(names)}")
-        twice = sorted(set(kept) & {self.prefix + name for name in columns_of(self._count())})
+            listed = ", ".join(map(str, names))
+            raise InputError(f"keep: found {describe(missing[0])}, allowed the batch's columns {listed}")
+        twice = sorted(set(kept) & {self.prefix + name for name in columns_of(count)})
         if twice:
             raise InputError(
                 f"batch: found a column {describe(twice[0])}, which is also the name of a prediction; set "
@@ -176,7 +195,7 @@ class BatchPredictor:
         return kept
 
 
-def picture_column(names: Sequence[Any], column: str | None, where: str, option: str, known: bool = True) -> str:
+def picture_column(names: Sequence[Any], column: str | None, where: str, option: str, known: bool = True) -> Any:
     """Return the name of the column of pictures: ``column``, else the only one, else the first of PICTURE_COLUMNS.
 
     Unless ``known``, those names mean nothing. Raises InputError, which names ``where`` and the ``option`` to set.
@@ -189,7 +208,27 @@ def picture_column(names: Sequence[Any], column: str | None, where: str, option:
             "and none is known as that of the inputs" if chosen is None else f"allowed one named {describe(chosen)}"
         )
         raise InputError(f"{where}: found the columns {listed}, {reason}; set {option}")
-    return str(chosen)
+    return chosen
+
+
+def _check_lengths(batch: Mapping[Any, Any]) -> None:
+    """Raise InputError unless all columns of a dict are lists or arrays of one length."""
+    for name, values in batch.items():
+        if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
+            found = f"{type(values).__name__} {describe(values)}"
+            raise InputError(f"batch: column {describe(name)}: found {found}, allowed a list or an array")
+    lengths = sorted({len(values) for values in batch.values()})
+    if len(lengths) > 1:
+        raise InputError(f"batch: found columns of the lengths {', '.join(map(str, lengths))}, allowed one length")
+
+
+def _content(folder: str) -> _Content:
+    """Return the identity of a folder's config.json, which changes with the model; None for a model on the Hub."""
+    try:
+        found = os.stat(os.path.join(folder, CONFIG_FILE))
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def picture_in(cell: Any) -> Any:

@@ -24,7 +24,12 @@ class TrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     @property
     def classes_(self) -> NDArray[Any]:
-        """The labels: integers if all of them are written like integers, else strings."""
+        """The sorted labels: integers if all of them are written like integers, else strings."""
+        return np.sort(self._labels)
+
+    @property
+    def _labels(self) -> NDArray[Any]:
+        """The labels in the model's order."""
         labels = self.model.labels
         try:
             numbers = [int(label) for label in labels]
@@ -49,11 +54,16 @@ class TrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803
         """Return the most likely class of each input."""
-        found: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
+        found: NDArray[Any] = self._labels[self._probabilities(X).argmax(1)]
         return found
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
-        """Return probabilities ``[N, classes]``; each row sums to one."""
+        """Return probabilities ``[N, classes]`` in the order of ``classes_``; each row sums to one."""
+        found: NDArray[np.float32] = self._probabilities(X)[:, np.argsort(self._labels)]
+        return found
+
+    def _probabilities(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
+        """Return probabilities ``[N, classes]`` in the order of the model's labels."""
         probabilities: NDArray[np.float32] = self.model.predict_proba(
             self._rows(X), batch=True if self.model.input_spec.fits_one_and_batch(X) else None
         )

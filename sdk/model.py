@@ -181,7 +181,7 @@ class Model:
         if errors not in ("raise", "return"):
             raise InputError(f"errors: found {describe(errors)}, allowed 'raise' or 'return'")
         if top_k is not None:
-            check_positive(top_k, "top_k")
+            top_k = check_positive(top_k, "top_k")
         failures: dict[int, InputError] | None = {} if errors == "return" else None
         logits = self._run(network, inputs, batch_size, invert, batch, failures)
         if logits.ndim == 1:
@@ -225,7 +225,7 @@ class Model:
         failures: dict[int, InputError] | None = None,
     ) -> tuple[Iterator[FloatArray], bool]:
         """Return prepared batches and True if ``inputs`` was one input; warn after the last batch about inversions."""
-        check_positive(batch_size, "batch_size")
+        batch_size = check_positive(batch_size, "batch_size")
         inverter = Inverter(self.input_spec.kind, self.polarity, invert)
         adjust = inverter if self.input_spec.kind == "image" else None
         batches, single = self.input_spec.batches(inputs, batch_size, adjust, failures, batch)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
+
+import numpy as np
 
 from sdk.errors import InputError
 
@@ -22,11 +24,16 @@ _TYPE_NAMES = {
 }
 
 
+def is_integer(value: object) -> TypeGuard[int | np.integer[Any]]:
+    """True for an integer, one of numpy's included; a bool is none."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def check_positive(value: object, name: str) -> int:
-    """Return ``value`` if it is a positive integer, which a bool is not."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    """Return ``value`` as an int if it is a positive integer."""
+    if not is_integer(value) or value < 1:
         raise InputError(f"{name} must be a positive integer, found {describe(value)}")
-    return value
+    return int(value)
 
 
 def check_keys(data: object, required: set[str], optional: frozenset[str], name: str) -> dict[str, Any]:
@@ -56,6 +63,14 @@ def check_type(value: object, kind: type, name: str) -> Any:
         number = math.inf
     if not math.isfinite(number):
         raise InputError(f"{name} must be a finite number, found {describe(value)}")
+    return number
+
+
+def check_share(value: object, name: str) -> float:
+    """Return a number in [0, 1], one of numpy's included."""
+    number: float = check_type(float(value) if isinstance(value, np.floating) else value, float, name)
+    if not 0 <= number <= 1:
+        raise InputError(f"{name}: found {describe(value)}, allowed 0 to 1")
     return number
 
 

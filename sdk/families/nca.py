@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk.appearance import Invert
+from sdk.cells import is_missing
 from sdk.columns import Columns
 from sdk.errors import CellzooError, InputError, LoadError
 from sdk.inputs import FloatArray
 from sdk.model import Model
 from sdk.tables import named_columns, read_all
-from sdk.validation import describe
+from sdk.validation import describe, is_integer
 
 _LARGEST_SEED = 2**63 - 1
 
@@ -132,7 +133,7 @@ class EvolvedClassifier:
         rows, given = self._rows(inputs, None), np.asarray(labels)
         if given.shape != (len(rows),):
             raise InputError(f"y: found shape {list(given.shape)}, expected [{len(rows)}], one label per row of X")
-        self.classes_, numbers = np.unique(given, return_inverse=True)
+        self.classes_, numbers = _numbered(given)
         if len(self.classes_) < 2:
             raise InputError(f"y: found {len(self.classes_)} class, expected at least 2")
         return rows, numbers.astype(np.int64), rows.shape[1]
@@ -227,11 +228,25 @@ class NcaModel(Model):
                 f"evolve: found backend {self.backend!r}, expected 'torch'; load {self.name} with backend='torch'"
             )
         for name, value, least in (("layers", layers, 1), ("hidden", hidden, 1), ("steps", steps, 0)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            if value is not None and (not is_integer(value) or value < least):
                 raise InputError(f"{name}: found {describe(value)}, expected a whole number of at least {least}")
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= _LARGEST_SEED:
+        if not is_integer(seed) or not 0 <= seed <= _LARGEST_SEED:
             raise InputError(f"seed: found {describe(seed)}, expected a whole number from 0 to {_LARGEST_SEED}")
-        return EvolvedClassifier(self, layers, hidden, steps, seed).fit(X, y)
+        layers, hidden, steps = (None if value is None else int(value) for value in (layers, hidden, steps))
+        return EvolvedClassifier(self, layers, hidden, steps, int(seed)).fit(X, y)
+
+
+def _numbered(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the sorted classes of labels ``[samples]`` and the class number of each.
+
+    Raises InputError for labels that cannot be sorted, and for missing ones, which would be a class of their own.
+    """
+    if any(is_missing(label, frozenset()) for label in labels.tolist()):
+        raise InputError("y: found missing labels (None or NaN), expected one per row; leave out the rows without")
+    try:
+        return np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        raise InputError(f"y: found labels that cannot be sorted, expected one kind: {error}") from None
 
 
 MODEL = NcaModel

@@ -15,7 +15,7 @@ from sdk.errors import ArtifactError, InputError
 from sdk.families.snapshots_trace import SnapshotsTrace, trace_of
 from sdk.inputs import FloatArray
 from sdk.model import Errors, Model, Network, softmax
-from sdk.validation import check_keys, check_list, check_type, describe
+from sdk.validation import check_keys, check_list, check_share, check_type, describe, is_integer
 
 WEIGHTED, PROGRESSIVE, FINAL = "weighted", "progressive", "final"
 _TINY = np.float32(1e-30)
@@ -220,7 +220,7 @@ class SnapshotsModel(Model):
         ``threshold`` in [0, 1] is the confidence at which a sample's answer is final; by default the model's own,
         which was chosen on validation data.
         """
-        limit = self.threshold if threshold is None else check_type(threshold, float, "threshold")
+        limit = self.threshold if threshold is None else check_share(threshold, "threshold")
         batch = True if self.input_spec.fits_one_and_batch(inputs) else None
         batches, _ = self._prepare(inputs, batch_size, invert, batch)
         parts = [self._answer(x, limit) for x in batches] or [self._no_answers()]
@@ -248,8 +248,8 @@ class SnapshotsModel(Model):
     def _number(self, mode: str | int) -> int:
         """Return the number of the snapshot that a mode names; raises InputError for any other mode."""
         count = len(self.snapshots)
-        if isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode < count:
-            return mode
+        if is_integer(mode) and 0 <= mode < count:
+            return int(mode)
         named = {snapshot.phase: snapshot.number for snapshot in self.snapshots} | {FINAL: count - 1}
         if isinstance(mode, str) and mode in named:
             return named[mode]

@@ -87,7 +87,7 @@ def _check(grid: Sequence[int], block: int, inner_steps: int, outer_steps: int) 
     if len(grid) != 3:
         raise InputError(f"grid: found {len(grid)} sides, expected three, M, N and K")
     shape = tuple(check_positive(side, "grid: a side") for side in grid)
-    check_positive(block, "block")
+    block = check_positive(block, "block")
     check_positive(inner_steps, "inner_steps")
     check_positive(outer_steps, "outer_steps")
     if any(side % block for side in shape):

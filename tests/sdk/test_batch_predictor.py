@@ -179,12 +179,18 @@ def test_processes_that_are_spawned_or_forked_answer_alike(threads: int, monkeyp
         (lambda: BatchPredictor(sdk.load("nca-iris")), None, "model: found .*allowed a name"),  # type: ignore[arg-type]
         (lambda: BatchPredictor("nca-iris", top_k=0), None, "top_k"),
         (lambda: BatchPredictor("nca-iris", keep="id"), None, "keep: found 'id', allowed a list"),
+        (lambda: BatchPredictor("nca-iris", keep=5), None, "keep: found 5, allowed a list"),  # type: ignore[arg-type]
+        (lambda: BatchPredictor("nca-iris", prefix=5), None, "prefix: found 5, allowed a"),  # type: ignore[arg-type]
+        (lambda: BatchPredictor("nca-iris", keep=["x"]), iris().set_axis(range(4), axis=1), "keep: .*columns 0, 1, 2"),
+        (lambda: BatchPredictor("gridnet-digits"), {"image": "a.png"}, "column 'image': found str 'a.png', allowed a"),
+        (lambda: BatchPredictor("gridnet-digits"), {"image": DIGITS, "id": [1]}, "found columns of the lengths 1, 20"),
+        (lambda: BatchPredictor("gridnet-digits"), pd.DataFrame([["a", "b"]], columns=["path"] * 2), "'path' more th"),
         (lambda: BatchPredictor("nca-iris", errors="skip"), None, "errors: found 'skip'"),  # type: ignore[arg-type]
         (lambda: BatchPredictor("nca-iris", "x"), {"x": [1]}, "column: found 'x', allowed None"),
         (lambda: BatchPredictor("nca-iris"), {"x": [1]}, "found no column"),
         (lambda: BatchPredictor("gridnet-digits"), {"x": [1], "y": [1]}, "the columns x, y, and none .*; set col"),
         (lambda: BatchPredictor("gridnet-digits", "z"), {"x": [1]}, "found the columns x, allowed one named 'z'"),
-        (lambda: BatchPredictor("gridnet-digits"), {"image": DIGITS, "label": [1]}, "found a column 'label'.*prefix="),
+        (lambda: BatchPredictor("gridnet-digits"), {"image": DIGITS, "label": DIGITS}, "a column 'label'.*prefix="),
         (lambda: BatchPredictor("gridnet-digits", keep=["id"]), {"image": DIGITS}, "keep: found 'id', allowed"),
         (lambda: BatchPredictor("gridnet-digits"), DIGITS, "batch: found ndarray"),
         (lambda: BatchPredictor("gridnet-digits"), "a.png", "batch: found str 'a.png'"),
@@ -193,6 +199,21 @@ def test_processes_that_are_spawned_or_forked_answer_alike(threads: int, monkeyp
 def test_what_a_predictor_cannot_take_is_named(make: Any, batch: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()(batch)
+
+
+def test_a_column_without_a_name_is_found(files: list[str]) -> None:
+    expected = sdk.load("gridnet-digits").predict(files)
+    assert BatchPredictor("gridnet-digits")(pd.DataFrame(files))["label"].tolist() == expected
+    assert BatchPredictor("gridnet-digits", 1)({0: files, 1: DIGITS})["label"].tolist() == expected  # type: ignore[arg-type]
+
+
+def test_a_model_that_was_replaced_is_loaded_again(tmp_path: Path) -> None:
+    for name in ("gridnet-digits", "normnet-digits"):
+        shutil.rmtree(tmp_path / "mine", ignore_errors=True)
+        shutil.copytree(ROOT / "exports" / name, tmp_path / "mine")
+        predictor = BatchPredictor(tmp_path / "mine")
+        assert predictor.model.name == name
+        assert predictor.model is BatchPredictor(tmp_path / "mine").model
 
 
 def test_an_unknown_model_is_an_error_of_the_first_batch() -> None:

@@ -12,6 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import sdk
 from sdk.errors import InputError
+from sdk.estimator import TrainedClassifier
 
 
 def test_a_model_of_images_scores_flat_rows_with_integer_labels() -> None:
@@ -50,3 +51,26 @@ def test_fit_is_refused_and_a_frozen_model_is_calibrated() -> None:
 def test_inputs_that_are_no_batch_of_images_are_refused(wrong: np.ndarray) -> None:
     with pytest.raises(InputError):
         sdk.load("gridnet-digits").to_sklearn().predict(wrong)
+
+
+class Fashion:
+    """A model whose labels are not sorted; it answers with the probabilities that it is given."""
+
+    labels: tuple[str, ...] = ("trouser", "coat", "bag")
+    input_spec = sdk.InputSpec("table", (3,), (0.0,) * 3, (1.0,) * 3)
+
+    def predict_proba(self, rows: np.ndarray, batch: bool | None = None) -> np.ndarray:
+        return rows
+
+
+def test_classes_and_probabilities_are_sorted_as_scorers_assume() -> None:
+    model = Fashion()
+    classifier = TrainedClassifier(model)
+    x = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
+    y = ["trouser", "coat", "bag"]
+    assert classifier.classes_.tolist() == ["bag", "coat", "trouser"]
+    assert classifier.predict(x).tolist() == y
+    assert get_scorer("neg_log_loss")(classifier, x, y) == pytest.approx(np.log([0.8, 0.7, 0.7]).mean())
+    model.labels = ("10", "9", "1")
+    assert classifier.classes_.tolist() == [1, 9, 10]
+    assert classifier.predict(x).tolist() == [10, 9, 1]

@@ -20,6 +20,7 @@ def test_only_positive_integers_are_positive(value: object) -> None:
     with pytest.raises(InputError, match=f"steps must be a positive integer, found {value!r}"):
         check_positive(value, "steps")
     assert check_positive(3, "steps") == 3
+    assert type(check_positive(np.uint8(3), "steps")) is int
 
 
 def test_missing_and_unknown_keys_are_named() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +38,10 @@ from zoo.utils.stats import wilson_interval
 
 _WRAPPERS = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module",
              "AveragedModel": "module"}  # fmt: skip
+_CHECKED = 1024
+"""Training samples that are checked at once."""
+_OWN_METRICS = ("precisions", "probe", "seeds", "seed_results", "test_accuracy_mean", "test_accuracy_std")
+"""Metrics that later commands and the trainings of several seeds record."""
 
 
 def save(
@@ -71,8 +78,11 @@ def save(
     Raises ExportError if the module does not map these inputs to one finite float32 logit per label, if it cannot be
     exported, or if the folder exists (without ``overwrite``), and InputError for an impossible ``input``.
     """
-    out = Path(os.path.abspath(folder))
+    out = Path(os.path.abspath(os.path.expanduser(folder)))  # sdk.load expands ~, too
     name = out.name if name is None else name
+    for what, value in (("name", name), ("data", data or ""), ("licence", licence)):
+        if not isinstance(value, str):
+            raise ExportError(f"{what}: found {describe(value)}, allowed a text")
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}; give another folder, or name=")
     spec, names, measured = read_input(input), _label_names(labels), _metrics(metrics or {})
@@ -86,7 +96,8 @@ def save(
     images = None if training is None else _split(training, spec, names)
     config = _family_config(plain)
     if config is not None:
-        learner = load_hook(get_family(config.family).learner)(trained, config)
+        found = load_hook(get_family(config.family).learner)(trained, config).findings()
+        _check_free(measured, found)
         return write_artifact(
             out,
             name=name,
@@ -94,7 +105,7 @@ def save(
             model_config=config,
             input_spec=spec,
             labels=names,
-            metrics={**learner.findings(), **measured},
+            metrics={**found, **measured},
             provenance=_provenance(data, images),
             recipe_yaml=None,
             licence=licence,
@@ -172,18 +183,36 @@ def _check_weights(module: nn.Module) -> None:
 
 
 def _label_names(labels: Iterable[str]) -> list[str]:
-    """Return the names of the classes as plain strings; raises ExportError unless they are strings, each once."""
+    """Return the names of the classes as plain strings; raises ExportError unless they are strings, each once.
+
+    Sets and mappings are refused: their order is not that of the logits.
+    """
+    if isinstance(labels, (AbstractSet, Mapping)):
+        raise ExportError(
+            f"labels: found {type(labels).__name__} {describe(labels)}, allowed a list of the classes' names in the "
+            "order of the logits"
+        )
     listed = [] if isinstance(labels, str) or not isinstance(labels, Iterable) else list(labels)
     if not listed or not all(isinstance(label, str) for label in listed):
         raise ExportError(f"labels: found {describe(labels)}, allowed a list of the classes' names, such as ['a', 'b']")
     names = [str(label) for label in listed]
+    for name in names:
+        if any(0xD800 <= ord(character) < 0xE000 for character in name):
+            raise ExportError(f"labels: found {describe(name)}, allowed Unicode text")
     if len(set(names)) < len(names):
         raise ExportError(f"labels: found {describe(names)}, allowed each name once")
     return names
 
 
 def _metrics(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metrics for config.json: counts of the test become accuracy and interval."""
+    """Return the metrics for config.json: counts of the test become accuracy and interval. Raises ExportError."""
+    _check_free(given, _OWN_METRICS)
+    given = {name: _plain(value) for name, value in given.items()}
+    for name in ("test_loss", "validation_accuracy"):
+        value = given.get(name, 0)
+        if type(value) not in (int, float) or not 0 <= value <= (1 if name == "validation_accuracy" else math.inf):
+            allowed = "0 to 1" if name == "validation_accuracy" else "a number of at least 0"
+            raise ExportError(f"metrics: {name}: found {describe(value)}, allowed {allowed}")
     counts = {"test_correct", "test_total"} & given.keys()
     if len(counts) == 1 or (not counts and {"test_accuracy", "test_interval_95"} & given.keys()):
         raise ExportError(f"metrics: found {', '.join(sorted(given))}; give both test_correct and test_total")
@@ -201,17 +230,34 @@ def _metrics(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _check_free(given: Iterable[str], taken: Container[str]) -> None:
+    """Raise ExportError for a metric whose name means a measurement of cellzoo's own."""
+    for name in given:
+        if name in taken:
+            raise ExportError(f"metrics: found {name!r}, which cellzoo itself measures; choose another name")
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy's or torch's as a plain one; anything else as it is."""
+    return value.item() if isinstance(value, (np.generic, Tensor)) and value.ndim == 0 else value
+
+
 def _split(training: tuple[Tensor, Tensor], spec: InputSpec, labels: list[str]) -> Split:
     """Return the training samples as a split. Raises ExportError for samples that the model does not take."""
+    if not isinstance(training, (tuple, list)) or len(training) != 2:
+        raise ExportError(f"training: found {describe(training)}, allowed a pair: inputs and labels")
     inputs, targets = (torch.as_tensor(part) for part in training)
     if inputs.shape[1:] != spec.shape or targets.shape != inputs.shape[:1] or not len(targets):
         raise ExportError(
             f"training: found inputs {list(inputs.shape)} and labels {list(targets.shape)}, allowed "
             f"{show_shape(['N', *spec.shape])} and [N]"
         )
+    if targets.is_floating_point() or targets.is_complex():
+        raise ExportError(f"training: found labels of {targets.dtype}, allowed whole numbers, the positions in labels=")
     if int(targets.min()) < 0 or int(targets.max()) >= len(labels):
         raise ExportError(f"training: found labels outside 0 to {len(labels) - 1}")
-    spec.prepare(inputs[:1].numpy())  # raises InputError for values outside the range
+    for part in torch.split(inputs, _CHECKED):
+        spec.prepare(part.cpu().numpy(), batch=True)  # raises InputError for values outside the range
     return ArraySplit(inputs.cpu(), targets.long().cpu(), spec, AugmentConfig(), 0)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from sdk.columns import Columns
 from sdk.errors import InputError
 from sdk.inputs import InputSpec
-from sdk.validation import describe
+from sdk.validation import describe, is_integer
 
 
 def read_input(given: InputSpec | Mapping[str, Any] | tuple[int, ...]) -> InputSpec:
@@ -21,12 +22,13 @@ def read_input(given: InputSpec | Mapping[str, Any] | tuple[int, ...]) -> InputS
         found = f"unknown {', '.join(map(repr, unknown))}" if unknown else "no 'shape'"
         raise InputError(f"input: {found}; allowed: shape, and kind, mean, std, resize, columns")
     shape = parts["shape"]
-    if not isinstance(shape, (list, tuple)) or not all(type(n) is int for n in shape) or len(shape) not in (1, 3):
+    if not isinstance(shape, (list, tuple)) or not all(is_integer(n) for n in shape) or len(shape) not in (1, 3):
         raise InputError(f"input shape: found {describe(shape)}, allowed (C, H, W) for images, (features,) for tables")
+    shape = tuple(map(int, shape))
     count = shape[0]
     return InputSpec(
         kind=parts.get("kind", "image" if len(shape) == 3 else "table"),
-        shape=tuple(shape),
+        shape=shape,
         mean=_numbers(parts.get("mean", 0.0), count),
         std=_numbers(parts.get("std", 1.0), count),
         resize=parts.get("resize"),
@@ -38,7 +40,8 @@ def _columns(given: Any, count: int) -> Columns | None:
     """Return a table's columns from their names, or from entries as config.json has them."""
     if given is None or isinstance(given, Columns):
         return given
-    if isinstance(given, str) or not isinstance(given, Iterable):
+    unordered = isinstance(given, (str, AbstractSet, Mapping))
+    if unordered or not isinstance(given, Iterable):
         raise InputError(f"input columns: found {describe(given)}, allowed a list of the columns' names")
     return Columns.from_json([{"name": c, "kind": "number"} if isinstance(c, str) else c for c in given], count)
 

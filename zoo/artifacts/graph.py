@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+
 import onnx
 import torch
 from onnx import helper
@@ -25,7 +28,8 @@ def export_graph(module: nn.Module, config: ArtifactConfig) -> onnx.ModelProto:
     """
     example = torch.from_numpy(config.input.prepare(random_inputs(config.input, 3))[0])
     try:
-        with runtime.using_reference(), torch.no_grad(), quiet():
+        # torch prints graphs that it cannot trace
+        with runtime.using_reference(), torch.no_grad(), quiet(), contextlib.redirect_stderr(io.StringIO()):
             program = torch.onnx.export(
                 module,
                 (example,),

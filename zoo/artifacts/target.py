@@ -73,7 +73,8 @@ def check_replaceable(old: Path, new: Path) -> None:
     The last check before ``new`` takes its place: ``old`` may have changed since :func:`check_writable`.
     """
     _check_removable(old)
-    if read_notes(old / CARD_FILE) != read_notes(new / CARD_FILE):
+    # A folder without a card has no notes, not even the line break of a new card.
+    if read_notes(old / CARD_FILE).strip() != read_notes(new / CARD_FILE).strip():
         raise ExportError(f"{old / CARD_FILE}: its notes were edited meanwhile; repeat the command")
 
 

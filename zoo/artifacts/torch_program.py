@@ -86,7 +86,9 @@ def pickled_parts(content: bytes) -> list[str]:
 def _trace(module: nn.Module, spec: InputSpec) -> ExportedProgram:
     example = torch.from_numpy(spec.prepare(random_inputs(spec, _TRACED_BATCH))[0])
     try:
-        with torch.no_grad(), quiet(), contextlib.redirect_stderr(io.StringIO()):  # torch prints graphs it cannot trace
+        # With gradients, so that torch's own ops stand for those that are compiled for inference alone: a program of a
+        # gridnet then needs no op of ours but the grid's. torch prints graphs that it cannot trace.
+        with torch.enable_grad(), quiet(), contextlib.redirect_stderr(io.StringIO()):
             module(example)  # raises what tracing cannot see, such as a stored answer that is out of date
             return torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     except Exception as error:  # whatever the module's own code or torch's tracing raises

@@ -112,8 +112,12 @@ def predict(
     table = loaded.input_spec.kind == "table"
     if table and column is not None:
         raise InputError(f"--column: {loaded.name} takes tables and finds its columns by name; leave it out")
+    if table and invert == "yes":
+        raise InputError(f"--invert yes: {loaded.name} takes tables, and only images can be inverted; leave it out")
     wanted, what = (is_table_file, "tables") if table else (is_image_file, "images")
     files = find_files(inputs, wanted, what, recursive)
+    if column is not None and not any(file.error is None and is_table_file(file.name) for file in files):
+        raise InputError(f"--column {column}: found no table among the inputs; leave it out")
     with showing_progress("predicting", quiet) as progress:
         found = (
             predict_rows(loaded, files, top, progress)

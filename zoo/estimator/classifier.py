@@ -7,6 +7,7 @@ import random
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from zoo.config.data import AugmentConfig
 from zoo.data.sampling import hold_out
 from zoo.data.split import ArraySplit, Data
 from zoo.estimator.classes import classes_of
+from zoo.estimator.rows import check_resolution, single_precision
 from zoo.recipe import Recipe, load_recipe
 from zoo.training.loop import train
 
@@ -39,8 +41,9 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     ``data:`` section gives the augmentation of images and nothing else.
 
     ``X`` is a table ``[N, features]``, which is standardised by its training rows, or images ``[N, H, W]`` or
-    ``[N, C, H, W]``, uint8 or numbers, which are normalised per channel. With ``input_shape``, ``(C, H, W)``, rows of
-    a table are images. Families with a grid or convolutions need images.
+    ``[N, C, H, W]``, uint8 or floats, which are normalised per channel. With ``input_shape``, ``(C, H, W)``, rows of
+    a table are images. Families with a grid or convolutions need images. Predictions take images of the type of
+    ``fit``: uint8 again, or numbers of any other type in the same range.
 
     ``validation_fraction`` of every class is held out, on which some families make choices; where a class has too few
     samples to hold one out, all samples serve as both parts. ``device`` is cpu, cuda, mps or None, the best available.
@@ -81,10 +84,11 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> ZooClassifier:  # noqa: N803 (scikit-learn's name)
         """Train the recipe's model on inputs ``X`` and labels ``y [N]`` of any type, and return the estimator."""
-        rows, targets = validate_data(self, X, y, dtype=[np.float32, np.uint8], allow_nd=True)
+        rows, targets = validate_data(self, X, y, dtype=[np.float64, np.float32, np.uint8], allow_nd=True)
         self.classes_, numbers = classes_of(targets)
         inputs, labels = self._inputs(rows), torch.from_numpy(numbers)
-        self._whole = _holds_whole_numbers(X)
+        if inputs.ndim == 2:
+            check_resolution(rows)
         recipe = self._recipe()
         data = self._data(inputs, labels, recipe)
         batch_size = min(recipe.train.batch_size, len(data.train))
@@ -108,6 +112,7 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def save(self, folder: str | Path, **options: Any) -> Path:
         """Write the trained model as an artifact that ``sdk.load`` opens; ``options`` are those of ``zoo.save``.
 
+        Trained on a DataFrame, the model finds its columns by name, in any order.
         Images must have had values in [0, 1], or uint8, which the SDK expects. Raises ExportError.
         """
         from zoo.artifacts.from_module import save
@@ -115,7 +120,11 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         check_is_fitted(self)
         if self.input_spec_.kind == "image" and not self._unit_range:
             raise InputError("X: images had values outside [0, 1], which the SDK refuses; scale them before fit")
-        return save(self.module_, folder, labels=map(str, self.classes_), input=self.input_spec_, **options)
+        spec = self.input_spec_
+        parts: dict[str, Any] = {"shape": spec.shape, "mean": spec.mean, "std": spec.std}
+        if spec.kind == "table" and hasattr(self, "feature_names_in_"):
+            parts["columns"] = list(self.feature_names_in_)
+        return save(self.module_, folder, labels=map(str, self.classes_), input=parts, **options)
 
     def _overrides(self) -> dict[str, Any]:
         known = self._get_param_names()
@@ -132,13 +141,15 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         return load_recipe(self.recipe, overrides)
 
     def _seed(self) -> int:
-        if isinstance(self.random_state, int):
-            return self.random_state
+        if isinstance(self.random_state, (int, np.integer)):
+            return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _inputs(self, rows: NDArray[Any]) -> torch.Tensor:
         """Return images ``[N, C, H, W]``, uint8 or float32, or a table ``[N, features]``, float32."""
         if self.input_shape is not None:
+            if not _is_shape(self.input_shape):
+                raise InputError(f"input_shape: found {describe(self.input_shape)}, expected (C, H, W)")
             width = int(np.prod(self.input_shape))
             if rows.ndim != 2 or rows.shape[1] != width:
                 raise InputError(
@@ -150,7 +161,8 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             rows = rows[:, None]
         if rows.ndim not in (2, 4):
             raise InputError(f"X: found shape {list(rows.shape)}, expected [N, features], [N, H, W] or [N, C, H, W]")
-        return torch.from_numpy(np.ascontiguousarray(rows if rows.ndim == 4 else rows.astype(np.float32)))
+        kept = rows if rows.ndim == 4 and rows.dtype == np.uint8 else single_precision(rows)
+        return torch.from_numpy(np.ascontiguousarray(kept))
 
     def _data(self, inputs: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> Data:
         rest, held = self._hold_out(labels, recipe.data.seed if self.random_state is None else recipe.train.seed)
@@ -165,54 +177,35 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def _hold_out(self, labels: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the indices of training and validation samples: all for both if a class is too small to be split."""
-        if not 0 <= self.validation_fraction < 1:
-            raise InputError(f"validation_fraction: found {self.validation_fraction}, expected 0 or more and below 1")
+        share: Any = self.validation_fraction
+        if not isinstance(share, (int, float)) or not 0 <= share < 1:
+            raise InputError(f"validation_fraction: found {describe(share)}, expected 0 or more and below 1")
         everything = torch.arange(len(labels))
         sizes = labels.bincount()
-        count = max(round(self.validation_fraction * len(labels)), len(sizes))
-        if not self.validation_fraction or int(sizes.min()) < 2 or count > len(labels) - len(sizes):
+        count = max(round(share * len(labels)), len(sizes))
+        if not share or int(sizes.min()) < 2 or count > len(labels) - len(sizes):
             return everything, everything
         return hold_out(labels, count, seed, "validation_fraction")
 
-    def _as_in_fit(self, inputs: torch.Tensor, whole: bool) -> torch.Tensor:
-        """Return inputs whose numbers mean what those of ``fit`` did; ``whole`` if they were given as integers.
-
-        uint8 images mean [0, 1], and images of other types their own numbers. Raises InputError for floats whose
-        meaning is not clear.
-        """
-        if self.input_spec_.kind != "image" or not inputs.numel():
-            return inputs
-        if inputs.dtype == torch.uint8:
-            floats = self._unit_range and not self._whole  # in [0, 1], as those of bytes
-            return inputs if self._bytes or floats else inputs.float()
-        low, high = float(inputs.min()), float(inputs.max())
-        if not self._bytes or (not whole and low >= 0 and high <= 1):
-            return inputs
-        if whole and low >= 0 and high <= 255:
-            return inputs.to(torch.uint8)
-        raise InputError(
-            f"X: found numbers from {low:g} to {high:g} after fit with uint8; allowed are integers from 0 to 255, and "
-            "floats from 0 to 1"
-        )
-
     def _logits(self, X: ArrayLike) -> torch.Tensor:  # noqa: N803
         check_is_fitted(self)
-        checked = validate_data(self, X, dtype=[np.float32, np.uint8], allow_nd=True, reset=False)
+        checked = validate_data(self, X, dtype=[np.float64, np.float32, np.uint8], allow_nd=True, reset=False)
         inputs = self._inputs(checked)
         if inputs.shape[1:] != self.input_spec_.shape:
             raise InputError(
                 f"X: found inputs of shape {list(inputs.shape[1:])}, expected {list(self.input_spec_.shape)}, as in fit"
             )
-        inputs = self._as_in_fit(inputs, _holds_whole_numbers(X))
+        given = inputs.dtype == torch.uint8
+        if inputs.ndim == 4 and given != self._bytes:  # bytes are divided by 255, other numbers are not
+            types = {True: "uint8", False: "another type than uint8"}
+            raise InputError(f"X: found images of {types[given]}, expected {types[self._bytes]}, as in fit")
         rows = ArraySplit(inputs, torch.zeros(len(inputs)), self.input_spec_, AugmentConfig(), workers=0)
         with torch.inference_mode():
             return torch.cat([self.module_(rows.prepare(part)) for part in torch.split(inputs, _BATCH)])
 
 
-def _holds_whole_numbers(given: ArrayLike) -> bool:
-    """Return True for integers that are no bytes."""
-    dtype = np.asarray(given).dtype
-    return dtype.kind in "iu" and dtype != np.uint8
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) and len(value) == 3 and all(isinstance(n, Integral) for n in value)
 
 
 def _override(name: str, value: Any) -> str:

@@ -15,6 +15,7 @@ import sdk
 from sdk.errors import InputError
 from sdk.validation import describe
 from zoo.estimator.classes import classes_of
+from zoo.estimator.rows import check_resolution, single_precision
 
 if TYPE_CHECKING:
     from sdk.families.nca import EvolvedClassifier
@@ -45,7 +46,9 @@ class NcaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> NcaClassifier:  # noqa: N803
         """Grow a network from examples, and return the estimator."""
-        rows, targets = validate_data(self, X, y, dtype=np.float32)
+        checked, targets = validate_data(self, X, y, dtype=[np.float64, np.float32])
+        check_resolution(checked)
+        rows = single_precision(checked)
         self.classes_, _ = classes_of(targets)
         seed = 0 if self.random_state is None else int(check_random_state(self.random_state).randint(2**31 - 1))
         loaded: Any = sdk.load(self.model, backend="torch")

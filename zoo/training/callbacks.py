@@ -66,10 +66,16 @@ def call_on_validation(run: Run, record: dict[str, Any]) -> bool:
 
 
 def _check_record(name: str, record: dict[str, Any], fewest: Mapping[str, Any]) -> None:
-    """Make the numbers of a record plain; raise TrainingError for others, and if a key of ``fewest`` is gone."""
-    for key in fewest:
+    """Make the numbers of a record plain; raise TrainingError for others, and if one in ``fewest`` is not as it was.
+
+    Those of the validation may be replaced, by which early stopping and the best checkpoint then choose.
+    """
+    for key, value in fewest.items():
         if key not in record:
             raise TrainingError(f"{name}.on_validation removed {key} from the record; it may add numbers")
+        same = record[key] is value or record[key] == value
+        if not same and not key.startswith("validation_"):
+            raise TrainingError(f"{name}.on_validation changed {key} of the record; it may add numbers")
     for key, value in record.items():
         number = _number(value)
         if not isinstance(key, str) or number is None or (key not in fewest and not math.isfinite(number)):

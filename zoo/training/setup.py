@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from sdk.artifact import RECIPE_FILE
+from sdk.validation import describe
 from zoo.data import load_data
 from zoo.data.fingerprint import fingerprint
 from zoo.data.split import Data
@@ -67,6 +68,7 @@ def setup(
     A new run starts with the checkpoint of step 0. The options are those of :func:`zoo.training.loop.train`. Raises
     TrainingError, DataError or CheckpointError, and the errors of ``check``.
     """
+    _check_arguments(recipe, data)
     keep_freed_memory()
     saved = load_checkpoint(run_dir) if resume else None
     if saved is not None:
@@ -125,6 +127,13 @@ def setup(
     if track:
         log.trackers = Trackers(accelerator, recipe, run_dir, log.warn)
     return run
+
+
+def _check_arguments(recipe: object, data: object) -> None:
+    if not isinstance(recipe, Recipe):
+        raise TrainingError(f"recipe: found {describe(recipe)}, allowed what zoo.recipe.load_recipe returns")
+    if not isinstance(data, Data | None):
+        raise TrainingError(f"data: found {describe(data)}, allowed a zoo.data.split.Data, or None for the recipe's")
 
 
 def _saved_weights(module: nn.Module, saved: dict[str, Any]) -> Start | None:

@@ -41,7 +41,7 @@ def test_a_rule_that_learns_grows_a_classifier_from_any_table_and_labels(artifac
     assert set(grown.predict(inputs)) <= {"yes", "no", "maybe"}
     np.testing.assert_allclose(grown.predict_proba(inputs).sum(1), 1, atol=1e-5)
     assert 0 <= grown.score(inputs, labels) <= 1
-    again = model.evolve(inputs, labels, layers=2, hidden=4, steps=5, seed=3)
+    again = model.evolve(inputs, labels, layers=2, hidden=np.int64(4), steps=5, seed=np.int64(3))  # type: ignore[arg-type]
     assert np.array_equal(again.weights[0], grown.weights[0])
     assert grown.fit(inputs[:, :2], labels).n_features_in_ == 2
 
@@ -65,6 +65,9 @@ def test_a_rule_that_encodes_its_data_needs_only_a_seed(artifacts: dict[str, Pat
         ("nca-iris", (), {"seed": -1}, "seed: found -1, expected a whole number"),
         ("nca-learner", (), {}, "learns from examples"),
         ("nca-learner", ([[1.0, 2.0]], [0, 1]), {}, r"y: found shape \[2\]"),
+        ("nca-learner", ([[1.0], [2.0], [3.0]], [0, 1, np.nan]), {}, "y: found missing labels"),
+        ("nca-learner", ([[1.0], [2.0], [3.0]], ["a", "b", None]), {}, "y: found missing labels"),
+        ("nca-learner", ([[1.0], [2.0]], np.array(["a", 1], object)), {}, "y: found labels that cannot be sorted"),
         ("nca-learner", ([[1.0], [2.0]], [1, 1]), {}, "found 1 class, expected at least 2"),
         ("nca-learner", ([[1.0], [np.nan]], [0, 1]), {}, "NaN"),
         ("nca-learner", ([1.0, 2.0], [0, 1]), {}, r"found shape \[2\]"),

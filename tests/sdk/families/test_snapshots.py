@@ -66,7 +66,8 @@ def test_progressive_answers_come_with_their_snapshot_and_cost(model: SnapshotsM
 
 def test_the_threshold_sets_how_early_the_cascade_stops(model: SnapshotsModel) -> None:
     assert set(model.progressive(IMAGES, threshold=0.0).snapshot.tolist()) == {1}
-    assert set(model.progressive(IMAGES, threshold=1.0).snapshot.tolist()) == {3}
+    assert set(model.progressive(IMAGES, threshold=np.float32(1)).snapshot.tolist()) == {3}  # type: ignore[arg-type]
+    assert model.predict(IMAGES, mode=np.int64(1)) == model.predict(IMAGES, mode=1)  # type: ignore[call-overload]
     assert model.threshold == pytest.approx(0.6)
 
 
@@ -114,6 +115,8 @@ def test_an_unknown_mode_is_refused_and_the_modes_are_listed(model: SnapshotsMod
 def test_an_invalid_threshold_or_batch_size_is_refused(model: SnapshotsModel) -> None:
     with pytest.raises(ValueError, match="threshold must be a number, found 'high'"):
         model.progressive(IMAGES, threshold="high")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="threshold: found 90, allowed 0 to 1"):
+        model.progressive(IMAGES, threshold=90)
     with pytest.raises(ValueError, match="batch_size must be a positive integer, found 0"):
         model.progressive(IMAGES, batch_size=0)
 

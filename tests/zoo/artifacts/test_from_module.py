@@ -130,12 +130,22 @@ def norm(**changes: Any) -> Normnet:
         ({"labels": ["a", "b"]}, r"outputs: found shape \[B, 3\] for inputs \[B, 4\], allowed \[B, 2\]"),
         ({"labels": ["a", "b", "a"]}, "allowed each name once"),
         ({"labels": 3}, "labels: found 3, allowed a list of the classes' names"),
+        ({"labels": {"a", "b", "c"}}, "labels: found set .*allowed a list .* in the order of the logits"),
+        ({"labels": {"c": 2, "a": 0, "b": 1}}, "labels: found dict .*allowed a list"),
+        ({"labels": ["a", "b", "\ud800"]}, "labels: found .*allowed Unicode text"),
+        ({"licence": None}, "licence: found None, allowed a text"),
+        ({"data": 5}, "data: found 5, allowed a text"),
+        ({"training": (1, 2, 3)}, r"training: found \(1, 2, 3\), allowed a pair"),
+        ({"training": (torch.zeros(3, 4), torch.tensor([0, 0.5, 1]))}, "found labels of torch.float32, allowed whole"),
         ({"labels": "abc"}, "labels: found 'abc', allowed a list"),
         ({"labels": [0, 1, 2]}, r"labels: found \[0, 1, 2\], allowed a list"),
         ({"input": (5,)}, r"the module does not take inputs \[B, 5\]: .*; check input="),
         ({"name": "My Model"}, "model name 'My Model' must match"),
         ({"metrics": {"test_accuracy": 0.9}}, "give both test_correct and test_total"),
         ({"metrics": {"test_correct": 9, "test_total": 3}}, "metrics: found 9 of 3 correct"),
+        ({"metrics": {"precisions": "x"}}, "metrics: found 'precisions', which cellzoo itself measures"),
+        ({"metrics": {"test_loss": "q"}}, "metrics: test_loss: found 'q', allowed a number"),
+        ({"metrics": {"validation_accuracy": 93}}, "metrics: validation_accuracy: found 93, allowed 0 to 1"),
         ({"metrics": {"loss": float("nan")}}, "plain finite JSON values only"),
         ({"training": (torch.zeros(2, 3), torch.zeros(2))}, r"training: found inputs \[2, 3\]"),
     ],
@@ -153,6 +163,8 @@ def test_arguments_that_do_not_fit_leave_nothing_behind(tmp_path: Path, changes:
         ((4, 4), r"input shape: found \(4, 4\), allowed \(C, H, W\) for images, \(features,\) for tables"),
         ({"size": 4}, "input: unknown 'size'; allowed: shape, and kind, mean, std, resize"),
         ({"mean": 0.0}, "input: no 'shape'"),
+        ({"shape": (4,), "columns": set("abcd")}, "input columns: found .*allowed a list of the columns' names"),
+        ({"shape": (True,)}, r"input shape: found \(True,\)"),
         ({"shape": (4,), "std": [1.0, 2.0]}, "input std has 2 values, one per feature is 4"),
         ({"shape": (4,), "std": 0.0}, "input std must be finite and positive"),
         ({"shape": (4,), "mean": "x"}, "input mean, std: found 'x'"),
@@ -163,10 +175,35 @@ def test_an_impossible_input_is_named(tmp_path: Path, given: Any, message: str) 
         zoo.save(norm(), tmp_path / "mine", labels=LABELS, input=given)
 
 
+def test_an_empty_folder_is_overwritten(tmp_path: Path) -> None:
+    """It has no card, and a new card has a line break between its markers."""
+    (tmp_path / "mine").mkdir()
+    assert sdk.load(zoo.save(norm(), tmp_path / "mine", labels=LABELS, input=(4,), overwrite=True)).name == "mine"
+
+
+def test_every_image_of_the_training_is_checked(tmp_path: Path) -> None:
+    images = torch.zeros(3, 1, 4, 4)
+    images[2] = 255
+    with pytest.raises(sdk.InputError, match=r"values in \[0, 1\], found 0 to 255"):
+        zoo.save(
+            OTHERS["plain"][0](), tmp_path / "b", labels=LABELS, input=(1, 4, 4), training=(images, torch.arange(3))
+        )
+
+
+def test_numbers_of_numpy_and_torch_are_metrics_and_a_tilde_is_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    counts = {"test_correct": np.int64(3), "test_total": torch.tensor(4)}
+    assert zoo.save(norm(), "~/mine", labels=LABELS, input=(4,), metrics=counts) == tmp_path / "mine"
+    assert sdk.load("~/mine").metrics["test_accuracy"] == 0.75
+
+
 def test_the_parts_of_an_input_are_enough(tmp_path: Path) -> None:
     parts = {"shape": (4,), "mean": np.arange(4.0), "std": torch.tensor([1.0, 2, 3, 4])}
     assert sdk.load(zoo.save(norm(), tmp_path / "a", labels=LABELS, input=parts)).input_spec == TABLE
-    image = sdk.load(zoo.save(OTHERS["plain"][0](), tmp_path / "b", labels=LABELS, input=(1, 4, 4))).input_spec
+    shape = tuple(np.array([1, 4, 4]))
+    image = sdk.load(zoo.save(OTHERS["plain"][0](), tmp_path / "b", labels=LABELS, input=shape)).input_spec
     assert image == sdk.InputSpec("image", (1, 4, 4), (0.0,), (1.0,))
 
 

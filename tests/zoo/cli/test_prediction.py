@@ -101,7 +101,7 @@ def test_inverted_images_are_recognised_with_one_note(tmp_path: Path, digit_file
     ignored = run("predict", "gridnet-digits", *negatives, "--invert", "no")
     assert (forced.stderr, ignored.stderr) == ("", "")
     assert [line.split(": ", 1)[1] for line in ignored.stdout.splitlines()] != answers
-    assert "allowed tables that end with .csv" in fails(1, "predict", "nca-iris", digit_files[0][0], "--invert", "yes")
+    assert "allowed tables that end with .csv" in fails(1, "predict", "nca-iris", digit_files[0][0])
 
 
 def test_a_bad_folder_or_pattern_does_not_discard_the_other_inputs(

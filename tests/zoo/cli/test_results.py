@@ -297,6 +297,8 @@ def test_a_bad_cell_or_column_of_images_is_an_error_of_its_row(
         "found the columns a, b, and none is known as that of the inputs; set --column NAME"
     ]
     assert "--column: nca-iris takes tables" in fails(1, "predict", "nca-iris", str(table), "--column", "a")
+    assert "--invert yes: nca-iris takes tables" in fails(1, "predict", "nca-iris", str(table), "--invert", "yes")
+    assert "--column a: found no table" in fails(1, "predict", "gridnet-digits", "a.png", "--column", "a")
     for name, content in (("empty.csv", ""), ("bad.parquet", "PAR1"), ("bad.jsonl", "{"), ("none.json", "[]")):
         (tmp_path / name).write_text(content)
         result = run("predict", "gridnet-digits", str(tmp_path / name), "--out", str(out), "--overwrite")

@@ -165,6 +165,7 @@ def test_a_callback_may_end_the_training_and_sees_every_round(tmp_path: Path) ->
         (1, {}, "Odd.on_validation: found 1, allowed True"),
         (None, {"note": "good"}, "'note' is 'good', allowed finite numbers"),
         (None, {"ratio": float("inf")}, "'ratio' is inf, allowed finite numbers"),
+        (None, {"step": 99}, "Odd.on_validation changed step of the record"),
         (None, {3: 4}, "3 is 4, allowed finite numbers"),
     ],
 )

@@ -34,6 +34,13 @@ def test_a_missing_data_set_leaves_no_run_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_recipe_and_data_by_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"recipe: found 'gridnet-digits', allowed what .*load_recipe returns"):
+        train("gridnet-digits", run_dir=tmp_path / "run")  # type: ignore[arg-type]
+    with pytest.raises(TrainingError, match=r"data: found 'digits', allowed a zoo\.data\.split\.Data"):
+        train(load_recipe("gridnet-digits"), run_dir=tmp_path / "run", data="digits")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("device", ["tpu", "cuda:1", "mps" if not torch.backends.mps.is_available() else "xpu"])
 def test_an_unavailable_device_is_refused(tmp_path: Path, device: str) -> None:
     with pytest.raises(TrainingError, match=f"device '{device}' cannot be used here; usable: cpu"):

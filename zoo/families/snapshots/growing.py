@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.learner import SnapshotsLearner
 from zoo.families.snapshots.model import SnapshotNet
 from zoo.families.snapshots.pruning import living
+from zoo.utils.errors import BuildError
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Inputs ``[B, ...]`` and integer labels ``[B]``, such as a DataLoader's."""
@@ -82,8 +83,8 @@ class GrowingNetwork(nn.Module):
             )
         except ValidationError as error:
             found = error.errors()[0]
-            place = ".".join(map(str, found["loc"]))
-            raise ValueError(f"{place}: {found['msg'].removeprefix('Value error, ')}") from error
+            place = f"{'.'.join(map(str, found['loc']))}: " if found["loc"] else ""
+            raise ValueError(f"{place}{found['msg'].removeprefix('Value error, ')}") from error
         self.net = SnapshotNet(config, Task((in_features,), classes))
         self._learner = SnapshotsLearner(self.net, config)
         self._steps = 0
@@ -93,6 +94,10 @@ class GrowingNetwork(nn.Module):
         """Inputs ``[B, ...]`` -> logits ``[B, classes]``, in evaluation after :meth:`finish` the ensemble's."""
         logits: Tensor = self.net(x.flatten(1))
         return logits
+
+    def check_finished(self) -> NoReturn:
+        """Raise BuildError: ``zoo.save`` calls this, and writes the network without what trains it."""
+        raise BuildError("GrowingNetwork: found the network with its training; save its network, network.net")
 
     def connectivity(self) -> Connectivity:
         """Count the edges."""

@@ -71,7 +71,10 @@ def test_the_loss_may_be_ones_own() -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"economy": {"prize": 1}}, "economy.prize: Extra inputs"), ({"max_density": 1e-3}, "start.density 0.03 exceeds")],
+    [
+        ({"economy": {"prize": 1}}, "^economy.prize: Extra inputs"),
+        ({"max_density": 1e-3}, "^start.density 0.03 exceeds"),
+    ],
 )
 def test_rules_that_do_not_fit_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -82,3 +85,8 @@ def test_an_epoch_needs_a_batch() -> None:
     network = small()
     with pytest.raises(ValueError, match="batches: found none"):
         network.train_epoch([], torch.optim.Adam(network.parameters()))
+
+
+def test_only_the_network_itself_is_saved(tmp_path: Path) -> None:
+    with pytest.raises(sdk.CellzooError, match=r"save its network, network\.net"):
+        zoo.save(small(), tmp_path / "mine", labels=list("abc"), input=(6,))
