@@ -62,8 +62,6 @@ class Loader:
 
 def data_name(config: DataConfig) -> str:
     """Return the short name of a data set: the last part of an id on the Hub, or the name of a folder."""
-    if config.name == "image_folder" and config.path:
-        return Path(config.path).name
     return dataset_title(config).rpartition("/")[2]
 
 

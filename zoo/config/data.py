@@ -189,8 +189,8 @@ class DatasetConfig(_ImagesConfig):
     """The name of the data set."""
     path: str = Field(min_length=1, examples=["uoft-cs/cifar10"])
     """A data set on the Hub (``user/repo``), which is first looked for below the data folder; a folder of a data set or
-    of images; or a .parquet, .csv, .json or .jsonl file. Files and folders: absolute, below ``~``, or relative to the
-    recipe's file."""
+    of images; or a .parquet, .csv, .tsv, .json or .jsonl file. Files and folders: absolute, below ``~``, or relative to
+    the recipe's file."""
     revision: str | None = Field(default=None, min_length=1)
     """Branch, tag or commit of a data set on the Hub; null: its main branch."""
     config: str | None = Field(default=None, min_length=1)

@@ -15,7 +15,7 @@ from zoo.data.dataset_card import CARD_FILES, CardConfigs, read_configs
 from zoo.data.image_files import EXTENSIONS
 from zoo.utils.errors import DataError
 
-DATA_SUFFIXES = (".parquet", ".csv", ".json", ".jsonl")
+DATA_SUFFIXES = (".parquet", ".csv", ".tsv", ".json", ".jsonl")
 """Suffixes of data files, in lower case."""
 
 

@@ -47,9 +47,11 @@ def without_unlabelled_test(opened: Opened, target: str, config: DatasetConfig) 
     rows = opened.parts.get("test")
     if rows is None or (config.splits is not None and config.splits.test is not None):
         return opened, ""
-    # A column of -1 has no classes either, unless they are those of the training rows.
-    nothing = {None, -1} - set(opened.parts["train"][target][:])
-    if target in rows.features and not all(value in nothing or is_missing(value) for value in rows[target][:]):
+    # A column of -1 has no classes either, unless -1 is one of the training rows.
+    numbered = -1 in opened.parts["train"][target][:]
+    if target in rows.features and not all(
+        is_missing(value) or (value == -1 and not numbered) for value in rows[target][:]
+    ):
         return opened, ""
     parts = {role: part for role, part in opened.parts.items() if role != "test"}
     return replace(opened, parts=parts), f"split {opened.names['test']} has no classes and is left out"

@@ -66,6 +66,27 @@ def note_duplicates(notes: Tally, folder: Path, train: Sequence[str], others: Se
                 notes.add("in validation or test and also in training", os.path.relpath(path, folder))
 
 
+def note_contradictions(notes: Tally, folder: Path, samples: Sequence[tuple[str, int]]) -> None:
+    """Note the files whose content a file of another class has; ``samples`` are files with their class numbers.
+
+    Files of equal size are compared, as long as they have at most 256 MiB in all.
+    """
+    sizes: dict[int, list[tuple[str, int]]] = {}
+    for path, label in samples:
+        sizes.setdefault(os.path.getsize(path), []).append((path, label))
+    shared = {size: found for size, found in sizes.items() if len({label for _, label in found}) > 1}
+    if sum(size * len(found) for size, found in shared.items()) > _COMPARED_LIMIT:
+        return
+    for _, found in sorted(shared.items()):
+        labels: dict[bytes, set[int]] = {}
+        digests = [_digest(path) for path, _ in found]
+        for digest, (_, label) in zip(digests, found, strict=True):
+            labels.setdefault(digest, set()).add(label)
+        for digest, (path, _) in zip(digests, found, strict=True):
+            if len(labels[digest]) > 1:
+                notes.add("with the content of a file of another class", os.path.relpath(path, folder))
+
+
 def decode_files(paths: Sequence[str], folder: Path) -> Tally:
     """Decode image files and return the faulty ones by the kind of fault."""
     faults = Tally()

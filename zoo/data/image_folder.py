@@ -24,7 +24,7 @@ import torch
 
 from sdk.inputs import InputSpec
 from zoo.config.data import ImageFolderConfig
-from zoo.data.faults import decode_files, examine, note_duplicates
+from zoo.data.faults import decode_files, examine, note_contradictions, note_duplicates
 from zoo.data.hashing import hash_files, hash_text
 from zoo.data.image_files import Listing, list_images
 from zoo.data.picture_split import PictureSplit
@@ -59,6 +59,7 @@ def load(config: ImageFolderConfig, folder: Path) -> Data:
         FolderSplit(samples, spec, config, folder) for samples in (train, validation, test)
     )
     note_duplicates(notes, folder, training.paths, [*validating.paths, *testing.paths])
+    note_contradictions(notes, folder, [*train, *validation, *test])
     about = _describe(folder, listing, config, (len(train), len(validation), len(test)), notes)
     return Data(training, validating, testing, input_spec=spec, labels=labels, about=about)
 

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from zoo.config.data import DataConfig, DatasetConfig
+from zoo.config.data import DataConfig, DatasetConfig, ImageFolderConfig
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FILE = re.compile(r".*\.(parquet|csv|tsv|json|jsonl)", re.IGNORECASE)
@@ -31,6 +31,7 @@ def data_folder(data_dir: str | Path | None = None, path: str | None = None) -> 
 
 def dataset_title(config: DataConfig) -> str:
     """Return a data set's name for people: its id on the Hub, the name of its file or folder, or the config's name."""
-    if not isinstance(config, DatasetConfig):
-        return config.name
-    return config.path if is_hub_id(config.path) else Path(config.path).name
+    if isinstance(config, DatasetConfig) and is_hub_id(config.path):
+        return config.path
+    own = config.path if isinstance(config, (DatasetConfig, ImageFolderConfig)) else None
+    return Path(own).name if own else config.name

@@ -94,6 +94,7 @@ def load_tables(
     notes += [_SAYS_CLASS.format(listed([name])) for name in columns.names if _says_class(name, training)]
     known = {role: part if role == "train" else _known(part, columns, notes) for role, part in parts.items()}
     inputs = {role: _encode(part, columns) for role, part in known.items()}
+    notes += _repeated(inputs)
     spec = _spec(columns, inputs["train"], training)
     splits = {
         role: ArraySplit(torch.from_numpy(inputs[role]), part.labels, spec, AugmentConfig(), workers)
@@ -195,6 +196,14 @@ def _encode(part: TablePart, columns: Columns) -> NDArray[np.float32]:
         raise DataError(f"{part.place([error.row])}: {error}") from None
     except InputError as error:
         raise DataError(f"{part.name}: {error}") from None
+
+
+def _repeated(inputs: Mapping[str, NDArray[np.float32]]) -> list[str]:
+    """Return a line on the validation and test rows whose cells a training row has; none without any."""
+    trained = {row.tobytes() for row in inputs["train"]}
+    others = [row for role, rows in inputs.items() if role != "train" for row in rows]
+    count = sum(row.tobytes() in trained for row in others)
+    return [f"{count} of {len(others)} validation and test rows are also in training"] if count else []
 
 
 def _spec(columns: Columns, inputs: NDArray[np.float32], training: TablePart) -> InputSpec:

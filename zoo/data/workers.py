@@ -63,7 +63,9 @@ def start_workers(loader: Iterable[Any]) -> tuple[Iterator[Any], list[BaseProces
 
 def one_line(error: DataError) -> DataError:
     """Return the error without the traceback that torch puts before the message of a worker's error."""
-    return DataError(str(error).splitlines()[-1].split("DataError: ")[-1])
+    kind = type(error)
+    message = str(error).partition(f"\n{kind.__module__}.{kind.__qualname__}: ")[2]
+    return DataError(message.removesuffix("\n")) if message else error
 
 
 def explain(error: Exception, workers: list[BaseProcess]) -> DataError | None:

@@ -19,6 +19,7 @@ from sdk.artifact import RECIPE_FILE
 from sdk.validation import describe
 from zoo.data import load_data
 from zoo.data.fingerprint import fingerprint
+from zoo.data.location import dataset_title
 from zoo.data.split import Data
 from zoo.families.base import Family
 from zoo.families.building import build_module
@@ -231,7 +232,9 @@ def _build(family: Family, recipe: Recipe, data: Data, device: torch.device) -> 
     try:
         module: nn.Module = build_module(family, recipe.model, data.task).to(device)
     except BuildError as error:
-        raise TrainingError(f"{recipe.name}: model does not fit the data {recipe.data.name}: {error}") from None
+        raise TrainingError(
+            f"{recipe.name}: model does not fit the data {dataset_title(recipe.data)}: {error}"
+        ) from None
     except RuntimeError as error:
         if "memory" not in str(error):
             raise

@@ -58,6 +58,14 @@ def test_different_numbers_that_are_one_in_float32_are_no_single_value(tmp_path:
     assert "left out 'own', with the same value in every training row" in data.about
 
 
+def test_rows_that_are_also_in_training_are_counted(tmp_path: Path) -> None:
+    assert "also in training" not in column(tmp_path, [i * 0.5 for i in range(40)]).about
+    write(tmp_path / "d" / "train.csv", ROWS)
+    write(tmp_path / "d" / "valid.csv", [{"x": 6, "label": "a"}, {"x": 9, "label": "b"}])
+    write(tmp_path / "d" / "test.csv", [{"x": 9, "label": "a"}, {"x": 3, "label": "b"}])
+    assert read(tmp_path / "d").about.endswith("2 of 4 validation and test rows are also in training")
+
+
 def test_a_second_target_among_the_columns_is_named(tmp_path: Path) -> None:
     assert (
         "column 'own' has a value of its own for each class" in column(tmp_path, [i % 2 + 5 for i in range(40)]).about
@@ -94,7 +102,7 @@ def test_a_test_split_without_classes_is_left_out(tmp_path: Path, test: list[dic
     write(tmp_path / "d" / "test.csv", test)
     data = read(tmp_path / "d")
     assert (len(data.train), len(data.validation), len(data.test)) == (32, 4, 4)
-    assert data.about.endswith("split test has no classes and is left out")
+    assert "; split test has no classes and is left out" in data.about
     with pytest.raises(DataError, match="split test"):
         read(tmp_path / "d", splits=SplitsConfig(test="test"))
 

@@ -9,6 +9,8 @@ from tests.support.datasets import files_below, write_cifar_like
 from tests.support.hub_fixtures import _server, client, hub  # noqa: F401  # fixtures
 from tests.support.hub_server import WRITER, HubServer, Repo
 from tests.support.hub_worker import HubClient
+from zoo.data.dataset_hub import DATA_SUFFIXES
+from zoo.data.dataset_source import READERS
 
 REPO = "alice/cifar-like"
 QUICK = ("-o", "train.epochs=1", "--quiet", "--overwrite")
@@ -99,3 +101,7 @@ def test_a_card_cannot_name_files_outside_the_repo(train: Any, repo: Repo, patte
     result = train()
     assert result["code"] == 1
     assert "allowed are files inside the data set" in result["err"]
+
+
+def test_every_kind_of_file_that_is_read_is_downloaded() -> None:
+    assert set(DATA_SUFFIXES) == set(READERS)

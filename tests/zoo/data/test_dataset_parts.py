@@ -5,7 +5,8 @@ from itertools import permutations
 import datasets
 import pytest
 
-from zoo.data.dataset_parts import _sort_key, name_classes
+from zoo.config.data import DatasetConfig
+from zoo.data.dataset_parts import _sort_key, name_classes, without_unlabelled_test
 from zoo.data.dataset_source import Opened
 from zoo.utils.errors import DataError
 
@@ -44,3 +45,21 @@ def test_the_order_of_classes_is_that_of_no_set() -> None:
 def test_a_row_without_a_class_is_an_error(value: object) -> None:
     with pytest.raises(DataError, match="split train: column label has no class in 1 rows, such as 2"):
         name_classes(opened(train=["a", "b", value]), "label")
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, 0.5])
+def test_values_that_are_no_classes_are_refused_also_beside_a_test_split(value: object) -> None:
+    found = opened(train=[value] * 3, test=[value])
+    assert without_unlabelled_test(found, "label", DatasetConfig(name="dataset", path="x")) == (found, "")
+    with pytest.raises(DataError, match=r"split train: column label holds .*, allowed as classes: text"):
+        name_classes(found, "label")
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "kept"), [([0, 1], [-1, -1], 1), ([-1, 1], [-1, -1], 2), ([0, 1], [1, -1], 2)]
+)
+def test_minus_one_is_no_class_where_the_training_rows_lack_it(train: list[int], test: list[int], kept: int) -> None:
+    found, note = without_unlabelled_test(
+        opened(train=train, test=test), "label", DatasetConfig(name="dataset", path="x")
+    )
+    assert (len(found.parts), bool(note)) == (kept, kept == 1)

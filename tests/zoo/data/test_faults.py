@@ -173,6 +173,7 @@ def test_images_in_training_and_test_alike_are_noted(tmp_path: Path) -> None:
     assert "(note: in validation or test and also in training: 2 (" in about
     assert "val/cat/copy.png" in about
     assert "test/cat/copy.png" in about
+    assert "with the content of a file of another class: 2 (train/dog/4.png, val/cat/copy.png)" in about
     (tmp_path / "test" / "cat" / "copy.png").unlink()
     (tmp_path / "val" / "cat" / "copy.png").unlink()
     assert "note" not in load(tmp_path).about

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.config.data import DataConfig, DatasetConfig, MnistConfig
+from zoo.config.data import DataConfig, DatasetConfig, ImageFolderConfig, MnistConfig
 from zoo.data.location import data_folder, dataset_title
 
 
@@ -36,6 +36,8 @@ def test_the_folder_of_the_call_comes_before_the_recipe_s_and_that_before_the_en
         (DatasetConfig(name="dataset", path="uoft-cs/cifar10"), "uoft-cs/cifar10"),
         (DatasetConfig(name="dataset", path="/home/someone/photos"), "photos"),
         (DatasetConfig(name="dataset", path="/home/someone/wine.csv"), "wine.csv"),
+        (ImageFolderConfig(name="image_folder", path="/home/someone/pets"), "pets"),
+        (ImageFolderConfig(name="image_folder"), "image_folder"),
     ],
 )
 def test_the_title_of_a_data_set_names_no_folder_of_the_machine(config: DataConfig, title: str) -> None:

@@ -68,6 +68,11 @@ class TooManyFiles(Zeros):
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 
 
+class Damaged(Zeros):
+    def __getitem__(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        raise DataError("a/DataError: b/1.png: cut")
+
+
 class Fails(Zeros):
     def disturb(self, batch: Batch) -> None:
         raise RuntimeError("no reason")
@@ -175,3 +180,9 @@ def test_a_worker_says_nothing_of_a_training_that_left_it_and_shows_other_errors
     for error in (EOFError(), ConnectionResetError(), BrokenPipeError(), ValueError(), OSError(28, "full")):
         sys.excepthook(type(error), error, None)
     assert shown == [ValueError, OSError]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_message_of_a_workers_error_is_whole(workers: int) -> None:
+    with pytest.raises(DataError, match=r"^a/DataError: b/1\.png: cut$"):
+        next(Damaged(workers).stream(evaluation_batches(64, 8), CPU))
