@@ -15,8 +15,9 @@ NOTES = (
     "deviation. p: McNemar's exact test against the most accurate model of the group, on the same samples, not "
     "corrected for the number of tests. Edges: weights other than 0; multiply-adds: per prediction, counted in the "
     "ONNX graph without zeros. Samples: those of the data set that training saw, repeats included. Time: processor "
-    "seconds of the training, or (wall) those of the clock where the former were not recorded. Latency: the fastest of "
-    "many calls on one thread, by the number of inputs per call. A baseline is marked with *."
+    "seconds of the training; where they were not recorded, those of the clock (wall), which other work on a machine "
+    "can multiply, so that they do not compare. Latency: the fastest of many calls on one thread, by the number of "
+    "inputs per call. A baseline is marked with *."
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,15 @@ def test_a_recipe_of_five_lines_trains(tmp_path: Path) -> None:
     result = train(load_recipe(tmp_path / "mine.yaml"), run_dir=tmp_path / "run", device="cpu", progress=False)
     assert result.steps == 3 * (1293 // 32)
     assert result.test.accuracy > 0.5
+
+
+def test_the_defaults_reach_what_the_guide_says(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "guides" / "recipes.md").read_text()
+    [(low, high)] = re.findall(r"reach (\d+) to (\d+) % on digits in ten epochs", guide)
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("model: {family: normnet}\ndata: {name: digits}\ntrain: {seed: 1}\n")
+    result = train(load_recipe(recipe), run_dir=tmp_path / "run", device="cpu", progress=False)
+    assert int(low) <= 100 * result.test.accuracy < int(high) + 0.5
 
 
 @pytest.mark.parametrize("name", SEALED)
