@@ -12,7 +12,8 @@ export ZOO_COMPILE ?= ON
 .PHONY: demo test test-slow test-oldest web sanitize hammer soak fuzz gpu docs lint format clean
 
 demo: $(INSTALLED)
-	$(BIN)/zoo train gridnet-digits --out runs/demo/gridnet-digits --run-dir runs/demo/run --overwrite
+	rm -rf runs/demo
+	$(BIN)/zoo train gridnet-digits --out runs/demo/gridnet-digits --run-dir runs/demo/run
 	$(BIN)/python examples/read_digits.py runs/demo/gridnet-digits
 
 # Two processes, each with one thread of torch: the time of the suite is that of its tests, which mostly use one.
