@@ -1,28 +1,15 @@
 // The entry points of dense/api.h: rows, or runs of numbers, are shared by the threads.
 #include "dense/api.h"
 
-#include <algorithm>
 #include <vector>
 
-#include "core/thread_pool.h"
+#include "core/share.h"
 #include "dense/cpu/kernels.h"
 
 namespace zoo::dense {
 namespace {
 
 constexpr IsaTables<IsaKernels> kTables = ZOO_KERNELS_OF_ALL_ISAS(kDenseKernels);
-
-// To wake a thread takes about as long as this many multiply-adds.
-constexpr int64_t kWorthAThread = 1 << 18;
-
-// Calls f(begin, end) for parts of n items, each of which costs about `cost` multiply-adds.
-template <class F>
-void share(int64_t n, int64_t cost, int threads, F f) {
-  const int64_t useful = std::max<int64_t>(1, n * cost / kWorthAThread);
-  const int used = static_cast<int>(std::min({int64_t{clamp_threads(threads)}, useful, n}));
-  if (used <= 1) return f(int64_t{0}, n);
-  hand_out(used, used, [&](int64_t part, int) { f(n * part / used, n * (part + 1) / used); });
-}
 
 }  // namespace
 

@@ -1,20 +1,16 @@
 // The entry point of images/api.h: images are shared by the threads.
 #include "images/api.h"
 
-#include <algorithm>
 #include <stdexcept>
 #include <string>
 
-#include "core/thread_pool.h"
+#include "core/share.h"
 #include "images/cpu/kernels.h"
 
 namespace zoo::images {
 namespace {
 
 constexpr IsaTables<IsaKernels> kTables = ZOO_KERNELS_OF_ALL_ISAS(kImagesKernels);
-
-// To wake a thread takes about as long as this many pixels.
-constexpr int64_t kWorthAThread = 1 << 18;
 
 template <class T>
 Take<T> kernel() {
@@ -37,11 +33,8 @@ template <class T>
 void take(const Images<T>& images, const Batch& batch, float* out, int threads) {
   check(batch, images.count);
   const Take<T> take_part = kernel<T>();
-  const int64_t useful = batch.size * images.channels * images.height * images.width / kWorthAThread;
-  const auto parts = static_cast<int>(std::clamp<int64_t>(useful, 1, clamp_threads(threads)));
-  hand_out(parts, parts, [&](int64_t part, int) {
-    take_part(images, batch, batch.size * part / parts, batch.size * (part + 1) / parts, out);
-  });
+  share(batch.size, images.channels * images.height * images.width, threads,
+        [&](int64_t begin, int64_t end) { take_part(images, batch, begin, end, out); });
 }
 
 template void take(const Images<uint8_t>&, const Batch&, float*, int);
