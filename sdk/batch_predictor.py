@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,6 +18,7 @@ from sdk.loading import load
 from sdk.model import Errors, Model
 from sdk.resolve import resolve_model
 from sdk.tasks import check_classifier
+from sdk.turns import Turns
 from sdk.validation import check_positive, describe
 
 PICTURE_COLUMNS = ("image", "img", "picture", "bytes", "content", "path", "file", "file_name")
@@ -29,7 +29,7 @@ _models: dict[_Key, tuple[_Content, Model]] = {}
 """The models of each process, by its id, the folder or the model on the Hub, and the options of :func:`sdk.load`; each
 with what tells the folder's content from that of another model. A forked process keeps its parent's, unused: their
 threads did not survive the fork, and destroying a model waits for its threads."""
-_lock = threading.Lock()
+_turns = Turns()
 
 
 class BatchPredictor:
@@ -106,7 +106,7 @@ class BatchPredictor:
         found = resolve_model(self.model_name, self._options["revision"])
         place = os.path.abspath(found) if isinstance(found, Path) else str(found)
         key = (("process", os.getpid()), ("place", place), *self._options.items())
-        with _lock:
+        with _turns.take():
             content = _content(place)
             if key not in _models or _models[key][0] != content:
                 loaded = load(self.model_name, **self._options)
@@ -241,13 +241,3 @@ def picture_in(cell: Any) -> Any:
 def _unplaced(answer: Answer, number: int) -> Answer:
     """Return an error without the row's number, which is that in the batch and means nothing to the caller."""
     return InputError(str(answer).removeprefix(f"row {number}: ")) if isinstance(answer, InputError) else answer
-
-
-def _new_lock() -> None:
-    """Give a forked process a lock that nobody holds: the thread that held the old one did not survive the fork."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)

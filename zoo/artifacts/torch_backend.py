@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from sdk.artifact import WEIGHTS_FILE, Artifact
 from sdk.backends import is_forked_child
 from sdk.errors import ArtifactError, CellzooError, LoadError
 from sdk.inputs import FloatArray
+from sdk.turns import Turns
 from sdk.validation import describe
 from sdk.weights import TensorSpec, read_weights
 from zoo.data.task import Task
@@ -34,6 +34,7 @@ _SHOWN = 5
 """Most problems of a config that an error lists."""
 _BASE_BYTES, _BYTES_PER_BYTE = 64 * 2**20, 16
 _BYTES_PER_OPERATION = 4096
+_loading = Turns()
 
 
 class TorchBackend:
@@ -161,26 +162,13 @@ def _one_thread() -> Iterator[None]:
 
     Threads take turns: one that began inside another's turn would restore the single thread, for good.
     """
-    with _turns:
+    with _loading.take():
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             yield
         finally:
             torch.set_num_threads(before)
-
-
-_turns = threading.Lock()
-
-
-def _new_turns() -> None:
-    """Give a forked process a lock that nobody holds."""
-    global _turns
-    _turns = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_turns)
 
 
 def _versions(module: nn.Module) -> list[tuple[int, int]]:

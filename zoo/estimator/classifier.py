@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
@@ -22,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sdk.errors import InputError
 from sdk.inputs import InputSpec
+from sdk.turns import Turns
 from sdk.validation import describe
 from zoo.config.data import AugmentConfig
 from zoo.data.sampling import hold_out
@@ -37,7 +36,8 @@ _MOST_CHANNELS = 4
 """Of images whose channels would be told from their height."""
 _USED = ("data__augment", "data__seed", "export__which")
 """Overrides of the sections ``data`` and ``export`` that count, and those below them."""
-_lock = threading.Lock()
+_training = Turns()
+"""The random generators and accelerate's state belong to the process, so one thread trains at a time."""
 
 
 class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -101,7 +101,7 @@ class ZooClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         data = self._data(inputs, labels, [str(label) for label in classes], recipe)
         batch_size = min(recipe.train.batch_size, len(data.train))
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch_size": batch_size})})
-        with tempfile.TemporaryDirectory(prefix="cellzoo-") as folder, _training_alone(), _kept_random_state():
+        with tempfile.TemporaryDirectory(prefix="cellzoo-") as folder, _training.take(), _kept_random_state():
             result = train(recipe, run_dir=Path(folder) / "run", data=data, device=self.device, progress=False)
         # All at once, so that a fit that fails leaves the one before.
         self.classes_, self.module_ = classes, result.module
@@ -257,23 +257,6 @@ def _input_spec(inputs: torch.Tensor) -> InputSpec:
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
     )
-
-
-@contextmanager
-def _training_alone() -> Iterator[None]:
-    """Let one thread train at a time: the random generators and accelerate's state belong to the process."""
-    with _lock:
-        yield
-
-
-def _new_lock() -> None:
-    """Give a forked process a lock that nobody holds."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)
 
 
 @contextmanager
