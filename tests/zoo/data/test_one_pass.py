@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,23 +9,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sdk.inputs import InputSpec
+from tests.support.isas import isa  # noqa: F401  # fixture
 from zoo.config.data import AugmentConfig
 from zoo.data import one_pass
 from zoo.data.augment import Changes, move
 from zoo.data.sampling import Batch, evaluation_batches, training_batches
 from zoo.data.split import ArraySplit
-from zoo.kernels import runtime
 
 CPU = torch.device("cpu")
 KINDS = (torch.uint8, torch.float32)
-
-
-@pytest.fixture(params=runtime.compiled().usable_isas())
-def isa(request: pytest.FixtureRequest) -> Iterator[None]:
-    before = runtime.compiled().current_isa()
-    runtime.compiled().set_isa(request.param)
-    yield
-    runtime.compiled().set_isa(before)
 
 
 def split_of(count: int, channels: int, height: int, width: int, dtype: torch.dtype, **changes: object) -> ArraySplit:

@@ -17,14 +17,6 @@ FUNCTIONS = tuple(reference.FUNCTIONS)
 ROWS = (0, 1, 3, 4, 5, 130)
 
 
-@pytest.fixture(params=runtime.compiled().usable_isas())
-def isa(request: pytest.FixtureRequest) -> Iterator[None]:
-    before = runtime.compiled().current_isa()
-    runtime.compiled().set_isa(request.param)
-    yield
-    runtime.compiled().set_isa(before)
-
-
 @pytest.fixture
 def threads() -> Iterator[Callable[[int], None]]:
     before = torch.get_num_threads()

@@ -20,15 +20,6 @@ GOLDEN = np.load(paths.GOLDEN / "gridnet_step.npz")
 ISAS = runtime.compiled().usable_isas()
 
 
-@pytest.fixture(params=ISAS)
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set that this machine can run."""
-    before = runtime.compiled().current_isa()
-    runtime.compiled().set_isa(request.param)
-    yield request.param
-    runtime.compiled().set_isa(before)
-
-
 @pytest.fixture(params=[1, 2, 3])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     before = torch.get_num_threads()

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from zoo.kernels import nca, runtime
+from zoo.kernels import nca
 from zoo.kernels.nca import evolve
 from zoo.kernels.nca import op as module
 from zoo.kernels.nca.reference import RuleSpec, apply_rule, evolve_reference, existing, perceive
@@ -119,15 +119,6 @@ def assert_close(found: list[Tensor], wanted: list[Tensor], tolerance: float) ->
     for a, b in zip(found, wanted, strict=True):
         scale = float(1 + b.abs().max()) if b.numel() else 1.0
         torch.testing.assert_close(a / scale, b / scale, rtol=0, atol=tolerance)
-
-
-@pytest.fixture(params=runtime.compiled().usable_isas())
-def isa(request: pytest.FixtureRequest) -> Iterator[None]:
-    kernels = runtime.compiled()
-    before = kernels.current_isa()
-    kernels.set_isa(request.param)
-    yield
-    kernels.set_isa(before)
 
 
 @pytest.fixture(params=[1, 3])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoo.kernels import runtime
 from zoo.kernels.sparse_linear import DENSE_FROM, sparse_linear, uses_kernel
 from zoo.kernels.sparse_linear import op as module
 from zoo.kernels.sparse_linear.reference import sparse_linear_reference
@@ -36,15 +34,6 @@ def structure(outputs: int, inputs: int, entries: int, seed: int = 0) -> Structu
 def kernel(x: Tensor, values: Tensor, where: Structure) -> Tensor:
     out: Tensor = torch.ops.zoo.sparse_linear(x, values, *where.pattern)
     return out
-
-
-@pytest.fixture(params=runtime.compiled().usable_isas())
-def isa(request: pytest.FixtureRequest) -> Iterator[None]:
-    kernels = runtime.compiled()
-    before = kernels.current_isa()
-    kernels.set_isa(request.param)
-    yield
-    kernels.set_isa(before)
 
 
 @pytest.mark.usefixtures("isa")

@@ -1,0 +1,1 @@
+from tests.support.isas import isa  # noqa: F401  # fixture
