@@ -80,9 +80,7 @@ def save(
     """
     out = Path(os.path.abspath(os.path.expanduser(folder)))  # sdk.load expands ~, too
     name = out.name if name is None else name
-    for what, value in (("name", name), ("data", data or ""), ("licence", licence)):
-        if not isinstance(value, str):
-            raise ExportError(f"{what}: found {describe(value)}, allowed a text")
+    _check_texts(name=name, data=data or "", licence=licence)
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}; give another folder, or name=")
     spec, names, measured = read_input(input), _label_names(labels), _metrics(metrics or {})
@@ -180,6 +178,12 @@ def _check_weights(module: nn.Module) -> None:
             raise ExportError(f"tensor {name} is {tensor.dtype}; weights are exported in float32: call module.float()")
         if not bool(tensor.isfinite().all()):
             raise ExportError(f"tensor {name} holds NaN or infinite values; lower the learning rate of the training")
+
+
+def _check_texts(**given: object) -> None:
+    for name, value in given.items():
+        if not isinstance(value, str):
+            raise ExportError(f"{name}: found {describe(value)}, allowed a text")
 
 
 def _label_names(labels: Iterable[str]) -> list[str]:
