@@ -165,8 +165,9 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
-    monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(DataError, match=r"dog: cannot be read: Permission denied"):
+    # Undone at once: pytest removes tmp_path with os.scandir, before monkeypatch ends.
+    with monkeypatch.context() as patch, pytest.raises(DataError, match=r"dog: cannot be read: Permission denied"):
+        patch.setattr(os, "scandir", refuse)
         list_images(tmp_path)
 
 
