@@ -9,11 +9,16 @@
 //   - device and shared memory start as NaN;
 //   - in LAUNCH_TOGETHER, whose CTAs wait for each other at grid_barrier(), every CTA is an OS thread of its own; one
 //     that never reaches the barrier aborts;
+//   - a launch fails with more shared memory than the kernel has permission for, or than the device has beside what the
+//     kernel declares, and with a grid beyond the device's limits; so does taking permission away from a kernel, which
+//     another thread may be about to launch;
+//   - a failed call stays this thread's last error until cudaGetLastError();
 //   - -DCUDASHIM_OSTHREADS makes every CUDA thread an OS thread, one CTA at a time: slow, for -fsanitize=thread.
-// CUDASHIM_SHARED_BYTES sets the shared memory a CTA may have, CUDASHIM_THREADS the OS threads, CUDASHIM_RESIDENT_CTAS
-// how many CTAs the device holds at once (0: no LAUNCH_TOGETHER). Fibers switch by a few
-// instructions on x86-64 and by ucontext elsewhere or with -DCUDASHIM_UCONTEXT.
-// Not covered: __half, cooperative groups other than the whole grid, asynchronous copies, tensor cores.
+// CUDASHIM_SHARED_BYTES sets the shared memory a CTA may have, CUDASHIM_STATIC_BYTES how much of it every kernel
+// declares, CUDASHIM_THREADS the OS threads, CUDASHIM_RESIDENT_CTAS how many CTAs the device holds at once (0: no
+// LAUNCH_TOGETHER; -1: it does not say). Fibers switch by a few instructions on x86-64 and by ucontext elsewhere or with
+// -DCUDASHIM_UCONTEXT. -DCUDASHIM_HALF adds __half.
+// Not covered: cooperative groups other than the whole grid, asynchronous copies, tensor cores.
 #pragma once
 #define ZOO_CUDA_SHIM
 
@@ -27,6 +32,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <numeric>
@@ -67,8 +73,8 @@ struct uint3 {
 
 namespace shim {
 
-constexpr int kBadThreads = 9, kTooManyCtas = 720;  // as cudaError_t numbers them
-inline std::atomic<uint64_t> launches{0};           // since a test set it to 0
+constexpr int kBadValue = 1, kBadThreads = 9, kTooManyCtas = 720;  // as cudaError_t numbers them
+inline std::atomic<uint64_t> launches{0};                          // since a test set it to 0
 
 constexpr unsigned kWarp = 32;
 constexpr unsigned kMostThreads = 1024;
@@ -161,6 +167,34 @@ class SharedMemory {
 inline unsigned environment(const char* name, unsigned otherwise) {
   const char* value = getenv(name);
   return value != nullptr ? unsigned(atoi(value)) : otherwise;
+}
+
+// What the device and its kernels allow.
+inline size_t shared_bytes_of_device() {
+  constexpr unsigned kOfH100 = 232448;
+  return environment("CUDASHIM_SHARED_BYTES", kOfH100);
+}
+inline size_t static_shared_bytes() { return environment("CUDASHIM_STATIC_BYTES", 0); }
+
+inline std::mutex permissions_mutex;
+inline std::map<const void*, size_t> permissions;  // bytes of shared memory, of kernels that asked for more
+
+inline int give_permission(const void* kernel, int bytes) {
+  const std::lock_guard lock(permissions_mutex);
+  size_t& given = permissions[kernel];
+  if (bytes < 0 || size_t(bytes) + static_shared_bytes() > shared_bytes_of_device()) return kBadValue;
+  if (size_t(bytes) < given) return kBadValue;  // another thread may be about to launch it
+  given = size_t(bytes);
+  return 0;
+}
+
+inline int check_launch(const void* kernel, dim3 ctas, size_t shared_bytes) {
+  constexpr size_t kWithoutPermission = 48 * 1024;
+  const std::lock_guard lock(permissions_mutex);
+  const auto found = permissions.find(kernel);
+  const size_t allowed = std::max(found == permissions.end() ? 0 : found->second, kWithoutPermission);
+  const bool fits = ctas.x < 1u << 31 && ctas.y < 1u << 16 && ctas.z < 1u << 16;
+  return fits && ctas.count() > 0 && shared_bytes <= allowed ? 0 : kBadValue;
 }
 
 #if defined(CUDASHIM_OSTHREADS)
@@ -455,8 +489,23 @@ int launch_together(dim3 ctas, dim3 threads, size_t shared_bytes, F body) {
 
 #endif
 
-inline unsigned resident_ctas() {
-  return std::min(environment("CUDASHIM_RESIDENT_CTAS", kMostResidentCtas), kMostResidentCtas);
+inline int resident_ctas() {
+  const int most = int(kMostResidentCtas), wanted = int(environment("CUDASHIM_RESIDENT_CTAS", kMostResidentCtas));
+  return std::min(wanted, most);
+}
+
+inline thread_local int last_error = 0;  // of the functions that a host thread calls
+
+inline int remember(int status) {
+  if (status != 0) last_error = status;
+  return status;
+}
+
+template <class... Parameters, class Run>
+void start(void (*kernel)(Parameters...), dim3 ctas, size_t shared_bytes, Run run) {
+  ++launches;
+  const int refused = check_launch(reinterpret_cast<const void*>(kernel), ctas, shared_bytes);
+  remember(refused != 0 ? refused : run());
 }
 
 template <class T>
@@ -481,12 +530,13 @@ T shuffle(uint32_t mask, T value, unsigned source) {
 
 #define DYNSHARED(T, name) T* name = reinterpret_cast<T*>(shim::cta->shared)
 #define LAUNCH(kernel, grid, block, shared, stream, ...) \
-  (static_cast<void>(stream), ++shim::launches,          \
-   cuda_shim_status = shim::launch(grid, block, shared, [=] { kernel(__VA_ARGS__); }))
+  (static_cast<void>(stream),                            \
+   shim::start(kernel, grid, shared, [=] { return shim::launch(grid, block, shared, [=] { kernel(__VA_ARGS__); }); }))
 
-#define LAUNCH_TOGETHER(kernel, grid, block, shared, stream, argument) \
-  (static_cast<void>(stream), ++shim::launches,                        \
-   cuda_shim_status = shim::launch_together(grid, block, shared, [=] { kernel(argument); }))
+#define LAUNCH_TOGETHER(kernel, grid, block, shared, stream, argument)             \
+  (static_cast<void>(stream), shim::start(kernel, grid, shared, [=] {              \
+     return shim::launch_together(grid, block, shared, [=] { kernel(argument); }); \
+   }))
 
 inline void grid_barrier() { shim::wait(shim::State::at_grid_barrier); }
 inline void __syncthreads() { shim::wait(shim::State::at_barrier); }
@@ -513,6 +563,43 @@ struct __nv_bfloat16 {
   }
 };
 
+#if defined(CUDASHIM_HALF)  // for with_type, which compiles a third more kernels with it
+// IEEE half storage, rounded to nearest even.
+struct __half {
+  uint16_t bits;
+  __half() = default;
+  explicit __half(float value) {
+    constexpr float kLeastNormal = 0x1p-14f, kHalf = 0.5f;  // 0.5 has the last bit of the subnormals
+    const float magnitude = std::fabs(value);
+    const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
+    if (std::isnan(value)) {
+      bits = 0x7fff;
+    } else if (magnitude >= 0x1p16f) {
+      bits = sign | 0x7c00;
+    } else if (magnitude < kLeastNormal) {
+      bits = sign | uint16_t(word_of(magnitude + kHalf) - word_of(kHalf));
+    } else {  // a carry out of 65504 gives infinity
+      const uint32_t word = word_of(magnitude) - (112u << 23);
+      bits = sign | uint16_t((word + 0xfff + (word >> 13 & 1)) >> 13);
+    }
+  }
+  operator float() const {
+    const int exponent = bits >> 10 & 31, fraction = bits & 0x3ff;
+    const float magnitude = exponent == 31  ? (fraction != 0 ? NAN : INFINITY)
+                            : exponent == 0 ? std::ldexp(float(fraction), -24)
+                                            : std::ldexp(float(fraction + 1024), exponent - 25);
+    return bits & 0x8000 ? -magnitude : magnitude;
+  }
+
+ private:
+  static uint32_t word_of(float value) {
+    uint32_t word;
+    memcpy(&word, &value, sizeof word);
+    return word;
+  }
+};
+#endif
+
 using std::max;
 using std::min;
 using std::sqrt;
@@ -525,24 +612,32 @@ enum {
   cudaDevAttrCooperativeLaunch,
   cudaDevAttrMultiProcessorCount,
 };
+struct cudaFuncAttributes {
+  size_t sharedSizeBytes;
+};
 
-inline thread_local cudaError_t cuda_shim_status = cudaSuccess;
-inline cudaError_t cudaGetLastError() { return std::exchange(cuda_shim_status, cudaSuccess); }
 inline const char* cudaGetErrorString(cudaError_t status) {
-  return status == shim::kTooManyCtas ? "too many CTAs to be resident at once" : "too many or no threads";
+  return status == shim::kTooManyCtas  ? "too many CTAs to be resident at once"
+         : status == shim::kBadThreads ? "too many or no threads"
+                                       : "invalid argument";
 }
+inline cudaError_t cudaGetLastError() { return std::exchange(shim::last_error, cudaSuccess); }
 inline cudaError_t cudaGetDevice(int* device) { return *device = 0; }
 inline cudaError_t cudaDeviceGetAttribute(int* value, int attribute, int) {
-  constexpr unsigned kSharedBytesOfH100 = 232448;
-  *value = 1;  // multiprocessor, which can launch CTAs together
-  if (attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin) {
-    *value = int(shim::environment("CUDASHIM_SHARED_BYTES", kSharedBytesOfH100));
-  }
+  const bool shared = attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin;
+  *value = shared ? int(shim::shared_bytes_of_device()) : 1;  // multiprocessor, which can launch CTAs together
   return cudaSuccess;
 }
-inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* ctas, const void*, int, size_t) {
-  *ctas = int(shim::resident_ctas());
+inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  attributes->sharedSizeBytes = shim::static_shared_bytes();
   return cudaSuccess;
+}
+inline cudaError_t cudaFuncSetAttribute(const void* kernel, int, int bytes) {
+  return shim::remember(shim::give_permission(kernel, bytes));
+}
+inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* ctas, const void*, int, size_t) {
+  *ctas = shim::resident_ctas();
+  return shim::remember(*ctas < 0 ? shim::kBadValue : cudaSuccess);
 }
 using cudaStream_t = void*;
 enum { cudaMemcpyDeviceToDevice };
@@ -554,4 +649,3 @@ inline cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_
   if (bytes > 0) memset(to, byte, bytes);
   return cudaSuccess;
 }
-inline cudaError_t cudaFuncSetAttribute(const void*, int, int) { return cudaSuccess; }

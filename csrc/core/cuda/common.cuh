@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "core/cuda/compat.cuh"
@@ -61,21 +62,28 @@ inline int batch_parts(int64_t batch, int64_t ctas, int64_t wanted_ctas, int64_t
   return static_cast<int>(std::max<int64_t>(1, std::min(parts, batch)));
 }
 
-// Bytes of shared memory a CTA may ask for on the current device.
-inline size_t shared_memory_limit() {
+// Bytes of shared memory that a launch of a kernel may ask for on the current device, beside what the kernel declares.
+// Of a device that does not answer no limit is known; the launch then says what is wrong with it.
+template <class... Parameters>
+size_t shared_memory_limit(void (*kernel)(Parameters...)) {
   int device = 0, bytes = 0;
-  cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-  return static_cast<size_t>(bytes);
+  cudaFuncAttributes attributes{};
+  if (cudaGetDevice(&device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) != cudaSuccess ||
+      cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)) != cudaSuccess) {
+    return std::numeric_limits<size_t>::max();
+  }
+  return static_cast<size_t>(bytes) - attributes.sharedSizeBytes;
 }
 
-// Allows the CTAs of a kernel `shared` bytes of shared memory, if it takes permission.
+// Allows the launches of a kernel all shared memory that there is, if `shared` bytes take permission. The permission
+// belongs to the kernel: with the bytes of this launch, another thread could take it away between here and the launch.
 template <class... Parameters>
 cudaError_t allow_shared_memory(void (*kernel)(Parameters...), size_t shared) {
   constexpr size_t kSharedWithoutAsking = 48 * 1024;
   if (shared <= kSharedWithoutAsking) return cudaSuccess;
   return cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                              static_cast<int>(shared));
+                              static_cast<int>(shared_memory_limit(kernel)));
 }
 
 inline std::string not_started(const char* name, cudaError_t status) {
@@ -104,6 +112,7 @@ std::string launch(const char* name, void (*kernel)(Parameters...), dim3 grid, i
   if (const cudaError_t status = allow_shared_memory(kernel, shared); status != cudaSuccess) {
     return not_started(name, status);
   }
+  cudaGetLastError();  // forgets a question to the device that failed before, which is not this launch's error
   LAUNCH(kernel, grid, dim3(threads), shared, stream, Parameters(arguments)...);
   return not_started(name, cudaGetLastError());
 }
@@ -115,6 +124,7 @@ std::string launch_together(const char* name, void (*kernel)(Argument), dim3 gri
   if (const cudaError_t status = allow_shared_memory(kernel, shared); status != cudaSuccess) {
     return not_started(name, status);
   }
+  cudaGetLastError();
   LAUNCH_TOGETHER(kernel, grid, dim3(threads), shared, stream, argument);
   return not_started(name, cudaGetLastError());
 }
@@ -126,7 +136,7 @@ std::string with_type(Dtype dtype, F f) {
     case Dtype::float32: return f(float{});
     case Dtype::float64: return f(double{});
     case Dtype::bfloat16: return f(__nv_bfloat16{});
-#if defined(__CUDACC__)  // the host shim has no __half
+#if defined(__CUDACC__) || defined(CUDASHIM_HALF)  // the host shim has __half where it is asked for
     case Dtype::float16: return f(__half{});
 #endif
     default: return "dtype " + std::to_string(static_cast<int>(dtype)) + " is not built into these kernels";

@@ -87,9 +87,10 @@ std::string run(const BackwardTask& task, void* stream) {
   constexpr int64_t kWantedCtas = 2112;  // sixteen for each multiprocessor of an H100
   const StepConfig& c = task.config;
   const auto bytes = [&](int64_t side) { return backward_shared_bytes<A, Gated>(side, c.normalize); };
-  std::string error = check_shared_memory("backward pass", c.block, bytes);
-  if (!error.empty()) return error;
   const Blocks blocks = blocks_of(c);
+  const auto kernel = kernel_for<T, Gated, Resident>(blocks);
+  std::string error = check_shared_memory("backward pass", c.block, shared_memory_limit(kernel), bytes);
+  if (!error.empty()) return error;
   const int parts = block_backward_parts(c);
   A* const states = static_cast<A*>(task.workspace);
   A* const pre = states + int64_t{parts} * c.inner_steps * c.shape.cells();
@@ -115,7 +116,7 @@ std::string run(const BackwardTask& task, void* stream) {
                                    .grad_input = static_cast<T*>(task.grad_input),
                                    .grad_sums = static_cast<GradSums<A>*>(task.grad_sums),
                                    .subtract_grad_out = task.subtract_grad_out};
-  error = launch("block_backward", kernel_for<T, Gated, Resident>(blocks), dim3(blocks.count, parts),
+  error = launch("block_backward", kernel, dim3(blocks.count, parts),
                  block_threads(blocks, kBackwardCells<A, Gated, Resident>), bytes(c.block), stream, arguments);
   if (!error.empty()) return error;
   const int64_t ctas = ceil_div(c.shape.cells(), kGatherThreads);

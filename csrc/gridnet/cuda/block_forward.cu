@@ -179,8 +179,8 @@ template <class T, bool Gated, bool Resident>
 bool fits(const StepConfig& config) {
   const Blocks blocks = blocks_of(config);
   const size_t shared = shared_bytes<Accum<T>>(config.block, config.normalize);
-  if (shared > shared_memory_limit()) return false;
   const auto kernels = kernels_for<T, Gated, Resident>(blocks);
+  if (shared > shared_memory_limit(kernels.all)) return false;
   return fit_together(kernels.step, kernels.all, blocks.count, config.batch,
                       block_threads(blocks, kForwardCells<Gated, Resident>), shared);
 }
@@ -189,10 +189,13 @@ template <class T, bool Gated, bool Resident>
 std::string run(const ForwardTask& task, void* stream) {
   using A = Accum<T>;
   const StepConfig& c = task.config;
-  const auto bytes = [&](int64_t side) { return shared_bytes<A>(side, c.normalize); };
-  std::string error = check_shared_memory("forward pass", c.block, bytes);
-  if (!error.empty()) return error;
+  const bool one = task.further.count == 0;
   const Blocks blocks = blocks_of(c);
+  const auto kernels = kernels_for<T, Gated, Resident>(blocks);
+  const auto kernel = one ? kernels.step : kernels.all;
+  const auto bytes = [&](int64_t side) { return shared_bytes<A>(side, c.normalize); };
+  std::string error = check_shared_memory("forward pass", c.block, shared_memory_limit(kernel), bytes);
+  if (!error.empty()) return error;
   const BlockForward<T> arguments{.grid = grid_of(c.shape),
                                   .batch = static_cast<int>(c.batch),
                                   .blocks = blocks,
@@ -206,11 +209,8 @@ std::string run(const ForwardTask& task, void* stream) {
                                   .moments = static_cast<Moments<A>*>(task.moments),
                                   .outer_residual = task.outer_residual,
                                   .further = typed<T>(task.further)};
-  const bool one = task.further.count == 0;
-  const auto kernels = kernels_for<T, Gated, Resident>(blocks);
-  return launch_steps(one ? "block_forward" : "block_evolution", one ? kernels.step : kernels.all, blocks.count,
-                      c.batch, block_threads(blocks, kForwardCells<Gated, Resident>), bytes(c.block), stream,
-                      arguments);
+  return launch_steps(one ? "block_forward" : "block_evolution", kernel, blocks.count, c.batch,
+                      block_threads(blocks, kForwardCells<Gated, Resident>), bytes(c.block), stream, arguments);
 }
 
 }  // namespace

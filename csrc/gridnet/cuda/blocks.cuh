@@ -162,11 +162,10 @@ std::string with_kind(const StepConfig& config, F f) {
   return f(std::true_type{}, std::false_type{});
 }
 
-// Returns an error line if a block's tiles do not fit the shared memory of a CTA. bytes_for(side) is the need of a
+// Returns an error line if a block's tiles do not fit the `limit` of shared memory. bytes_for(side) is the need of a
 // block of that side.
 template <class BytesFor>
-std::string check_shared_memory(const char* pass, int64_t side, BytesFor bytes_for) {
-  const size_t limit = shared_memory_limit();
+std::string check_shared_memory(const char* pass, int64_t side, size_t limit, BytesFor bytes_for) {
   if (bytes_for(side) <= limit) return {};
   int64_t largest = side;
   while (largest > 0 && bytes_for(largest) > limit) --largest;

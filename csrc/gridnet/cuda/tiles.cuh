@@ -46,7 +46,8 @@ inline Tiling tiling_for_threads(const Grid& grid, int column, int threads) {
   int side = 1;  // a near-square cross-section has less shell to load
   while ((side + 1) * (side + 1) <= threads / tx * column) ++side;
   const int ty = even_part(grid.n, std::min(side, threads / tx));
-  const int tz = even_part(grid.m, threads / (tx * ty) * column);
+  // Whole columns: a thread reads one layer beyond each of its cells, which must not lie in the other tile.
+  const int tz = static_cast<int>(ceil_div(even_part(grid.m, threads / (tx * ty) * column), column)) * column;
   const auto along = [](int axis, int part) { return static_cast<int>(ceil_div(axis, part)); };
   Tiling tiling{tz, ty, tx, along(grid.n, ty), along(grid.k, tx), 0, 0};
   tiling.tiles = along(grid.m, tz) * tiling.tiles_y * tiling.tiles_x;

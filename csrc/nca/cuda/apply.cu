@@ -17,7 +17,7 @@ __global__ void apply_rule_kernel(Population p, const __grid_constant__ Rule rul
 template <class T>
 std::string apply_rule(const Population& p, const Rule& rule, const View<T>& view, T* out, void* stream) {
   const size_t shared = apply_elements(rule) * sizeof(T);
-  const std::string error = check_shared(rule, shared);
+  const std::string error = check_shared(apply_rule_kernel<T>, rule, shared);
   if (!error.empty()) return error;
   const int64_t chunks = chunks_per_layer(p);
   const dim3 ctas(static_cast<unsigned>(layer_count(p) * chunks));

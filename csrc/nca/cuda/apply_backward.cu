@@ -29,7 +29,7 @@ int backward_ctas(const Population& p) {
 template <class T>
 std::string apply_rule_backward(const Population& p, const Rule& rule, const BackwardTask<T>& task, void* stream) {
   const size_t shared = backward_elements(rule) * sizeof(T);
-  const std::string error = check_shared(rule, shared);
+  const std::string error = check_shared(apply_rule_backward_kernel<T>, rule, shared);
   if (!error.empty()) return error;
   return launch("apply_rule_backward", apply_rule_backward_kernel<T>, dim3(backward_ctas(p)), kThreads, shared, stream,
                 p, rule, task, task.view.parameters, chunks_per_layer(p));

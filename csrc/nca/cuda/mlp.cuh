@@ -155,9 +155,10 @@ __device__ void sum_layer(const MlpLayer& layer, const T* __restrict__ parameter
   multiply(weight, in, [&](int row) { return parameters[layer.bias + row]; }, store);
 }
 
-// Returns an error line if the device has less shared memory.
-inline std::string check_shared(const Rule& rule, size_t bytes) {
-  const size_t limit = shared_memory_limit();
+// Returns an error line if the device has less shared memory for a kernel.
+template <class... Parameters>
+std::string check_shared(void (*kernel)(Parameters...), const Rule& rule, size_t bytes) {
+  const size_t limit = shared_memory_limit(kernel);
   if (bytes <= limit) return {};
   std::string widths = std::to_string(rule.widths[0]);
   for (int i = 1; i <= rule.layers; ++i) widths += "-" + std::to_string(rule.widths[i]);

@@ -115,7 +115,7 @@ template <class T>
 std::string evolve_whole(const Evolution<T>& evolution, const Trajectory<T>& states, const Sums<T>& sums, int groups,
                          void* stream) {
   const size_t shared = groups * apply_elements(evolution.rule) * sizeof(T);
-  const std::string error = check_shared(evolution.rule, shared);
+  const std::string error = check_shared(evolve_layer_kernel<T>, evolution.rule, shared);
   if (!error.empty()) return error;
   const dim3 ctas(static_cast<unsigned>(layer_count(evolution.population)));
   return launch("evolve_layer", evolve_layer_kernel<T>, ctas, groups * kThreads, shared, stream, evolution, states,
@@ -126,7 +126,7 @@ template <class T>
 std::string evolve_whole_backward(const Evolution<T>& evolution, const WholeBackwardTask<T>& task, int groups,
                                   void* stream) {
   const size_t shared = groups * backward_elements(evolution.rule) * sizeof(T);
-  const std::string error = check_shared(evolution.rule, shared);
+  const std::string error = check_shared(evolve_layer_backward_kernel<T>, evolution.rule, shared);
   if (!error.empty()) return error;
   const dim3 ctas(static_cast<unsigned>(whole_backward_ctas(evolution.population, groups)));
   return launch("evolve_layer_backward", evolve_layer_backward_kernel<T>, ctas, groups * kThreads, shared, stream,
