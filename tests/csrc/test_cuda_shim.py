@@ -383,6 +383,37 @@ def test_a_block_too_large_for_shared_memory_names_the_largest_that_fits(
     run(largest)
 
 
+def test_shared_memory_that_the_kernel_declares_is_not_offered_to_blocks(
+    gridnet: GridnetCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.randn(1, 3, 3, 3)
+    step = Step(inner_steps=2, block=3)
+    inputs = step_inputs(step, (3, 3, 3), 1, torch.float32)
+    monkeypatch.setenv("CUDASHIM_SHARED_BYTES", str(5**3 * 12))
+    gridnet.step(step, inputs)
+    monkeypatch.setenv("CUDASHIM_STATIC_BYTES", "128")
+    for run in (lambda: gridnet.step(step, inputs), lambda: gridnet.step_backward(step, inputs, x)):
+        with pytest.raises(KernelError, match=r"this device allows 1372, a block of at most [12]$"):
+            run()
+
+
+def test_a_small_launch_leaves_a_kernel_the_shared_memory_that_a_large_one_needs(gridnet: GridnetCuda) -> None:
+    for block in (16, 15):  # both beyond 48 KB; the shim refuses to take permission away between two threads' launches
+        step = Step(inner_steps=2, block=block)
+        assert gridnet.step(step, step_inputs(step, (block, block, block), 1, torch.float32)).isfinite().all()
+
+
+def test_a_question_that_failed_is_not_the_error_of_the_next_launch(
+    gridnet: GridnetCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evolution = Evolution(KINDS["plain"], 2)
+    inputs = evolution_inputs(evolution.step, 1, (3, 3, 3), 2, torch.float32)
+    wanted, _ = gridnet.evolve(evolution, inputs, training=False)
+    monkeypatch.setenv("CUDASHIM_RESIDENT_CTAS", "-1")  # the device does not say
+    found, _ = gridnet.evolve(evolution, inputs, training=False)
+    assert torch.equal(found, wanted)
+
+
 @pytest.mark.parametrize(
     ("evolution", "message"),
     [
