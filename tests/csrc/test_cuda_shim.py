@@ -25,8 +25,8 @@ from tests.support.gridnet_cuda import (
 from zoo.kernels.gridnet import reference
 
 Grid = tuple[int, int, int]
-TOLERANCE = {torch.float64: 1e-10, torch.float32: 5e-5, torch.bfloat16: 3e-2}
-"""Largest error relative to the largest value of a tensor; bfloat16 has 8 bits of mantissa."""
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 5e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}
+"""Largest error relative to the largest value of a tensor; bfloat16 has 8 bits of mantissa, float16 has 11."""
 
 
 @pytest.fixture(scope="session")
@@ -117,7 +117,7 @@ def check_evolution(
 
 def _leaves(inputs: Sequence[Tensor | None]) -> list[Tensor]:
     """The reference's inputs; it works in float32 where the storage is narrower."""
-    wide = [t.float() if t.dtype == torch.bfloat16 else t.clone() for t in inputs if t is not None]
+    wide = [t.float() if t.dtype.itemsize == 2 else t.clone() for t in inputs if t is not None]
     return [t.requires_grad_() for t in wide]
 
 
@@ -414,6 +414,18 @@ def test_a_question_that_failed_is_not_the_error_of_the_next_launch(
     assert torch.equal(found, wanted)
 
 
+def test_a_device_that_does_not_answer_is_not_taken_for_one_without_shared_memory(
+    gridnet: GridnetCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = KINDS["plain blocks"]
+    inputs = step_inputs(step, (3, 3, 3), 1, torch.float32)
+    monkeypatch.setenv("CUDASHIM_LOST", "1")
+    with pytest.raises(KernelError, match=r"^CUDA kernel block_forward did not start: unspecified launch failure$"):
+        gridnet.step(step, inputs)
+    monkeypatch.undo()
+    assert gridnet.step(step, inputs).isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("evolution", "message"),
     [
@@ -452,6 +464,16 @@ def test_the_shim_finds_diverged_and_missing_barriers(tmp_path: Path) -> None:
     assert run_program(program, "grid_barrier").returncode == 0
 
 
+@pytest.mark.slow
+def test_half_tensors_are_right_in_steps_and_evolutions(tmp_path: Path) -> None:
+    sources = [*cuda_sources(), SUPPORT / "gridnet_cuda_api.cpp"]
+    flags = ["-O1", "-fPIC", "-shared", "-DCUDASHIM_HALF"]
+    half = GridnetCuda(compile_with_shim(tmp_path / "half.so", sources, flags))
+    for step in KINDS.values():
+        check_step(half, step, (3, 6, 9), 3, torch.float16)
+        check_evolution(half, Evolution(step, 3), 1, (3, 6, 9), 3, torch.float16)
+
+
 SANITIZERS = {
     "thread": ["-O0", "-g", "-fsanitize=thread", "-DCUDASHIM_OSTHREADS"],
     "address": ["-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
@@ -466,7 +488,7 @@ def test_every_kernel_runs_clean_under_a_sanitizer(sanitizer: str, tmp_path: Pat
     program = compile_with_shim(tmp_path / "driver", sources, SANITIZERS[sanitizer])
     done = run_program(program)
     assert done.returncode == 0, done.stderr[-4000:]
-    assert "68 passes ran" in done.stdout
+    assert "76 passes ran" in done.stdout
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@
 //   - -DCUDASHIM_OSTHREADS makes every CUDA thread an OS thread, one CTA at a time: slow, for -fsanitize=thread.
 // CUDASHIM_SHARED_BYTES sets the shared memory a CTA may have, CUDASHIM_STATIC_BYTES how much of it every kernel
 // declares, CUDASHIM_THREADS the OS threads, CUDASHIM_RESIDENT_CTAS how many CTAs the device holds at once (0: no
-// LAUNCH_TOGETHER; -1: it does not say). Fibers switch by a few instructions on x86-64 and by ucontext elsewhere or with
+// LAUNCH_TOGETHER; -1: it does not say), CUDASHIM_LOST that no call works any more. Fibers switch by a few instructions on x86-64 and by ucontext elsewhere or with
 // -DCUDASHIM_UCONTEXT. -DCUDASHIM_HALF adds __half.
 // Not covered: cooperative groups other than the whole grid, asynchronous copies, tensor cores.
 #pragma once
@@ -73,8 +73,8 @@ struct uint3 {
 
 namespace shim {
 
-constexpr int kBadValue = 1, kBadThreads = 9, kTooManyCtas = 720;  // as cudaError_t numbers them
-inline std::atomic<uint64_t> launches{0};                          // since a test set it to 0
+constexpr int kBadValue = 1, kBadThreads = 9, kLost = 719, kTooManyCtas = 720;  // as cudaError_t numbers them
+inline std::atomic<uint64_t> launches{0};                                       // since a test set it to 0
 
 constexpr unsigned kWarp = 32;
 constexpr unsigned kMostThreads = 1024;
@@ -188,8 +188,11 @@ inline int give_permission(const void* kernel, int bytes) {
   return 0;
 }
 
+inline int check_device() { return getenv("CUDASHIM_LOST") != nullptr ? kLost : 0; }
+
 inline int check_launch(const void* kernel, dim3 ctas, size_t shared_bytes) {
   constexpr size_t kWithoutPermission = 48 * 1024;
+  if (check_device() != 0) return check_device();
   const std::lock_guard lock(permissions_mutex);
   const auto found = permissions.find(kernel);
   const size_t allowed = std::max(found == permissions.end() ? 0 : found->second, kWithoutPermission);
@@ -619,18 +622,20 @@ struct cudaFuncAttributes {
 inline const char* cudaGetErrorString(cudaError_t status) {
   return status == shim::kTooManyCtas  ? "too many CTAs to be resident at once"
          : status == shim::kBadThreads ? "too many or no threads"
+         : status == shim::kLost       ? "unspecified launch failure"
                                        : "invalid argument";
 }
 inline cudaError_t cudaGetLastError() { return std::exchange(shim::last_error, cudaSuccess); }
 inline cudaError_t cudaGetDevice(int* device) { return *device = 0; }
+// One multiprocessor, which can launch CTAs together.
 inline cudaError_t cudaDeviceGetAttribute(int* value, int attribute, int) {
   const bool shared = attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin;
-  *value = shared ? int(shim::shared_bytes_of_device()) : 1;  // multiprocessor, which can launch CTAs together
-  return cudaSuccess;
+  *value = shim::check_device() != 0 ? 0 : shared ? int(shim::shared_bytes_of_device()) : 1;
+  return shim::remember(shim::check_device());
 }
 inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
   attributes->sharedSizeBytes = shim::static_shared_bytes();
-  return cudaSuccess;
+  return shim::remember(shim::check_device());
 }
 inline cudaError_t cudaFuncSetAttribute(const void* kernel, int, int bytes) {
   return shim::remember(shim::give_permission(kernel, bytes));

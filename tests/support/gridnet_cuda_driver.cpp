@@ -116,6 +116,7 @@ int main() {
   const Case cases[] = {
       {{4, 3, 5}, 3, 1, 1, false, false},  {{4, 3, 5}, 2, 1, 1, true, false},  // tiles
       {{3, 5, 37}, 2, 1, 1, false, false},                                     // several tiles
+      {{3, 4, 5}, 3, 1, 1, false, false},                                      // an odd number of layers
       {{3, 6, 3}, 2, 3, 2, false, false},  {{3, 6, 3}, 2, 3, 2, true, false},  // blocks, shared edges
       {{3, 3, 6}, 2, 3, 2, false, true},                                       // standardised blocks
       {{2, 2, 2}, 2, 2, 4, false, false},  {{2, 2, 2}, 2, 2, 4, true, false},  // tiles used again and again

@@ -179,6 +179,29 @@ def test_tensors_of_any_strides_give_the_same_bits(
 
 
 @pytest.mark.parametrize("device", ON_BOTH)
+def test_tensors_that_start_anywhere_in_memory_give_the_same_bits(
+    make: Callable[[torch.dtype, torch.device], Op], device: str, request: pytest.FixtureRequest
+) -> None:
+    op = make(F32, device_of(device, request))
+    assert_same(results(op.run, [moved_by_one(leaf) for leaf in op.leaves]), results(op.run, op.fresh()))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("dtype", [F16, BF16], ids=str)
+@pytest.mark.parametrize("name", HALF)
+def test_half_tensors_that_start_anywhere_in_memory_give_the_same_bits(
+    name: str, dtype: torch.dtype, gpu: torch.device
+) -> None:
+    op = OPS[name](dtype, gpu)
+    assert_same(results(op.run, [moved_by_one(leaf) for leaf in op.leaves]), results(op.run, op.fresh()))
+
+
+def moved_by_one(leaf: Tensor) -> Tensor:
+    """A copy that starts one element into its memory, where wider loads are not aligned."""
+    return torch.cat([leaf.new_zeros(1), leaf.flatten()])[1:].view(leaf.shape).requires_grad_()
+
+
+@pytest.mark.parametrize("device", ON_BOTH)
 @pytest.mark.parametrize("dtype", [BF16, F16], ids=str)
 def test_under_autocast_the_op_computes_in_float32(
     make: Callable[[torch.dtype, torch.device], Op], dtype: torch.dtype, device: str, request: pytest.FixtureRequest
