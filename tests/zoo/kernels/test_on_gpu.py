@@ -183,7 +183,9 @@ def test_tensors_that_start_anywhere_in_memory_give_the_same_bits(
     make: Callable[[torch.dtype, torch.device], Op], device: str, request: pytest.FixtureRequest
 ) -> None:
     op = make(F32, device_of(device, request))
-    assert_same(results(op.run, [moved_by_one(leaf) for leaf in op.leaves]), results(op.run, op.fresh()))
+    assert_same(
+        results(op.run, [moved_by_one(leaf).requires_grad_() for leaf in op.leaves]), results(op.run, op.fresh())
+    )
 
 
 @pytest.mark.cuda
@@ -193,12 +195,24 @@ def test_half_tensors_that_start_anywhere_in_memory_give_the_same_bits(
     name: str, dtype: torch.dtype, gpu: torch.device
 ) -> None:
     op = OPS[name](dtype, gpu)
-    assert_same(results(op.run, [moved_by_one(leaf) for leaf in op.leaves]), results(op.run, op.fresh()))
+    assert_same(
+        results(op.run, [moved_by_one(leaf).requires_grad_() for leaf in op.leaves]), results(op.run, op.fresh())
+    )
 
 
-def moved_by_one(leaf: Tensor) -> Tensor:
+@pytest.mark.parametrize("device", ON_BOTH)
+def test_what_is_saved_for_backward_may_come_back_anywhere_in_memory(
+    make: Callable[[torch.dtype, torch.device], Op], device: str, request: pytest.FixtureRequest
+) -> None:
+    op = make(F32, device_of(device, request))
+    with torch.autograd.graph.saved_tensors_hooks(moved_by_one, lambda tensor: tensor):  # as those that offload
+        found = results(op.run, op.fresh())
+    assert_same(found, results(op.run, op.fresh()))
+
+
+def moved_by_one(tensor: Tensor) -> Tensor:
     """A copy that starts one element into its memory, where wider loads are not aligned."""
-    return torch.cat([leaf.new_zeros(1), leaf.flatten()])[1:].view(leaf.shape).requires_grad_()
+    return torch.cat([tensor.new_zeros(1), tensor.detach().flatten()])[1:].view(tensor.shape)
 
 
 @pytest.mark.parametrize("device", ON_BOTH)

@@ -94,9 +94,9 @@ def _check_contents(pattern: tuple[Tensor, ...]) -> _Pattern:
     if pattern[0].device.type == "meta":
         raise ValueError("row_starts are on meta, x is not: they should be the same")
     shape = [len(pattern[0]) - 1, len(pattern[2]) - 1, len(pattern[1])]
-    here = [tensor.cpu().contiguous() for tensor in pattern]
-    runtime.compiled().sparse_check(shape, _addresses(here))
     tensors = [tensor.detach().contiguous() for tensor in pattern]
+    here = [tensor.cpu() for tensor in tensors]  # waits for the copies above, which calls on any stream may read
+    runtime.compiled().sparse_check(shape, _addresses(here))
     return _Pattern(shape, _addresses(tensors), tensors)
 
 
