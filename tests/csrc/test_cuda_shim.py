@@ -186,6 +186,12 @@ def test_cells_that_share_a_thread_are_right_in_blocks_of_any_side(
         check_step(gridnet, Step(inner_steps, block, "tanh", normalize=normalize), grid, 3, dtype)
 
 
+@pytest.mark.parametrize("cells", [1, 2])
+@pytest.mark.parametrize("grid", [(32, 32, 8), (16, 16, 16), (8, 8, 64), (32, 32, 32), (64, 64, 64)], ids=str)
+def test_a_warp_reads_a_tile_from_different_banks(gridnet: GridnetCuda, grid: Grid, cells: int) -> None:
+    assert gridnet.tile_bank_conflicts(grid, 256, cells) == 1
+
+
 @pytest.mark.parametrize("step", KINDS.values(), ids=KINDS)
 def test_a_part_of_the_batch_holds_many_samples(gridnet: GridnetCuda, step: Step) -> None:
     check_step(gridnet, step, (3, 3, 3), batch=1100)

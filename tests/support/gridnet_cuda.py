@@ -184,6 +184,11 @@ class GridnetCuda:
         count: int = self._lib.launches()
         return count
 
+    def tile_bank_conflicts(self, grid: tuple[int, int, int], batch: int, cells: int) -> int:
+        """The most numbers in one bank of shared memory that a warp with ``cells`` per thread reads at once: at best 1."""
+        count: int = self._lib.tile_bank_conflicts(*grid, ctypes.c_int64(batch), cells)
+        return count
+
     def saved_bytes(self, evolution: Evolution, inputs: Sequence[Tensor | None]) -> int:
         x = _present(inputs[3])
         return len(self._memory("saved", x, evolution.config(_present(inputs[0]), x)))

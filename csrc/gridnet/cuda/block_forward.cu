@@ -93,7 +93,7 @@ __device__ void block_steps(const BlockForward<T>& a) {
 #pragma unroll
               for (int channel = 0; channel < kDepth; ++channel) pre[c][channel] = bias[c][channel];
             }
-            column.accumulate(inputs, first.position, box.hy, box.hx, pre);
+            column.accumulate(inputs, first.position, box, pre);
           });
         }
         each_cell([&](int c, BlockCell own) {

@@ -114,19 +114,21 @@ StepParameters<T> typed(const StepParameters<void>& parameters) {
 struct Box {
   int z, y, x;    // first cell
   int hy, hx;     // sides of the box with shell along y and x
-  int positions;  // cells of the box with shell
+  int layer;      // numbers from a layer of the tile to the next: its cells, and `padding`
+  int positions;  // of the tile
 
-  __host__ __device__ Box(int z_, int y_, int x_, int sz, int sy, int sx)
-      : z(z_), y(y_), x(x_), hy(sy + 2), hx(sx + 2), positions((sz + 2) * (sy + 2) * (sx + 2)) {}
+  __host__ __device__ Box(int z_, int y_, int x_, int sz, int sy, int sx, int padding = 0)
+      : z(z_), y(y_), x(x_), hy(sy + 2), hx(sx + 2), layer(hy * hx + padding), positions((sz + 2) * layer) {}
 
   // The position in the tile of the cell at (lz, ly, lx) from the first cell.
-  __device__ int position(int lz, int ly, int lx) const { return ((lz + 1) * hy + ly + 1) * hx + lx + 1; }
+  __device__ int position(int lz, int ly, int lx) const { return (lz + 1) * layer + (ly + 1) * hx + lx + 1; }
 
   // Maps every position to its cell, or to -1 outside the grid, which saves divisions for every sample.
   __device__ void map_cells(const Grid& grid, int* cell_at) const {
     for (int p = threadIdx.x; p < positions; p += blockDim.x) {
-      const int gz = z - 1 + p / (hy * hx), gy = y - 1 + p / hx % hy, gx = x - 1 + p % hx;
-      cell_at[p] = grid.contains(gz, gy, gx) ? grid.index(gz, gy, gx) : -1;
+      const int at = p % layer;
+      const int gz = z - 1 + p / layer, gy = y - 1 + at / hx, gx = x - 1 + at % hx;
+      cell_at[p] = at < hy * hx && grid.contains(gz, gy, gx) ? grid.index(gz, gy, gx) : -1;
     }
   }
 };
@@ -146,7 +148,7 @@ template <class A>
 __device__ void read_neighbours(const A* tile, int position, const Box& box, A (&neighbours)[kNeighbours]) {
 #pragma unroll
   for (int i = 0; i < kNeighbours; ++i) {
-    neighbours[i] = tile[position + ((i / 9 - 1) * box.hy + i / 3 % 3 - 1) * box.hx + i % 3 - 1];
+    neighbours[i] = tile[position + (i / 9 - 1) * box.layer + (i / 3 % 3 - 1) * box.hx + i % 3 - 1];
   }
 }
 
@@ -170,12 +172,12 @@ struct Column {
   }
 
   // sum[c][channel] += sum_i weight_i * in_i. The first cell is at `position` of the tile.
-  __device__ void accumulate(const A* tile, int position, int hy, int hx, A (&sum)[Cells][Channels]) const {
+  __device__ void accumulate(const A* tile, int position, const Box& box, A (&sum)[Cells][Channels]) const {
 #pragma unroll
     for (int layer = 0; layer < Cells + 2; ++layer) {
 #pragma unroll
       for (int i = 0; i < 9; ++i) {
-        const A value = tile[position + ((layer - 1) * hy + i / 3 - 1) * hx + i % 3 - 1];
+        const A value = tile[position + (layer - 1) * box.layer + (i / 3 - 1) * box.hx + i % 3 - 1];
 #pragma unroll
         for (int c = 0; c < Cells; ++c) {
           if (layer < c || layer > c + 2) continue;

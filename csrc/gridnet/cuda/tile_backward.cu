@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(kTileThreads, kInputCtas<Accum<T>>) tile_backw
   for (int channel = 0; channel < kDepth; ++channel) {
     columns[channel].load([&](int c, int, int i) {
       if (c >= mine.count) return A(0);
-      const int position = mine.position + ((i / 9 - 1 + c) * box.hy + i / 3 % 3 - 1) * box.hx + i % 3 - 1;
+      const int position = mine.position + (i / 9 - 1 + c) * box.layer + (i / 3 % 3 - 1) * box.hx + i % 3 - 1;
       const int cell = cell_at[position];
       const int64_t from = int64_t{(kNeighbours - 1 - i) * kDepth + channel} * cells;
       return cell < 0 ? A(0) : static_cast<A>(a.parameters.weight[from + cell]);
@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(kTileThreads, kInputCtas<Accum<T>>) tile_backw
     A sum[kCells][1] = {};
 #pragma unroll
     for (int channel = 0; channel < kDepth; ++channel) {
-      columns[channel].accumulate(tile_of(sample, channel), mine.position, box.hy, box.hx, sum);
+      columns[channel].accumulate(tile_of(sample, channel), mine.position, box, sum);
     }
     GradSums<A> grad_sums{};
 #pragma unroll

@@ -74,13 +74,13 @@ __device__ void tile_steps(const TileForward<T>& a) {
 #pragma unroll
         for (int channel = 0; channel < kDepth; ++channel) pre[c][channel] = bias[c][channel];
       }
-      column.accumulate(tile, mine.position, box.hy, box.hx, pre);
+      column.accumulate(tile, mine.position, box, pre);
       A sum = 0;
 #pragma unroll
       for (int c = 0; c < kCells; ++c) {
         next[c] = 0;
         if (c >= mine.count) continue;
-        const A own = tile[mine.position + c * box.hy * box.hx];
+        const A own = tile[mine.position + c * box.layer];
         const A value = activate(a.activation, pre[c][0]);
         if constexpr (Gated) {
           const A gate = sigmoid(pre[c][1]);

@@ -6,16 +6,20 @@ namespace zoo::gridnet::cuda {
 
 constexpr int kTileThreads = 256;  // at most
 
-// Tiles of tz x ty x tx cells; a thread owns `column` cells along z.
+// Tiles of tz x ty x tx cells; a thread owns `column` cells along z. The threads of a tile follow each other along x,
+// y, z or, where `z_before_y`, along x, z, y.
 struct Tiling {
   int tz, ty, tx;
   int tiles_y, tiles_x, tiles;
   int threads;
+  bool z_before_y;
+  int padding;  // of the layers of the tile in shared memory
 
-  __device__ Box box(int tile) const {
-    return Box(tile / (tiles_y * tiles_x) * tz, tile / tiles_x % tiles_y * ty, tile % tiles_x * tx, tz, ty, tx);
+  __host__ __device__ Box box(int tile) const {
+    return Box(tile / (tiles_y * tiles_x) * tz, tile / tiles_x % tiles_y * ty, tile % tiles_x * tx, tz, ty, tx,
+               padding);
   }
-  __host__ __device__ int positions() const { return (tz + 2) * (ty + 2) * (tx + 2); }
+  int positions() const { return box(0).positions; }
 };
 
 // The cells of one thread: (z, y, x), (z+1, y, x), ... as far as tile and grid reach.
@@ -27,18 +31,36 @@ struct ThreadCells {
 
   __device__ ThreadCells(const Grid& grid, const Tiling& tiling, const Box& box) {
     const int id = threadIdx.x;
-    const int lx = id % tiling.tx, ly = id / tiling.tx % tiling.ty, lz = id / (tiling.tx * tiling.ty) * Cells;
+    const int lx = id % tiling.tx, row = id / tiling.tx, columns = tiling.tz / Cells;
+    const int ly = tiling.z_before_y ? row / columns : row % tiling.ty;
+    const int lz = (tiling.z_before_y ? row % columns : row / tiling.ty) * Cells;
     const int z = box.z + lz, y = box.y + ly, x = box.x + lx;
-    const int left = y < grid.n && x < grid.k ? min(tiling.tz - lz, grid.m - z) : 0;
+    const int left = ly < tiling.ty && y < grid.n && x < grid.k ? min(tiling.tz - lz, grid.m - z) : 0;
     count = max(0, min(left, Cells));
     position = count > 0 ? box.position(lz, ly, lx) : box.position(0, 0, 0);
     cell = count > 0 ? grid.index(z, y, x) : 0;
   }
 };
 
-// The size of the parts when an axis is cut into as few equal parts as possible, of at most `limit` each.
+// The size of the parts when an axis is cut into as few equal parts as possible, of at most `limit` each. A size up to a
+// quarter smaller is chosen if it leaves no smaller part at the end.
 inline int even_part(int axis, int limit) {
-  return static_cast<int>(ceil_div(axis, ceil_div(axis, std::max(limit, 1))));
+  const int part = static_cast<int>(ceil_div(axis, ceil_div(axis, std::max(limit, 1))));
+  for (int exact = part; 4 * exact >= 3 * part; --exact) {
+    if (axis % exact == 0) return exact;
+  }
+  return part;
+}
+
+// Gives a tile whose rows are shorter than a warp the order and the padding with which consecutive threads read
+// consecutive banks of shared memory. Consecutive rows, two numbers farther apart than they are long, would share banks.
+// Rows of less than eight cells stay in order: a warp would read pieces of global memory that are too short.
+inline void avoid_bank_conflicts(Tiling& tiling, int column) {
+  constexpr int kBanks = 32, kShortest = 8;
+  const int tx = tiling.tx, columns = tiling.tz / column;
+  if (tx < kShortest || tx >= kBanks || tx % column != 0 || columns * tx < kWarp) return;
+  tiling.z_before_y = true;
+  while ((column * tiling.box(0).layer - tx) % kBanks != 0) ++tiling.padding;
 }
 
 inline Tiling tiling_for_threads(const Grid& grid, int column, int threads) {
@@ -49,9 +71,10 @@ inline Tiling tiling_for_threads(const Grid& grid, int column, int threads) {
   // Whole columns: a thread reads one layer beyond each of its cells, which must not lie in the other tile.
   const int tz = static_cast<int>(ceil_div(even_part(grid.m, threads / (tx * ty) * column), column)) * column;
   const auto along = [](int axis, int part) { return static_cast<int>(ceil_div(axis, part)); };
-  Tiling tiling{tz, ty, tx, along(grid.n, ty), along(grid.k, tx), 0, 0};
+  Tiling tiling{tz, ty, tx, along(grid.n, ty), along(grid.k, tx), 0, 0, false, 0};
   tiling.tiles = along(grid.m, tz) * tiling.tiles_y * tiling.tiles_x;
-  tiling.threads = round_up_to_warp(ceil_div(tz, column) * ty * tx);
+  tiling.threads = round_up_to_warp(tz / column * ty * tx);
+  avoid_bank_conflicts(tiling, column);
   return tiling;
 }
 
