@@ -54,13 +54,17 @@ inline int even_part(int axis, int limit) {
 
 // Gives a tile whose rows are shorter than a warp the order and the padding with which consecutive threads read
 // consecutive banks of shared memory. Consecutive rows, two numbers farther apart than they are long, would share banks.
-// Rows of less than eight cells stay in order: a warp would read pieces of global memory that are too short.
+// Rows of less than eight cells stay in order, because a warp would read pieces of global memory that are too short; so
+// do layers of which the padding would be more than a quarter.
 inline void avoid_bank_conflicts(Tiling& tiling, int column) {
   constexpr int kBanks = 32, kShortest = 8;
-  const int tx = tiling.tx, columns = tiling.tz / column;
+  const int tx = tiling.tx, columns = tiling.tz / column, layer = tiling.box(0).layer;
   if (tx < kShortest || tx >= kBanks || tx % column != 0 || columns * tx < kWarp) return;
+  int padding = 0;
+  while ((column * (layer + padding) - tx) % kBanks != 0) ++padding;
+  if (4 * padding > layer) return;
   tiling.z_before_y = true;
-  while ((column * tiling.box(0).layer - tx) % kBanks != 0) ++tiling.padding;
+  tiling.padding = padding;
 }
 
 inline Tiling tiling_for_threads(const Grid& grid, int column, int threads) {
