@@ -14,7 +14,7 @@ from zoo.kernels.sparse_network.op import run_op
 from zoo.kernels.sparse_network.reference import sparse_network_reference
 from zoo.kernels.sparse_network.structure import Network as Network
 
-DENSE_FROM = 0.25
+DENSE_FROM = 0.5
 """Density above which products of dense matrices are faster; ``zoo bench family snapshots`` measures it."""
 
 
