@@ -174,7 +174,7 @@ std::vector<float> images(int64_t batch, int threads) {
     offsets[2 * i] = i % 3 - 1;
     offsets[2 * i + 1] = i % 5 - 2;
   }
-  const auto levels = numbers(256);
+  const auto levels = numbers(258);
   std::vector<float> out(batch * kSize * kSize);
   take<uint8_t>({kImages, 1, kSize, kSize, bytes.data(), levels.data()},
                 {batch, indices.data(), offsets.data(), nullptr}, out.data(), threads);
