@@ -154,3 +154,29 @@ def test_predictions_prepare_rows_as_training_does(tmp_path: Path, form: str) ->
             assert (prepared == row).all(1).any()
     dicts, _ = data.input_spec.prepare(rows)
     np.testing.assert_array_equal(dicts, prepared)
+
+
+def test_class_labels_are_texts_and_minus_one_is_a_missing_value(tmp_path: Path) -> None:
+    kinds = datasets.Features(
+        {"own": datasets.ClassLabel(names=["red", "blue"]), "label": datasets.ClassLabel(names=["no", "yes"])}
+    )
+    found = {"own": [i % 3 - 1 for i in range(40)], "label": [i % 2 for i in range(40)]}
+    datasets.Dataset.from_dict(found, features=kinds).to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match="column 'own': found no value"):
+        read(tmp_path / "rows.parquet")
+    columns = read(tmp_path / "rows.parquet", fill="mean").input_spec.columns
+    assert columns is not None
+    assert columns.features == ("own=blue", "own=red")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"input": ("lable",)}, r"data\.input: found lable \(did you mean label\?\), allowed: x, label"),
+        ({"input": ("label",)}, r"data\.input: found label, which is the target; leave it out"),
+        ({"input": ("x", "x")}, r"data\.input: found 'x', 'x', allowed each column once"),
+    ],
+)
+def test_columns_that_cannot_be_inputs_are_refused(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(write(tmp_path / "rows.csv", ROWS), **keys)
