@@ -235,10 +235,18 @@ def _decode(
 
 
 def _sample(part: Part, column: str, shape: tuple[int, int, int], config: DatasetConfig) -> Tensor:
-    """Return the decoded pixels of training images, evenly spaced, uint8 ``[N, C, H, W]``."""
+    """Return the decoded pixels of training images, evenly spaced, uint8 ``[N, C, H, W]``.
+
+    Raises DataError, which names the row, for one that cannot be decoded.
+    """
     every = max(1, len(part.indices) // STATISTICS)
     few = replace(part, indices=part.indices[::every], labels=part.labels[::every])
-    found = [read_picture(content, shape, config.resize) for _, _, content in _encoded(few, column)]
+    found = []
+    for _, row, content in _encoded(few, column):
+        try:
+            found.append(read_picture(content, shape, config.resize))
+        except InputError as error:
+            raise DataError(f"{_place(part, row)}: {error}") from None
     return torch.from_numpy(np.stack(found))
 
 
