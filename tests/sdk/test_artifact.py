@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_read_is_named(artifact: Path, monkeypatch: pytest
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(sdk.artifact, "hash_file", refuse)
-    with pytest.raises(ArtifactError, match="cannot read model.safetensors: Permission denied"):
+    with pytest.raises(ArtifactError, match=r"cannot read model\.safetensors: Permission denied"):
         read_artifact(artifact, files=["model.safetensors"])
 
 
