@@ -86,7 +86,7 @@ def _member(stored: Stored, name: str) -> nn.Module:
     members = get_family(stored.config.family).members
     found: dict[str, nn.Module] = load_hook(members)(stored.module) if members else {}
     if name not in found:
-        existing = f"it has {', '.join(found)}" if found else "it has no members"
+        existing = f"allowed: {', '.join(found)}" if found else "it has no members; leave --member out"
         raise ExportError(f"{stored.config.name} has no member {name!r}{hint(name, found)}; {existing}")
     return found[name]
 

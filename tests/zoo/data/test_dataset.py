@@ -228,3 +228,9 @@ def test_a_folder_of_images_takes_the_keys_of_one(tmp_path: Path) -> None:
     data = read(tmp_path / "d", image_size=8, mode="L", validation=4, test=6)
     assert data.task.input_shape == (1, 8, 8)
     assert [len(split) for split in (data.train, data.validation, data.test)] == [10, 4, 6]
+
+
+def test_a_folder_without_data_is_refused_with_what_is_read(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    with pytest.raises(DataError, match=r"found no images in class folders and no data files, allowed: \.parquet"):
+        read(tmp_path / "d")
