@@ -19,9 +19,9 @@ from sdk.table_files import is_table_file
 from sdk.text import printable
 from zoo.cli.console import say, showing_progress
 from zoo.cli.echoes import check_echo_options, measure_copies, write_copy
+from zoo.cli.images import predict_images
 from zoo.cli.inputs import Prediction, find_files, is_image_file
 from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, QUIET, print_json
-from zoo.cli.pictures import predict_pictures
 from zoo.cli.results import check_results_file, writing_results
 from zoo.cli.rows import predict_rows
 from zoo.utils.signals import exit_code, stop_signals
@@ -122,7 +122,7 @@ def predict(
         found = (
             predict_rows(loaded, files, top, progress)
             if table
-            else predict_pictures(loaded, files, top, progress, _INVERT[invert], column)
+            else predict_images(loaded, files, top, progress, _INVERT[invert], column)
         )
         if out is None:
             # All at once, so that the note about inverted images comes first.

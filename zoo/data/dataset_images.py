@@ -24,8 +24,8 @@ from sdk.images import decode_picture, open_picture, orientation, read_picture
 from sdk.inputs import InputSpec
 from zoo.config.data import DatasetConfig
 from zoo.data.dataset_parts import Part
+from zoo.data.encoded_split import EncodedSplit
 from zoo.data.hashing import hash_tensors
-from zoo.data.picture_split import PictureSplit
 from zoo.data.split import ArraySplit, Data, Split
 from zoo.data.tally import Tally
 from zoo.utils.errors import DataError
@@ -91,7 +91,7 @@ def load_images(parts: dict[str, Part], column: str, names: list[str], config: D
     )
 
 
-class RowSplit(PictureSplit):
+class RowSplit(EncodedSplit):
     """Images in the rows of a data set."""
 
     def __init__(self, part: Part, column: str, spec: InputSpec, config: DatasetConfig) -> None:
