@@ -17,6 +17,7 @@ from zoo.utils.provenance import gather_provenance
 def export_run(
     result: TrainResult,
     out: Path,
+    *,
     overwrite: bool = False,
     seeds: Sequence[SeedResult] = (),
     facts: Mapping[str, Any] | None = None,

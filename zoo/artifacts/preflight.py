@@ -48,7 +48,7 @@ _METRICS = {
 }  # fmt: skip
 
 
-def check_exportable(recipe: Recipe, data: Data, module: nn.Module, out: Path, overwrite: bool = False) -> None:
+def check_exportable(recipe: Recipe, data: Data, module: nn.Module, out: Path, *, overwrite: bool = False) -> None:
     """Raise ExportError or CardError if the artifact of ``module`` could not be written to ``out`` after training.
 
     A rehearsal with the untrained module in a temporary folder: weights, recipe, labels, licence, card and the formats

@@ -33,10 +33,11 @@ class Exported:
 def export_file(
     name: str,
     out: Path,
+    *,
+    member: str | None = None,
     preprocessing: bool = False,
     overwrite: bool = False,
     data_dir: Path | None = None,
-    member: str | None = None,
     progress: Progress = no_progress,
 ) -> Exported:
     """Write a trained model (a name or an artifact's folder), or one ``member`` of an ensemble, as ONNX file ``out``.

@@ -59,7 +59,7 @@ def load_images(parts: dict[str, Part], column: str, names: list[str], config: D
     if the config does not give one.
     """
     notes: list[str] = []
-    seen = _Seen(set(), True)
+    seen = _Seen(set(), grey=True)
     needs_look = config.image_size is None or config.mode is None or config.augment.crop is not None
     if needs_look:
         parts = _without_faults(parts, column, names, config, notes, lambda role, source: _look(source, seen))
