@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from sdk.artifact import CARD_FILE, HISTORY_FILE, NAME_PATTERN, ONNX_FILE, ArtifactConfig
 from sdk.inputs import InputSpec
 from sdk.validation import describe
+from zoo.artifacts.appearance import draw_training_samples, with_appearance
 from zoo.artifacts.card import MODULE_FAMILY, read_notes
 from zoo.artifacts.card_figures import add_example
-from zoo.artifacts.example import draw_example, with_appearance
 from zoo.artifacts.given_input import read_input
 from zoo.artifacts.graph import export_graph
 from zoo.artifacts.onnx import check_onnx
@@ -159,7 +159,7 @@ def _write_graph(given: _Given, trained: nn.Module, architecture: str) -> Path:
             write_text(folder / HISTORY_FILE, "[]\n")
             if given.training is not None:
                 config = with_appearance(config, given.training)
-                draw_example(folder, config, given.training)
+                draw_training_samples(folder, config, given.training)
                 config = add_example(folder, config, "training", given.training)
             complete(folder, config, None, read_notes(given.out / CARD_FILE))
     except OSError as error:

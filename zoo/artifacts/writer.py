@@ -20,6 +20,7 @@ from torch import nn
 
 from sdk.artifact import (
     CARD_FILE,
+    EXAMPLE_FILE,
     FIGURES_FOLDER,
     HISTORY_FILE,
     INPUT_FILE,
@@ -39,9 +40,9 @@ from sdk.inputs import InputSpec
 from sdk.loading import open_model
 from sdk.tasks import TaskKind
 from sdk.weights import METADATA
+from zoo.artifacts.appearance import draw_training_samples, with_appearance
 from zoo.artifacts.card import card_text, findings_text, read_notes
 from zoo.artifacts.card_figures import add_example, draw_curves
-from zoo.artifacts.example import EXAMPLE_NAME, draw_example, with_appearance
 from zoo.artifacts.extras import Extras
 from zoo.artifacts.onnx import write_extra_onnx, write_onnx
 from zoo.artifacts.random_inputs import random_inputs
@@ -112,8 +113,8 @@ def write_artifact(
                 _draw_portrait(folder, config, trained)
             if training is not None:
                 config = with_appearance(config, training)
-                with extras.trying(f"{FIGURES_FOLDER}/{EXAMPLE_NAME}"):
-                    draw_example(folder, config, training)
+                with extras.trying(EXAMPLE_FILE):
+                    draw_training_samples(folder, config, training)
                 with extras.trying(THUMBNAIL_FILE, INPUT_FILE):
                     config = add_example(folder, config, *_shown_part(training, test))
             with extras.trying(LEARNING_FILE):

@@ -13,11 +13,11 @@ from pathlib import Path
 from sdk.artifact import RECIPE_FILE
 from zoo.training.checkpoint import load_checkpoint, no_checkpoint
 from zoo.training.metrics_log import METRICS_FILE
-from zoo.training.result import CHECKPOINT_FILE, EXAMPLE_FILE
+from zoo.training.result import CHECKPOINT_FILE, SAMPLE_FILE
 from zoo.utils.errors import CheckpointError, TrainingError
 from zoo.utils.locks import LockedError, folder_lock, make_folders, remove_empty
 
-_WRITTEN = (RECIPE_FILE, METRICS_FILE, EXAMPLE_FILE)
+_WRITTEN = (RECIPE_FILE, METRICS_FILE, SAMPLE_FILE)
 
 
 @contextmanager
