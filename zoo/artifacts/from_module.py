@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sdk.artifact import CARD_FILE, HISTORY_FILE, NAME_PATTERN, ONNX_FILE, ArtifactConfig
 from sdk.inputs import InputSpec
+from sdk.text import is_unicode
 from sdk.validation import describe
 from zoo.artifacts.appearance import draw_training_samples, with_appearance
 from zoo.artifacts.card import MODULE_FAMILY, read_notes
@@ -84,7 +85,7 @@ def save(
     _check_texts(name=name, data=data or "", licence=licence)
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}; give another folder, or name=")
-    spec, names, measured = read_input(input), _label_names(labels), _metrics(metrics or {})
+    spec, names, measured = read_input(input), _label_names(labels), _metrics({} if metrics is None else metrics)
     check_writable(out, overwrite)
     plain = _unwrap(module)
     check_finished: Callable[[], None] = getattr(plain, "check_finished", lambda: None)
@@ -196,6 +197,8 @@ def _check_texts(**given: object) -> None:
     for name, value in given.items():
         if not isinstance(value, str):
             raise ExportError(f"{name}: found {describe(value)}, allowed a text")
+        if not is_unicode(value):
+            raise ExportError(f"{name}: found {describe(value)}, allowed Unicode text")
 
 
 def _label_names(labels: Iterable[str]) -> list[str]:
@@ -213,7 +216,7 @@ def _label_names(labels: Iterable[str]) -> list[str]:
         raise ExportError(f"labels: found {describe(labels)}, allowed a list of the classes' names, such as ['a', 'b']")
     names = [str(label) for label in listed]
     for name in names:
-        if any(0xD800 <= ord(character) < 0xE000 for character in name):
+        if not is_unicode(name):
             raise ExportError(f"labels: found {describe(name)}, allowed Unicode text")
     if len(set(names)) < len(names):
         raise ExportError(f"labels: found {describe(names)}, allowed each name once")
@@ -222,6 +225,8 @@ def _label_names(labels: Iterable[str]) -> list[str]:
 
 def _metrics(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metrics for config.json: counts of the test become accuracy and interval. Raises ExportError."""
+    if not isinstance(given, Mapping):
+        raise ExportError(f"metrics: found {describe(given)}, allowed numbers and other JSON values by name")
     _check_free(given, _OWN_METRICS)
     given = {name: _plain(value) for name, value in given.items()}
     for name in ("test_loss", "validation_accuracy"):
