@@ -43,8 +43,8 @@ def row(widths: tuple[int, ...], density: float, batch: int = _BATCH, seconds: f
     """Measure one network at one density."""
     layers = random_layers(widths, density, batch)
     with torch.no_grad():
-        forward, dense_forward = times(layers, False, seconds)
-    both, dense_both = times(layers, True, seconds)
+        forward, dense_forward = times(layers, seconds, backward=False)
+    both, dense_both = times(layers, seconds, backward=True)
     one, dense_one = alternate(_in_one_call(widths, layers), seconds)
     return {
         "network": "-".join(map(str, widths)),
@@ -71,7 +71,7 @@ def random_layers(widths: tuple[int, ...], density: float, batch: int) -> Layers
     return layers
 
 
-def times(layers: Layers, backward: bool, seconds: float) -> tuple[float, float]:
+def times(layers: Layers, seconds: float, *, backward: bool) -> tuple[float, float]:
     """Return the median seconds of all layers with the kernel and with the dense form, measured in turn."""
 
     def kernel(x: Tensor, values: Tensor, structure: Structure) -> Tensor:
