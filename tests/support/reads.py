@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 _READS = {
     "aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero", "aten::nonzero", "aten::masked_select",
-    "aten::_unique2", "aten::unique_dim", "aten::unique_consecutive", "aten::bincount",
+    "aten::_unique2", "aten::unique_dim", "aten::unique_consecutive", "aten::bincount", "aten::repeat_interleave",
 }  # fmt: skip
 """Ops whose result or its size the host needs."""
 
