@@ -185,7 +185,7 @@ class GridnetCuda:
         return count
 
     def tile_bank_conflicts(self, grid: tuple[int, int, int], batch: int, cells: int) -> int:
-        """The most numbers in one bank of shared memory that a warp with ``cells`` per thread reads at once: at best 1."""
+        """The most numbers in one bank of shared memory that a warp, with ``cells`` per thread, reads at once."""
         count: int = self._lib.tile_bank_conflicts(*grid, ctypes.c_int64(batch), cells)
         return count
 

@@ -83,7 +83,7 @@ def _contiguous(tensors: Tensors) -> tuple[Tensor | None, ...]:
 
 
 def _aligned(saved: Tensor) -> Tensor:
-    """Return what forward saved where the kernels read it, 64 bytes at a time: a caller may have packed it elsewhere."""
+    """Return what forward saved where the kernels read it, 64 bytes at a time: a caller may have packed it."""
     saved = saved.contiguous()
     return saved.clone() if saved.data_ptr() % 64 else saved
 
