@@ -28,7 +28,7 @@ from zoo.recipe import Recipe
 from zoo.training.callbacks import Metric, make_callbacks
 from zoo.training.checkpoint import load_checkpoint, rescue, save_checkpoint
 from zoo.training.cuda_graph import capture, check_capturable
-from zoo.training.finite import decides_on_device, make_guard
+from zoo.training.finite import fuses, make_guard
 from zoo.training.fit_batch import fit_batch_size
 from zoo.training.metrics_log import RunLog
 from zoo.training.placement import place, prepare
@@ -90,7 +90,7 @@ def setup(
     frozen = freeze(recipe, module)
     tested = make_average(module, settings.ema) if settings.ema else copy.deepcopy(module)
     groups = parameter_groups(module, settings, start.taken if start else ())
-    optimizer = make_optimizer(settings.optimizer, groups, decides_on_device(settings, accelerator.device))
+    optimizer = make_optimizer(settings.optimizer, groups, fuses(settings, accelerator.device))
     guard = make_guard(settings, optimizer, accelerator.device, accelerator.num_processes)
     schedule = make_schedule(settings.schedule, optimizer, total_steps)
     module, optimizer = prepare(accelerator, module, optimizer)
