@@ -2,6 +2,7 @@
 #include "images/cpu/kernels.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <vector>
 
@@ -120,23 +121,43 @@ void take_row(const T* row, int64_t width, int64_t right, const Scale<T>& scale,
   for (int64_t x = end; x < width; ++x) out[x * step] = scale(0);
 }
 
+// A plane of pixels, shifted. In memory that is a shift of all pixels at once, in which those that a row would take from
+// its neighbours are then overwritten.
+template <class T>
+void take_plane(const T* plane, int64_t height, int64_t width, int64_t down, int64_t right, const Scale<T>& scale,
+                float* out) {
+  const int64_t begin = std::max<int64_t>(0, down), end = std::min(height, height + down);  // rows that are not exposed
+  const float zero = scale(0);
+  std::fill(out, out + begin * width, zero);
+  std::fill(out + end * width, out + height * width, zero);
+  const T* const from = plane + (begin - down) * width + std::max<int64_t>(0, -right);
+  float* const to = out + begin * width + std::max<int64_t>(0, right);
+  take_pixels(from, (end - begin) * width - std::abs(right), scale, to, 1);
+  const int64_t first = right > 0 ? 0 : width + right;
+  for (int64_t y = begin; y < end && right != 0; ++y)
+    std::fill(out + y * width + first, out + y * width + first + std::abs(right), zero);
+}
+
+// The same for a plane whose columns then change places.
+template <class T>
+void take_flipped(const T* plane, int64_t height, int64_t width, int64_t down, int64_t right, const Scale<T>& scale,
+                  float* out) {
+  for (int64_t y = 0; y < height; ++y, out += width) {
+    const int64_t from = y - down;
+    const bool exposed = from < 0 || from >= height;
+    take_row(exposed ? nullptr : plane + from * width, width, exposed ? width : right, scale, out + width - 1, -1);
+  }
+}
+
 template <class T>
 void take_one(const Images<T>& images, const std::vector<Scale<T>>& scales, const Batch& batch, int64_t i, float* out) {
-  const int64_t height = images.height, width = images.width;
+  const int64_t height = images.height, width = images.width, size = height * width;
   const int64_t down = batch.offsets ? clamp(batch.offsets[2 * i], height) : 0;
   const int64_t right = batch.offsets ? clamp(batch.offsets[2 * i + 1], width) : 0;
-  const bool flipped = batch.flipped && batch.flipped[i];
-  const int64_t first = flipped ? width - 1 : 0, step = flipped ? -1 : 1;
-  const T* values = images.values + batch.indices[i] * images.channels * height * width;
-  for (int64_t c = 0; c < images.channels; ++c, values += height * width) {
-    const Scale<T>& scale = scales[c];
-    for (int64_t y = 0; y < height; ++y, out += width) {
-      const int64_t from = y - down;
-      const bool exposed = from < 0 || from >= height;
-      const T* row = exposed ? nullptr : values + from * width;
-      take_row(row, width, exposed ? width : right, scale, out + first, step);
-    }
-  }
+  const T* plane = images.values + batch.indices[i] * images.channels * size;
+  const auto take_one_plane = batch.flipped && batch.flipped[i] ? take_flipped<T> : take_plane<T>;
+  for (int64_t c = 0; c < images.channels; ++c, plane += size, out += size)
+    take_one_plane(plane, height, width, down, right, scales[c], out);
 }
 
 template <class T>
