@@ -106,14 +106,11 @@ def test_the_edges_of_a_snapshot_are_those_of_the_module(site: Path, tab: SitePa
 
 GROW = """
 const {OnnxModel} = await load("core/onnx.js");
-const {Rule, standardisation} = await load("networks/nca.js");
+const {Rule, standardiser} = await load("networks/nca.js");
 const session = await OnnxModel.open(await model.artifact.file("rule.onnx"), "rule.onnx");
 const rule = new Rule(config.model, session, config.input.shape[0], config.labels.length);
-let rows = samples.raws.map((raw) => prepare(config.input, raw).tensor);
-if (config.model.standardize) {
-  const {shift, scale} = standardisation(rows.slice(samples.test));
-  rows = rows.map((row) => row.map((value, i) => (value - shift[i]) / scale[i]));
-}
+const scaled = standardiser(await model.weights());
+const rows = samples.raws.map((raw) => scaled(prepare(config.input, raw).tensor));
 const support = [rows.slice(samples.test), samples.labels.slice(samples.test)];
 const test = [rows.slice(0, samples.test), samples.labels.slice(0, samples.test)];
 """

@@ -21,6 +21,15 @@ export function argmax(values) {
   return best;
 }
 
+const AGREEMENT = 0.05;
+
+/**
+ * @param {number[]} some probabilities
+ * @param {number[]} others
+ * @returns {boolean} whether two computations of one answer agree; false for NaN
+ */
+export const agree = (some, others) => some.every((value, i) => Math.abs(value - others[i]) <= AGREEMENT);
+
 /**
  * @param {number[]} shape
  * @returns {number}

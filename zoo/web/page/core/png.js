@@ -77,6 +77,16 @@ function* chunksOf(bytes) {
   }
 }
 
+/**
+ * Raise UserError for an image that the SDK refuses because of its size.
+ * @param {number} width
+ * @param {number} height
+ */
+export function checkPixels(width, height) {
+  if (width * height <= PIXEL_LIMIT) return;
+  throw new UserError(`The image has more than ${PIXEL_LIMIT.toLocaleString("en")} pixels; make it smaller.`);
+}
+
 /** @param {Uint8Array} bytes */
 function readChunks(bytes) {
   /** @type {Header | null} */
@@ -106,9 +116,7 @@ function readChunks(bytes) {
   if (!header || !header.samples || !header.width || !header.height || ![1, 2, 4, 8, 16].includes(header.depth)) {
     throw new UserError("The PNG file is damaged: its header is not valid.");
   }
-  if (header.width * header.height > PIXEL_LIMIT) {
-    throw new UserError(`The image has more than ${PIXEL_LIMIT.toLocaleString("en")} pixels; make it smaller.`);
-  }
+  checkPixels(header.width, header.height);
   if (header.colour === 3 && !header.palette) throw new UserError("The PNG file is damaged: it lacks its palette.");
   return { header, interlaced, data };
 }
@@ -193,6 +201,8 @@ function toPicture({ width, height, depth, colour, samples, palette, transparenc
     transparency && colour !== 3
       ? Array.from({ length: samples }, (_, c) => (transparency[2 * c] << 8) | transparency[2 * c + 1])
       : null;
+  // Pillow compares grey of 2 or 4 bits with the transparent value after it has scaled the grey, but not the value.
+  const compared = colour === 0 && (depth === 2 || depth === 4) ? eight : (/** @type {number} */ value) => value;
   for (let i = 0; i < area; i++) {
     const own = values.subarray(i * samples, (i + 1) * samples);
     let colours = colour === 0 || colour === 4 ? [own[0], own[0], own[0]] : [own[0], own[1], own[2]];
@@ -200,7 +210,7 @@ function toPicture({ width, height, depth, colour, samples, palette, transparenc
     if (palette) {
       colours = [palette[3 * own[0]], palette[3 * own[0] + 1], palette[3 * own[0] + 2]];
       opacity = transparency?.[own[0]] ?? 255;
-    } else if (clear && clear.every((value, c) => value === own[c])) opacity = 0;
+    } else if (clear && clear.every((value, c) => value === compared(own[c]))) opacity = 0;
     for (let c = 0; c < Math.min(channels, 3); c++) pixels[i * channels + c] = eight(colours[c]);
     if (alpha) pixels[i * 4 + 3] = opacity;
   }

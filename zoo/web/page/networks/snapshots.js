@@ -6,7 +6,10 @@ import { softmax } from "../core/math.js";
 /** @typedef {import("../core/safetensors.js").Tensor} Tensor */
 /** @typedef {{phase: string, epoch: number, edges: number, cost: number, weight: number,
  *   validation_accuracy: number}} Snapshot */
-/** @typedef {{probabilities: number[], snapshot: number, edges: number, asked: number[]}} Cascade */
+/**
+ * @typedef {{probabilities: number[], snapshot: number, edges: number, asked: number[], sure: boolean}} Cascade `sure`:
+ *   the answer passed the threshold, and did not merely come at the end
+ */
 
 const LEAST = 1e-6;
 /** Weight of an unweighted snapshot in a mixture: its answer stands until a weighted snapshot runs. */
@@ -51,7 +54,7 @@ export function answerProgressively(snapshots, threshold, mixes, logits) {
     asked.push(number);
     if (Math.max(...answer) > threshold) break;
   }
-  return { probabilities: answer, snapshot, edges, asked };
+  return { probabilities: answer, snapshot, edges, asked, sure: Math.max(...answer) > threshold };
 }
 
 export class Edges {

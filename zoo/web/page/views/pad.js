@@ -27,9 +27,12 @@ export class Pad {
     this.ink = false;
     /** @type {{x: number, y: number} | null} */
     this.last = null;
+    /** @type {number | null} the pointer that draws; other fingers wait */
+    this.pointer = null;
     this.canvas.addEventListener("pointerdown", (event) => this.start(event));
     this.canvas.addEventListener("pointermove", (event) => this.move(event));
-    for (const end of ["pointerup", "pointercancel"]) this.canvas.addEventListener(end, () => (this.last = null));
+    for (const end of ["pointerup", "pointercancel"])
+      this.canvas.addEventListener(end, (event) => this.end(/** @type {PointerEvent} */ (event)));
     this.clear();
   }
 
@@ -62,6 +65,8 @@ export class Pad {
 
   /** @param {PointerEvent} event */
   start(event) {
+    if (this.pointer !== null || event.button !== 0) return;
+    this.pointer = event.pointerId;
     this.canvas.setPointerCapture(event.pointerId);
     if (!this.ink) this.clear();
     this.last = this.place(event);
@@ -70,10 +75,17 @@ export class Pad {
 
   /** @param {PointerEvent} event */
   move(event) {
-    if (!this.last) return;
+    if (!this.last || event.pointerId !== this.pointer) return;
     const next = this.place(event);
     this.line(this.last, next);
     this.last = next;
+  }
+
+  /** @param {PointerEvent} event */
+  end(event) {
+    if (event.pointerId !== this.pointer) return;
+    this.pointer = null;
+    this.last = null;
   }
 
   /**
