@@ -21,14 +21,13 @@ export function argmax(values) {
   return best;
 }
 
-const AGREEMENT = 0.05;
-
 /**
  * @param {number[]} some probabilities
  * @param {number[]} others
- * @returns {boolean} whether two computations of one answer agree; false for NaN
+ * @param {number} [gap]
+ * @returns {boolean} whether two computations of one answer agree but for such a gap; false for NaN
  */
-export const agree = (some, others) => some.every((value, i) => Math.abs(value - others[i]) <= AGREEMENT);
+export const agree = (some, others, gap = 0.05) => some.every((value, i) => Math.abs(value - others[i]) <= gap);
 
 /**
  * @param {number[]} shape

@@ -51,7 +51,8 @@ async function checked(device, work) {
   const error = errors.find((one) => one);
   if (!error) return working;
   await working.catch(() => null);
-  throw new UserError(`WebGPU refuses the kernels: ${error.message || "it is out of memory"}`);
+  const reason = error.message.split("\n")[0].replace(/\.$/, "") || "it is out of memory";
+  throw new UserError(`WebGPU refuses the kernels: ${reason}.`);
 }
 
 export class GridnetGpu {
