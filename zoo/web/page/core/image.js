@@ -1,7 +1,8 @@
 // Decodes image files and brings them to the shape of a model's input, as sdk/images.py does.
 
 import { UserError } from "./errors.js";
-import { checkPixels, decodePng, isPlainPng } from "./png.js";
+import { upright, withoutOrientation } from "./orientation.js";
+import { checkPixels, decodePng, isPng } from "./png.js";
 import { fit, toMode } from "./pillow.js";
 
 /** @typedef {import("./png.js").Picture} Picture */
@@ -16,17 +17,18 @@ const TILE = 2048;
  */
 export async function decodeImage(file) {
   const bytes = new Uint8Array(await file.arrayBuffer());
-  if (isPlainPng(bytes)) return decodePng(bytes);
+  if (isPng(bytes)) return decodePng(bytes);
+  const plain = withoutOrientation(bytes);
   let bitmap;
   try {
-    bitmap = await createImageBitmap(new Blob([bytes]), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    bitmap = await createImageBitmap(new Blob([plain.bytes]), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   } catch {
     const name = file instanceof File ? file.name : "The file";
     throw new UserError(`${name} is not an image that this browser reads; use PNG or JPEG.`);
   }
   try {
     checkPixels(bitmap.width, bitmap.height);
-    return fromImageData(pixelsOf(bitmap));
+    return upright(fromImageData(pixelsOf(bitmap)), plain.orientation);
   } finally {
     bitmap.close();
   }

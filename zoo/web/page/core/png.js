@@ -1,6 +1,7 @@
 // Decodes PNG files to the exact pixels that Pillow gives. A canvas would round colours under transparency.
 
 import { UserError } from "./errors.js";
+import { orientationOf, upright } from "./orientation.js";
 
 /** @typedef {{width: number, height: number, channels: 1 | 3 | 4, pixels: Uint8Array}} Picture pixels [H, W, C] */
 /**
@@ -29,19 +30,16 @@ const PIXEL_LIMIT = 2 ** 27;
 
 /**
  * @param {Uint8Array} bytes
- * @returns {boolean} whether this decoder reads the file: a PNG without an orientation of its own
+ * @returns {boolean} whether the file is a PNG
  */
-export function isPlainPng(bytes) {
-  if (!SIGNATURE.every((byte, i) => bytes[i] === byte)) return false;
-  return [...chunksOf(bytes)].every(({ type }) => type !== "eXIf");
-}
+export const isPng = (bytes) => SIGNATURE.every((byte, i) => bytes[i] === byte);
 
 /**
  * @param {Uint8Array} bytes
- * @returns {Promise<Picture>} grey, RGB or RGBA
+ * @returns {Promise<Picture>} grey, RGB or RGBA, upright
  */
 export async function decodePng(bytes) {
-  const { header, interlaced, data } = readChunks(bytes);
+  const { header, interlaced, data, exif } = readChunks(bytes);
   const rows = await inflate(data);
   const { width, height, samples } = header;
   const count = width * height * samples;
@@ -63,7 +61,7 @@ export async function decodePng(bytes) {
     }
     offset += lines * (stride + 1);
   }
-  return toPicture(header, values);
+  return upright(toPicture(header, values), exif ? orientationOf(exif) : 1);
 }
 
 /** @param {Uint8Array} bytes */
@@ -92,6 +90,8 @@ function readChunks(bytes) {
   /** @type {Header | null} */
   let header = null;
   let interlaced = false;
+  /** @type {Uint8Array | null} */
+  let exif = null;
   /** @type {Uint8Array[]} */
   const data = [];
   for (const { type, body } of chunksOf(bytes)) {
@@ -112,13 +112,14 @@ function readChunks(bytes) {
     if (header && type === "PLTE") header.palette = body;
     if (header && type === "tRNS") header.transparency = body;
     if (type === "IDAT") data.push(body);
+    if (type === "eXIf") exif = body;
   }
   if (!header || !header.samples || !header.width || !header.height || ![1, 2, 4, 8, 16].includes(header.depth)) {
     throw new UserError("The PNG file is damaged: its header is not valid.");
   }
   checkPixels(header.width, header.height);
   if (header.colour === 3 && !header.palette) throw new UserError("The PNG file is damaged: it lacks its palette.");
-  return { header, interlaced, data };
+  return { header, interlaced, data, exif };
 }
 
 /**
