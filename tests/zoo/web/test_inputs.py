@@ -215,7 +215,9 @@ def test_rows_are_encoded_by_the_columns_of_the_model(tab: SitePage) -> None:
     found = tab.call(ENCODE, {"rows": rows, "columns": columns, "width": 5})
     body = """const {decodeRow} = await load("core/table.js");
     return given.rows.map((row) => decodeRow(given.columns, Float32Array.from(row)));"""
-    shown = tab.call(body, {"columns": columns, "rows": [[1e-9, 0, 1, 1, 0], [0.1, 1, 0, 0, 1], [16777217, 1, 0, 0, 1]]})
+    shown = tab.call(
+        body, {"columns": columns, "rows": [[1e-9, 0, 1, 1, 0], [0.1, 1, 0, 0, 1], [16777217, 1, 0, 0, 1]]}
+    )
     assert shown == [["1e-9", "red", "false"], ["0.1", "blue", "true"], ["16777216", "blue", "true"]]
     assert found[:3] == [[36, 0, 1, 0, 1], [100, 1, 0, 1, 0], [38.25, 0, 1, 1, 0]]
     assert found[3] == "age: found x, allowed a finite number with a decimal point."

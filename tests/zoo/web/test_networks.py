@@ -89,6 +89,8 @@ def test_the_cascade_of_snapshots_is_that_of_the_sdk(site: Path, tab: SitePage, 
     found = tab.call(body, given)
     assert [answer["snapshot"] for answer in found] == expected.snapshot.tolist()
     assert [answer["edges"] for answer in found] == expected.edges.tolist()
+    sure = expected.probabilities.max(1) > model.threshold
+    assert [answer["sure"] for answer in found] == sure.tolist()
     np.testing.assert_allclose([answer["probabilities"] for answer in found], expected.probabilities, atol=1e-4)
 
 

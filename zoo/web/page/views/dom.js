@@ -69,6 +69,28 @@ export function slider(label, { min, max, step = 1, value, id }, describe, chang
 }
 
 /**
+ * A row of buttons that is one stop of the Tab key; the arrow keys, Home and End move between them.
+ * @param {string} label
+ * @param {HTMLButtonElement[]} buttons
+ */
+export function strip(label, buttons) {
+  const group = h("div", { className: "strip", role: "group", "aria-label": label }, ...buttons);
+  const stop = (/** @type {number} */ chosen) => buttons.forEach((one, i) => (one.tabIndex = i === chosen ? 0 : -1));
+  stop(0);
+  group.addEventListener("focusin", (event) => stop(buttons.indexOf(/** @type {HTMLButtonElement} */ (event.target))));
+  group.addEventListener("keydown", (event) => {
+    const last = buttons.length - 1;
+    const now = buttons.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
+    /** @type {Record<string, number>} */
+    const targets = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last };
+    if (!(event.key in targets)) return;
+    event.preventDefault();
+    buttons[Math.min(last, Math.max(0, targets[event.key]))].focus();
+  });
+  return group;
+}
+
+/**
  * Call `stroke` for every place where a pointer draws on a canvas. A finger that moves up or down scrolls the page.
  * @param {HTMLCanvasElement} canvas
  * @param {(place: {x: number, y: number}) => void} stroke takes shares of the width and height, in [0, 1]

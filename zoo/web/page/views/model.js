@@ -5,7 +5,7 @@ import { prepare } from "../core/inputs.js";
 import { percent } from "../core/math.js";
 import { UserError } from "../core/errors.js";
 import { AnswerCard } from "./answer.js";
-import { button, context, h, paintRaw } from "./dom.js";
+import { button, context, h, paintRaw, strip } from "./dom.js";
 import { openPanel } from "./panels.js";
 import { Pad } from "./pad.js";
 import { RowForm } from "./row.js";
@@ -95,7 +95,7 @@ export class ModelView {
 
   imageInputs() {
     const { input } = this.model.config;
-    this.pad = new Pad(() => this.draw());
+    this.pad = new Pad(() => this.draw(), this.samples ? "choose a test image below" : "upload an image");
     this.seen = h("canvas", { className: "seen", role: "img", "aria-label": "The image as the model sees it" });
     this.hint = h("p", { className: "soft small" });
     const upload = h("input", { type: "file", accept: "image/*", className: "unseen", id: "upload" });
@@ -149,7 +149,7 @@ export class ModelView {
       choose.append(canvas);
       return choose;
     });
-    return h("div", { className: "strip", role: "group", "aria-label": "Test images" }, ...this.thumbnails);
+    return strip("Test images", this.thumbnails);
   }
 
   tableInputs() {

@@ -11,8 +11,11 @@ const BOX = 20 / 28;
 /** The share of the side that a centred drawing fills, that of MNIST's digits. */
 
 export class Pad {
-  /** @param {() => void} changed is called after every stroke and while it grows */
-  constructor(changed) {
+  /**
+   * @param {() => void} changed is called after every stroke and while it grows
+   * @param {string} otherwise what to do with the keyboard instead
+   */
+  constructor(changed, otherwise) {
     this.changed = changed;
     this.canvas = h("canvas", {
       className: "pad",
@@ -21,8 +24,7 @@ export class Pad {
       height: SIDE,
       tabIndex: 0,
       role: "img",
-      "aria-label":
-        "Drawing area. Draw with mouse, finger or pen; with the keyboard, choose a test image below instead.",
+      "aria-label": `Drawing area. Draw with mouse, finger or pen; with the keyboard, ${otherwise} instead.`,
     });
     this.ink = false;
     /** @type {{x: number, y: number} | null} */
