@@ -56,3 +56,10 @@ def check_answers(site: Path, tab: SitePage, name: str) -> None:
     found = tab.call(ANSWER, entry)
     assert [answer["label"] for answer in found] == [model.labels[i] for i in logits.argmax(1)]
     np.testing.assert_allclose([answer["logits"] for answer in found], logits, atol=1e-3)
+
+
+def test_labels_that_do_not_fit_the_outputs_are_said(tab: SitePage) -> None:
+    body = """const {Model} = await load("core/model.js");
+    const model = new Model({config: {name: "mine", labels: ["a"]}});
+    try { return model.answer([1, 2]).label; } catch (error) { return error.message; }"""
+    assert tab.call(body) == "mine has 1 labels and 2 outputs; they do not fit."
