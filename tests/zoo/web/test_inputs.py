@@ -89,6 +89,7 @@ FILES = {
     "tiny": encode(noise("RGB", (2, 3))),
     "gif": encode(noise("L", (37, 41)), format="GIF"),
     "bmp": encode(noise("RGB", (37, 41)), format="BMP"),
+    "several tiles": encode(noise("RGB", (2100, 5)), format="WEBP", lossless=True),
     "lossless webp": encode(noise("RGB", (37, 41)), format="WEBP", lossless=True),
 }
 

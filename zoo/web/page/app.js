@@ -236,7 +236,7 @@ async function start() {
     route();
   });
   await guarded(async () => {
-    const response = await fetch(new URL("models.json", import.meta.url)).catch(() => null);
+    const response = await fetch(new URL("models.json", import.meta.url), { cache: "no-cache" }).catch(() => null);
     if (!response?.ok) throw new UserError("models.json of this site cannot be downloaded; reload the page.");
     index = await response.json().catch(() => {
       throw new UserError("models.json of this site is damaged; reload the page, or build the site again.");

@@ -190,7 +190,8 @@ function urlSource(base, place) {
   return async (path) => {
     let response;
     try {
-      response = await fetch(new URL(path.split("/").map(encodeURIComponent).join("/"), base));
+      const url = new URL(path.split("/").map(encodeURIComponent).join("/"), base);
+      response = await fetch(url, { cache: "no-cache" }); // an old config.json does not fit a new model.onnx
     } catch {
       throw new UserError(`${path} cannot be downloaded from ${place}; check the connection and try again.`);
     }
