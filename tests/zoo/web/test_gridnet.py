@@ -143,7 +143,7 @@ def test_a_gridnet_with_patches_gives_the_labels_and_logits_of_the_sdk(cifar_sit
 
 
 def check_shipped(site: Any, tab: SitePage, name: str) -> None:
-    count = 40  # a CPU takes 0.2 s for each by WebGPU
+    count = 16  # a CPU takes 0.2 to 0.4 s for each by WebGPU
     entry = entries(site)[name]
     if entry["samples"] is None:
         pytest.skip(f"the data set of {name} is not on this machine")

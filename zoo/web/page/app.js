@@ -144,8 +144,9 @@ function route() {
  * @returns {Promise<File[]>}
  */
 async function droppedFiles(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-  return (await Promise.all(entries.map((entry) => filesOf(entry)))).flat();
+  const items = [...transfer.items].filter(({ kind }) => kind === "file");
+  const found = items.map((item) => item.webkitGetAsEntry() ?? item.getAsFile()); // a picture of a page has no entry
+  return (await Promise.all(found.map((one) => (one instanceof File ? [one] : one ? filesOf(one) : [])))).flat();
 }
 
 /**

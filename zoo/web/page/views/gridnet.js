@@ -50,6 +50,8 @@ class GridnetPanel {
     /** @type {Float32Array[]} */
     this.states = [];
     this.updates = 0;
+    this.changed = false;
+    this.working = false;
     this.wound = new Uint8Array(M * N);
     this.last = net.steps.outerSteps;
     this.time = slider(
@@ -134,15 +136,18 @@ class GridnetPanel {
     this.again();
   }
 
-  /** Compute the evolution again, unless that is already due. */
-  again() {
-    if (this.due || !this.shown) return;
-    this.due = true;
-    requestAnimationFrame(() => {
-      this.due = false;
+  /** Compute the evolution again; while one is being computed, further changes wait for its end together. */
+  async again() {
+    this.changed = true;
+    if (this.working) return;
+    this.working = true;
+    while (this.changed) {
+      this.changed = false;
+      await new Promise(requestAnimationFrame);
       const shown = this.shown;
-      if (shown) this.place.guard(() => this.update(shown));
-    });
+      if (shown) await this.place.guard(() => this.update(shown));
+    }
+    this.working = false;
   }
 
   /**
@@ -153,7 +158,7 @@ class GridnetPanel {
     /** @type {Shown | null} */
     this.shown = shown;
     const number = ++this.updates;
-    const wounded = this.wound.some((cell) => cell);
+    const wounded = this.wound.reduce((sum, cell) => sum + cell, 0);
     const cut = wounded ? this.when.value : 0;
     const start = this.net.embed(shown.tensor);
     const before = cut ? await this.run(start, 0, cut) : [];
@@ -168,7 +173,7 @@ class GridnetPanel {
     // The grid after the step of the wound is shown as it was left: with its cells erased.
     this.states = cut ? [start, ...before.slice(0, -1), erased, ...after] : [erased, ...after];
     this.draw();
-    if (wounded) this.tell(probabilities, shown, cut);
+    if (wounded) this.tell(probabilities, shown, cut, wounded * this.net.steps.grid[2]);
     else {
       this.verdict.textContent = "";
       if (this.gpu) this.place.answer.show(probabilities, "Computed by WebGPU.");
@@ -203,10 +208,10 @@ class GridnetPanel {
    * @param {number[]} probabilities
    * @param {Shown} shown
    * @param {number} cut
+   * @param {number} cells
    */
-  tell(probabilities, shown, cut) {
+  tell(probabilities, shown, cut, cells) {
     const { labels } = this.place.model.config;
-    const cells = this.wound.reduce((sum, cell) => sum + cell, 0) * this.net.steps.grid[2];
     const label = labels[probabilities.indexOf(Math.max(...probabilities))];
     const same = label === shown.answer.label;
     this.place.answer.show(probabilities, `Of the wounded grid. Unhurt, it reads ${shown.answer.label}.`);
