@@ -110,6 +110,13 @@ def _check_target(out: Path, overwrite: bool) -> None:
         raise SiteError(f"--out {out}: found a file or folder that is no site, allowed a new folder or a site")
     if not overwrite:
         raise SiteError(f"--out {out}: found a site; pass --overwrite to replace it, or give another folder")
+    written = {path.name for path in _PAGE.iterdir()} | {INDEX_FILE, _MARK, "models", "runtime", "samples"}
+    foreign = sorted({path.name for path in out.iterdir()} - written)
+    if foreign:
+        raise SiteError(
+            f"--out {out}: found {', '.join(foreign[:5])} beside the site, which replacing it would delete; "
+            "give another folder, and copy the new site from there"
+        )
 
 
 def _wanted(config: ArtifactConfig) -> list[str]:

@@ -67,6 +67,10 @@ def test_an_existing_site_is_replaced_on_demand_and_other_folders_never(fake_run
         build_site(["gridnet-digits"], out, runtime=fake_runtime, samples=0)
     build_site(["gridnet-digits"], out, runtime=fake_runtime, samples=0, overwrite=True)
     assert sorted(path.name for path in (out / "models").iterdir()) == ["gridnet-digits"]
+    (out / ".git").mkdir()  # as of a site that GitHub Pages publishes
+    with pytest.raises(SiteError, match=r"found \.git beside the site, which replacing it would delete"):
+        build_site(["nca-iris"], out, runtime=fake_runtime, samples=0, overwrite=True)
+    assert (out / ".git").is_dir()
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("mine")
