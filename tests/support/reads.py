@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 _READS = {
     "aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero", "aten::nonzero", "aten::masked_select",
-    "aten::_unique2", "aten::unique_dim", "aten::unique_consecutive", "aten::bincount",
+    "aten::_unique2", "aten::unique_dim", "aten::unique_consecutive", "aten::bincount", "aten::repeat_interleave",
 }  # fmt: skip
 """Ops whose result or its size the host needs."""
 
@@ -24,10 +24,15 @@ class Reads(TorchDispatchMode):
         self.found: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func._schema.name
-        if name in _READS or (name.startswith("aten::index") and any(map(_is_mask, args))):
-            self.found[name] += 1
+        if is_read(func, args):
+            self.found[func._schema.name] += 1
         return func(*args, **(kwargs or {}))
+
+
+def is_read(op: Any, args: Any) -> bool:
+    """True for a call whose result, or its size, the host needs."""
+    name = op._schema.name
+    return name in _READS or (name.startswith("aten::index") and any(map(_is_mask, args)))
 
 
 def _is_mask(argument: Any) -> bool:

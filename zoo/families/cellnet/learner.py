@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.data.transfer import send
 from zoo.families.cellnet.config import CellnetConfig
 from zoo.families.learner import Learner, StepResult
 from zoo.utils.errors import TrainingError
@@ -67,7 +68,8 @@ class CellnetLearner(Learner):
         squares = (core - target).square()
         if self.config.loss_a_form == "mean":
             return squares.sum((1, 2)) / sum(self.config.cores)
-        return (squares.sum(2) / squares.new_tensor(self.config.cores)).sum(1)
+        sizes = send(torch.tensor(self.config.cores, dtype=squares.dtype, device="cpu"), squares.device)
+        return (squares.sum(2) / sizes).sum(1)
 
     def _weight(self, step: int) -> float:
         return float((1 + self.config.loss_growth) ** min(step, _GROWTH_STEPS))
