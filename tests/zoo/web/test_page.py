@@ -16,6 +16,7 @@ from sdk.catalog import bundled_models
 from tests.support.browser import SitePage, wait
 
 FAMILIES = ["gridnet-mnist", "cellnet-mnist", "nca-iris", "snapshots-mnist", "normnet-mnist-conv"]
+NO_ANSWER = "\N{EN DASH}"
 STROKES = {
     "1": [[(0.5, 0.15), (0.5, 0.85)]],
     "7": [[(0.25, 0.2), (0.75, 0.2), (0.45, 0.85)]],
@@ -54,7 +55,7 @@ def test_digits_drawn_with_the_mouse_are_read_and_can_be_cleared(page: SitePage)
     }""")  # while the answer is being computed
     tab.get_by_role("button", name="Erase the left half").click()
     tab.wait_for_timeout(200)
-    assert (answer(tab), tab.inner_text("#verdict")) == ("–", "")
+    assert (answer(tab), tab.inner_text("#verdict")) == (NO_ANSWER, "")
     tab.focus(".strip button")
     tab.keyboard.press("End")
     tab.keyboard.press("Enter")
@@ -335,7 +336,7 @@ def test_of_models_chosen_at_once_the_last_is_shown_and_the_way_back_leads_to_th
         route.continue_()
     wait(tab, "document.querySelector('#status').textContent.startsWith('snapshots-digits')")
     tab.wait_for_timeout(200)
-    assert tab.title() == "snapshots-digits – cellzoo"
+    assert tab.title().startswith("snapshots-digits ")
     assert tab.locator("#stage section.wide").count() == 1
     assert tab.is_hidden("#problem")
     for _ in range(3):
@@ -347,16 +348,15 @@ def test_of_models_chosen_at_once_the_last_is_shown_and_the_way_back_leads_to_th
 
 def test_a_cell_that_the_model_does_not_take_has_no_answer(page: SitePage) -> None:
     tab = page.open("nca-iris")
-    whole = answer(tab)
     cell = tab.locator(".fields input").first
     assert "Test sample 1" in tab.inner_text("#stage")
     cell.fill("1,5")
-    assert answer(tab) == "–"
+    assert answer(tab) == NO_ANSWER
     tab.get_by_role("button", name="Grow").click()
     wait(tab, "document.querySelector('#epoch').textContent.startsWith('After 2 ')")
     assert "found 1,5, allowed a finite number with a decimal point" in tab.inner_text("#problem")  # still
     cell.fill("5.1")
-    wait(tab, f"document.querySelector('#answer').textContent !== '–' && {json.dumps(whole)}")
+    wait(tab, f"document.querySelector('#answer').textContent !== {json.dumps(NO_ANSWER)}")
     assert "Test sample" not in tab.inner_text("#stage")
     assert tab.is_hidden("#problem")
 
