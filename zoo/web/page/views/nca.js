@@ -169,11 +169,13 @@ class NcaPanel {
 
   /** Run epochs until the visitor pauses. */
   async grow() {
+    this.score.setAttribute("aria-live", "off"); // seven announcements a second are none
     while (this.running && this.element.isConnected) {
       if (!(await this.step())) this.running = false;
       await new Promise((done) => setTimeout(done, FRAME));
     }
     this.growing = null;
+    this.score.setAttribute("aria-live", "polite");
     this.play.textContent = "Grow";
   }
 
