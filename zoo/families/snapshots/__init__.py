@@ -14,6 +14,7 @@ FAMILY = Family(
     train={"epochs": 150},
     train_reason="the last of the default phases ends in epoch 150",
     distributed=False,
+    grows=True,
     take="zoo.families.snapshots.taking:take",
     freeze="zoo.families.snapshots.taking:freeze",
     onnx_graph="zoo.families.snapshots.onnx:onnx_graph",
