@@ -13,7 +13,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
 """The browser's executable, from $CHROMIUM or the search path."""
 WEBGPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
 """Options for a WebGPU device that computes on the CPU."""
-READY = "document.querySelector('#stage > *') && !document.querySelector('#stage[aria-busy]')"
+READY = "document.querySelector('#stage > :not(p)') && !document.querySelector('#stage[aria-busy]')"
 
 
 def wait(page: Any, condition: str, timeout: float = 60.0) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from zoo.web import FULL_PRECISION, PRECISIONS
+
+if TYPE_CHECKING:
+    from http.server import ThreadingHTTPServer
 
 
 @click.command(short_help="Write a static site that runs models in a browser.")
@@ -49,37 +55,52 @@ def web(
     The site needs no server code and loads nothing from other hosts. Upload its folder to any static host, or to a
     Space with `zoo push FOLDER --space`.
     """
+    from contextlib import ExitStack
+
     from zoo.cli.console import note
+    from zoo.web.serve import site_server
     from zoo.web.site import build_site
 
-    site = build_site(
-        names,
-        out,
-        runtime=runtime,
-        samples=samples,
-        data_dir=data_dir,
-        precision=precision,
-        overwrite=overwrite,
-        note=note,
-    )
-    click.echo(f"models: {', '.join(site.models)}")
-    click.echo(f"site: {site.folder} ({site.size / 2**20:.1f} MiB)")
-    if serve:
-        _serve(site.folder, port, not no_browser)
-    else:
-        click.echo(f"look at it: zoo web {' '.join(names)} --out {out} --overwrite --serve")
+    with ExitStack() as stack:
+        # A port that is taken is reported before a site is built, which may take a minute.
+        server = stack.enter_context(site_server(out, port)) if serve else None
+        site = build_site(
+            names,
+            out,
+            runtime=runtime,
+            samples=samples,
+            data_dir=data_dir,
+            precision=precision,
+            overwrite=overwrite,
+            note=note,
+        )
+        click.echo(f"models: {', '.join(site.models)}")
+        click.echo(f"site: {site.folder} ({site.size / 2**20:.1f} MiB)")
+        if server is None:
+            click.echo(f"look at it: {_serving_command()}")
+        else:
+            _serve(server, not no_browser)
 
 
-def _serve(folder: Path, port: int, browser: bool) -> None:
+def _serving_command() -> str:
+    """Return the command that writes the same site again and serves it."""
+    context = click.get_current_context()
+    given = ["zoo", "web", *context.params["names"], "--out", str(context.params["out"])]
+    for name in ("samples", "precision", "data_dir", "runtime"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            given += [f"--{name.replace('_', '-')}", str(context.params[name])]
+    return shlex.join([*given, "--overwrite", "--serve"])
+
+
+def _serve(server: ThreadingHTTPServer, browser: bool) -> None:
     """Serve until Ctrl-C."""
     import webbrowser
     from contextlib import suppress
 
-    from zoo.web.serve import address, site_server
+    from zoo.web.serve import address
 
-    with site_server(folder, port) as server:
-        click.echo(f"serving: {address(server)} (Ctrl-C stops it)")
-        if browser:
-            webbrowser.open(address(server))
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
+    click.echo(f"serving: {address(server)} (Ctrl-C stops it)")
+    if browser:
+        webbrowser.open(address(server))
+    with suppress(KeyboardInterrupt):
+        server.serve_forever()

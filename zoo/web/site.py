@@ -22,6 +22,8 @@ from zoo.web.runtime import FILES, find_runtime
 
 INDEX_FILE = "models.json"
 RULE_FILE = "rule.onnx"
+BENCH = "bench"
+"""The page ``#bench`` of a site, beside ``#NAME`` for every model."""
 _PAGE = Path(__file__).parent / "page"
 _MARK = ".nojekyll"
 """Tells GitHub Pages to publish the files as they are, and this builder that a folder is a site of its own."""
@@ -92,7 +94,8 @@ def build_site(
 def _allow_hub(page: Path) -> None:
     """Let the page read models from the Hub, and from no other place but its own."""
     origins = f"{constants.ENDPOINT} https://*.hf.co"
-    page.write_text(page.read_text().replace("blob: HUB;", f"blob: {origins};"))
+    text = page.read_text(encoding="utf-8").replace("blob: HUB;", f"blob: {origins};")
+    page.write_text(text, encoding="utf-8")
 
 
 def is_site(folder: Path) -> bool:
@@ -107,6 +110,13 @@ def _check_target(out: Path, overwrite: bool) -> None:
         raise SiteError(f"--out {out}: found a file or folder that is no site, allowed a new folder or a site")
     if not overwrite:
         raise SiteError(f"--out {out}: found a site; pass --overwrite to replace it, or give another folder")
+    written = {path.name for path in _PAGE.iterdir()} | {INDEX_FILE, _MARK, "models", "runtime", "samples"}
+    foreign = sorted({path.name for path in out.iterdir()} - written)
+    if foreign:
+        raise SiteError(
+            f"--out {out}: found {', '.join(foreign[:5])} beside the site, which replacing it would delete; "
+            "give another folder, and copy the new site from there"
+        )
 
 
 def _wanted(config: ArtifactConfig) -> list[str]:
@@ -129,7 +139,13 @@ def _check_distinct(artifacts: Sequence[Artifact]) -> None:
     names = [artifact.config.name for artifact in artifacts]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise SiteError(f"found several models named {', '.join(repeated)}; a site shows each name once")
+        raise SiteError(
+            f"found several models named {', '.join(repeated)}, allowed each name once; leave out all but one"
+        )
+    if BENCH in names:
+        raise SiteError(
+            f"found a model named {BENCH}, which is the site's page of speeds; give its recipe another name"
+        )
 
 
 def _add_model(folder: Path, artifact: Artifact) -> dict[str, Any]:

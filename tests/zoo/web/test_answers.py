@@ -56,3 +56,28 @@ def check_answers(site: Path, tab: SitePage, name: str) -> None:
     found = tab.call(ANSWER, entry)
     assert [answer["label"] for answer in found] == [model.labels[i] for i in logits.argmax(1)]
     np.testing.assert_allclose([answer["logits"] for answer in found], logits, atol=1e-3)
+
+
+def test_labels_that_do_not_fit_the_outputs_are_said(tab: SitePage) -> None:
+    body = """const {Model} = await load("core/model.js");
+    const model = new Model({config: {name: "mine", labels: ["a"]}});
+    try { return model.answer([1, 2]).label; } catch (error) { return error.message; }"""
+    assert tab.call(body) == "mine has 1 labels and 2 outputs; they do not fit."
+
+
+def test_files_of_the_site_are_never_those_of_an_earlier_one(tab: SitePage) -> None:
+    body = """const {siteSource} = await load("core/artifact.js");
+    const own = fetch;
+    const asked = [];
+    globalThis.fetch = (url, options) => { asked.push(options?.cache); return own(url, options); };
+    try { await siteSource("nca-iris")("config.json"); } finally { globalThis.fetch = own; }
+    return asked;"""
+    assert tab.call(body) == ["no-cache"]  # which asks the host whether the file has changed
+
+
+def test_test_samples_that_are_cut_short_are_said(site: Path, tab: SitePage) -> None:
+    entry = entries(site)["nca-iris"]["samples"]
+    body = """const {loadSamples} = await load("core/samples.js");
+    try { await loadSamples(given); } catch (error) { return error.message; }"""
+    message = tab.call(body, {**entry, "labels": [*entry["labels"], 0]})
+    assert message.startswith("The download of the test samples broke off: found 2016 bytes, expected 2032")

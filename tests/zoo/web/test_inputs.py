@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -87,6 +89,7 @@ FILES = {
     "tiny": encode(noise("RGB", (2, 3))),
     "gif": encode(noise("L", (37, 41)), format="GIF"),
     "bmp": encode(noise("RGB", (37, 41)), format="BMP"),
+    "several tiles": encode(noise("RGB", (2100, 5)), format="WEBP", lossless=True),
     "lossless webp": encode(noise("RGB", (37, 41)), format="WEBP", lossless=True),
 }
 
@@ -127,22 +130,43 @@ def test_photographs_are_turned_upright_and_nearly_equal(tab: SitePage) -> None:
     assert np.abs(gap).max() <= 2  # decoders of JPEG may round differently
 
 
+@pytest.mark.parametrize("options", [{"format": "PNG"}, {"format": "WEBP", "lossless": True}], ids=str)
+def test_pngs_and_webps_are_turned_upright_though_browsers_may_not_do_so(
+    tab: SitePage, options: dict[str, Any]
+) -> None:
+    picture = noise("RGBA" if options["format"] == "PNG" else "RGB", (40, 30))
+    for orientation in range(2, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        check_pixels(tab, encode(picture, **options, exif=exif), spec((3, 20, 20)))
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def grey_png(size: tuple[int, int], depth: int, rows: bytes, *chunks: bytes, interlaced: bool = False) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, depth, 0, 0, 0, interlaced))
+    return b"".join([b"\x89PNG\r\n\x1a\n", header, *chunks, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")])
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_transparent_grey_of_few_bits_is_that_of_pillow(tab: SitePage, depth: int) -> None:
+    rows = np.random.default_rng(depth).integers(0, 256, (16, 1 + 2 * depth), np.uint8)
+    rows[:, 0] = 0  # no filter
+    for clear in (0, 2**depth - 1):
+        content = grey_png((16, 16), depth, rows.tobytes(), chunk(b"tRNS", struct.pack(">H", clear)))
+        check_pixels(tab, content, spec((1, 16, 16)))
+
+
 def test_interlaced_pngs_are_read(tab: SitePage) -> None:
     # Pillow writes none, so the seven passes are made here, without filters.
-    import struct
-    import zlib
-
     pixels = np.random.default_rng(1).integers(0, 256, (13, 11), np.uint8)
     passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
     rows = b"".join(
         b"\0" + line.tobytes() for x, y, dx, dy in passes if pixels[y::dy, x::dx].size for line in pixels[y::dy, x::dx]
     )
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", 11, 13, 8, 0, 0, 0, 1)
-    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    content = grey_png((11, 13), 8, rows, interlaced=True)
     given = spec((1, 9, 9))
     np.testing.assert_array_equal(read(tab, content, given), read_picture(content, given.shape, None))
 
@@ -190,6 +214,12 @@ def test_rows_are_encoded_by_the_columns_of_the_model(tab: SitePage) -> None:
     rows = [["36", "red", "TRUE"], [" 1e2 ", "blue", ""], ["", " red ", "false"], ["x", "red", "true"],
             ["1,5", "red", "true"], ["1", "green", "true"], ["1", "", "true"]]  # fmt: skip
     found = tab.call(ENCODE, {"rows": rows, "columns": columns, "width": 5})
+    body = """const {decodeRow} = await load("core/table.js");
+    return given.rows.map((row) => decodeRow(given.columns, Float32Array.from(row)));"""
+    shown = tab.call(
+        body, {"columns": columns, "rows": [[1e-9, 0, 1, 1, 0], [0.1, 1, 0, 0, 1], [16777217, 1, 0, 0, 1]]}
+    )
+    assert shown == [["1e-9", "red", "false"], ["0.1", "blue", "true"], ["16777216", "blue", "true"]]
     assert found[:3] == [[36, 0, 1, 0, 1], [100, 1, 0, 1, 0], [38.25, 0, 1, 1, 0]]
     assert found[3] == "age: found x, allowed a finite number with a decimal point."
     assert found[4].startswith("age: found 1,5")

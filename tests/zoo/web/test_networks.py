@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 import sdk
 from sdk.catalog import bundled_models
+from sdk.snapshots_deltas import VALUES, without_deltas
 from tests.support.browser import SitePage
 from tests.zoo.web.test_answers import entries, raw_samples
 
@@ -87,15 +89,27 @@ def test_the_cascade_of_snapshots_is_that_of_the_sdk(site: Path, tab: SitePage, 
     found = tab.call(body, given)
     assert [answer["snapshot"] for answer in found] == expected.snapshot.tolist()
     assert [answer["edges"] for answer in found] == expected.edges.tolist()
+    sure = expected.probabilities.max(1) > model.threshold
+    assert [answer["sure"] for answer in found] == sure.tolist()
     np.testing.assert_allclose([answer["probabilities"] for answer in found], expected.probabilities, atol=1e-4)
 
 
-def test_the_edges_of_a_snapshot_are_those_of_the_module(site: Path, tab: SitePage) -> None:
+@pytest.mark.parametrize("form", ["older", "newer"])
+def test_the_edges_of_a_snapshot_are_those_of_the_module(site: Path, tab: SitePage, form: str) -> None:
     given, _ = sampled(site, "snapshots-digits", 1)
-    model: Any = sdk.load(str(bundled_models()["snapshots-digits"]), backend="torch")
+    folder = bundled_models()["snapshots-digits"]
+    model: Any = sdk.load(str(folder), backend="torch")
     module = model.module
+    if form == "newer":  # that of every model trained today
+        given["values"] = without_deltas(load_file(folder / "model.safetensors"))[VALUES].tolist()
     body = f"""{OPEN} const {{Edges}} = await load("networks/snapshots.js");
-    const edges = new Edges(config.model, 64, 10, await model.weights());
+    const weights = await model.weights();
+    if (given.values) {{
+      for (const part of ["base", "index", "value", "sizes"]) weights.delete(`snapshots.${{part}}`);
+      const shape = [given.values.length, given.values[0].length];
+      weights.set("snapshots.values", {{shape, data: Float32Array.from(given.values.flat())}});
+    }}
+    const edges = new Edges(config.model, 64, 10, weights);
     return config.metrics.snapshots.map((_, i) => edges.of(i));"""
     for number, edges in enumerate(tab.call(body, given)):
         snapshot = module.snapshots[number]
@@ -106,14 +120,11 @@ def test_the_edges_of_a_snapshot_are_those_of_the_module(site: Path, tab: SitePa
 
 GROW = """
 const {OnnxModel} = await load("core/onnx.js");
-const {Rule, standardisation} = await load("networks/nca.js");
+const {Rule, standardiser} = await load("networks/nca.js");
 const session = await OnnxModel.open(await model.artifact.file("rule.onnx"), "rule.onnx");
 const rule = new Rule(config.model, session, config.input.shape[0], config.labels.length);
-let rows = samples.raws.map((raw) => prepare(config.input, raw).tensor);
-if (config.model.standardize) {
-  const {shift, scale} = standardisation(rows.slice(samples.test));
-  rows = rows.map((row) => row.map((value, i) => (value - shift[i]) / scale[i]));
-}
+const scaled = standardiser(await model.weights());
+const rows = samples.raws.map((raw) => scaled(prepare(config.input, raw).tensor));
 const support = [rows.slice(samples.test), samples.labels.slice(samples.test)];
 const test = [rows.slice(0, samples.test), samples.labels.slice(0, samples.test)];
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shlex
 import shutil
 import threading
 import urllib.request
@@ -66,6 +67,10 @@ def test_an_existing_site_is_replaced_on_demand_and_other_folders_never(fake_run
         build_site(["gridnet-digits"], out, runtime=fake_runtime, samples=0)
     build_site(["gridnet-digits"], out, runtime=fake_runtime, samples=0, overwrite=True)
     assert sorted(path.name for path in (out / "models").iterdir()) == ["gridnet-digits"]
+    (out / ".git").mkdir()  # as of a site that GitHub Pages publishes
+    with pytest.raises(SiteError, match=r"found \.git beside the site, which replacing it would delete"):
+        build_site(["nca-iris"], out, runtime=fake_runtime, samples=0, overwrite=True)
+    assert (out / ".git").is_dir()
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("mine")
@@ -85,6 +90,10 @@ def test_models_that_cannot_be_shown_are_refused_before_anything_is_written(
     del config["files"]["model.onnx"]
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(SiteError, match=r"found no model.onnx, which a browser runs"):
+        build_site([str(copy)], tmp_path / "site", runtime=fake_runtime)
+    config = json.loads((bundled_models()["nca-iris"] / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "name": "bench"}))
+    with pytest.raises(SiteError, match="found a model named bench, which is the site's page of speeds"):
         build_site([str(copy)], tmp_path / "site", runtime=fake_runtime)
     with pytest.raises(LoadError, match="gridnet-mnst"):
         build_site(["gridnet-mnst"], tmp_path / "site", runtime=fake_runtime)
@@ -170,12 +179,23 @@ def test_a_served_site_isolates_its_page_and_knows_its_types(tmp_path: Path) -> 
 
 
 def test_the_command_writes_a_site_and_names_the_next_one(fake_runtime: Path, tmp_path: Path) -> None:
-    out, runtime = str(tmp_path / "site"), str(fake_runtime)
+    out, runtime = str(tmp_path / "my site"), str(fake_runtime)
     done = run("web", "nca-iris", "--out", out, "--runtime", runtime, "--samples", "3")
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0] == "models: nca-iris"
-    assert lines[-1] == f"look at it: zoo web nca-iris --out {out} --overwrite --serve"
-    assert is_site(tmp_path / "site")
+    given = shlex.join(["zoo", "web", "nca-iris", "--out", out, "--samples", "3", "--runtime", runtime])
+    assert lines[-1] == f"look at it: {given} --overwrite --serve"
+    assert is_site(tmp_path / "my site")
     assert fails(1, "web", "nca-iris", "--out", out, "--runtime", runtime).startswith("zoo: error: --out ")
     assert "NAME" in fails(2, "web")
+
+
+def test_a_taken_port_is_said_before_a_site_is_built(fake_runtime: Path, tmp_path: Path) -> None:
+    options = ["--out", str(tmp_path / "site"), "--runtime", str(fake_runtime), "--serve", "--no-browser"]
+    with site_server(tmp_path) as server:
+        port = server.server_address[1]
+        assert fails(1, "web", "nca-iris", *options, "--port", str(port)).startswith(
+            f"zoo: error: --port {port}: cannot"
+        )
+    assert not (tmp_path / "site").exists()

@@ -15,6 +15,8 @@ import { ModelView } from "./views/model.js";
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const picker = /** @type {HTMLSelectElement} */ (element("model"));
 const stage = element("stage");
+const THEME = "cellzoo-theme"; // sites of one host share their storage
+const THEMES = ["light", "dark"];
 /** @type {Index} */
 let index = { cellzoo: "", hub: "", models: [] };
 /** @type {ModelView | null} */
@@ -29,78 +31,110 @@ function status(text) {
 }
 
 /**
- * Run an action; show what goes wrong in a sentence.
+ * Run an action; show what goes wrong in a sentence, in place of an earlier one.
  * @param {() => Promise<void>} action
+ * @param {boolean} [keeps] whether an earlier sentence stays, for work that the user did not ask for
  */
-async function guarded(action) {
+async function guarded(action, keeps = false) {
   const problem = element("problem");
-  problem.hidden = true;
+  if (!keeps) problem.hidden = true;
   try {
     await action();
   } catch (error) {
     if (!(error instanceof UserError)) console.error(error);
     problem.textContent = sentence(error);
     problem.hidden = false;
-    stage.removeAttribute("aria-busy");
   }
 }
 
 /**
- * @param {Promise<Artifact>} reading
+ * @param {() => Promise<Artifact>} read
  * @param {SampleEntry | null} [entry]
  */
-async function open(reading, entry) {
+async function open(read, entry) {
   const number = ++opened;
   stage.setAttribute("aria-busy", "true");
   status("Loading…");
-  const artifact = await reading;
+  try {
+    await show(number, await read(), entry);
+  } catch (error) {
+    if (number !== opened) return; // what went wrong was a model that nobody waits for
+    status("");
+    picker.value = view?.model.config.name ?? ""; // so that the other one can be chosen again
+    throw error;
+  } finally {
+    if (number === opened) stage.removeAttribute("aria-busy");
+  }
+}
+
+/**
+ * Show a model, unless another one was chosen since it was opened as number `number`.
+ * @param {number} number
+ * @param {Artifact} artifact
+ * @param {SampleEntry | null} [entry]
+ */
+async function show(number, artifact, entry) {
   const model = new Model(artifact);
-  const [samples] = await Promise.all([entry ? loadSamples(entry) : null, model.onnx()]);
-  if (number !== opened) return model.close(); // another model was chosen meanwhile
-  await view?.close();
-  view = new ModelView(model, samples, (work) => guarded(work));
-  stage.replaceChildren(view.element);
+  /** @type {ModelView | null} */
+  let shown = null;
+  try {
+    const [samples] = await Promise.all([entry ? loadSamples(entry) : null, model.onnx()]);
+    if (number === opened) await leave();
+    if (number === opened) shown = new ModelView(model, samples, guarded);
+  } finally {
+    if (!shown) await model.close();
+  }
+  if (!shown) return;
+  view = shown;
+  stage.replaceChildren(shown.element);
   document.title = `${model.config.name} – cellzoo`;
-  await view.start();
-  stage.removeAttribute("aria-busy");
+  await shown.start();
+  if (number !== opened) return;
   const count = threads();
   status(
     `${model.config.name} from ${artifact.origin}, files verified by their hashes. Answers are computed by ` +
       `WebAssembly (onnxruntime-web, ${count} thread${count > 1 ? "s" : ""}) in this browser.`,
   );
-  return undefined;
+}
+
+/** Close the model that is shown. */
+async function leave() {
+  const left = view;
+  view = null;
+  await left?.close();
+}
+
+async function bench() {
+  const number = ++opened;
+  await leave();
+  if (number !== opened) return;
+  picker.selectedIndex = -1;
+  document.title = "Speed – cellzoo";
+  stage.removeAttribute("aria-busy");
+  stage.replaceChildren(await showBench(index.models, guarded));
+  status("");
 }
 
 /** @param {File[]} files */
 function openFiles(files) {
   if (!files.length) return;
   picker.selectedIndex = -1;
-  guarded(() => open(readArtifact(filesSource(files), "your files")));
+  guarded(() => open(() => readArtifact(filesSource(files), "your files")));
 }
 
 function route() {
-  const name = decodeURIComponent(location.hash.slice(1));
+  const name = location.hash.slice(1);
   guarded(async () => {
-    if (name === "bench") {
-      opened++;
-      await view?.close();
-      view = null;
-      picker.selectedIndex = -1;
-      document.title = "Speed – cellzoo";
-      stage.replaceChildren(await showBench(index.models, (work) => guarded(work)));
-      status("");
-      return;
-    }
+    if (name === "bench") return bench();
     const hub = new URL(location.href).searchParams.get("model");
     if (hub && !name) {
       picker.selectedIndex = -1;
-      await open(readArtifact(hubSource(hub, index.hub), hub));
-      return;
+      return open(() => readArtifact(hubSource(hub, index.hub), hub));
     }
     const entry = name ? index.models.find((model) => model.name === name) : index.models[0];
     if (!entry) throw new UserError(`This site has no model ${name}; choose one from the list.`);
     picker.value = entry.name;
-    await open(readArtifact(siteSource(entry.name), "this site"), entry.samples);
+    return open(() => readArtifact(siteSource(entry.name), "this site"), entry.samples);
   });
 }
 
@@ -110,8 +144,9 @@ function route() {
  * @returns {Promise<File[]>}
  */
 async function droppedFiles(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-  return (await Promise.all(entries.map((entry) => filesOf(entry)))).flat();
+  const items = [...transfer.items].filter(({ kind }) => kind === "file");
+  const found = items.map((item) => item.webkitGetAsEntry() ?? item.getAsFile()); // a picture of a page has no entry
+  return (await Promise.all(found.map((one) => (one instanceof File ? [one] : one ? filesOf(one) : [])))).flat();
 }
 
 /**
@@ -173,7 +208,8 @@ function listenToDrops() {
 function listenToTheme() {
   const root = document.documentElement;
   try {
-    root.dataset.theme = localStorage.getItem("theme") ?? "";
+    const chosen = localStorage.getItem(THEME) ?? "";
+    if (THEMES.includes(chosen)) root.dataset.theme = chosen;
   } catch {
     // A page without storage follows the system.
   }
@@ -183,25 +219,29 @@ function listenToTheme() {
       : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
     try {
-      localStorage.setItem("theme", root.dataset.theme);
+      localStorage.setItem(THEME, root.dataset.theme);
     } catch {
       // The choice lasts until the page is left.
     }
     view?.redraw();
   });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view?.redraw());
 }
 
 async function start() {
+  stage.replaceChildren(); // what it says where this script does not run
   listenToTheme();
   listenToDrops();
   picker.addEventListener("change", () => {
-    history.replaceState(null, "", location.pathname); // a model of this site takes the place of one on the Hub
-    location.hash = picker.value;
+    history.pushState(null, "", `${location.pathname}#${picker.value}`); // without ?model= of one on the Hub
+    route();
   });
   await guarded(async () => {
-    const response = await fetch(new URL("models.json", import.meta.url)).catch(() => null);
+    const response = await fetch(new URL("models.json", import.meta.url), { cache: "no-cache" }).catch(() => null);
     if (!response?.ok) throw new UserError("models.json of this site cannot be downloaded; reload the page.");
-    index = await response.json();
+    index = await response.json().catch(() => {
+      throw new UserError("models.json of this site is damaged; reload the page, or build the site again.");
+    });
     picker.replaceChildren(...index.models.map(({ name }) => new Option(name, name)));
     addEventListener("hashchange", route);
     route();

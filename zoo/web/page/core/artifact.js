@@ -112,6 +112,14 @@ export function parseConfig(data, origin) {
     if (!(key in data)) throw new UserError(`${origin}: config.json lacks ${key}.`);
   }
   const { labels, files } = data;
+  for (const key of ["model", "metrics", "provenance", "files"]) {
+    if (typeof data[key] !== "object" || data[key] === null || Array.isArray(data[key])) {
+      throw new UserError(`${origin}: config.json: ${key} must be an object.`);
+    }
+  }
+  if (typeof data.name !== "string" || typeof data.family !== "string" || !Number.isInteger(data.parameters)) {
+    throw new UserError(`${origin}: config.json: name and family must be texts, and parameters a whole number.`);
+  }
   if (!Array.isArray(labels) || !labels.length || labels.some((label) => typeof label !== "string")) {
     throw new UserError(`${origin}: config.json: labels must be a list of names.`);
   }
@@ -143,12 +151,20 @@ export function siteSource(name) {
  * @returns {Source}
  */
 export function filesSource(files) {
-  const config = files.find((file) => file.name === "config.json");
-  const root = config?.webkitRelativePath.replace(/config\.json$/, "") ?? "";
+  const configs = files.filter((file) => file.name === "config.json");
+  if (configs.length > 1) {
+    throw new UserError(`Found ${configs.length} files config.json; choose the folder or the files of one model.`);
+  }
+  const root = configs[0]?.webkitRelativePath.replace(/config\.json$/, "") ?? "";
   const byPath = new Map(files.map((file) => [file.webkitRelativePath || file.name, file]));
   return async (path) => {
     const file = byPath.get(root + path) ?? byPath.get(/** @type {string} */ (path.split("/").pop()));
-    return file ? new Uint8Array(await file.arrayBuffer()) : null;
+    if (!file) return null;
+    return new Uint8Array(
+      await file.arrayBuffer().catch(() => {
+        throw new UserError(`${path} cannot be read; it was changed or moved after it was chosen.`);
+      }),
+    );
   };
 }
 
@@ -174,7 +190,8 @@ function urlSource(base, place) {
   return async (path) => {
     let response;
     try {
-      response = await fetch(new URL(path.split("/").map(encodeURIComponent).join("/"), base));
+      const url = new URL(path.split("/").map(encodeURIComponent).join("/"), base);
+      response = await fetch(url, { cache: "no-cache" }); // an old config.json does not fit a new model.onnx
     } catch {
       throw new UserError(`${path} cannot be downloaded from ${place}; check the connection and try again.`);
     }

@@ -22,6 +22,14 @@ export function argmax(values) {
 }
 
 /**
+ * @param {number[]} some probabilities
+ * @param {number[]} others
+ * @param {number} [gap]
+ * @returns {boolean} whether two computations of one answer agree but for such a gap; false for NaN
+ */
+export const agree = (some, others, gap = 0.05) => some.every((value, i) => Math.abs(value - others[i]) <= gap);
+
+/**
  * @param {number[]} shape
  * @returns {number}
  */

@@ -74,6 +74,10 @@ export class Model {
    * @returns {Prediction}
    */
   answer(logits, inverted = false) {
+    if (logits.length !== this.config.labels.length) {
+      const { name, labels } = this.config;
+      throw new UserError(`${name} has ${labels.length} labels and ${logits.length} outputs; they do not fit.`);
+    }
     if (!logits.every(Number.isFinite)) {
       throw new UserError(`${this.config.name} gives NaN or infinite logits for this input; its weights overflow.`);
     }

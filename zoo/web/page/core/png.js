@@ -1,6 +1,7 @@
 // Decodes PNG files to the exact pixels that Pillow gives. A canvas would round colours under transparency.
 
 import { UserError } from "./errors.js";
+import { orientationOf, upright } from "./orientation.js";
 
 /** @typedef {{width: number, height: number, channels: 1 | 3 | 4, pixels: Uint8Array}} Picture pixels [H, W, C] */
 /**
@@ -29,19 +30,16 @@ const PIXEL_LIMIT = 2 ** 27;
 
 /**
  * @param {Uint8Array} bytes
- * @returns {boolean} whether this decoder reads the file: a PNG without an orientation of its own
+ * @returns {boolean} whether the file is a PNG
  */
-export function isPlainPng(bytes) {
-  if (!SIGNATURE.every((byte, i) => bytes[i] === byte)) return false;
-  return [...chunksOf(bytes)].every(({ type }) => type !== "eXIf");
-}
+export const isPng = (bytes) => SIGNATURE.every((byte, i) => bytes[i] === byte);
 
 /**
  * @param {Uint8Array} bytes
- * @returns {Promise<Picture>} grey, RGB or RGBA
+ * @returns {Promise<Picture>} grey, RGB or RGBA, upright
  */
 export async function decodePng(bytes) {
-  const { header, interlaced, data } = readChunks(bytes);
+  const { header, interlaced, data, exif } = readChunks(bytes);
   const rows = await inflate(data);
   const { width, height, samples } = header;
   const count = width * height * samples;
@@ -63,7 +61,7 @@ export async function decodePng(bytes) {
     }
     offset += lines * (stride + 1);
   }
-  return toPicture(header, values);
+  return upright(toPicture(header, values), exif ? orientationOf(exif) : 1);
 }
 
 /** @param {Uint8Array} bytes */
@@ -77,11 +75,23 @@ function* chunksOf(bytes) {
   }
 }
 
+/**
+ * Raise UserError for an image that the SDK refuses because of its size.
+ * @param {number} width
+ * @param {number} height
+ */
+export function checkPixels(width, height) {
+  if (width * height <= PIXEL_LIMIT) return;
+  throw new UserError(`The image has more than ${PIXEL_LIMIT.toLocaleString("en")} pixels; make it smaller.`);
+}
+
 /** @param {Uint8Array} bytes */
 function readChunks(bytes) {
   /** @type {Header | null} */
   let header = null;
   let interlaced = false;
+  /** @type {Uint8Array | null} */
+  let exif = null;
   /** @type {Uint8Array[]} */
   const data = [];
   for (const { type, body } of chunksOf(bytes)) {
@@ -102,15 +112,14 @@ function readChunks(bytes) {
     if (header && type === "PLTE") header.palette = body;
     if (header && type === "tRNS") header.transparency = body;
     if (type === "IDAT") data.push(body);
+    if (type === "eXIf") exif = body;
   }
   if (!header || !header.samples || !header.width || !header.height || ![1, 2, 4, 8, 16].includes(header.depth)) {
     throw new UserError("The PNG file is damaged: its header is not valid.");
   }
-  if (header.width * header.height > PIXEL_LIMIT) {
-    throw new UserError(`The image has more than ${PIXEL_LIMIT.toLocaleString("en")} pixels; make it smaller.`);
-  }
+  checkPixels(header.width, header.height);
   if (header.colour === 3 && !header.palette) throw new UserError("The PNG file is damaged: it lacks its palette.");
-  return { header, interlaced, data };
+  return { header, interlaced, data, exif };
 }
 
 /**
@@ -193,6 +202,8 @@ function toPicture({ width, height, depth, colour, samples, palette, transparenc
     transparency && colour !== 3
       ? Array.from({ length: samples }, (_, c) => (transparency[2 * c] << 8) | transparency[2 * c + 1])
       : null;
+  // Pillow compares grey of 2 or 4 bits with the transparent value after it has scaled the grey, but not the value.
+  const compared = colour === 0 && (depth === 2 || depth === 4) ? eight : (/** @type {number} */ value) => value;
   for (let i = 0; i < area; i++) {
     const own = values.subarray(i * samples, (i + 1) * samples);
     let colours = colour === 0 || colour === 4 ? [own[0], own[0], own[0]] : [own[0], own[1], own[2]];
@@ -200,7 +211,7 @@ function toPicture({ width, height, depth, colour, samples, palette, transparenc
     if (palette) {
       colours = [palette[3 * own[0]], palette[3 * own[0] + 1], palette[3 * own[0] + 2]];
       opacity = transparency?.[own[0]] ?? 255;
-    } else if (clear && clear.every((value, c) => value === own[c])) opacity = 0;
+    } else if (clear && clear.every((value, c) => value === compared(own[c]))) opacity = 0;
     for (let c = 0; c < Math.min(channels, 3); c++) pixels[i * channels + c] = eight(colours[c]);
     if (alpha) pixels[i * 4 + 3] = opacity;
   }

@@ -22,9 +22,15 @@ import { product } from "./math.js";
 export async function loadSamples(entry) {
   const response = await fetch(new URL(`../${entry.file}`, import.meta.url)).catch(() => null);
   if (!response?.ok) throw new UserError("The test samples cannot be downloaded from this site; reload the page.");
-  const buffer = await response.arrayBuffer();
-  const values = entry.dtype === "uint8" ? new Uint8Array(buffer) : new Float32Array(buffer);
+  const buffer = await response.arrayBuffer().catch(() => new ArrayBuffer(0));
   const size = product(entry.shape);
+  const bytes = size * entry.labels.length * (entry.dtype === "uint8" ? 1 : 4);
+  if (buffer.byteLength !== bytes) {
+    throw new UserError(
+      `The download of the test samples broke off: found ${buffer.byteLength} bytes, expected ${bytes}; reload the page.`,
+    );
+  }
+  const values = entry.dtype === "uint8" ? new Uint8Array(buffer) : new Float32Array(buffer);
   const raws = entry.labels.map((_, i) => values.slice(i * size, (i + 1) * size));
   return { raws, labels: entry.labels, test: entry.test, data: entry.data };
 }

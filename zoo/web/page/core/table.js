@@ -48,6 +48,33 @@ export function encodeRow(columns, cells) {
 }
 
 /**
+ * Return the cells of a row: the reverse of `encodeRow`.
+ * @param {Column[]} columns
+ * @param {ArrayLike<number>} features
+ * @returns {string[]}
+ */
+export function decodeRow(columns, features) {
+  let start = 0;
+  return columns.map((column) => {
+    const own = Array.from({ length: widthOf(column) }, (_, i) => features[start + i]);
+    start += own.length;
+    return column.categories ? (column.categories[own.indexOf(1)] ?? "") : shortest(own[0]);
+  });
+}
+
+/**
+ * @param {number} value a float32
+ * @returns {string} the shortest decimal number that is this float32
+ */
+function shortest(value) {
+  for (let digits = 1; digits < 9; digits++) {
+    const text = String(Number(value.toPrecision(digits)));
+    if (Math.fround(Number(text)) === value) return text;
+  }
+  return String(Number(value.toPrecision(9)));
+}
+
+/**
  * @param {Column} column
  * @param {string} cell
  * @returns {number[]}

@@ -16,19 +16,43 @@ const SCRATCH = 4 * THREADS;
 export async function openDevice(buffer = 0) {
   if (!globalThis.isSecureContext) throw new UserError("WebGPU needs https or localhost.");
   if (!navigator.gpu) throw new UserError("This browser has no WebGPU.");
-  const adapter = await navigator.gpu.requestAdapter();
+  const adapter = await navigator.gpu.requestAdapter().catch(() => null);
   if (!adapter) throw new UserError("WebGPU found no graphics adapter.");
   if (buffer > adapter.limits.maxStorageBufferBindingSize || buffer > adapter.limits.maxBufferSize) {
     throw new UserError(`The model needs a buffer of ${(buffer / 2 ** 20).toFixed(0)} MiB, more than WebGPU gives.`);
   }
-  const device = await adapter.requestDevice({
-    requiredLimits: {
-      maxStorageBufferBindingSize: adapter.limits.maxStorageBufferBindingSize,
-      maxBufferSize: adapter.limits.maxBufferSize,
-      maxComputeWorkgroupStorageSize: adapter.limits.maxComputeWorkgroupStorageSize,
-    },
-  });
-  return device;
+  try {
+    return await adapter.requestDevice({
+      requiredLimits: {
+        maxStorageBufferBindingSize: adapter.limits.maxStorageBufferBindingSize,
+        maxBufferSize: adapter.limits.maxBufferSize,
+        maxComputeWorkgroupStorageSize: adapter.limits.maxComputeWorkgroupStorageSize,
+      },
+    });
+  } catch (error) {
+    throw new UserError(`WebGPU gives no device: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/**
+ * Do some work on a device; raises UserError for an error of it, which WebGPU would otherwise pass over: what it
+ * could not compute reads as zeros.
+ * @template T
+ * @param {GPUDevice} device
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function checked(device, work) {
+  const filters = /** @type {GPUErrorFilter[]} */ (["validation", "out-of-memory", "internal"]);
+  for (const filter of filters) device.pushErrorScope(filter);
+  const working = work();
+  working.catch(() => null); // whoever waits for it below sees why
+  const errors = await Promise.all(filters.map(() => device.popErrorScope().catch(() => null)));
+  const error = errors.find((one) => one);
+  if (!error) return working;
+  await working.catch(() => null);
+  const reason = error.message.split("\n")[0].replace(/\.$/, "") || "it is out of memory";
+  throw new UserError(`WebGPU refuses the kernels: ${reason}.`);
 }
 
 export class GridnetGpu {
@@ -62,15 +86,20 @@ export class GridnetGpu {
    */
   static async open(p) {
     const device = await openDevice(4 * p.weight.length);
-    const shared = 4 * (p.block + 2) ** 3 + (p.normalize ? SCRATCH : 0);
-    if (shared > device.limits.maxComputeWorkgroupStorageSize) {
-      throw new UserError(`Blocks of ${p.block} cells a side are too large for WebGPU's workgroup memory.`);
+    try {
+      const shared = 4 * (p.block + 2) ** 3 + (p.normalize ? SCRATCH : 0);
+      if (shared > device.limits.maxComputeWorkgroupStorageSize) {
+        throw new UserError(`Blocks of ${p.block} cells a side are too large for WebGPU's workgroup memory.`);
+      }
+      const blocks = product(p.grid) / p.block ** 3;
+      if (blocks > device.limits.maxComputeWorkgroupsPerDimension) {
+        throw new UserError(`The grid has ${blocks} blocks, more than WebGPU computes in one pass.`);
+      }
+      return await checked(device, async () => new GridnetGpu(device, p));
+    } catch (error) {
+      device.destroy();
+      throw error;
     }
-    device.pushErrorScope("validation");
-    const gpu = new GridnetGpu(device, p);
-    const error = await device.popErrorScope();
-    if (error) throw new UserError(`WebGPU refuses the kernels: ${error.message}`);
-    return gpu;
   }
 
   /** @param {string} code */
@@ -94,12 +123,23 @@ export class GridnetGpu {
   }
 
   /**
-   * Run outer steps `first` to `last` (exclusive) on `batch` grids.
+   * Run outer steps `first` to `last` (exclusive) on `batch` grids; raises UserError where the adapter fails.
    * @param {Float32Array} grids [batch, M, N, K]
    * @param {{first?: number, last?: number, trace?: boolean}} [options] `trace`: return the grids after every step
    * @returns {Promise<Float32Array[]>} the grids after each step, or after the last alone
    */
   async evolve(grids, { first = 0, last = this.parameters.outerSteps, trace = false } = {}) {
+    return checked(this.device, () => this.compute(grids, first, last, trace));
+  }
+
+  /**
+   * @param {Float32Array} grids
+   * @param {number} first
+   * @param {number} last
+   * @param {boolean} trace
+   * @returns {Promise<Float32Array[]>}
+   */
+  async compute(grids, first, last, trace) {
     const { device } = this;
     const size = grids.byteLength;
     const batch = grids.length / this.cells;
@@ -130,7 +170,7 @@ export class GridnetGpu {
       const values = new Float32Array(read.getMappedRange().slice(0));
       return Array.from({ length: kept }, (_, i) => values.slice(i * grids.length, (i + 1) * grids.length));
     } catch {
-      throw new UserError("The graphics adapter was lost while it computed; reload the page.");
+      throw new UserError("The graphics adapter was lost while it computed.");
     } finally {
       for (const buffer of [state, moved, normed, read]) buffer.destroy();
     }

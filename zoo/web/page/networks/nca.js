@@ -2,6 +2,7 @@
 
 import { argmax, randomNumbers, softmax } from "../core/math.js";
 import { UserError } from "../core/errors.js";
+import { floats } from "../core/safetensors.js";
 
 /** @typedef {import("../core/onnx.js").OnnxModel} OnnxModel */
 /**
@@ -244,15 +245,10 @@ function codeWidths(model, features, classes) {
 const bits = (value, count) => Array.from({ length: count }, (_, i) => (value >> i) & 1);
 
 /**
- * @param {Float32Array[]} rows
- * @returns {{shift: number[], scale: number[]}} mean and standard deviation of each feature; 1 for a constant one
+ * @param {Map<string, import("../core/safetensors.js").Tensor>} tensors model.safetensors
+ * @returns {(row: Float32Array) => Float32Array} standardises a row as the task network that the model stores does
  */
-export function standardisation(rows) {
-  const features = Array.from(rows[0], (_, f) => rows.map((row) => row[f]));
-  const shift = features.map((values) => values.reduce((sum, value) => sum + value, 0) / values.length);
-  const scale = features.map((values, f) => {
-    const spread = Math.sqrt(values.reduce((sum, value) => sum + (value - shift[f]) ** 2, 0) / values.length);
-    return spread > 1e-6 * (1 + Math.max(...values.map(Math.abs))) ? spread : 1;
-  });
-  return { shift, scale };
+export function standardiser(tensors) {
+  const [shift, scale] = ["shift", "scale"].map((name) => floats(tensors, name).data);
+  return (row) => row.map((value, i) => (value - shift[i]) / scale[i]);
 }

@@ -2,11 +2,15 @@
 
 import { UserError } from "../core/errors.js";
 import { softmax } from "../core/math.js";
+import { floats } from "../core/safetensors.js";
 
 /** @typedef {import("../core/safetensors.js").Tensor} Tensor */
 /** @typedef {{phase: string, epoch: number, edges: number, cost: number, weight: number,
  *   validation_accuracy: number}} Snapshot */
-/** @typedef {{probabilities: number[], snapshot: number, edges: number, asked: number[]}} Cascade */
+/**
+ * @typedef {{probabilities: number[], snapshot: number, edges: number, asked: number[], sure: boolean}} Cascade `sure`:
+ *   the answer passed the threshold, and did not merely come at the end
+ */
 
 const LEAST = 1e-6;
 /** Weight of an unweighted snapshot in a mixture: its answer stands until a weighted snapshot runs. */
@@ -51,7 +55,7 @@ export function answerProgressively(snapshots, threshold, mixes, logits) {
     asked.push(number);
     if (Math.max(...answer) > threshold) break;
   }
-  return { probabilities: answer, snapshot, edges, asked };
+  return { probabilities: answer, snapshot, edges, asked, sure: Math.max(...answer) > threshold };
 }
 
 export class Edges {
@@ -81,21 +85,33 @@ export class Edges {
    * @returns {{source: number, target: number, weight: number}[]} the edges that the snapshot has
    */
   of(snapshot) {
-    const base = /** @type {Float32Array} */ (this.tensors.get("snapshots.base")?.data);
-    const values = base.slice();
-    if (snapshot > 0) {
-      const size = this.integers("snapshots.sizes")[snapshot - 1];
-      const start = (snapshot - 1) * base.length;
-      const index = this.integers("snapshots.index").subarray(start, start + size);
-      const value = /** @type {Float32Array} */ (this.tensors.get("snapshots.value")?.data);
-      index.forEach((place, i) => (values[place] = value[start + i]));
-    }
+    const values = this.valuesOf(snapshot);
     const count = this.facts[3 * snapshot];
     return Array.from({ length: count }, (_, e) => ({
       source: this.source[e],
       target: this.target[e],
       weight: values[e],
     }));
+  }
+
+  /**
+   * @param {number} snapshot
+   * @returns {Float32Array} its weights, and biases behind them
+   */
+  valuesOf(snapshot) {
+    if (this.tensors.has("snapshots.values")) {
+      const { shape, data } = floats(this.tensors, "snapshots.values");
+      return data.subarray(snapshot * shape[1], (snapshot + 1) * shape[1]);
+    }
+    // The older form, which sdk/snapshots_deltas.py describes: later snapshots by what differs from the first.
+    const values = floats(this.tensors, "snapshots.base").data.slice();
+    if (snapshot === 0) return values;
+    const size = this.integers("snapshots.sizes")[snapshot - 1];
+    const start = (snapshot - 1) * values.length;
+    const value = floats(this.tensors, "snapshots.value").data;
+    const index = this.integers("snapshots.index").subarray(start, start + size);
+    index.forEach((place, i) => (values[place] = value[start + i]));
+    return values;
   }
 
   /**

@@ -1,8 +1,10 @@
 // The inside of a CellNet: its cores after every step, and the answer that it would give then.
 
-import { argmax, percent, softmax } from "../core/math.js";
+import { UserError } from "../core/errors.js";
+import { agree, argmax, percent, softmax } from "../core/math.js";
 import { Cellnet } from "../networks/cellnet.js";
 import { diverging, h, paint, slider } from "./dom.js";
+import { DISAGREEMENT } from "./panels.js";
 
 /** @typedef {import("./panels.js").Place} Place */
 /** @typedef {import("./panels.js").Shown} Shown */
@@ -76,8 +78,16 @@ class CellnetPanel {
 
   /** @param {Shown} shown */
   async update(shown) {
+    /** @type {Shown | null} */
+    this.shown = shown;
     this.moments = this.net.trace(shown.tensor, this.steps);
     this.draw();
+    const own = softmax(this.moments[this.own - 1].logits);
+    if (!agree(own, shown.answer.probabilities)) throw new UserError(DISAGREEMENT);
+  }
+
+  forget() {
+    this.moments = [];
   }
 
   draw() {
@@ -99,11 +109,18 @@ class CellnetPanel {
         return h("tr", { className: i + 1 === now ? "on" : "" }, ...cells.map((text) => h("td", {}, text)));
       }),
     );
-    const about = now === this.own ? "" : `After ${now} steps; the model's own answer takes ${this.own}.`;
-    this.place.answer.show(softmax(moment.logits), about || `Computed by WebAssembly; ${this.own} steps.`);
+    const { probabilities } = /** @type {Shown} */ (this.shown).answer;
+    if (now === this.own) this.place.answer.show(probabilities, `Computed by WebAssembly; ${steps(now)}.`);
+    else {
+      const about = `After ${steps(now)}, computed in JavaScript; the model's own answer takes ${this.own}.`;
+      this.place.answer.show(softmax(moment.logits), about);
+    }
   }
 
   redraw() {
     this.draw();
   }
 }
+
+/** @param {number} count */
+const steps = (count) => (count === 1 ? "1 step" : `${count} steps`);

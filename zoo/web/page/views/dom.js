@@ -69,6 +69,66 @@ export function slider(label, { min, max, step = 1, value, id }, describe, chang
 }
 
 /**
+ * A row of buttons that is one stop of the Tab key; the arrow keys, Home and End move between them.
+ * @param {string} label
+ * @param {HTMLButtonElement[]} buttons
+ */
+export function strip(label, buttons) {
+  const group = h("div", { className: "strip", role: "group", "aria-label": label }, ...buttons);
+  const stop = (/** @type {number} */ chosen) => buttons.forEach((one, i) => (one.tabIndex = i === chosen ? 0 : -1));
+  stop(0);
+  group.addEventListener("focusin", (event) => stop(buttons.indexOf(/** @type {HTMLButtonElement} */ (event.target))));
+  group.addEventListener("keydown", (event) => {
+    const last = buttons.length - 1;
+    const now = buttons.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
+    /** @type {Record<string, number>} */
+    const targets = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last };
+    if (!(event.key in targets)) return;
+    event.preventDefault();
+    buttons[Math.min(last, Math.max(0, targets[event.key]))].focus();
+  });
+  return group;
+}
+
+/**
+ * Call `stroke` for every place where a pointer draws on a canvas. A finger that moves up or down scrolls the page.
+ * @param {HTMLCanvasElement} canvas
+ * @param {(place: {x: number, y: number}) => void} stroke takes shares of the width and height, in [0, 1]
+ */
+export function brush(canvas, stroke) {
+  /** @type {number | null} */
+  let pointer = null;
+  /** @type {PointerEvent | null} a touch of which it is not known yet where it goes */
+  let touched = null;
+  const draw = (/** @type {PointerEvent} */ { clientX, clientY }) => {
+    const box = canvas.getBoundingClientRect();
+    const [x, y] = [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
+    if (x >= 0 && x < 1 && y >= 0 && y < 1) stroke({ x, y });
+  };
+  canvas.style.touchAction = "pan-y";
+  canvas.addEventListener("pointerdown", (event) => {
+    if (pointer !== null || event.button !== 0) return;
+    pointer = event.pointerId;
+    canvas.setPointerCapture(pointer);
+    if (event.pointerType === "touch") touched = event;
+    else draw(event);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (event.pointerId !== pointer) return;
+    if (touched && Math.abs(event.clientY - touched.clientY) >= Math.abs(event.clientX - touched.clientX)) return;
+    touched = null;
+    draw(event);
+  });
+  for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) {
+    canvas.addEventListener(end, (event) => {
+      if (event.pointerId !== pointer) return;
+      if (touched && end === "pointerup") draw(event);
+      pointer = touched = null;
+    });
+  }
+}
+
+/**
  * @param {HTMLCanvasElement} canvas
  * @returns {CanvasRenderingContext2D}
  */

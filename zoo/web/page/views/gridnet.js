@@ -1,10 +1,11 @@
 // The inside of a gridnet: the faces of the grid after every step, which a visitor can wound.
 
 import { UserError } from "../core/errors.js";
-import { softmax } from "../core/math.js";
+import { agree, softmax } from "../core/math.js";
 import { Gridnet, evolve } from "../networks/gridnet.js";
 import { GridnetGpu } from "../networks/gridnet-gpu.js";
-import { button, diverging, h, paint, slider } from "./dom.js";
+import { brush, button, diverging, h, paint, slider } from "./dom.js";
+import { DISAGREEMENT } from "./panels.js";
 
 /** @typedef {import("./panels.js").Place} Place */
 /** @typedef {import("./panels.js").Shown} Shown */
@@ -13,6 +14,8 @@ const RADIUS = 2.2;
 /** Of the brush that erases cells, in cells. */
 const FRAME = 260;
 /** Milliseconds per step when the evolution is played. */
+const GPU_GAP = 0.005;
+/** Between probabilities by WebGPU and by WebAssembly; working adapters stay below a thousandth. */
 
 /** @param {Place} place */
 export async function open(place) {
@@ -46,6 +49,9 @@ class GridnetPanel {
     const [M, N, K] = net.steps.grid;
     /** @type {Float32Array[]} */
     this.states = [];
+    this.updates = 0;
+    this.changed = false;
+    this.working = false;
     this.wound = new Uint8Array(M * N);
     this.last = net.steps.outerSteps;
     this.time = slider(
@@ -60,6 +66,7 @@ class GridnetPanel {
       (t) => `${t}`,
       () => this.again(),
     );
+    this.about = h("p", { className: "soft small", id: "backend" }, this.backend(note));
     this.canvases = Array.from({ length: K }, (_, k) => this.face(k));
     const faces = h(
       "div",
@@ -73,7 +80,7 @@ class GridnetPanel {
       "section",
       { className: "card wide", "aria-labelledby": "grid-title" },
       h("h2", { id: "grid-title" }, "The grid, step by step"),
-      h("p", { className: "soft small", id: "backend" }, this.backend(note)),
+      this.about,
       h("div", { className: "row" }, this.play, this.time.element),
       faces,
       h("p", { className: "soft small" }, "Draw on a face to erase its cells at that depth and all others there."),
@@ -105,20 +112,8 @@ class GridnetPanel {
   /** @param {number} k */
   face(k) {
     const canvas = h("canvas", { role: "img", "aria-label": `Face ${k} of the grid` });
-    let erasing = false;
-    const draw = (/** @type {PointerEvent} */ event) => {
-      const box = canvas.getBoundingClientRect();
-      const [M, N] = this.net.steps.grid;
-      const [x0, y0] = [((event.clientX - box.left) / box.width) * N, ((event.clientY - box.top) / box.height) * M];
-      this.erase((y, x) => Math.hypot(x + 0.5 - x0, y + 0.5 - y0) < RADIUS);
-    };
-    canvas.addEventListener("pointerdown", (event) => {
-      erasing = true;
-      canvas.setPointerCapture(event.pointerId);
-      draw(event);
-    });
-    canvas.addEventListener("pointermove", (event) => erasing && draw(event));
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (erasing = false));
+    const [M, N] = this.net.steps.grid;
+    brush(canvas, (at) => this.erase((y, x) => Math.hypot(x + 0.5 - at.x * N, y + 0.5 - at.y * M) < RADIUS));
     return canvas;
   }
 
@@ -141,32 +136,44 @@ class GridnetPanel {
     this.again();
   }
 
-  /** Compute the evolution again, unless that is already due. */
-  again() {
-    if (this.due || !this.shown) return;
-    this.due = true;
-    requestAnimationFrame(() => {
-      this.due = false;
+  /** Compute the evolution again; while one is being computed, further changes wait for its end together. */
+  async again() {
+    this.changed = true;
+    if (this.working) return;
+    this.working = true;
+    while (this.changed) {
+      this.changed = false;
+      await new Promise(requestAnimationFrame);
       const shown = this.shown;
-      if (shown) this.place.guard(() => this.update(shown));
-    });
+      if (shown) await this.place.guard(() => this.update(shown));
+    }
+    this.working = false;
   }
 
-  /** @param {Shown} shown */
+  /**
+   * @param {Shown} shown
+   * @returns {Promise<void>}
+   */
   async update(shown) {
+    /** @type {Shown | null} */
     this.shown = shown;
-    const wounded = this.wound.some((cell) => cell);
+    const number = ++this.updates;
+    const wounded = this.wound.reduce((sum, cell) => sum + cell, 0);
     const cut = wounded ? this.when.value : 0;
     const start = this.net.embed(shown.tensor);
     const before = cut ? await this.run(start, 0, cut) : [];
     const middle = before.at(-1) ?? start;
     const erased = wounded ? this.erased(middle) : middle;
     const after = await this.run(erased, cut, this.last);
+    if (number !== this.updates) return; // the input or the wound has changed meanwhile
+    const probabilities = softmax(this.net.read(after.at(-1) ?? erased));
+    if (!wounded && !agree(probabilities, shown.answer.probabilities, this.gpu ? GPU_GAP : undefined)) {
+      return this.doubt(shown);
+    }
     // The grid after the step of the wound is shown as it was left: with its cells erased.
     this.states = cut ? [start, ...before.slice(0, -1), erased, ...after] : [erased, ...after];
     this.draw();
-    const probabilities = softmax(this.net.read(/** @type {Float32Array} */ (this.states.at(-1))));
-    if (wounded) this.tell(probabilities, shown, cut);
+    if (wounded) this.tell(probabilities, shown, cut, wounded * this.net.steps.grid[2]);
     else {
       this.verdict.textContent = "";
       if (this.gpu) this.place.answer.show(probabilities, "Computed by WebGPU.");
@@ -175,13 +182,36 @@ class GridnetPanel {
   }
 
   /**
+   * Compute in JavaScript what WebGPU computed otherwise than WebAssembly; raises UserError if JavaScript does, too.
+   * @param {Shown} shown
+   */
+  doubt(shown) {
+    if (!this.gpu) throw new UserError(DISAGREEMENT);
+    this.leaveGpu("WebGPU gave other numbers than WebAssembly.");
+    return this.update(shown);
+  }
+
+  /** @param {string} reason */
+  leaveGpu(reason) {
+    this.gpu?.close();
+    this.gpu = null;
+    this.about.textContent = this.backend(reason);
+  }
+
+  forget() {
+    this.shown = null;
+    this.updates += 1;
+    this.verdict.textContent = "";
+  }
+
+  /**
    * @param {number[]} probabilities
    * @param {Shown} shown
    * @param {number} cut
+   * @param {number} cells
    */
-  tell(probabilities, shown, cut) {
+  tell(probabilities, shown, cut, cells) {
     const { labels } = this.place.model.config;
-    const cells = this.wound.reduce((sum, cell) => sum + cell, 0) * this.net.steps.grid[2];
     const label = labels[probabilities.indexOf(Math.max(...probabilities))];
     const same = label === shown.answer.label;
     this.place.answer.show(probabilities, `Of the wounded grid. Unhurt, it reads ${shown.answer.label}.`);
@@ -196,7 +226,15 @@ class GridnetPanel {
    * @param {number} last
    */
   async run(grid, first, last) {
-    return this.gpu ? this.gpu.evolve(grid, { first, last, trace: true }) : evolve(this.net.steps, grid, first, last);
+    if (this.gpu && last > first) {
+      try {
+        return await this.gpu.evolve(grid, { first, last, trace: true });
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        this.leaveGpu(error.message);
+      }
+    }
+    return evolve(this.net.steps, grid, first, last);
   }
 
   /** @param {Float32Array} grid */

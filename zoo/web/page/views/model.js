@@ -3,17 +3,18 @@
 import { decodeImage, toRaw } from "../core/image.js";
 import { prepare } from "../core/inputs.js";
 import { percent } from "../core/math.js";
-import { encodeRow, parseNumber } from "../core/table.js";
+import { UserError } from "../core/errors.js";
 import { AnswerCard } from "./answer.js";
-import { button, h, paintRaw } from "./dom.js";
+import { button, context, h, paintRaw, strip } from "./dom.js";
 import { openPanel } from "./panels.js";
 import { Pad } from "./pad.js";
+import { RowForm } from "./row.js";
 
 /** @typedef {import("../core/model.js").Model} Model */
 /** @typedef {import("../core/samples.js").Samples} Samples */
 /** @typedef {import("../core/inputs.js").Raw} Raw */
 /** @typedef {import("./panels.js").Panel} Panel */
-/** @typedef {(work: () => Promise<void>) => Promise<void>} Guard */
+/** @typedef {(work: () => Promise<void>, keeps?: boolean) => Promise<void>} Guard */
 
 export class ModelView {
   /**
@@ -27,9 +28,14 @@ export class ModelView {
     this.guard = guard;
     /** @type {Panel | null} */
     this.panel = null;
-    /** @type {(() => Raw) | null} */
+    /** @type {(() => Raw) | null} what is answered */
+    this.current = null;
+    /** @type {(() => Raw) | null} what is to be answered next */
     this.waiting = null;
     this.busy = false;
+    this.closed = false;
+    this.cleared = 0;
+    this.uploads = 0;
     this.invert = true;
     this.answer = new AnswerCard(model.config.labels);
     this.element = h("div", { className: "grid" }, this.title(), this.inputCard(), this.answer.element);
@@ -39,16 +45,19 @@ export class ModelView {
   async start() {
     if (this.samples?.raws.length) this.choose(0);
     await this.settled();
-    const panel = await openPanel(this.model, this.samples, this.answer, this.guard);
+    if (this.closed) return;
+    // What a panel does on its own must not hide what the visitor was told.
+    const panel = await openPanel(this.model, this.samples, this.answer, (work) => this.guard(work, true));
     if (!panel) return;
+    if (this.closed) return panel.close?.(); // another model was chosen while the panel was opened
     this.panel = panel;
     this.element.append(panel.element);
-    if (!this.current) return;
-    this.waiting = this.current; // the panel shows it, too
-    await this.work();
+    this.again(); // the panel shows the input, too
+    await this.settled();
   }
 
   async close() {
+    this.closed = true;
     this.waiting = null;
     await this.settled();
     this.panel?.close?.();
@@ -86,7 +95,7 @@ export class ModelView {
 
   imageInputs() {
     const { input } = this.model.config;
-    this.pad = new Pad(() => this.show(() => this.drawing(), null, false));
+    this.pad = new Pad(() => this.draw(), this.samples ? "choose a test image below" : "upload an image");
     this.seen = h("canvas", { className: "seen", role: "img", "aria-label": "The image as the model sees it" });
     this.hint = h("p", { className: "soft small" });
     const upload = h("input", { type: "file", accept: "image/*", className: "unseen", id: "upload" });
@@ -98,7 +107,7 @@ export class ModelView {
     const invert = h("input", { type: "checkbox", checked: true, id: "invert" });
     invert.addEventListener("change", () => {
       this.invert = invert.checked;
-      if (this.current) this.show(this.current, null, false);
+      this.again();
     });
     const parts = [
       h(
@@ -140,70 +149,73 @@ export class ModelView {
       choose.append(canvas);
       return choose;
     });
-    return h("div", { className: "strip", role: "group", "aria-label": "Test images" }, ...this.thumbnails);
+    return strip("Test images", this.thumbnails);
   }
 
   tableInputs() {
-    const { input } = this.model.config;
-    const columns = input.columns ?? input.shape[0];
-    const names = Array.isArray(columns)
-      ? columns.map((column) => column.name)
-      : Array.from({ length: columns }, (_, i) => `feature ${i + 1}`);
-    this.cells = names.map((_, i) => {
-      const known = Array.isArray(columns) ? columns[i] : null;
-      const field = known?.categories
-        ? h("select", {}, ...known.categories.map((category) => new Option(category, category)))
-        : h("input", { type: "text", inputMode: "decimal" });
-      field.value = String(known?.example ?? 0);
-      field.addEventListener("input", () => this.guard(async () => this.showRow()));
-      return field;
-    });
-    const cells = this.cells;
-    const fields = h("div", { className: "fields" }, ...names.map((name, i) => h("label", {}, name, cells[i])));
-    if (!this.samples) return [fields, button("Answer", () => this.guard(async () => this.showRow()))];
+    const form = new RowForm(this.model.config.input, () => this.guard(async () => this.showRow()));
+    this.form = form;
+    if (!this.samples) return [form.element, button("Answer", () => this.guard(async () => this.showRow()))];
     const next = button("Another test row", () => this.choose(Math.floor(Math.random() * (this.samples?.test ?? 1))));
     this.hint = h("p", { className: "soft small" });
-    return [fields, h("div", { className: "buttons" }, next), this.hint];
+    return [form.element, h("div", { className: "buttons" }, next), this.hint];
   }
 
   showRow() {
-    const { columns } = this.model.config.input;
-    const texts = (this.cells ?? []).map((cell) => cell.value);
-    const raw = columns
-      ? encodeRow(columns, texts)
-      : Float32Array.from(texts, (text, i) => parseNumber(`feature ${i + 1}`, text));
-    this.show(() => raw, null);
+    const form = /** @type {RowForm} */ (this.form);
+    let raw;
+    try {
+      raw = form.read();
+    } catch (error) {
+      this.forget(); // the answer to another row would stand beside cells that the model does not take
+      throw error;
+    }
+    this.answerTo(() => raw, "");
   }
 
   clear() {
     this.pad?.clear();
+    if (this.seen) context(this.seen).clearRect(0, 0, this.seen.width, this.seen.height);
     this.mark(-1);
+    this.forget();
+  }
+
+  /** Show no answer, not even that which is being computed. */
+  forget() {
+    this.current = null;
     this.waiting = null;
+    this.cleared += 1;
+    this.panel?.forget?.();
     this.answer.clear();
     if (this.hint) this.hint.textContent = "";
   }
 
-  drawing() {
-    return /** @type {Pad} */ (this.pad).raw(this.model.config.input);
+  draw() {
+    const pad = /** @type {Pad} */ (this.pad);
+    this.answerTo(() => pad.raw(this.model.config.input), "");
   }
 
-  /** @param {File} file */
+  /**
+   * Answer an image file, unless another one was uploaded before it was decoded.
+   * @param {File} file
+   */
   async upload(file) {
+    const { input, name } = this.model.config;
+    if (input.kind !== "image") throw new UserError(`${name} takes rows of a table, found the image ${file.name}.`);
+    const number = ++this.uploads;
     const picture = await decodeImage(file);
-    const raw = toRaw(picture, this.model.config.input);
+    if (number !== this.uploads) return;
+    const raw = toRaw(picture, input);
     this.show(() => raw, `${file.name}, ${picture.width} x ${picture.height} pixels.`);
   }
 
   /** @param {number} i the number of a test sample */
   choose(i) {
     const samples = /** @type {Samples} */ (this.samples);
-    const { input, labels } = this.model.config;
+    const { labels } = this.model.config;
     const raw = samples.raws[i];
-    if (this.cells && !input.columns?.some((column) => column.kind === "category")) {
-      this.cells.forEach((cell, n) => (cell.value = String(Number(raw[n].toFixed(6)))));
-    }
-    this.show(() => raw, `Test sample ${i + 1}, a ${labels[samples.labels[i]]}.`);
-    this.mark(i);
+    this.form?.fill(raw);
+    this.show(() => raw, `Test sample ${i + 1}, a ${labels[samples.labels[i]]}.`, i);
   }
 
   /** @param {number} chosen */
@@ -212,40 +224,63 @@ export class ModelView {
   }
 
   /**
+   * Show an input that was not drawn, and answer it.
+   * @param {() => Raw} input
+   * @param {string} hint
+   * @param {number} [sample] the number of the test sample that it is
+   */
+  show(input, hint, sample = -1) {
+    this.pad?.preview(input(), this.model.config.input.shape);
+    this.answerTo(input, hint, sample);
+  }
+
+  /**
    * Answer an input; while an answer is being computed, only the latest input waits.
    * @param {() => Raw} input
-   * @param {string | null} hint
-   * @param {boolean} [clearsPad]
+   * @param {string} hint
+   * @param {number} [sample]
    */
-  show(input, hint, clearsPad = true) {
-    if (clearsPad) this.pad?.preview(input(), this.model.config.input.shape);
-    if (this.hint && hint !== null) this.hint.textContent = hint;
-    this.mark(-1);
+  answerTo(input, hint, sample = -1) {
+    if (this.closed) return;
+    if (this.hint) this.hint.textContent = hint;
+    this.mark(sample);
     this.current = input;
-    this.waiting = input;
+    this.again();
+  }
+
+  /** Answer the current input again. */
+  again() {
+    this.waiting = this.current;
     if (!this.busy) this.work();
   }
 
   async work() {
     this.busy = true;
-    await this.guard(async () => {
-      while (this.waiting) {
-        const raw = this.waiting();
-        this.waiting = null;
-        await this.compute(raw);
-      }
-    });
+    while (this.waiting) {
+      const input = this.waiting;
+      this.waiting = null;
+      await this.guard(() => this.compute(input()));
+    }
     this.busy = false;
   }
 
   /** @param {Raw} raw */
   async compute(raw) {
     const { input } = this.model.config;
-    const { tensor, inverted } = prepare(input, raw, this.invert);
-    const start = performance.now();
-    const outputs = await this.model.outputs([tensor], this.panel?.outputs);
+    const { cleared } = this;
+    let tensor, inverted, outputs, answer;
+    let start = 0;
+    try {
+      ({ tensor, inverted } = prepare(input, raw, this.invert));
+      start = performance.now();
+      outputs = await this.model.outputs([tensor], this.panel?.outputs);
+      answer = this.model.answer(outputs.logits[0], inverted);
+    } catch (error) {
+      this.answer.clear(); // the answer to an earlier input
+      throw error;
+    }
     const elapsed = performance.now() - start;
-    const answer = this.model.answer(outputs.logits[0], inverted);
+    if (cleared !== this.cleared) return;
     if (this.seen) paintRaw(this.seen, denormalised(tensor, input), input.shape);
     const note = inverted ? " The image was inverted: it is not as the training images." : "";
     this.answer.show(answer.probabilities, `Computed in ${elapsed.toFixed(1)} ms.${note}`);

@@ -4,8 +4,8 @@ import { UserError } from "../core/errors.js";
 import { prepare } from "../core/inputs.js";
 import { percent, softmax } from "../core/math.js";
 import { OnnxModel } from "../core/onnx.js";
-import { Rule, standardisation } from "../networks/nca.js";
-import { button, context, diverging, h, isDark, paint } from "./dom.js";
+import { Rule, standardiser } from "../networks/nca.js";
+import { brush, button, context, diverging, h, isDark, paint } from "./dom.js";
 
 /** @typedef {import("./panels.js").Place} Place */
 /** @typedef {import("./panels.js").Shown} Shown */
@@ -20,23 +20,30 @@ const CURVE = { width: 1000, height: 180, sharpness: 2 };
 export async function open(place) {
   const { config, artifact } = place.model;
   if (!artifact.lists("rule.onnx")) throw new UserError("The artifact has no rule.onnx.");
+  const scaled = standardiser(await place.model.weights());
   const session = await OnnxModel.open(await artifact.file("rule.onnx"), "rule.onnx");
   const rule = new Rule(config.model, session, config.input.shape[0], config.labels.length);
-  return new NcaPanel(place, rule);
+  return new NcaPanel(place, rule, scaled);
 }
 
 class NcaPanel {
   /**
    * @param {Place} place
    * @param {Rule} rule
+   * @param {(row: Float32Array) => Float32Array} scaled standardises a row
    */
-  constructor(place, rule) {
+  constructor(place, rule, scaled) {
     this.place = place;
     this.rule = rule;
+    this.scaled = scaled;
+    /** @type {Promise<void>} what is done to the weights, one after the other */
+    this.last = Promise.resolve();
     this.epoch = 0;
     this.seed = 0;
     this.running = false;
-    /** @type {(number | null)[]} */
+    /** @type {Promise<void> | null} */
+    this.growing = null;
+    /** @type {{epoch: number, accuracy: number}[]} */
     this.history = [];
     this.readRows();
     this.layers = h("div", { className: "row" });
@@ -65,9 +72,9 @@ class NcaPanel {
         { className: "buttons" },
         this.play,
         button("One epoch", () => this.step()),
-        button("Delete half of the weights", () => this.damageShare(0.5)),
-        button("Delete 90 %", () => this.damageShare(0.9)),
-        button("Start over", () => this.restart()),
+        button("Delete half of the weights", () => this.inTurn(() => this.damageShare(0.5))),
+        button("Delete 90 %", () => this.inTurn(() => this.damageShare(0.9))),
+        button("Start over", () => this.inTurn(() => this.restart())),
       ),
       this.layers,
       this.score,
@@ -82,18 +89,18 @@ class NcaPanel {
     const { samples, model } = this.place;
     const rows = samples ? samples.raws.map((raw) => prepare(model.config.input, raw).tensor) : [];
     const test = samples?.test ?? 0;
-    const learnt = rows.slice(test);
-    this.constants = { shift: Array(rows[0]?.length ?? 0).fill(0), scale: Array(rows[0]?.length ?? 0).fill(1) };
-    if (model.config.model.standardize && learnt.length) this.constants = standardisation(learnt);
     const scaled = rows.map((row) => this.scaled(row));
     this.support = { rows: scaled.slice(test), labels: samples?.labels.slice(test) ?? [] };
     this.test = { rows: scaled.slice(0, test), labels: samples?.labels.slice(0, test) ?? [] };
   }
 
-  /** @param {Float32Array} row */
-  scaled(row) {
-    const { shift, scale } = /** @type {{shift: number[], scale: number[]}} */ (this.constants);
-    return row.map((value, i) => (value - shift[i]) / scale[i]);
+  /**
+   * Do something to the weights once what was begun before has ended: an epoch replaces them all when it ends.
+   * @param {() => void | Promise<void>} work
+   */
+  inTurn(work) {
+    this.last = this.last.then(() => this.place.guard(async () => work()));
+    return this.last;
   }
 
   restart(next = true) {
@@ -125,22 +132,14 @@ class NcaPanel {
       "aria-label": `Weights of layer ${number + 1}, ${inputs} by ${outputs}`,
     });
     const size = `width: ${CELL * outputs}px; height: ${CELL * inputs}px`;
-    canvas.style.cssText = `${size}; cursor: crosshair; touch-action: none`;
-    let deleting = false;
-    const remove = (/** @type {PointerEvent} */ event) => {
-      const box = canvas.getBoundingClientRect();
-      const column = Math.floor(((event.clientX - box.left) / box.width) * outputs);
-      const row = Math.floor(((event.clientY - box.top) / box.height) * inputs);
-      this.rule.damage(number, (i) => i === row * outputs + column);
-      this.measure();
-    };
-    canvas.addEventListener("pointerdown", (event) => {
-      deleting = true;
-      remove(event);
+    canvas.style.cssText = `${size}; cursor: crosshair`;
+    brush(canvas, ({ x, y }) => {
+      const weight = Math.floor(y * inputs) * outputs + Math.floor(x * outputs);
+      this.inTurn(() => {
+        this.rule.damage(number, (i) => i === weight);
+        this.measure();
+      });
     });
-    canvas.addEventListener("pointermove", (event) => deleting && remove(event));
-    for (const end of ["pointerup", "pointercancel", "pointerleave"])
-      canvas.addEventListener(end, () => (deleting = false));
     return canvas;
   }
 
@@ -150,50 +149,69 @@ class NcaPanel {
     this.measure();
   }
 
-  step() {
-    return this.place.guard(async () => {
+  /** @returns {Promise<boolean>} false if the epoch failed, and the page says why */
+  async step() {
+    let done = false;
+    await this.inTurn(async () => {
       await this.rule.epoch(this.support?.rows ?? [], this.support?.labels ?? []);
       this.epoch += 1;
       this.measure();
+      done = true;
     });
+    return done;
   }
 
-  async toggle() {
+  toggle() {
     this.running = !this.running;
     this.play.textContent = this.running ? "Pause" : "Grow";
+    if (this.running && !this.growing) this.growing = this.grow();
+  }
+
+  /** Run epochs until the visitor pauses. */
+  async grow() {
+    this.score.setAttribute("aria-live", "off"); // seven announcements a second are none
     while (this.running && this.element.isConnected) {
-      const before = this.epoch;
-      await this.step();
-      if (this.epoch === before) this.running = false; // the step failed, and the page says why
+      if (!(await this.step())) this.running = false;
       await new Promise((done) => setTimeout(done, FRAME));
     }
+    this.growing = null;
+    this.score.setAttribute("aria-live", "polite");
     this.play.textContent = "Grow";
   }
 
   measure() {
     const { rows, labels } = /** @type {{rows: Float32Array[], labels: number[]}} */ (this.test);
     const accuracy = rows.length ? this.rule.accuracy(rows, labels) : null;
-    this.history.push(accuracy);
+    if (accuracy !== null) this.history.push({ epoch: this.epoch, accuracy });
     this.score.textContent = accuracy === null ? "" : `${percent(accuracy)} right`;
     const on =
       accuracy === null
         ? "The site has no rows to test it on."
         : `on ${rows.length} test rows of ${this.place.samples?.data}`;
     this.about.textContent =
-      `After ${this.epoch} epochs, ${on}. The model's own network grew for ` + `${this.rule.model.epochs} epochs.`;
+      `After ${this.epoch} ${this.epoch === 1 ? "epoch" : "epochs"}, ${on}. The model's own network grew for ` +
+      `${this.rule.model.epochs}.`;
     this.redraw();
     if (this.shown) this.answer(this.shown);
   }
 
   /** @param {Shown} shown */
   async update(shown) {
+    /** @type {Shown | null} */
     this.shown = shown;
-    this.place.answer.show(shown.answer.probabilities, "By the network that the artifact stores.");
+    this.answer(shown, true);
   }
 
-  /** @param {Shown} shown */
-  answer(shown) {
-    if (!this.epoch) return;
+  forget() {
+    this.shown = null;
+  }
+
+  /**
+   * @param {Shown} shown
+   * @param {boolean} [stored] whether the network that the artifact stores answers
+   */
+  answer(shown, stored = this.epoch === 0) {
+    if (stored) return this.place.answer.show(shown.answer.probabilities, "By the network that the artifact stores.");
     const sums = this.rule.forward(this.scaled(shown.tensor)).sums.at(-1);
     this.place.answer.show(softmax(/** @type {Float32Array} */ (sums)), "By the network that grows below.");
   }
@@ -211,8 +229,7 @@ class NcaPanel {
   drawCurve() {
     const { width, height, sharpness } = CURVE;
     const draw = context(this.curve);
-    const known = this.history.filter((value) => value !== null);
-    const epochs = Math.max(known.length - 1, 20);
+    const epochs = Math.max(this.epoch, 20);
     const x = (/** @type {number} */ epoch) => 50 + (epoch / epochs) * (width - 66);
     const y = (/** @type {number} */ accuracy) => height - 28 - accuracy * (height - 42);
     draw.setTransform(sharpness, 0, 0, sharpness, 0, 0);
@@ -231,7 +248,7 @@ class NcaPanel {
     draw.strokeStyle = isDark() ? "#5cc8c9" : "#0b6b74";
     draw.lineWidth = 2;
     draw.beginPath();
-    known.forEach((value, epoch) => draw.lineTo(x(epoch), y(value)));
+    for (const { epoch, accuracy } of this.history) draw.lineTo(x(epoch), y(accuracy));
     draw.stroke();
   }
 

@@ -1,9 +1,11 @@
 // The inside of a normnet: the strengths of its weights, and a slider that prunes the weakest.
 
 import { prepare } from "../core/inputs.js";
-import { argmax, percent, softmax } from "../core/math.js";
+import { UserError } from "../core/errors.js";
+import { agree, argmax, percent, softmax } from "../core/math.js";
 import { Normnet } from "../networks/normnet.js";
 import { context, h, isDark, slider } from "./dom.js";
+import { DISAGREEMENT } from "./panels.js";
 
 /** @typedef {import("./panels.js").Place} Place */
 /** @typedef {import("./panels.js").Shown} Shown */
@@ -49,6 +51,7 @@ class NormnetPanel {
       }),
     );
     this.run = 0;
+    this.compared = false;
     const faces = h(
       "div",
       { className: "faces" },
@@ -111,8 +114,16 @@ class NormnetPanel {
 
   /** @param {Shown} shown */
   async update(shown) {
+    /** @type {Shown | null} */
     this.shown = shown;
     this.answer(shown);
+    if (this.compared || this.share.value > 0) return;
+    this.compared = true; // once is enough: the network stays the same
+    if (!agree(softmax(this.net.run(shown.tensor)), shown.answer.probabilities)) throw new UserError(DISAGREEMENT);
+  }
+
+  forget() {
+    this.shown = null;
   }
 
   /** @param {Shown} shown */

@@ -11,8 +11,11 @@ const BOX = 20 / 28;
 /** The share of the side that a centred drawing fills, that of MNIST's digits. */
 
 export class Pad {
-  /** @param {() => void} changed is called after every stroke and while it grows */
-  constructor(changed) {
+  /**
+   * @param {() => void} changed is called after every stroke and while it grows
+   * @param {string} otherwise what to do with the keyboard instead
+   */
+  constructor(changed, otherwise) {
     this.changed = changed;
     this.canvas = h("canvas", {
       className: "pad",
@@ -21,15 +24,17 @@ export class Pad {
       height: SIDE,
       tabIndex: 0,
       role: "img",
-      "aria-label":
-        "Drawing area. Draw with mouse, finger or pen; with the keyboard, choose a test image below instead.",
+      "aria-label": `Drawing area. Draw with mouse, finger or pen; with the keyboard, ${otherwise} instead.`,
     });
     this.ink = false;
     /** @type {{x: number, y: number} | null} */
     this.last = null;
+    /** @type {number | null} the pointer that draws; other fingers wait */
+    this.pointer = null;
     this.canvas.addEventListener("pointerdown", (event) => this.start(event));
     this.canvas.addEventListener("pointermove", (event) => this.move(event));
-    for (const end of ["pointerup", "pointercancel"]) this.canvas.addEventListener(end, () => (this.last = null));
+    for (const end of ["pointerup", "pointercancel"])
+      this.canvas.addEventListener(end, (event) => this.end(/** @type {PointerEvent} */ (event)));
     this.clear();
   }
 
@@ -62,6 +67,8 @@ export class Pad {
 
   /** @param {PointerEvent} event */
   start(event) {
+    if (this.pointer !== null || event.button !== 0) return;
+    this.pointer = event.pointerId;
     this.canvas.setPointerCapture(event.pointerId);
     if (!this.ink) this.clear();
     this.last = this.place(event);
@@ -70,10 +77,17 @@ export class Pad {
 
   /** @param {PointerEvent} event */
   move(event) {
-    if (!this.last) return;
+    if (!this.last || event.pointerId !== this.pointer) return;
     const next = this.place(event);
     this.line(this.last, next);
     this.last = next;
+  }
+
+  /** @param {PointerEvent} event */
+  end(event) {
+    if (event.pointerId !== this.pointer) return;
+    this.pointer = null;
+    this.last = null;
   }
 
   /**

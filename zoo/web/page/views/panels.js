@@ -15,10 +15,14 @@ import { h } from "./dom.js";
  * @property {HTMLElement} element
  * @property {string[]} [outputs] outputs of model.onnx that the panel needs; by default the logits
  * @property {(shown: Shown) => Promise<void>} update is called with every answer
+ * @property {() => void} [forget] is called when the visitor takes the input back
  * @property {() => void} [redraw] is called when the colours of the page change
  * @property {() => void} [close]
  */
 /** @typedef {{model: Model, samples: Samples | null, answer: AnswerCard, guard: Guard}} Place */
+
+export const DISAGREEMENT =
+  "The page computes this network otherwise than model.onnx does, so the inside below is not that of the model.";
 
 /** @type {Record<string, {file: string}>} */
 const PANELS = {
@@ -39,8 +43,10 @@ const PANELS = {
 export async function openPanel(model, samples, answer, guard) {
   const known = Object.hasOwn(PANELS, model.config.family) ? PANELS[model.config.family] : null;
   if (!known) return null;
-  const { open } = await import(known.file);
   try {
+    const { open } = await import(known.file).catch(() => {
+      throw new UserError(`${known.file.slice(2)} cannot be downloaded from this site; reload the page.`);
+    });
     return await open({ model, samples, answer, guard });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;

@@ -96,10 +96,10 @@ class SnapshotsPanel {
     const { labels } = this.place.model.config;
     const logits = this.snapshots.map((_, i) => shown.outputs[`snapshot_${i}`][0]);
     this.cascade = answerProgressively(this.snapshots, this.threshold, this.mixes, logits);
-    const { snapshot, edges, probabilities, asked } = this.cascade;
+    const { snapshot, edges, probabilities, asked, sure } = this.cascade;
     const all = this.snapshots.reduce((sum, { cost, weight }) => sum + (weight > 0 ? cost : 0), 0);
     this.verdict.textContent =
-      `Asked from coarse to fine, snapshot ${snapshot} was sure enough: ` +
+      `Asked from coarse to fine, ${sure ? `snapshot ${snapshot} was sure enough` : "no snapshot was sure enough"}: ` +
       `${labels[argmax(probabilities)]}, after ${edges.toLocaleString("en")} edges. The whole ensemble spends ` +
       `${all.toLocaleString("en")}.`;
     this.rows.replaceChildren(
