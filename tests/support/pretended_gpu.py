@@ -35,7 +35,7 @@ from zoo.kernels import runtime
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 waits: Counter[str] = Counter()
-"""How often the host would have waited for the device, by place: cleared by :func:`pretended_gpu`."""
+"""Counts of the times that the host would have waited for the device, by place: cleared by :func:`pretended_gpu`."""
 _PINNED = "_zoo_pinned"
 _SOURCES = f"{ROOT}/zoo/"
 
