@@ -171,6 +171,8 @@ def _accelerator(device: str | None, precision: str, run_dir: Path, track: Seque
     AcceleratorState._reset_state(reset_partial_state=True)  # or the first run in a process decides for later ones
     # Accelerate joins the processes of a launcher on the CPU only if it is told that the CPU is meant.
     on_cpu = device == "cpu" or usable == ["cpu"]
+    if not on_cpu and "cuda" in usable:
+        _check_gpus(torch.cuda.device_count())
     places = ProjectConfiguration(project_dir=str(run_dir), logging_dir=str(run_dir / "tensorboard"))
     mixed = "no" if precision == "fp32" else precision
     accelerator = Accelerator(
@@ -187,6 +189,16 @@ def _prepared(accelerator: Accelerator, module: nn.Module, optimizer: Optimizer)
     """
     module = accelerator.prepare(module)
     return module, optimizer if accelerator.scaler is None else accelerator.prepare(optimizer)
+
+
+def _check_gpus(count: int) -> None:
+    """Raise TrainingError if a launcher started more processes on this machine than it has GPUs."""
+    started = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    if started.isdigit() and int(started) > count:
+        raise TrainingError(
+            f"the launcher started {started} processes on this machine (LOCAL_WORLD_SIZE), and torch sees {count} CUDA "
+            f"{'device' if count == 1 else 'devices'}, one for each process; start as many, or choose --device cpu"
+        )
 
 
 def _check_launch(processes: int) -> None:

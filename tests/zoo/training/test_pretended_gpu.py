@@ -153,3 +153,13 @@ def test_the_learning_rate_is_searched_on_the_device() -> None:
         found = find_lr(given("mlp"), 1e-4, 0.1, 30, device="cuda")
     wanted = find_lr(given("mlp"), 1e-4, 0.1, 30, device="cpu")
     assert found.losses == pytest.approx(wanted.losses, rel=1e-4)
+
+
+def test_more_processes_than_gpus_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with (
+        pretended_gpu(),
+        pytest.raises(TrainingError, match=r"started 2 processes .* sees 1 CUDA device, one for each"),
+    ):
+        train(given("mlp"), run_dir=tmp_path / "run", device="cuda", progress=False)
+    assert not list((tmp_path / "run").glob("*.safetensors"))
