@@ -84,7 +84,7 @@ class BatchPredictor:
             raise InputError(f"prefix: found {describe(prefix)}, allowed a string")
         name = os.fspath(model)
         # A worker may have another working directory.
-        self.model_name = os.path.abspath(name) if os.path.isfile(os.path.join(name, "config.json")) else name
+        self.model_name = os.path.abspath(name) if os.path.isfile(os.path.join(name, CONFIG_FILE)) else name
         self.column = column
         self.keep = None if keep is None else tuple(keep)
         self.prefix = prefix

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sdk.cells import FALSE, LARGEST, MISSING_TEXTS, TRUE, is_missing, number_of, show, text_of
 from sdk.errors import InputError
+from sdk.text import is_unicode
 from sdk.validation import check_keys, check_list, check_type, describe, hint
 
 Cells: TypeAlias = "Sequence[Any] | NDArray[Any]"
@@ -151,7 +152,7 @@ def text_problem(text: str) -> str | None:
     """Return the rule that the name of a column or category breaks, or None."""
     if not text or text != text.strip() or len(text) > LONGEST_TEXT:
         return f"1 to {LONGEST_TEXT} characters without spaces around them"
-    return "Unicode text" if any(0xD800 <= ord(character) < 0xE000 for character in text) else None
+    return None if is_unicode(text) else "Unicode text"
 
 
 def _plain_numbers(cells: Cells) -> NDArray[np.float64] | None:

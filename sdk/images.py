@@ -113,10 +113,10 @@ def _reading(source: Any) -> Iterator[None]:
     except UnidentifiedImageError:
         raise InputError(f"{_name(source)} is not a readable image; allowed formats: {', '.join(_formats())}") from None
     except MemoryError:
-        raise InputError(f"cannot read the image {_name(source)}: there is not enough memory") from None
+        raise InputError(f"cannot read {_name(source)} as an image: there is not enough memory") from None
     except Exception as error:  # decoders raise whatever their parsing stumbles over
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"cannot read the image {_name(source)}: {reason}") from error
+        raise InputError(f"cannot read {_name(source)} as an image: {reason}") from error
 
 
 @functools.cache  # the question takes a seventh of the time of a small image

@@ -9,6 +9,14 @@ _JOINERS = "\u200c\u200d"
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
+def is_unicode(text: str) -> bool:
+    """Return False for text with halves of surrogate pairs, as names of files in another encoding have.
+
+    No file of UTF-8 can hold it.
+    """
+    return not any(0xD800 <= ord(character) < 0xE000 for character in text)
+
+
 def printable(text: str, lines: bool = False) -> str:
     """Return text with escapes such as ``\\x1b`` for characters that a terminal obeys instead of showing.
 

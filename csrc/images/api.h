@@ -9,8 +9,8 @@ template <class T>
 struct Images {
   int64_t count, channels, height, width;
   const T* values;  // [count, channels, height, width]
-  // The inputs of a model: for bytes [channels, 256], that of every byte; for floats [channels, 2], the mean that is
-  // subtracted and the standard deviation that divides.
+  // The inputs of a model: for bytes [channels, 258], that of every byte, then the mean and the standard deviation by
+  // which (byte / 255 - mean) / std makes it; for floats [channels, 2], the mean and the standard deviation alone.
   const float* scales;
 };
 

@@ -13,6 +13,7 @@
 #include "python/models.h"
 #include "python/nca.h"
 #include "python/sparse.h"
+#include "python/sparse_network.h"
 
 namespace zoo::python {
 namespace {
@@ -53,5 +54,6 @@ NB_MODULE(_kernels, m) {
   zoo::python::bind_images(m);
   zoo::python::bind_nca(m);
   zoo::python::bind_sparse(m);
+  zoo::python::bind_sparse_network(m);
   zoo::python::bind_models(m);  // after the ops, whose types it takes
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import sdk.artifact
 from sdk.artifact import ArtifactConfig, hash_file, read_artifact, read_config
 from sdk.errors import ArtifactError
 
@@ -78,6 +79,15 @@ def test_a_file_name_that_the_system_does_not_take_is_an_error_of_the_artifact(
     edit_config(artifact, files={**files, path: SEAL})
     with pytest.raises(ArtifactError, match=r"cannot read .*: File name too long|is missing"):
         read_artifact(artifact)
+
+
+def test_a_file_that_cannot_be_read_is_named(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(sdk.artifact, "hash_file", refuse)
+    with pytest.raises(ArtifactError, match=r"cannot read model\.safetensors: Permission denied"):
+        read_artifact(artifact, files=["model.safetensors"])
 
 
 def test_a_path_that_is_not_an_artifact_is_refused(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_whatever_a_decoder_raises_names_the_file(
         raise error
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
-    with pytest.raises(InputError, match=r"cannot read the image '.*a\.png': \S") as info:
+    with pytest.raises(InputError, match=r"cannot read '.*a\.png' as an image: \S") as info:
         decode_picture(tmp_path / "a.png", 3)
     assert "\n" not in str(info.value)
 
@@ -221,7 +221,7 @@ def test_lack_of_memory_is_said_and_an_interrupt_passes(tmp_path: Path, monkeypa
         monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
 
     fail_with(MemoryError())
-    with pytest.raises(InputError, match=r"a\.png': there is not enough memory"):
+    with pytest.raises(InputError, match=r"a\.png' as an image: there is not enough memory"):
         decode_picture(tmp_path / "a.png", 3)
     for interrupt in (KeyboardInterrupt(), SystemExit(3)):
         fail_with(interrupt)

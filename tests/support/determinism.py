@@ -27,6 +27,7 @@ from zoo.kernels.nca import evolve
 from zoo.kernels.nca.reference import RuleSpec
 from zoo.kernels.sparse_linear import sparse_linear
 from zoo.kernels.sparse_linear.structure import Structure
+from zoo.kernels.sparse_network import Network, sparse_network
 
 Results = list[Tensor]
 Row = Callable[[slice], Results]
@@ -73,6 +74,15 @@ def sparse(part: slice) -> Results:
     return with_gradients(lambda x, v: sparse_linear(x, v, structure), x, numbers(structure.entries, seed=4))
 
 
+def network(part: slice) -> Results:
+    layer_of = torch.repeat_interleave(torch.arange(3), torch.tensor([96, 40, 8]))
+    possible = torch.where(layer_of[:, None] < layer_of[None, :], numbers(144, 144, seed=3), torch.zeros(()))
+    source, target = (possible > 0.5).nonzero(as_tuple=True)
+    where = Network.of(96, (40, 8), source, target, torch.arange(len(source)))
+    tensors = numbers(len(source), seed=4, scale=0.1), numbers(48, seed=5)
+    return with_gradients(lambda x, w, b: sparse_network(x, w, b, where, "tanh"), numbers(200, 96)[part], *tensors)
+
+
 def model(name: str, backend: str, part: slice) -> Results:
     threads = None if backend == "torch" else torch.get_num_threads()
     loaded = sdk.load(name, backend=backend, threads=threads)
@@ -86,6 +96,7 @@ ROWS: dict[str, Row] = {
     "kernel: gridnet evolution, batch of 200": partial(gridnet, 200, 3),
     "kernel: nca evolution": nca,
     "kernel: sparse linear": sparse,
+    "kernel: network of units": network,
     **{
         f"{backend}: {name}": partial(model, name, backend)
         for backend in ("native", "torch", "onnx")

@@ -20,6 +20,7 @@ import zoo.kernels.nca
 import zoo.kernels.sparse_linear  # noqa: F401 (registers the op)
 from zoo.kernels.nca.reference import RuleSpec
 from zoo.kernels.sparse_linear.structure import Structure
+from zoo.kernels.sparse_network import Network
 
 Call = tuple[str, dict[str, Any]]
 NUMBERS = (-(2**63), -1, 0, 3, 2**31, 2**62, float("nan"), float("inf"), -1.0, True, "gelu", None)
@@ -33,6 +34,7 @@ def calls() -> Iterator[Call]:
         yield from gridnet_calls(gated)
     yield from nca_calls()
     yield from sparse_calls()
+    yield from network_calls()
     yield from dense_calls()
 
 
@@ -80,6 +82,19 @@ def sparse_calls() -> Iterator[Call]:
     given = {"x": torch.randn(3, 6), "values": torch.randn(structure.entries)}
     yield "sparse_linear", {**given, **pattern}
     yield "sparse_linear_backward", {**given, "grad_y": torch.randn(3, 4), **pattern, "need_x": True}
+
+
+def network_calls() -> Iterator[Call]:
+    source, target = torch.tensor([0, 3, 5, 6, 8]), torch.tensor([6, 7, 10, 9, 10])
+    network = Network.of(6, (3, 2), source, target, torch.arange(5))
+    structure = dict(zip(("columns", "starts", "sources", "slots"), network.tensors, strict=True))
+    given = {"x": torch.randn(3, 6), "weight": torch.randn(5), "bias": torch.randn(5)}
+    rest = {"outputs": 2, "function": "tanh"}
+    yield "sparse_network", {**given, **structure, **rest}
+    saved = torch.ops.zoo.sparse_network(*given.values(), *structure.values(), *rest.values())[1]
+    yield "sparse_network_backward", {
+        **given, "saved": saved, "grad_y": torch.randn(3, 2), **structure, **rest, "need_x": True,
+    }  # fmt: skip
 
 
 def dense_calls() -> Iterator[Call]:
@@ -197,6 +212,8 @@ def means_another(op: str, argument: str, kind: str, bad: Any, on_meta: bool) ->
         return unread or smallest <= number < math.inf
     if argument in ("outer_steps", "inner_steps", "block", "recompute"):
         return number >= 1 and (number <= 3 or argument == "recompute") and number == int(number)
+    if op.startswith("sparse_network"):
+        return means_another_network(argument, kind, bad, on_meta)
     if op == "apply" and argument == "x":
         return kind.startswith(("rank", "axis", "transposed", "meta"))  # it has no shape of its own
     return (
@@ -206,6 +223,19 @@ def means_another(op: str, argument: str, kind: str, bad: Any, on_meta: bool) ->
         or (argument == "units" and isinstance(bad, Tensor) and bad.dtype == torch.int32 and bad.shape == (2, 3))
         or (argument == "pooling" and bad == "sum")
         or (on_meta and argument in ("saved", "row_starts") and kind in ("axis 0 shorter", "axis 0 longer"))
+    )
+
+
+def means_another_network(argument: str, kind: str, bad: Any, on_meta: bool) -> bool:
+    """True for other sizes, numbers of outputs, shared weights, and inputs or weights that no edge reads."""
+    if argument == "outputs":
+        return bool(1 <= bad <= 5)
+    lengths = {"x": "axis 1", "weight": "axis 0", "columns": "axis 0"}
+    contents = {"x": ("longer",), "weight": ("longer",), "columns": ("shorter",)}
+    if argument in lengths and kind.startswith(lengths[argument]):
+        return on_meta or kind.endswith(contents[argument])
+    return (argument == "slots" and kind in ("reversed", "zeros")) or (
+        argument == "x" and kind.startswith(("axis 0", "transposed"))
     )
 
 

@@ -10,6 +10,7 @@
 #include "images/api.h"
 #include "nca/api.h"
 #include "sparse/api.h"
+#include "sparse_network/api.h"
 
 namespace {
 
@@ -111,6 +112,57 @@ std::vector<float> sparse(int64_t batch, int threads) {
   return y;
 }
 
+std::vector<float> network(int64_t batch, int threads) {
+  using namespace zoo::sparse_network;
+  constexpr int64_t kInputs = 128, kHidden = 80, kOutputs = 20;  // each layer reads all of the one before
+  std::vector<int32_t> columns(kInputs), starts{0}, sources, slots;
+  for (int32_t c = 0; c < kInputs; ++c) columns[c] = c;
+  for (int64_t i = 0; i < kHidden + kOutputs; ++i) {
+    const int64_t first = i < kHidden ? 0 : kInputs, end = i < kHidden ? kInputs : kInputs + kHidden;
+    for (int64_t r = first; r < end; ++r) {
+      slots.push_back(static_cast<int32_t>(sources.size()));
+      sources.push_back(static_cast<int32_t>(r));
+    }
+    starts.push_back(static_cast<int32_t>(sources.size()));
+  }
+  const auto edges = static_cast<int64_t>(sources.size());
+  const Network net{kInputs,
+                    kInputs,
+                    kHidden + kOutputs,
+                    kOutputs,
+                    edges,
+                    kHidden + kOutputs,
+                    columns.data(),
+                    starts.data(),
+                    sources.data(),
+                    slots.data(),
+                    zoo::dense::Function::tanh};
+  const auto x = numbers(batch * kInputs, 1.0f), weight = numbers(edges), bias = numbers(net.biases);
+  std::vector<float> saved(tiles_of(batch) * net.rows() * kTile), y(batch * kOutputs);
+  forward<float>(net, edges,
+                 {.batch = batch,
+                  .x = x.data(),
+                  .weight = weight.data(),
+                  .bias = bias.data(),
+                  .saved = saved.data(),
+                  .y = y.data()},
+                 threads);
+  std::vector<float> grad_weight(edges), grad_bias(net.biases), grad_x(batch * kInputs);
+  backward<float>(net, edges,
+                  {.batch = batch,
+                   .weight = weight.data(),
+                   .saved = saved.data(),
+                   .grad_y = x.data(),
+                   .grad_weight = grad_weight.data(),
+                   .grad_bias = grad_bias.data(),
+                   .grad_x = grad_x.data()},
+                  threads);
+  append(y, grad_weight);
+  append(y, grad_bias);
+  append(y, grad_x);
+  return y;
+}
+
 std::vector<float> images(int64_t batch, int threads) {
   using namespace zoo::images;
   constexpr int64_t kImages = 7, kSize = 64;
@@ -122,14 +174,14 @@ std::vector<float> images(int64_t batch, int threads) {
     offsets[2 * i] = i % 3 - 1;
     offsets[2 * i + 1] = i % 5 - 2;
   }
-  const auto levels = numbers(256);
+  const auto levels = numbers(258);
   std::vector<float> out(batch * kSize * kSize);
   take<uint8_t>({kImages, 1, kSize, kSize, bytes.data(), levels.data()},
                 {batch, indices.data(), offsets.data(), nullptr}, out.data(), threads);
   return out;
 }
 
-constexpr int kKinds = 6;
+constexpr int kKinds = 7;
 
 std::vector<float> call(int number) {
   const int threads = 1 + number / kKinds % kMostThreads;
@@ -139,6 +191,7 @@ std::vector<float> call(int number) {
     case 2: return gridnet(5, 2, threads);   // blocks
     case 3: return nca(3, threads);
     case 4: return images(80, threads);
+    case 5: return network(200, threads);
     default: return sparse(40, threads);
   }
 }

@@ -31,10 +31,11 @@ def list_rows(family: str | None = None) -> list[dict[str, Any]]:
     recipes = recipe_names()
     rows = [_model_row(info, info.name in recipes, info.where == "bundled" and info.name in own_names)
             for info in (*own, *bundled)]  # fmt: skip
-    rows += [_empty_row(path.name, "own", None, path.name in recipes) | {"damaged": str(error)}
+    rows += [_empty_row(path.name, "own", None, recipe=path.name in recipes) | {"damaged": str(error)}
              for path, error in damaged.items()]  # fmt: skip
     listed = {row["name"] for row in rows}
-    rows += [_empty_row(name, None, load_recipe(name).model.family, True) for name in recipes if name not in listed]
+    rows += [_empty_row(name, None, load_recipe(name).model.family, recipe=True)
+             for name in recipes if name not in listed]  # fmt: skip
     rows.sort(key=lambda row: row["name"])
     chosen = [row for row in rows if family in (None, row["family"])]
     if not chosen and family is not None:
@@ -79,7 +80,7 @@ def is_baseline(family: str | None) -> bool:
 
 
 def _model_row(info: ModelInfo, recipe: bool, shadowed: bool) -> dict[str, Any]:
-    return _empty_row(info.name, info.where, info.family, recipe) | {
+    return _empty_row(info.name, info.where, info.family, recipe=recipe) | {
         "accuracy": info.metrics.get("test_accuracy"),
         "parameters": info.parameters,
         "size": info.size_bytes,
@@ -88,7 +89,7 @@ def _model_row(info: ModelInfo, recipe: bool, shadowed: bool) -> dict[str, Any]:
     }
 
 
-def _empty_row(name: str, where: str | None, family: str | None, recipe: bool) -> dict[str, Any]:
+def _empty_row(name: str, where: str | None, family: str | None, *, recipe: bool) -> dict[str, Any]:
     return {
         "name": name,
         "where": where,

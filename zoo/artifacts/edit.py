@@ -15,9 +15,9 @@ import sdk
 from sdk.artifact import CARD_FILE, RECIPE_FILE, WEIGHTS_FILE, Artifact, ArtifactConfig, read_artifact, read_config
 from sdk.inputs import InputSpec
 from sdk.resolve import find_model
+from zoo.artifacts.appearance import draw_training_samples, with_appearance
 from zoo.artifacts.card import read_notes
 from zoo.artifacts.card_figures import draw_curves, draw_thumbnail, open_best, with_example
-from zoo.artifacts.example import draw_example, with_appearance
 from zoo.artifacts.matching import load_matching_data
 from zoo.artifacts.stored_recipe import recipe_of_artifact
 from zoo.artifacts.target import check_replaceable, check_writable
@@ -118,7 +118,7 @@ def refresh_example(name: str, data_dir: Path | None = None) -> Path:
     model = open_best(stored.artifact)
     config = with_example(config, model, "test", data.test)
     with changing(stored, config) as new:
-        draw_example(new, config, data.train)
+        draw_training_samples(new, config, data.train)
         draw_thumbnail(new, model, data.test)
         draw_curves(new)
     return stored.artifact.folder / CARD_FILE

@@ -8,6 +8,7 @@ import platform
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ from torch import Tensor, nn
 
 from sdk.artifact import CARD_FILE, HISTORY_FILE, NAME_PATTERN, ONNX_FILE, ArtifactConfig
 from sdk.inputs import InputSpec
+from sdk.text import is_unicode
 from sdk.validation import describe
+from zoo.artifacts.appearance import draw_training_samples, with_appearance
 from zoo.artifacts.card import MODULE_FAMILY, read_notes
 from zoo.artifacts.card_figures import add_example
-from zoo.artifacts.example import draw_example, with_appearance
 from zoo.artifacts.given_input import read_input
 from zoo.artifacts.graph import export_graph
 from zoo.artifacts.onnx import check_onnx
 from zoo.artifacts.outputs import check_outputs, show_shape
 from zoo.artifacts.target import check_replaceable, check_writable
-from zoo.artifacts.writer import cannot_write, complete, inference_copy, write_artifact
+from zoo.artifacts.writer import cannot_write, check_weights, complete, inference_copy, write_artifact
 from zoo.config.data import AugmentConfig
 from zoo.data.split import ArraySplit, Split
 from zoo.families.base import FamilyConfig
@@ -83,67 +85,87 @@ def save(
     _check_texts(name=name, data=data or "", licence=licence)
     if not re.fullmatch(NAME_PATTERN, name):
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}; give another folder, or name=")
-    spec, names, measured = read_input(input), _label_names(labels), _metrics(metrics or {})
+    spec, names, measured = read_input(input), _label_names(labels), _metrics({} if metrics is None else metrics)
     check_writable(out, overwrite)
     plain = _unwrap(module)
     check_finished: Callable[[], None] = getattr(plain, "check_finished", lambda: None)
     check_finished()
     trained = _copy(plain)
-    _check_weights(trained)
+    check_weights(trained)
     check_outputs(trained, spec, names)
     images = None if training is None else _split(training, spec, names)
+    given = _Given(out, name, spec, names, measured, _provenance(data, images), licence, images, overwrite)
     config = _family_config(plain)
-    if config is not None:
-        found = load_hook(get_family(config.family).learner)(trained, config).findings()
-        _check_free(measured, found)
-        return write_artifact(
-            out,
-            name=name,
-            module=trained,
-            model_config=config,
-            input_spec=spec,
-            labels=names,
-            metrics={**found, **measured},
-            provenance=_provenance(data, images),
-            recipe_yaml=None,
-            licence=licence,
-            formats=("safetensors", "onnx") if get_family(config.family).onnx_graph else ("safetensors",),
-            training=images,
-            overwrite=overwrite,
-        )
-    described = ArtifactConfig(
-        name=name,
+    if config is None:
+        return _write_graph(given, trained, architecture=str(plain))
+    return _write_family(given, trained, config)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The arguments of :func:`save`, checked."""
+
+    out: Path
+    name: str
+    input: InputSpec
+    labels: list[str]
+    metrics: dict[str, Any]
+    provenance: dict[str, Any]
+    licence: str
+    training: Split | None
+    overwrite: bool
+
+
+def _write_family(given: _Given, trained: nn.Module, config: FamilyConfig) -> Path:
+    """Write the artifact of a family's module: weights, ONNX graph, and what its learner finds."""
+    family = get_family(config.family)
+    found = load_hook(family.learner)(trained, config).findings()
+    _check_free(given.metrics, found)
+    return write_artifact(
+        given.out,
+        name=given.name,
+        module=trained,
+        model_config=config,
+        input_spec=given.input,
+        labels=given.labels,
+        metrics={**found, **given.metrics},
+        provenance=given.provenance,
+        recipe_yaml=None,
+        licence=given.licence,
+        formats=("safetensors", "onnx") if family.onnx_graph else ("safetensors",),
+        training=given.training,
+        overwrite=given.overwrite,
+    )
+
+
+def _write_graph(given: _Given, trained: nn.Module, architecture: str) -> Path:
+    """Write the artifact of a module that belongs to no family: its ONNX graph, and no weights file."""
+    config = ArtifactConfig(
+        name=given.name,
         family=MODULE_FAMILY,
-        model={"architecture": str(plain)},
-        input=spec,
-        labels=tuple(names),
+        model={"architecture": architecture},
+        input=given.input,
+        labels=tuple(given.labels),
         parameters=sum(parameter.numel() for parameter in trained.parameters()),
-        metrics=measured,
-        provenance=_provenance(data, images),
-        licence=licence,
+        metrics=given.metrics,
+        provenance=given.provenance,
+        licence=given.licence,
         files={},
     )
-    return _write_graph(out, trained, described, images, overwrite)
-
-
-def _write_graph(
-    out: Path, trained: nn.Module, config: ArtifactConfig, training: Split | None, overwrite: bool
-) -> Path:
-    """Write the artifact of a module that belongs to no family: its ONNX graph, and no weights file."""
     model = export_graph(trained, config)
     check_onnx(model, trained, config.input, relative=True)
     try:
-        with replacing_folder(out, overwrite=overwrite, check=check_replaceable) as folder:
+        with replacing_folder(given.out, overwrite=given.overwrite, check=check_replaceable) as folder:
             (folder / ONNX_FILE).write_bytes(model.SerializeToString())
             write_text(folder / HISTORY_FILE, "[]\n")
-            if training is not None:
-                config = with_appearance(config, training)
-                draw_example(folder, config, training)
-                config = add_example(folder, config, "training", training)
-            complete(folder, config, None, read_notes(out / CARD_FILE))
+            if given.training is not None:
+                config = with_appearance(config, given.training)
+                draw_training_samples(folder, config, given.training)
+                config = add_example(folder, config, "training", given.training)
+            complete(folder, config, None, read_notes(given.out / CARD_FILE))
     except OSError as error:
-        raise cannot_write(out, error) from error
-    return out
+        raise cannot_write(given.out, error) from error
+    return given.out
 
 
 def _family_config(module: nn.Module) -> FamilyConfig | None:
@@ -171,19 +193,12 @@ def _copy(module: nn.Module) -> nn.Module:
         raise ExportError(f"the module cannot be copied: {reason}; detach tensors that it stores") from error
 
 
-def _check_weights(module: nn.Module) -> None:
-    """Raise ExportError unless all floats of the state are finite float32."""
-    for name, tensor in module.state_dict().items():
-        if tensor.is_floating_point() and tensor.dtype != torch.float32:
-            raise ExportError(f"tensor {name} is {tensor.dtype}; weights are exported in float32: call module.float()")
-        if not bool(tensor.isfinite().all()):
-            raise ExportError(f"tensor {name} holds NaN or infinite values; lower the learning rate of the training")
-
-
 def _check_texts(**given: object) -> None:
     for name, value in given.items():
         if not isinstance(value, str):
             raise ExportError(f"{name}: found {describe(value)}, allowed a text")
+        if not is_unicode(value):
+            raise ExportError(f"{name}: found {describe(value)}, allowed Unicode text")
 
 
 def _label_names(labels: Iterable[str]) -> list[str]:
@@ -201,7 +216,7 @@ def _label_names(labels: Iterable[str]) -> list[str]:
         raise ExportError(f"labels: found {describe(labels)}, allowed a list of the classes' names, such as ['a', 'b']")
     names = [str(label) for label in listed]
     for name in names:
-        if any(0xD800 <= ord(character) < 0xE000 for character in name):
+        if not is_unicode(name):
             raise ExportError(f"labels: found {describe(name)}, allowed Unicode text")
     if len(set(names)) < len(names):
         raise ExportError(f"labels: found {describe(names)}, allowed each name once")
@@ -210,6 +225,8 @@ def _label_names(labels: Iterable[str]) -> list[str]:
 
 def _metrics(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metrics for config.json: counts of the test become accuracy and interval. Raises ExportError."""
+    if not isinstance(given, Mapping):
+        raise ExportError(f"metrics: found {describe(given)}, allowed numbers and other JSON values by name")
     _check_free(given, _OWN_METRICS)
     given = {name: _plain(value) for name, value in given.items()}
     for name in ("test_loss", "validation_accuracy"):

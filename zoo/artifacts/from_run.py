@@ -17,6 +17,7 @@ from zoo.utils.provenance import gather_provenance
 def export_run(
     result: TrainResult,
     out: Path,
+    *,
     overwrite: bool = False,
     seeds: Sequence[SeedResult] = (),
     facts: Mapping[str, Any] | None = None,
@@ -27,9 +28,31 @@ def export_run(
 
     Raises ExportError and CardError as :func:`zoo.artifacts.writer.write_artifact` does.
     """
-    recipe, test = result.recipe, result.test
-    recipe_yaml = recipe.to_yaml()
-    metrics = {
+    recipe = result.recipe
+    return write_artifact(
+        out,
+        name=recipe.name,
+        module=result.module,
+        model_config=recipe.model,
+        input_spec=result.data.input_spec,
+        labels=result.data.labels,
+        task=result.data.kind,
+        metrics=_metrics(result, seeds),
+        provenance={**_provenance(result), **(facts or {})},
+        recipe_yaml=recipe.to_yaml(),
+        licence=recipe.export.licence,
+        history=result.history,
+        formats=recipe.export.formats,
+        training=result.data.train,
+        test=result.data.test,
+        overwrite=overwrite,
+    )
+
+
+def _metrics(result: TrainResult, seeds: Sequence[SeedResult]) -> dict[str, Any]:
+    """Return the measurements of a run: its test, its validation, its seeds and what its learner found."""
+    test = result.test
+    return {
         "test_accuracy": test.accuracy,
         "test_correct": test.correct,
         "test_total": test.total,
@@ -39,35 +62,22 @@ def export_run(
         **seed_metrics(seeds),
         **result.findings,
     }
+
+
+def _provenance(result: TrainResult) -> dict[str, Any]:
+    """Return where a run's model comes from: its recipe, its data, its cost, and the model that it started from."""
+    recipe, parts = result.recipe, result.data
     data = {
         "name": dataset_title(recipe.data),
-        "train": len(result.data.train),
-        "validation": len(result.data.validation),
-        "test": len(result.data.test),
+        "train": len(parts.train),
+        "validation": len(parts.validation),
+        "test": len(parts.test),
     }
-    return write_artifact(
-        out,
-        name=recipe.name,
-        module=result.module,
-        model_config=recipe.model,
-        input_spec=result.data.input_spec,
-        labels=result.data.labels,
-        task=result.data.kind,
-        metrics=metrics,
-        provenance={
-            **gather_provenance(recipe_yaml, recipe.train.seed, result.steps, result.seconds, data),
-            **({"cpu_seconds": round(result.cpu_seconds, 1)} if math.isfinite(result.cpu_seconds) else {}),
-            **({"start_from": result.start.provenance()} if result.start is not None else {}),
-            **(facts or {}),
-        },
-        recipe_yaml=recipe_yaml,
-        licence=recipe.export.licence,
-        history=result.history,
-        formats=recipe.export.formats,
-        training=result.data.train,
-        test=result.data.test,
-        overwrite=overwrite,
-    )
+    return {
+        **gather_provenance(recipe.to_yaml(), recipe.train.seed, result.steps, result.seconds, data),
+        **({"cpu_seconds": round(result.cpu_seconds, 1)} if math.isfinite(result.cpu_seconds) else {}),
+        **({"start_from": result.start.provenance()} if result.start is not None else {}),
+    }
 
 
 def seed_metrics(results: Sequence[SeedResult]) -> dict[str, Any]:

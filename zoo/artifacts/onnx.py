@@ -104,6 +104,13 @@ def task_of(config: ArtifactConfig) -> Task:
     return Task(config.input.shape, config.outputs, config.task)
 
 
+def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """Return a session of onnxruntime on the CPU, which logs errors only."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
 def check_onnx(
     model: onnx.ModelProto,
     module: nn.Module,
@@ -122,9 +129,7 @@ def check_onnx(
         onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the ONNX graph is not valid: {' '.join(str(error).split())}") from error
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(model)
     progress("comparing ONNX with torch")
     for raw in _batches(spec, test):
         expected, found = _both(session, module, spec, raw)

@@ -48,6 +48,7 @@ def export_reduced(
     precision: Precision,
     max_drop: float = MAX_DROP,
     out: Path | None = None,
+    *,
     overwrite: bool = False,
     data_dir: Path | None = None,
     progress: Progress = no_progress,

@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
-import onnxruntime
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from torch import nn
@@ -25,10 +24,11 @@ from sdk.artifact import (
 )
 from sdk.backends import backends_of, open_backend
 from sdk.errors import CellzooError
+from sdk.text import is_unicode
 from sdk.weights import METADATA
 from zoo.artifacts.card import card_text
 from zoo.artifacts.check import check_card
-from zoo.artifacts.onnx import build_onnx
+from zoo.artifacts.onnx import build_onnx, open_session
 from zoo.artifacts.seal import seal
 from zoo.artifacts.target import check_writable
 from zoo.artifacts.writer import inference_copy
@@ -48,7 +48,7 @@ _METRICS = {
 }  # fmt: skip
 
 
-def check_exportable(recipe: Recipe, data: Data, module: nn.Module, out: Path, overwrite: bool = False) -> None:
+def check_exportable(recipe: Recipe, data: Data, module: nn.Module, out: Path, *, overwrite: bool = False) -> None:
     """Raise ExportError or CardError if the artifact of ``module`` could not be written to ``out`` after training.
 
     A rehearsal with the untrained module in a temporary folder: weights, recipe, labels, licence, card and the formats
@@ -113,7 +113,7 @@ def _check_text(recipe: Recipe, data: Data) -> None:
     """Raise ExportError for text that a file cannot hold, such as a label from a folder's name in another encoding."""
     given = (("the licence", recipe.export.licence), ("train.start_from", recipe.train.start_from or ""))
     for what, text in (*given, *(("the label", label) for label in data.labels)):
-        if any(0xD800 <= ord(character) < 0xE000 for character in text):
+        if not is_unicode(text):
             raise ExportError(f"{what} {text!r} is not Unicode text and cannot be stored; rename it")
 
 
@@ -121,10 +121,7 @@ def _check_runs(model: onnx.ModelProto, config: ArtifactConfig) -> None:
     """Raise ExportError unless the graph is valid and gives one row of logits for one sample."""
     try:
         onnx.checker.check_model(model, full_check=True)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        (logits,) = session.run([ONNX_OUTPUT], {ONNX_INPUT: np.zeros((1, *config.input.shape), np.float32)})
+        (logits,) = open_session(model).run([ONNX_OUTPUT], {ONNX_INPUT: np.zeros((1, *config.input.shape), np.float32)})
     except Exception as error:  # onnxruntime's errors have no common base
         raise ExportError(f"the ONNX graph is not valid: {' '.join(str(error).split())}") from error
     if logits.shape != (1, config.outputs):

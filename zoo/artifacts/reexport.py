@@ -33,10 +33,11 @@ class Exported:
 def export_file(
     name: str,
     out: Path,
+    *,
+    member: str | None = None,
     preprocessing: bool = False,
     overwrite: bool = False,
     data_dir: Path | None = None,
-    member: str | None = None,
     progress: Progress = no_progress,
 ) -> Exported:
     """Write a trained model (a name or an artifact's folder), or one ``member`` of an ensemble, as ONNX file ``out``.
@@ -86,7 +87,7 @@ def _member(stored: Stored, name: str) -> nn.Module:
     members = get_family(stored.config.family).members
     found: dict[str, nn.Module] = load_hook(members)(stored.module) if members else {}
     if name not in found:
-        existing = f"it has {', '.join(found)}" if found else "it has no members"
+        existing = f"allowed: {', '.join(found)}" if found else "it has no members; leave --member out"
         raise ExportError(f"{stored.config.name} has no member {name!r}{hint(name, found)}; {existing}")
     return found[name]
 

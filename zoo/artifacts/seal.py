@@ -14,7 +14,7 @@ from zoo.utils.files import write_text
 def seal(folder: Path, config: ArtifactConfig) -> ArtifactConfig:
     """Write config.json with the size and hash of every other file in the folder, and return the sealed config.
 
-    Raises ExportError if the config holds anything but plain finite JSON values.
+    Raises ExportError if the config holds anything but plain finite JSON values and Unicode text.
     """
     files = {
         path.relative_to(folder).as_posix(): FileRecord(hash_file(path), path.stat().st_size)
@@ -24,6 +24,7 @@ def seal(folder: Path, config: ArtifactConfig) -> ArtifactConfig:
     sealed = replace(config, files=files)
     try:
         text = json.dumps(sealed.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        text.encode()
     except (TypeError, ValueError) as error:
         raise ExportError(f"{CONFIG_FILE} takes plain finite JSON values only: {error}") from error
     write_text(folder / CONFIG_FILE, text + "\n")

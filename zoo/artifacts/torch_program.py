@@ -30,7 +30,7 @@ _PATHS = ("stack_trace", "nn_module_stack", "source_fn_stack")
 """Facts about nodes that name files of this machine or classes of ours; a program runs without them."""
 
 
-def export_program(name: str, out: Path, overwrite: bool = False, progress: Progress = no_progress) -> Path:
+def export_program(name: str, out: Path, *, overwrite: bool = False, progress: Progress = no_progress) -> Path:
     """Write a trained model (a name or an artifact's folder) as program ``out``, for any batch size.
 
     It maps prepared float32 ``[B, *shape]`` to logits ``[B, classes]``. Its archive holds JSON and raw tensors, and is

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from torch import nn
 
 from sdk.artifact import (
     CARD_FILE,
+    EXAMPLE_FILE,
     FIGURES_FOLDER,
     HISTORY_FILE,
     INPUT_FILE,
@@ -40,9 +40,9 @@ from sdk.inputs import InputSpec
 from sdk.loading import open_model
 from sdk.tasks import TaskKind
 from sdk.weights import METADATA
+from zoo.artifacts.appearance import draw_training_samples, with_appearance
 from zoo.artifacts.card import card_text, findings_text, read_notes
 from zoo.artifacts.card_figures import add_example, draw_curves
-from zoo.artifacts.example import EXAMPLE_NAME, draw_example, with_appearance
 from zoo.artifacts.extras import Extras
 from zoo.artifacts.onnx import write_extra_onnx, write_onnx
 from zoo.artifacts.random_inputs import random_inputs
@@ -89,41 +89,34 @@ def write_artifact(
         raise ExportError(f"model name {name!r} must match {NAME_PATTERN}")
     out = check_writable(out, overwrite)
     trained = inference_copy(module)
-    tensors = _tensors(trained)
+    check_weights(trained)
+    config = ArtifactConfig(
+        name=name,
+        family=model_config.family,
+        model=model_config.model_dump(mode="json"),
+        input=input_spec,
+        labels=tuple(labels),
+        task=task,
+        parameters=sum(parameter.numel() for parameter in trained.parameters()),
+        metrics=metrics,
+        provenance={**provenance, **_origin_of(model_config.family)},
+        licence=licence,
+        files={},
+    )
     try:
         with replacing_folder(out, overwrite=overwrite, check=check_replaceable) as folder:
-            save_file(tensors, folder / WEIGHTS_FILE, METADATA)
-            if recipe_yaml is not None:
-                write_text(folder / RECIPE_FILE, recipe_yaml)
-            write_text(folder / HISTORY_FILE, _history_text(history))
-            config = ArtifactConfig(
-                name=name,
-                family=model_config.family,
-                model=model_config.model_dump(mode="json"),
-                input=input_spec,
-                labels=tuple(labels),
-                task=task,
-                parameters=sum(parameter.numel() for parameter in trained.parameters()),
-                metrics=metrics,
-                provenance={**provenance, **_origin_of(model_config.family)},
-                licence=licence,
-                files={},
-            )
+            _write_training(folder, trained, recipe_yaml, history)
             extras = Extras(folder)
-            if "onnx" in formats:  # sealed first, because the metadata of model.onnx holds the weights' hash
-                sealed = seal(folder, config)
-                with extras.trying(ONNX_FILE):
-                    write_onnx(folder / ONNX_FILE, trained, sealed, test=test)
-                    write_extra_onnx(folder, trained, config)
+            if "onnx" in formats:
+                _add_onnx(folder, config, trained, test, extras)
             with extras.trying(FIGURES_FOLDER, PROBE_FILE):
-                _draw_portrait(folder, trained, config)
+                _draw_portrait(folder, config, trained)
             if training is not None:
                 config = with_appearance(config, training)
-                with extras.trying(f"{FIGURES_FOLDER}/{EXAMPLE_NAME}"):
-                    draw_example(folder, config, training)
+                with extras.trying(EXAMPLE_FILE):
+                    draw_training_samples(folder, config, training)
                 with extras.trying(THUMBNAIL_FILE, INPUT_FILE):
-                    part, split = ("test", test) if test is not None and len(test) else ("training", training)
-                    config = add_example(folder, config, part, split)
+                    config = add_example(folder, config, *_shown_part(training, test))
             with extras.trying(LEARNING_FILE):
                 draw_curves(folder)
             complete(folder, config, trained, read_notes(out / CARD_FILE), extras)
@@ -131,6 +124,30 @@ def write_artifact(
         raise cannot_write(out, error) from error
     extras.check(name, out)
     return out
+
+
+def _write_training(
+    folder: Path, trained: nn.Module, recipe_yaml: str | None, history: Sequence[dict[str, Any]]
+) -> None:
+    """Write what the training gave, without which there is no artifact: weights, recipe and history."""
+    tensors = {name: tensor.detach().numpy() for name, tensor in trained.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS_FILE, METADATA)
+    if recipe_yaml is not None:
+        write_text(folder / RECIPE_FILE, recipe_yaml)
+    write_text(folder / HISTORY_FILE, _history_text(history))
+
+
+def _add_onnx(folder: Path, config: ArtifactConfig, trained: nn.Module, test: Split | None, extras: Extras) -> None:
+    """Add model.onnx and the family's other ONNX files; ``extras`` records a failure."""
+    sealed = seal(folder, config)  # the metadata of model.onnx holds the weights' hash
+    with extras.trying(ONNX_FILE):
+        write_onnx(folder / ONNX_FILE, trained, sealed, test=test)
+        write_extra_onnx(folder, trained, config)
+
+
+def _shown_part(training: Split, test: Split | None) -> tuple[str, Split]:
+    """Return the part of the data that the thumbnail and the example come from, and its name."""
+    return ("training", training) if test is None or not len(test) else ("test", test)
 
 
 def _origin_of(family: str) -> dict[str, str]:
@@ -150,6 +167,15 @@ def inference_copy(module: nn.Module) -> nn.Module:
     for tensor in (*trained.parameters(), *trained.buffers()):
         tensor.data = tensor.data.contiguous()  # another layout selects another matmul, which rounds differently
     return trained
+
+
+def check_weights(module: nn.Module) -> None:
+    """Raise ExportError unless all floats of the module's state are finite float32."""
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise ExportError(f"tensor {name} is {tensor.dtype}; weights are exported in float32: call module.float()")
+        if not tensor.isfinite().all():
+            raise ExportError(f"tensor {name} holds NaN or infinite values; lower the learning rate of the training")
 
 
 def complete(
@@ -187,17 +213,6 @@ def check_loads_back(folder: Path, trained: nn.Module | None) -> None:
         raise ExportError(f"the artifact's logits differ from the trained module's by {gap:g}, allowed 0")
 
 
-def _tensors(module: nn.Module) -> dict[str, NDArray[Any]]:
-    """Return the state as arrays; raises ExportError unless all floats are finite float32."""
-    state = module.state_dict()
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and tensor.dtype != torch.float32:
-            raise ExportError(f"tensor {name} is {tensor.dtype}; weights are exported in float32: call module.float()")
-        if not tensor.isfinite().all():
-            raise ExportError(f"tensor {name} holds NaN or infinite values; lower the learning rate of the training")
-    return {name: tensor.detach().numpy() for name, tensor in state.items()}
-
-
 def _history_text(history: Sequence[dict[str, Any]]) -> str:
     """Return a JSON list with one round per line; a number that is not finite, such as an overflowed loss, is null."""
     lines = [
@@ -207,7 +222,7 @@ def _history_text(history: Sequence[dict[str, Any]]) -> str:
     return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
 
-def _draw_portrait(folder: Path, trained: nn.Module, config: ArtifactConfig) -> None:
+def _draw_portrait(folder: Path, config: ArtifactConfig, trained: nn.Module) -> None:
     """Add the figures that the family draws of every new model, and their text; a probe replaces both."""
     family = get_family(config.family)
     if family.portrait is None:

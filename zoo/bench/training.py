@@ -15,7 +15,8 @@ import torch
 from sdk.catalog import bundled_models
 from zoo.bench.machine import Watch, check_device, machine_facts
 from zoo.bench.report import PHASES, Report, Table
-from zoo.recipe import load_recipe, recipe_names
+from zoo.families.registry import get_family
+from zoo.recipe import Recipe, load_recipe, recipe_names
 from zoo.utils.errors import BenchError
 from zoo.utils.progress import Say
 
@@ -33,9 +34,10 @@ def bench_train(
     """Measure training steps with the compiled kernels and, for ``reference_steps``, with the reference.
 
     Each runs on ``device`` in a fresh process with this process's number of torch threads, after five untimed steps
-    (one for the reference; ten on cuda). ``steps`` None: as many as take a few seconds. ``reference_steps`` None: 2 for
-    a single recipe, none for several. Of several recipes, one that cannot be trained here leaves only the reason in the
-    report's facts. Raises RecipeError, and BenchError with the reason if no training can start.
+    (one for the reference; ten on cuda). Without ``overrides``, a network that grows has the connections of its bundled
+    model. ``steps`` None: as many as take a few seconds. ``reference_steps`` None: 2 for a single recipe, none for
+    several. Of several recipes, one that cannot be trained here leaves only the reason in the report's facts. Raises
+    RecipeError, and BenchError with the reason if no training can start.
     """
     check_device(device)
     loaded = [load_recipe(recipe, overrides) for recipe in recipes]
@@ -45,9 +47,11 @@ def bench_train(
     facts, watch = machine_facts(device), Watch()
     rows: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
-    for number, (recipe, name) in enumerate(zip(recipes, (one.name for one in loaded), strict=True), 1):
+    for number, (recipe, one) in enumerate(zip(recipes, loaded, strict=True), 1):
+        name = one.name
+        start = [] if overrides else _grown(one)
         request = {
-            "recipe": recipe, "overrides": list(overrides), "threads": torch.get_num_threads(), "device": device,
+            "recipe": recipe, "overrides": [*overrides, *start], "threads": torch.get_num_threads(), "device": device,
             "data_dir": None if data_dir is None else str(data_dir),
         }  # fmt: skip
         say(name if single else f"{name} ({number} of {len(recipes)})")
@@ -73,6 +77,12 @@ def bench_train(
 def bundled_recipes() -> list[str]:
     """Return the names of the recipes whose trained models are bundled, in alphabetical order."""
     return [name for name in recipe_names() if name in bundled_models()]
+
+
+def _grown(recipe: Recipe) -> list[str]:
+    """Return the override that starts a growing network with the connections of its bundled model."""
+    grows = get_family(recipe.model.family).grows and recipe.name in bundled_models()
+    return [f"train.start_from={recipe.name}"] if grows else []
 
 
 def _contenders(

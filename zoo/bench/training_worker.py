@@ -4,7 +4,7 @@ REQUEST is JSON with recipe, overrides, steps, warmup, threads, device, data_dir
 JSON too, and ``{"error": ...}`` for an error that the user can fix. A step lasts from the request for its batch to the
 request for the next. Within it, data is the wait for the batch, forward the time in which the learner computes its
 losses, of all optimizer steps that it takes, backward that of their gradients, and optimizer the rest. With products,
-the products of every fifth step are recorded, and repeated alone before each timed step.
+the products of every fifth step are recorded, and repeated alone before the next five timed steps, once for each.
 """
 
 from __future__ import annotations
@@ -94,15 +94,15 @@ class Clock:
         A step lasts from the request for its batch to the next; the wait for the batch is the phase ``data``.
         """
         for number in range(steps):
-            if products is not None:
-                if number % _RECORDED == 0:
-                    batch = next(batches)
-                    with products:
-                        yield batch
-                    products.repeat()
-                started = self.mark()
+            if products is not None and number % _RECORDED == 0:
+                batch = next(batches)
+                with products:
+                    yield batch
                 products.repeat()
-                self._alone.append((started, self.mark()))
+                for _ in range(min(_RECORDED, steps - number)):  # together: a step after a step is as in training
+                    started = self.mark()
+                    products.repeat()
+                    self._alone.append((started, self.mark()))
             self._phases = []
             started = self.mark()
             yield self.timed("data", partial(next, batches))()
@@ -122,7 +122,7 @@ class Clock:
         return found
 
     def alone(self) -> list[float]:
-        """Return the seconds of the products before each step."""
+        """Return the seconds of the products alone, once per step."""
         self._wait()
         return [self._between(*marks) for marks in self._alone]
 

@@ -95,7 +95,15 @@ def export(
         if out is None:
             exported = add_onnx(model, data_dir, progress)
         else:
-            exported = export_file(model, out, preprocessing, overwrite, data_dir, member, progress)
+            exported = export_file(
+                model,
+                out,
+                member=member,
+                preprocessing=preprocessing,
+                overwrite=overwrite,
+                data_dir=data_dir,
+                progress=progress,
+            )
     if exported.uncompared:
         note(f"not compared with torch on the test split: {exported.uncompared}")
     say(f"{form}: {exported.path} ({exported.path.stat().st_size:,} bytes)")
@@ -108,7 +116,7 @@ def _export_program(model: str, out: Path | None, overwrite: bool, quiet: bool) 
     with showing_progress(f"loading {model}", quiet) as progress:
         from zoo.artifacts.torch_program import export_program
 
-        path = export_program(model, out, overwrite, progress)
+        path = export_program(model, out, overwrite=overwrite, progress=progress)
     say(f"torch: {path} ({path.stat().st_size:,} bytes)")
 
 
@@ -126,7 +134,7 @@ def _export_reduced(
         from zoo.artifacts.precision import MAX_DROP, export_reduced
 
         drop = MAX_DROP if max_drop is None else max_drop
-        reduced = export_reduced(model, precision, drop, out, overwrite, data_dir, progress)
+        reduced = export_reduced(model, precision, drop, out, overwrite=overwrite, data_dir=data_dir, progress=progress)
     facts = reduced.facts
     total = facts["validation_total"]
     say(f"{precision}: {reduced.path} ({facts['bytes']:,} bytes, float32 {facts['full_bytes']:,})")
@@ -148,7 +156,7 @@ def _export_run(run_dir: Path, out: Path | None, overwrite: bool, data_dir: Path
         target = check_writable(out or models_folder() / recipe_of_run(run_dir).name, overwrite)
         result, results = load_finished(run_dir, data_dir=data_dir)
         progress("writing the model")
-        export_run(result, target, overwrite, results)
+        export_run(result, target, overwrite=overwrite, seeds=results)
     say(f"artifact: {target}")
 
 

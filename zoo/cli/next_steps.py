@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.training.result import EXAMPLE_FILE
+from zoo.training.result import SAMPLE_FILE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +73,7 @@ def _write_example(result: TrainResult, run_dir: Path) -> Path | None:
         return None
     raw = _first_test_input(result)
     values = raw if str(raw.dtype) == "uint8" else (raw * 255).round().clip(0, 255).astype("uint8")
-    path = run_dir / EXAMPLE_FILE
+    path = run_dir / SAMPLE_FILE
     Image.fromarray(values[0] if spec.shape[0] == 1 else values.transpose(1, 2, 0)).save(path)
     return path
 

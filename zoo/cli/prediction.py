@@ -19,9 +19,9 @@ from sdk.table_files import is_table_file
 from sdk.text import printable
 from zoo.cli.console import say, showing_progress
 from zoo.cli.echoes import check_echo_options, measure_copies, write_copy
+from zoo.cli.images import predict_images
 from zoo.cli.inputs import Prediction, find_files, is_image_file
 from zoo.cli.options import AS_JSON, BACKEND, DATA_DIR, QUIET, print_json
-from zoo.cli.pictures import predict_pictures
 from zoo.cli.results import check_results_file, writing_results
 from zoo.cli.rows import predict_rows
 from zoo.utils.signals import exit_code, stop_signals
@@ -110,29 +110,35 @@ def predict(
     if out is not None and copies:
         check_results_file(out, overwrite, inputs)
     table = loaded.input_spec.kind == "table"
-    if table and column is not None:
-        raise InputError(f"--column: {loaded.name} takes tables and finds its columns by name; leave it out")
-    if table and invert == "yes":
-        raise InputError(f"--invert yes: {loaded.name} takes tables, and only images can be inverted; leave it out")
+    if table:
+        _check_no_image_options(loaded.name, column, invert)
     wanted, what = (is_table_file, "tables") if table else (is_image_file, "images")
     files = find_files(inputs, wanted, what, recursive)
-    if column is not None and not any(file.error is None and is_table_file(file.name) for file in files):
+    from_tables = any(file.error is None and is_table_file(file.name) for file in files)
+    if column is not None and not from_tables:
         raise InputError(f"--column {column}: found no table among the inputs; leave it out")
     with showing_progress("predicting", quiet) as progress:
         found = (
             predict_rows(loaded, files, top, progress)
             if table
-            else predict_pictures(loaded, files, top, progress, _INVERT[invert], column)
+            else predict_images(loaded, files, top, progress, _INVERT[invert], column)
         )
         if out is None:
             # All at once, so that the note about inverted images comes first.
             failed = _show(list(found), as_json)
         else:
             check_results_file(out, overwrite, [file.name for file in files])
-            rows = table or any(file.error is None and is_table_file(file.name) for file in files)
-            failed = _write(found, out, overwrite, rows, min(top, len(loaded.labels)), as_json)
+            failed = _write(found, out, overwrite, table or from_tables, min(top, len(loaded.labels)), as_json)
     if failed:
         sys.exit(1)
+
+
+def _check_no_image_options(name: str, column: str | None, invert: str) -> None:
+    """Raise InputError for options that mean nothing to a model of a table."""
+    if column is not None:
+        raise InputError(f"--column: {name} takes tables and finds its columns by name; leave it out")
+    if invert == "yes":
+        raise InputError(f"--invert yes: {name} takes tables, and only images can be inverted; leave it out")
 
 
 def _echo(

@@ -162,7 +162,7 @@ def _test_winner(
     from zoo.sweep.winner import sweep_facts, test_winner
 
     result = test_winner(best, folder, settings, **options)
-    export_run(result, target, overwrite, facts={"sweep": sweep_facts(study, best, settings)})
+    export_run(result, target, overwrite=overwrite, facts={"sweep": sweep_facts(study, best, settings)})
     return result
 
 

@@ -165,7 +165,7 @@ def _checks(preparing: ExitStack, progress: Progress, check_data: bool, target: 
             progress("decoding all images")
             data.check()
         progress("trying to write the artifact")
-        check_exportable(recipe, data, module, target, overwrite)
+        check_exportable(recipe, data, module, target, overwrite=overwrite)
         preparing.close()
 
     return check
@@ -186,7 +186,7 @@ def _write(
 
     with showing_progress("writing the artifact", quiet):
         try:
-            export_run(result, target, overwrite, results)
+            export_run(result, target, overwrite=overwrite, seeds=results)
         except IncompleteArtifactError as error:
             return error
     return None

@@ -102,7 +102,7 @@ def spells_number(text: str) -> bool:
 
 
 def _refuse_mixture(name: str, cells: Sequence[Any], present: Sequence[int], place: Place) -> None:
-    """Raise DataError for cells of several kinds, unless all are numbers or spell one."""
+    """Raise DataError for cells of several kinds; it names the first cells of two of them."""
     first: dict[str, int] = {}
     for number in present:
         first.setdefault(_kind(name, cells[number], number, place), number)

@@ -24,8 +24,8 @@ from sdk.images import decode_picture, open_picture, orientation, read_picture
 from sdk.inputs import InputSpec
 from zoo.config.data import DatasetConfig
 from zoo.data.dataset_parts import Part
+from zoo.data.encoded_split import EncodedSplit
 from zoo.data.hashing import hash_tensors
-from zoo.data.picture_split import PictureSplit
 from zoo.data.split import ArraySplit, Data, Split
 from zoo.data.tally import Tally
 from zoo.utils.errors import DataError
@@ -59,7 +59,7 @@ def load_images(parts: dict[str, Part], column: str, names: list[str], config: D
     if the config does not give one.
     """
     notes: list[str] = []
-    seen = _Seen(set(), True)
+    seen = _Seen(set(), grey=True)
     needs_look = config.image_size is None or config.mode is None or config.augment.crop is not None
     if needs_look:
         parts = _without_faults(parts, column, names, config, notes, lambda role, source: _look(source, seen))
@@ -91,7 +91,7 @@ def load_images(parts: dict[str, Part], column: str, names: list[str], config: D
     )
 
 
-class RowSplit(PictureSplit):
+class RowSplit(EncodedSplit):
     """Images in the rows of a data set."""
 
     def __init__(self, part: Part, column: str, spec: InputSpec, config: DatasetConfig) -> None:
@@ -235,10 +235,18 @@ def _decode(
 
 
 def _sample(part: Part, column: str, shape: tuple[int, int, int], config: DatasetConfig) -> Tensor:
-    """Return the decoded pixels of training images, evenly spaced, uint8 ``[N, C, H, W]``."""
+    """Return the decoded pixels of training images, evenly spaced, uint8 ``[N, C, H, W]``.
+
+    Raises DataError, which names the row, for one that cannot be decoded.
+    """
     every = max(1, len(part.indices) // STATISTICS)
     few = replace(part, indices=part.indices[::every], labels=part.labels[::every])
-    found = [read_picture(content, shape, config.resize) for _, _, content in _encoded(few, column)]
+    found = []
+    for _, row, content in _encoded(few, column):
+        try:
+            found.append(read_picture(content, shape, config.resize))
+        except InputError as error:
+            raise DataError(f"{_place(part, row)}: {error}") from None
     return torch.from_numpy(np.stack(found))
 
 

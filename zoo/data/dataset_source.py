@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from datasets.data_files import EmptyDatasetError
 
 from sdk.validation import hint
 from zoo.config.data import DatasetConfig, SplitsConfig
@@ -108,6 +109,10 @@ def open_dataset(config: DatasetConfig, place: Place) -> Opened:
             splits = _read(place, config)
         except DataError:
             raise
+        except EmptyDatasetError:
+            raise DataError(
+                f"{place.origin}: found no images in class folders and no data files, allowed: {', '.join(READERS)}"
+            ) from None
         except Exception as error:  # readers of many formats, whose errors have no common base
             raise DataError(f"{place.origin}: cannot be read: {_reason(error)}") from None
     names = _roles(list(splits), config.splits or SplitsConfig(), place.origin)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from torch import Tensor
@@ -50,14 +51,18 @@ def hash_files(paths: Sequence[str | Path], labels: Tensor) -> str:
         whole = sum(sizes) <= READ_LIMIT
         chosen = paths if whole else paths[:: max(1, len(paths) // SAMPLED)]
         for path in chosen:
-            with open(path, "rb") as file:
-                while piece := file.read(_PIECE):
-                    digest.update(piece)
-                    if not whole:
-                        break
+            for piece in islice(_pieces(path), None if whole else 1):
+                digest.update(piece)
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
     return digest.hexdigest()
+
+
+def _pieces(path: str | Path) -> Iterator[bytes]:
+    """Yield the content of a file, _PIECE bytes at a time."""
+    with open(path, "rb") as file:
+        while piece := file.read(_PIECE):
+            yield piece
 
 
 def _new() -> hashlib.blake2b:

@@ -24,10 +24,10 @@ import torch
 
 from sdk.inputs import InputSpec
 from zoo.config.data import ImageFolderConfig
+from zoo.data.encoded_split import EncodedSplit
 from zoo.data.faults import decode_files, examine, note_contradictions, note_duplicates
 from zoo.data.hashing import hash_files, hash_text
 from zoo.data.image_files import Listing, list_images
-from zoo.data.picture_split import PictureSplit
 from zoo.data.sampling import hold_out
 from zoo.data.split import Data
 from zoo.data.tally import Tally
@@ -125,7 +125,7 @@ def _describe(
     )
 
 
-class FolderSplit(PictureSplit):
+class FolderSplit(EncodedSplit):
     """Image files with their class numbers."""
 
     def __init__(self, samples: Samples, spec: InputSpec, config: ImageFolderConfig, folder: Path) -> None:

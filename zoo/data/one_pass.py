@@ -29,9 +29,9 @@ def take(images: Tensor, indices: Tensor, offsets: Tensor | None, flipped: Tenso
     """Return the inputs ``[B, C, H, W]`` of the images at ``indices``, int64 ``[B]``.
 
     Image i is shifted by ``offsets[i]`` = (down, right) pixels, int64 ``[B, 2]``, which exposes pixels of 0, and then
-    changes sides where ``flipped[i]``, bool ``[B]``, is true. ``scales`` has the inputs for every byte, float32
-    ``[C, 256]``, or for images of float32 the means and standard deviations, ``[C, 2]``. All are contiguous. Raises
-    ValueError for an index outside 0 to N - 1.
+    changes sides where ``flipped[i]``, bool ``[B]``, is true. ``scales`` are the means and standard deviations, float32
+    ``[C, 2]``; for images of bytes ``[C, 258]``, of which the first 256 are each byte's input. All are contiguous.
+    Raises ValueError for an index outside 0 to N - 1.
     """
     # Whatever torch's default dtype and device are: the kernel writes float32 to the host's memory.
     out = torch.empty(len(indices), *images.shape[1:], dtype=torch.float32, device="cpu")

@@ -174,10 +174,11 @@ class ArraySplit(Split):
     @cached_property
     def _scales(self) -> Tensor:
         """The numbers by which :func:`zoo.data.one_pass.take` does what :meth:`prepare` does."""
-        if self.inputs.dtype == torch.uint8:
-            levels = torch.arange(256, dtype=torch.uint8, device="cpu")
-            return self.prepare(levels.expand(self.spec.shape[0], 1, 256)).view(-1, 256)
-        return torch.stack([_floats(self.spec.mean), _floats(self.spec.std)], 1)
+        statistics = torch.stack([_floats(self.spec.mean), _floats(self.spec.std)], 1)
+        if self.inputs.dtype != torch.uint8:
+            return statistics
+        levels = torch.arange(256, dtype=torch.uint8, device="cpu")
+        return torch.cat([self.prepare(levels.expand(self.spec.shape[0], 1, 256)).view(-1, 256), statistics], 1)
 
     def _prepared(self, batches: Iterable[Batch], device: torch.device) -> Generator[tuple[Tensor, Tensor], None, None]:
         """See :class:`Split`; data that fit on a GPU stay there, and are augmented there.

@@ -57,6 +57,8 @@ class Family:
     capturable: bool = False
     """True if the module's forward pass in training calls the same kernels on the same memory for every batch of one
     shape, so that a CUDA graph can repeat it: no choice is made on the host, and no parameter is replaced."""
+    grows: bool = False
+    """True if the network gets connections while it trains, so that its first steps cost less than most."""
     tasks: tuple[TaskKind, ...] = ("classification",)
     """The kinds of task that the learner can train. One that takes losses from its ``objective``, as the default
     learner does, can train all."""

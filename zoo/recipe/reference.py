@@ -119,13 +119,18 @@ def _keys(schema: type[Section], place: str, skip: type[Section] | None = None) 
         yield Key(path, allowed, default, _meaning(field), follows=_followed(field) is not None)
         if len(inner) > 1 and place != "train":
             yield Key(f"{path}.name", ", ".join(inner), "required", f"The name of the {name}.")
-            for variant, section in inner.items():
-                for key in _keys(section, path):
-                    if key.path != f"{path}.name":
-                        yield replace(key, meaning=f"{variant}: {key.meaning}")
+            yield from _keys_of_variants(inner, path)
         elif len(inner) == 1 and skip not in inner.values():
             inside = f"{path}.N" if get_origin(field.annotation) is tuple else path
             yield from _keys(next(iter(inner.values())), inside)
+
+
+def _keys_of_variants(variants: dict[str, type[Section]], path: str) -> Iterator[Key]:
+    """Yield the keys of sections of which one is chosen by its name, each with the name of its section."""
+    for variant, section in variants.items():
+        for key in _keys(section, path):
+            if key.path != f"{path}.name":
+                yield replace(key, meaning=f"{variant}: {key.meaning}")
 
 
 def _allowed(annotation: Any, metadata: list[Any]) -> str:

@@ -37,15 +37,20 @@ def write_family(name: str, folder: Path | None = None) -> Path:
     try:
         with replacing_folder(out) as place:
             for source in sorted(_TEMPLATE.rglob(f"*{_SUFFIX}")):
-                relative = source.relative_to(_TEMPLATE).as_posix().removesuffix(_SUFFIX)
-                for word in ("package", "recipe", "name"):  # the names of files and folders have them in capitals
-                    relative = relative.replace(word.upper(), words[word])
-                target = place / relative
+                target = place / _file_name(source, words)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_text(target, Template(source.read_text(encoding="utf-8")).substitute(words))
     except OSError as error:
         raise FamilyError(f"cannot write {out}: {error.strerror or error}; give another --out") from error
     return out
+
+
+def _file_name(source: Path, words: dict[str, str]) -> str:
+    """Return the path of a file of the template in the package: its folders and name have words in capitals."""
+    relative = source.relative_to(_TEMPLATE).as_posix().removesuffix(_SUFFIX)
+    for word in ("package", "recipe", "name"):
+        relative = relative.replace(word.upper(), words[word])
+    return relative
 
 
 def _check_name(name: str) -> None:

@@ -44,6 +44,11 @@ def rescue(run_dir: Path) -> str:
     return "no checkpoint exists" + ("" if run_dir.is_dir() else ", as the folder is gone")
 
 
+def no_checkpoint(run_dir: Path) -> str:
+    """Return the words of the error for a folder without a checkpoint."""
+    return f"no checkpoint in {run_dir}: nothing to resume or to export; give a run's folder, such as runs/NAME-TIME"
+
+
 def load_checkpoint(run_dir: Path, name: str = CHECKPOINT_FILE) -> dict[str, Any]:
     """Return the saved state, with tensors on the CPU.
 
@@ -51,7 +56,7 @@ def load_checkpoint(run_dir: Path, name: str = CHECKPOINT_FILE) -> dict[str, Any
     """
     path = run_dir / name
     if not path.is_file():
-        raise CheckpointError(f"no checkpoint in {run_dir}: nothing to resume")
+        raise CheckpointError(no_checkpoint(run_dir))
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
@@ -31,15 +32,20 @@ def draw_learning(history: list[dict[str, Any]]) -> Figure:
     """Draw the losses, and beside them the accuracies, by epoch; a round that did not record a number leaves a gap."""
     with styled():
         figure = Figure(figsize=(8, 3), layout="constrained")
-        epochs = [record["epoch"] for record in history]
-        for axes, number in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-            unit, scale = ("loss", 1.0) if number == "loss" else ("accuracy, %", 100.0)
-            for part, colour, line in (("train", ORANGE, "--"), ("validation", BLUE, "-")):
-                values = [record.get(f"{part}_{number}") for record in history]
-                if any(value is not None for value in values):
-                    shown = [math.nan if value is None else scale * value for value in values]
-                    axes.plot(epochs, shown, line, color=colour, label=part)
-            axes.set(xlabel="epoch", ylabel=unit)
-            if axes.lines:
-                axes.legend()
+        losses, accuracies = figure.subplots(1, 2)
+        _draw_curves(losses, history, "loss", "loss")
+        _draw_curves(accuracies, history, "accuracy", "accuracy, %", scale=100)
     return figure
+
+
+def _draw_curves(axes: Axes, history: list[dict[str, Any]], number: str, unit: str, scale: float = 1) -> None:
+    """Draw a number of training and validation by epoch, ``scale`` times as large."""
+    epochs = [record["epoch"] for record in history]
+    for part, colour, line in (("train", ORANGE, "--"), ("validation", BLUE, "-")):
+        values = [record.get(f"{part}_{number}") for record in history]
+        if any(value is not None for value in values):
+            shown = [math.nan if value is None else scale * value for value in values]
+            axes.plot(epochs, shown, line, color=colour, label=part)
+    axes.set(xlabel="epoch", ylabel=unit)
+    if axes.lines:
+        axes.legend()

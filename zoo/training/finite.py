@@ -110,11 +110,18 @@ def make_guard(settings: TrainConfig, optimizer: torch.optim.Optimizer, device: 
 
 
 def decides_on_device(settings: TrainConfig, device: torch.device) -> bool:
-    """True if a training can leave the decision to the device: on CUDA, with an optimizer that torch can fuse.
+    """True if a training can leave the decision to the device: on CUDA, with a fused optimizer."""
+    return device.type == "cuda" and fuses(settings, device)
 
-    In fp16 the gradient scaler owns the flag that skips a step.
+
+def fuses(settings: TrainConfig, device: torch.device) -> bool:
+    """True if torch updates all weights of a parameter in one pass: on the CPU and on CUDA, with such an optimizer.
+
+    On CUDA not in fp16, where the gradient scaler owns the flag that skips a step.
     """
-    return device.type == "cuda" and settings.optimizer.name in FUSED and settings.precision != "fp16"
+    if settings.optimizer.name not in FUSED:
+        return False
+    return device.type == "cpu" or (device.type == "cuda" and settings.precision != "fp16")
 
 
 def _check(step: int, lr: float, loss: float, norm: float, last_loss: float) -> None:

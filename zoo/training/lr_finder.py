@@ -49,7 +49,8 @@ def find_lr(recipe: Recipe, low: float = 1e-6, high: float = 10.0, steps: int = 
     """
     if not 0 < low < high < math.inf or steps < _FEWEST:
         raise TrainingError(
-            f"learning rates: found {low:g} to {high:g} in {steps} steps, allowed: above 0, {_FEWEST} or more steps"
+            f"learning rates: found {low:g} to {high:g} in {steps} steps, allowed a lowest rate above 0 and a higher "
+            f"one, in {_FEWEST} or more steps"
         )
     with TemporaryDirectory() as folder:
         run = setup(recipe, Path(folder), progress=False, **options)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.recipe import Recipe
-from zoo.training.checkpoint import load_checkpoint
+from zoo.training.checkpoint import load_checkpoint, no_checkpoint
 from zoo.training.loop import train_held
 from zoo.training.metrics_log import read_test
 from zoo.training.result import CHECKPOINT_FILE, SeedResult, TrainResult
@@ -40,8 +40,9 @@ def train_seeds(
     folders[first.train.seed] = run_dir if seeds == 1 or grown else run_dir / f"seed-{first.train.seed}"
     if resume and not any(map(_has_checkpoint, folders.values())):
         found = ", ".join(name for name, folder in seed_folders(run_dir).items() if _has_checkpoint(folder))
-        advice = f"it holds {found}; say how many seeds to train with --seeds N" if found else "nothing to resume"
-        raise TrainingError(f"no checkpoint in {run_dir}: {advice}")
+        if not found:
+            raise TrainingError(no_checkpoint(run_dir))
+        raise TrainingError(f"no checkpoint in {run_dir}: it holds {found}; say how many seeds to train with --seeds N")
     # A new run takes the whole folder, so that no earlier run in it is taken for a part of this one.
     taken = [run_dir, *folders.values(), *([] if resume else seed_folders(run_dir).values())]
     with hold(dict.fromkeys(taken), resume):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHECKPOINT_FILE = "checkpoint.safetensors"
 BEST_FILE = "best.safetensors"
 """The checkpoint of the best validation, with ``export.which: best``."""
-EXAMPLE_FILE = "example.png"
+SAMPLE_FILE = "example.png"
 """A test sample in the run folder, for the commands that follow a training."""
 
 

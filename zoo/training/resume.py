@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.data.fingerprint import Fingerprint, describe_difference
 from zoo.recipe import Recipe, stored_recipe
-from zoo.training.checkpoint import load_checkpoint
+from zoo.training.checkpoint import load_checkpoint, no_checkpoint
 from zoo.training.result import CHECKPOINT_FILE
 from zoo.training.run_folder import seed_folders
 from zoo.utils.errors import CheckpointError, TrainingError
@@ -89,7 +89,7 @@ def _first_checkpoint(run_dir: Path) -> Path:
     for folder in (run_dir, *seed_folders(run_dir).values()):
         if (folder / CHECKPOINT_FILE).is_file():
             return folder
-    raise CheckpointError(f"no checkpoint in {run_dir}: nothing to resume")
+    raise CheckpointError(no_checkpoint(run_dir))
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -144,7 +144,7 @@ def restore_run(run: Run, state: dict[str, Any]) -> None:
 
 
 def _as_made_here(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return an optimizer's saved state for this run's device: only on CUDA it is fused, and keeps its counts there."""
+    """Return an optimizer's saved state for this run's device, which decides whether it is fused."""
     groups = [
         {**group, "fused": own["fused"]} if "fused" in own else group
         for group, own in zip(saved["param_groups"], optimizer.param_groups, strict=True)

@@ -11,13 +11,13 @@ from itertools import count
 from pathlib import Path
 
 from sdk.artifact import RECIPE_FILE
-from zoo.training.checkpoint import load_checkpoint
+from zoo.training.checkpoint import load_checkpoint, no_checkpoint
 from zoo.training.metrics_log import METRICS_FILE
-from zoo.training.result import CHECKPOINT_FILE, EXAMPLE_FILE
+from zoo.training.result import CHECKPOINT_FILE, SAMPLE_FILE
 from zoo.utils.errors import CheckpointError, TrainingError
 from zoo.utils.locks import LockedError, folder_lock, make_folders, remove_empty
 
-_WRITTEN = (RECIPE_FILE, METRICS_FILE, EXAMPLE_FILE)
+_WRITTEN = (RECIPE_FILE, METRICS_FILE, SAMPLE_FILE)
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def hold(folders: Iterable[Path], resume: bool) -> Iterator[None]:
 def check_resumable(folder: Path) -> None:
     """Raise CheckpointError if there is no checkpoint in the folder."""
     if not (folder / CHECKPOINT_FILE).is_file():
-        raise CheckpointError(f"no checkpoint in {folder}: nothing to resume")
+        raise CheckpointError(no_checkpoint(folder))
 
 
 def seed_folders(run_dir: Path) -> dict[str, Path]:

@@ -1,19 +1,15 @@
-"""Set up a run: device, data, model, optimizer, learner and run folder."""
+"""Set up a run: data, model, optimizer, learner and run folder."""
 
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import ProjectConfiguration, set_seed
+from accelerate.utils import set_seed
 from torch import nn
-from torch.optim import Optimizer
 
 from sdk.artifact import RECIPE_FILE
 from sdk.validation import describe
@@ -32,9 +28,10 @@ from zoo.recipe import Recipe
 from zoo.training.callbacks import Metric, make_callbacks
 from zoo.training.checkpoint import load_checkpoint, rescue, save_checkpoint
 from zoo.training.cuda_graph import capture, check_capturable
-from zoo.training.finite import decides_on_device, make_guard
+from zoo.training.finite import fuses, make_guard
 from zoo.training.fit_batch import fit_batch_size
 from zoo.training.metrics_log import RunLog
+from zoo.training.placement import place, prepare
 from zoo.training.resume import check_same_data, check_same_recipe
 from zoo.training.run import Callback, Run, restore_run, run_state
 from zoo.training.start import Start
@@ -43,7 +40,6 @@ from zoo.training.trackers import Trackers, check_trackers
 from zoo.utils.errors import BuildError, TrainingError
 from zoo.utils.files import replace_file
 
-DEVICES = ("cpu", "cuda", "mps")
 Check = Callable[[Recipe, Data, nn.Module], None]
 """Raises an error before the first step if something that is needed after the last step would fail."""
 
@@ -76,20 +72,15 @@ def setup(
         check_same_recipe(recipe, saved, run_dir)
     check_trackers(track)
     called = make_callbacks(recipe, metrics or {}, callbacks)
-    accelerator = _accelerator(device, recipe.train.precision, run_dir, track)
+    accelerator = place(device, recipe.train.precision, run_dir, track)
     with accelerator.main_process_first():  # a single process downloads
         source = open_source(recipe) if saved is None else None  # a checkpoint holds the weights
         data = data or load_data(recipe.data, data_dir)
     recipe, cut = fit_batch_size(recipe, len(data.train)) if fit_batch else (recipe, "")
-    settings = recipe.train
+    settings, family = recipe.train, get_family(recipe.model.family)
+    _check_fit(family, recipe, data, accelerator.num_processes)
     steps_per_epoch = len(data.train) // settings.batch_size
-    _check_batch_size(settings.batch_size, len(data.train), accelerator.num_processes)
     total_steps = settings.steps or (settings.epochs or 0) * steps_per_epoch
-    family = get_family(recipe.model.family)
-    _check_processes(family, accelerator.num_processes)
-    if settings.cuda_graph:
-        check_capturable(family, settings.precision, accelerator.num_processes)
-    _check_task(family, data)
     set_seed(settings.seed)
     module = _build(family, recipe, data, accelerator.device)
     if saved is not None:
@@ -99,16 +90,11 @@ def setup(
     frozen = freeze(recipe, module)
     tested = make_average(module, settings.ema) if settings.ema else copy.deepcopy(module)
     groups = parameter_groups(module, settings, start.taken if start else ())
-    optimizer = make_optimizer(settings.optimizer, groups, decides_on_device(settings, accelerator.device))
+    optimizer = make_optimizer(settings.optimizer, groups, fuses(settings, accelerator.device))
     guard = make_guard(settings, optimizer, accelerator.device, accelerator.num_processes)
     schedule = make_schedule(settings.schedule, optimizer, total_steps)
-    module, optimizer = _prepared(accelerator, module, optimizer)
-    learner: Learner = load_hook(family.learner)(module, recipe.model)
-    learner.objective = OBJECTIVES[data.kind]
-    if settings.ema and not learner.averageable:
-        raise TrainingError(
-            f"train.ema: a running average of the weights does not fit family {family.name}; leave it out"
-        )
+    module, optimizer = prepare(accelerator, module, optimizer)
+    learner = _make_learner(family, recipe, module, data)
     silent = not accelerator.is_main_process
     if check is not None and not silent:
         with torch.random.fork_rng(devices=[]):  # a check must not change what training draws
@@ -161,77 +147,23 @@ def _write_start(run: Run, new: bool) -> None:
         raise TrainingError(f"cannot write {path}: {error.strerror or error}; {rescue(run.run_dir)}") from None
 
 
-def _accelerator(device: str | None, precision: str, run_dir: Path, track: Sequence[str]) -> Accelerator:
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    usable = [name for name in DEVICES if available[name]]
-    if device is not None and device not in usable:
-        raise TrainingError(f"device {device!r} cannot be used here; usable: {', '.join(usable)}")
-    if precision == "fp16" and (device == "cpu" or usable == ["cpu"]):
-        raise TrainingError("train.precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
-    AcceleratorState._reset_state(reset_partial_state=True)  # or the first run in a process decides for later ones
-    # Accelerate joins the processes of a launcher on the CPU only if it is told that the CPU is meant.
-    on_cpu = device == "cpu" or usable == ["cpu"]
-    if not on_cpu and "cuda" in usable:
-        _check_gpus(torch.cuda.device_count())
-    places = ProjectConfiguration(project_dir=str(run_dir), logging_dir=str(run_dir / "tensorboard"))
-    mixed = "no" if precision == "fp32" else precision
-    accelerator = Accelerator(
-        cpu=on_cpu, mixed_precision=mixed, log_with=list(dict.fromkeys(track)) or None, project_config=places
-    )
-    _check_launch(accelerator.num_processes)
-    return accelerator
-
-
-def _prepared(accelerator: Accelerator, module: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
-    """Return both as the accelerator trains them; it wraps the optimizer only where its gradient scaler needs that.
-
-    The wrapper searches for packages in every step, which small steps feel.
-    """
-    module = accelerator.prepare(module)
-    return module, optimizer if accelerator.scaler is None else accelerator.prepare(optimizer)
-
-
-def _check_gpus(count: int) -> None:
-    """Raise TrainingError if a launcher started more processes on this machine than it has GPUs."""
-    started = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    if started.isdigit() and int(started) > count:
+def _check_fit(family: Family, recipe: Recipe, data: Data, processes: int) -> None:
+    """Raise TrainingError unless the family, the recipe, the data and the number of processes fit each other."""
+    settings, samples = recipe.train, len(data.train)
+    if settings.batch_size > samples:
         raise TrainingError(
-            f"the launcher started {started} processes on this machine (LOCAL_WORLD_SIZE), and torch sees {count} CUDA "
-            f"{'device' if count == 1 else 'devices'}, one for each process; start as many, or choose --device cpu"
+            f"train.batch_size {settings.batch_size} exceeds the {samples} training samples; set it to {samples} or "
+            "less"
         )
-
-
-def _check_launch(processes: int) -> None:
-    """Raise TrainingError if a launcher started more processes than have found each other.
-
-    Each of them would train a model of its own, in the same run folder.
-    """
-    wanted = os.environ.get("WORLD_SIZE", "1")
-    if wanted.isdigit() and int(wanted) != processes:
-        raise TrainingError(
-            f"the launcher started {wanted} processes (WORLD_SIZE), and this run has {processes}; choose a device that "
-            "they can share, such as --device cpu, or start one process without torchrun"
-        )
-
-
-def _check_batch_size(batch_size: int, samples: int, processes: int) -> None:
-    if batch_size > samples:
-        raise TrainingError(
-            f"train.batch_size {batch_size} exceeds the {samples} training samples; set it to {samples} or less"
-        )
-    if batch_size % processes:
-        raise TrainingError(f"train.batch_size {batch_size} should be divisible by the {processes} processes")
-
-
-def _check_processes(family: Family, processes: int) -> None:
+    if settings.batch_size % processes:
+        raise TrainingError(f"train.batch_size {settings.batch_size} should be divisible by the {processes} processes")
     if processes > 1 and not family.distributed:
         raise TrainingError(
             f"family {family.name} trains in one process, found {processes}: "
             "start it without torchrun or accelerate launch"
         )
-
-
-def _check_task(family: Family, data: Data) -> None:
+    if settings.cuda_graph:
+        check_capturable(family, settings.precision, processes)
     if data.kind not in family.tasks:
         raise TrainingError(
             f"data.task: found {data.kind}, family {family.name} learns {', '.join(family.tasks)}; choose a recipe of "
@@ -252,3 +184,14 @@ def _build(family: Family, recipe: Recipe, data: Data, device: torch.device) -> 
             raise
         raise TrainingError(f"{recipe.name}: model is too large for the memory here: {error}") from None
     return module
+
+
+def _make_learner(family: Family, recipe: Recipe, module: nn.Module, data: Data) -> Learner:
+    """Return the family's learner for the task of the data; raises TrainingError if ``train.ema`` does not fit it."""
+    learner: Learner = load_hook(family.learner)(module, recipe.model)
+    learner.objective = OBJECTIVES[data.kind]
+    if recipe.train.ema and not learner.averageable:
+        raise TrainingError(
+            f"train.ema: a running average of the weights does not fit family {family.name}; leave it out"
+        )
+    return learner

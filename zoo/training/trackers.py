@@ -55,17 +55,21 @@ class Trackers:
             "trackio": {"name": run},
             "swanlab": {"experiment_name": run},
         }
-        for name in accelerator.log_with:
-            accelerator.log_with, accelerator.trackers = [name], []  # one by one, to know the one that fails
-            try:
-                accelerator.init_trackers(recipe.name, flat(recipe.to_dict()), options)
-            except Exception as error:  # whatever a tracker raises without a server, a login or a disk
-                for half_open in accelerator.trackers:
-                    with suppress(Exception):
-                        half_open.finish()
-                self.close()
-                raise TrainingError(f"tracker {name} does not start: {_reason(error)}") from error
-            self.open |= {tracker.name: tracker for tracker in accelerator.trackers}
+        for name in accelerator.log_with:  # one by one, to know the one that fails
+            self._start(name, accelerator, recipe, options)
+
+    def _start(self, name: str, accelerator: Accelerator, recipe: Recipe, options: dict[str, Any]) -> None:
+        """Start one tracker; if it fails, end all that are open and raise TrainingError."""
+        accelerator.log_with, accelerator.trackers = [name], []
+        try:
+            accelerator.init_trackers(recipe.name, flat(recipe.to_dict()), options)
+        except Exception as error:  # whatever a tracker raises without a server, a login or a disk
+            for half_open in accelerator.trackers:
+                with suppress(Exception):
+                    half_open.finish()
+            self.close()
+            raise TrainingError(f"tracker {name} does not start: {_reason(error)}") from error
+        self.open |= {tracker.name: tracker for tracker in accelerator.trackers}
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Send the numbers of a record of ``metrics.jsonl`` as ``KIND/KEY``."""

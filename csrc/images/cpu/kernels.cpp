@@ -1,6 +1,11 @@
 // Compiled once per instruction set (CMakeLists.txt).
 #include "images/cpu/kernels.h"
 
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
 #include "core/simd.h"
 
 namespace zoo::ZOO_ISA {
@@ -10,23 +15,73 @@ using images::Batch;
 using images::Images;
 
 constexpr int64_t kCacheLine = 64;
+constexpr int64_t kBytesAhead = 8192;  // of the images that are asked for before they are taken
 
 // What becomes of the values of one channel.
 template <class T>
 struct Scale;
 
+constexpr int kBytes = 256;
+
+// a / b, where `inverse` is 1 / b: rounded like the division for most b, with fused multiply-adds and for numbers that are
+// neither huge nor tiny.
+ZOO_INLINE Vec<float> divide(Vec<float> a, float b, float inverse) {
+  const Vec<float> quotient = a * inverse;
+  return quotient + (a - quotient * b) * inverse;
+}
+
+// Bytes as floats. (Intrinsics, because GCC converts the bytes of a vector one by one.)
+ZOO_INLINE Vec<float> floats_of(const uint8_t* bytes) {
+#if ZOO_VECTOR_BYTES == 64 && defined(__AVX512F__)
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes))));
+#elif ZOO_VECTOR_BYTES == 32 && defined(__AVX2__)
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes))));
+#else
+  Vec<float> floats;
+  for (int l = 0; l < kLanes<float>; ++l) floats[l] = bytes[l];
+  return floats;
+#endif
+}
+
+// A byte as an input: looked up, or computed for a vector of them where that gives every number of the table.
 template <>
 struct Scale<uint8_t> {
-  static constexpr int64_t kNumbers = 256;
-  const float* numbers;
+  static constexpr int64_t kNumbers = kBytes + 2;
+  const float* numbers;  // of each byte, then the mean and the standard deviation
+  bool computes = false;
+
+  explicit Scale(const float* given) : numbers(given) {
+    float computed[kBytes];
+    for (int first = 0; first < kBytes; first += kLanes<float>) {
+      uint8_t bytes[kLanes<float>];
+      for (int l = 0; l < kLanes<float>; ++l) bytes[l] = static_cast<uint8_t>(first + l);
+      store_unaligned(computed + first, compute(bytes));
+    }
+    computes = std::memcmp(computed, numbers, sizeof computed) == 0;
+  }
+
   float operator()(uint8_t value) const { return numbers[value]; }
+
+  ZOO_INLINE Vec<float> compute(const uint8_t* bytes) const {
+    const Vec<float> floats = floats_of(bytes);
+    const float mean = numbers[kBytes], std = numbers[kBytes + 1];
+    return divide(divide(floats, 255, 1 / 255.0f) - mean, std, 1 / std);
+  }
 };
 
 template <>
 struct Scale<float> {
   static constexpr int64_t kNumbers = 2;
   const float* numbers;
+  static constexpr bool computes = true;
+
+  explicit Scale(const float* given) : numbers(given) {}
+
   float operator()(float value) const { return (value - numbers[0]) / numbers[1]; }
+
+  ZOO_INLINE Vec<float> compute(const float* values) const {
+    return (load_unaligned(values) - splat(numbers[0])) / splat(numbers[1]);
+  }
 };
 
 // Asks for an image, which may be anywhere in a data set that no cache holds.
@@ -36,40 +91,84 @@ void prefetch(const void* image, int64_t bytes) {
 
 int64_t clamp(int64_t value, int64_t limit) { return value < -limit ? -limit : value > limit ? limit : value; }
 
+template <int... L>
+ZOO_INLINE Vec<float> reversed(Vec<float> v, std::integer_sequence<int, L...>) {
+  return __builtin_shufflevector(v, v, (kLanes<float> - 1 - L)...);
+}
+
+// Pixels of a row. The first goes to `out`, each of the others `step`, 1 or -1, places further.
+template <class T>
+void take_pixels(const T* row, int64_t n, const Scale<T>& scale, float* out, int64_t step) {
+  constexpr int L = kLanes<float>;
+  if (!scale.computes || n < L) {
+    for (int64_t x = 0; x < n; ++x) out[x * step] = scale(row[x]);
+    return;
+  }
+  for (int64_t first = 0; first < n; first += L) {
+    const int64_t x = first + L <= n ? first : n - L;  // the last vector may repeat pixels
+    const Vec<float> pixels = scale.compute(row + x);
+    if (step > 0) store_unaligned(out + x, pixels);
+    else store_unaligned(out - x - (L - 1), reversed(pixels, std::make_integer_sequence<int, L>()));
+  }
+}
+
 // A row of `width` pixels, shifted to the right. The first goes to `out`, each of the others `step` places further.
 template <class T>
-void take_row(const T* row, int64_t width, int64_t right, Scale<T> scale, float* out, int64_t step) {
+void take_row(const T* row, int64_t width, int64_t right, const Scale<T>& scale, float* out, int64_t step) {
   const int64_t begin = right > 0 ? right : 0, end = right > 0 ? width : width + right;
   for (int64_t x = 0; x < begin; ++x) out[x * step] = scale(0);
-  for (int64_t x = begin; x < end; ++x) out[x * step] = scale(row[x - right]);
+  if (begin < end) take_pixels(row + begin - right, end - begin, scale, out + begin * step, step);
   for (int64_t x = end; x < width; ++x) out[x * step] = scale(0);
 }
 
+// A plane of pixels, shifted. In memory that is a shift of all pixels at once, in which those that a row would take from
+// its neighbours are then overwritten.
 template <class T>
-void take_one(const Images<T>& images, const Batch& batch, int64_t i, float* out) {
-  const int64_t height = images.height, width = images.width;
+void take_plane(const T* plane, int64_t height, int64_t width, int64_t down, int64_t right, const Scale<T>& scale,
+                float* out) {
+  const int64_t begin = std::max<int64_t>(0, down), end = std::min(height, height + down);  // rows that are not exposed
+  const float zero = scale(0);
+  std::fill(out, out + begin * width, zero);
+  std::fill(out + end * width, out + height * width, zero);
+  const T* const from = plane + (begin - down) * width + std::max<int64_t>(0, -right);
+  float* const to = out + begin * width + std::max<int64_t>(0, right);
+  take_pixels(from, (end - begin) * width - std::abs(right), scale, to, 1);
+  const int64_t first = right > 0 ? 0 : width + right;
+  for (int64_t y = begin; y < end && right != 0; ++y)
+    std::fill(out + y * width + first, out + y * width + first + std::abs(right), zero);
+}
+
+// The same for a plane whose columns then change places.
+template <class T>
+void take_flipped(const T* plane, int64_t height, int64_t width, int64_t down, int64_t right, const Scale<T>& scale,
+                  float* out) {
+  for (int64_t y = 0; y < height; ++y, out += width) {
+    const int64_t from = y - down;
+    const bool exposed = from < 0 || from >= height;
+    take_row(exposed ? nullptr : plane + from * width, width, exposed ? width : right, scale, out + width - 1, -1);
+  }
+}
+
+template <class T>
+void take_one(const Images<T>& images, const std::vector<Scale<T>>& scales, const Batch& batch, int64_t i, float* out) {
+  const int64_t height = images.height, width = images.width, size = height * width;
   const int64_t down = batch.offsets ? clamp(batch.offsets[2 * i], height) : 0;
   const int64_t right = batch.offsets ? clamp(batch.offsets[2 * i + 1], width) : 0;
-  const bool flipped = batch.flipped && batch.flipped[i];
-  const int64_t first = flipped ? width - 1 : 0, step = flipped ? -1 : 1;
-  const T* values = images.values + batch.indices[i] * images.channels * height * width;
-  for (int64_t c = 0; c < images.channels; ++c, values += height * width) {
-    const Scale<T> scale{images.scales + c * Scale<T>::kNumbers};
-    for (int64_t y = 0; y < height; ++y, out += width) {
-      const int64_t from = y - down;
-      const bool exposed = from < 0 || from >= height;
-      const T* row = exposed ? nullptr : values + from * width;
-      take_row(row, width, exposed ? width : right, scale, out + first, step);
-    }
-  }
+  const T* plane = images.values + batch.indices[i] * images.channels * size;
+  const auto take_one_plane = batch.flipped && batch.flipped[i] ? take_flipped<T> : take_plane<T>;
+  for (int64_t c = 0; c < images.channels; ++c, plane += size, out += size)
+    take_one_plane(plane, height, width, down, right, scales[c], out);
 }
 
 template <class T>
 void take(const Images<T>& images, const Batch& batch, int64_t begin, int64_t end, float* out) {
   const int64_t pixels = images.channels * images.height * images.width;
+  std::vector<Scale<T>> scales;
+  for (int64_t c = 0; c < images.channels; ++c) scales.emplace_back(images.scales + c * Scale<T>::kNumbers);
+  const int64_t ahead = std::max<int64_t>(1, kBytesAhead / std::max<int64_t>(1, pixels * sizeof(T)));
   for (int64_t i = begin; i < end; ++i) {
-    if (i + 1 < end) prefetch(images.values + batch.indices[i + 1] * pixels, pixels * sizeof(T));
-    take_one(images, batch, i, out + i * pixels);
+    if (i + ahead < end) prefetch(images.values + batch.indices[i + ahead] * pixels, pixels * sizeof(T));
+    take_one(images, scales, batch, i, out + i * pixels);
   }
 }
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import zoo.artifacts.writer
 from sdk.artifact import read_artifact
 from tests.support.artifacts import write_tiny
 from tests.support.command import QUICK, run
+from zoo.artifacts.extras import Extras
 from zoo.utils.errors import ExportError, IncompleteArtifactError
+from zoo.utils.signals import stop_signals
 
 
 def _fail(error: Exception) -> Any:
@@ -36,6 +39,30 @@ def test_a_file_that_fails_is_left_out_and_named(
     assert "model.safetensors" in files
     assert missing not in files
     assert sdk.load(tmp_path / "tiny", backend="torch").module is not None
+
+
+def test_a_folder_that_was_begun_is_removed_with_its_files(tmp_path: Path) -> None:
+    extras = Extras(tmp_path)
+    with extras.trying("figures", "probe.md"):
+        (tmp_path / "figures").mkdir()
+        (tmp_path / "figures" / "a.png").touch()
+        (tmp_path / "probe.md").touch()
+        raise ValueError("no luck")
+    assert list(tmp_path.iterdir()) == []
+    assert extras.failed == {"figures": "no luck"}
+
+
+def test_a_signal_is_no_failure_of_a_file(tmp_path: Path) -> None:
+    def import_half() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("half an import") from None
+
+    extras = Extras(tmp_path)
+    with pytest.raises(KeyboardInterrupt), stop_signals(), extras.trying("model.onnx"):
+        import_half()
+    assert extras.failed == {}
 
 
 def test_a_full_disk_fails_the_whole_artifact_and_keeps_the_older_one(

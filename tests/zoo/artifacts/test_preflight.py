@@ -37,7 +37,7 @@ def digits() -> Data:
 def check(recipe: Recipe, data: Data, out: Path, overwrite: bool = False) -> None:
     torch.manual_seed(0)
     module = load_hook(get_family(recipe.model.family).build)(recipe.model, data.task)
-    check_exportable(recipe, data, module, out, overwrite)
+    check_exportable(recipe, data, module, out, overwrite=overwrite)
 
 
 def broken_onnx(module: object, task: object) -> None:

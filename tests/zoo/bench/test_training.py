@@ -93,6 +93,20 @@ def answers(request: dict[str, Any], mode: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def test_a_network_that_grows_is_measured_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, list[str]] = {}
+
+    def note(request: dict[str, Any], mode: str) -> dict[str, Any]:
+        asked[request["recipe"]] = request["overrides"]
+        return answers(request, mode)
+
+    monkeypatch.setattr(training, "_run", note)
+    training.bench_train(["snapshots-digits", "mlp-digits"])
+    assert asked == {"snapshots-digits": ["train.start_from=snapshots-digits"], "mlp-digits": []}
+    training.bench_train(["snapshots-digits"], ["model.sweeps=2"])
+    assert asked["snapshots-digits"] == ["model.sweeps=2"]
+
+
 def test_several_recipes_give_one_table_that_says_what_was_not_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import datasets
 import numpy as np
 import pytest
 
+from tests.support.datasets import png
 from zoo.config.data import DatasetConfig, SplitsConfig
 from zoo.data.dataset import load
 from zoo.data.split import Data
@@ -154,3 +155,82 @@ def test_predictions_prepare_rows_as_training_does(tmp_path: Path, form: str) ->
             assert (prepared == row).all(1).any()
     dicts, _ = data.input_spec.prepare(rows)
     np.testing.assert_array_equal(dicts, prepared)
+
+
+def test_class_labels_are_texts_and_minus_one_is_a_missing_value(tmp_path: Path) -> None:
+    kinds = datasets.Features(
+        {"own": datasets.ClassLabel(names=["red", "blue"]), "label": datasets.ClassLabel(names=["no", "yes"])}
+    )
+    found = {"own": [i % 3 - 1 for i in range(40)], "label": [i % 2 for i in range(40)]}
+    datasets.Dataset.from_dict(found, features=kinds).to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match="column 'own': found no value"):
+        read(tmp_path / "rows.parquet")
+    columns = read(tmp_path / "rows.parquet", fill="mean").input_spec.columns
+    assert columns is not None
+    assert columns.features == ("own=blue", "own=red")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"input": ("lable",)}, r"data\.input: found lable \(did you mean label\?\), allowed: x, label"),
+        ({"input": ("label",)}, r"data\.input: found label, which is the target; leave it out"),
+        ({"input": ("x", "x")}, r"data\.input: found 'x', 'x', allowed each column once"),
+    ],
+)
+def test_columns_that_cannot_be_inputs_are_refused(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(write(tmp_path / "rows.csv", ROWS), **keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"target": "lable"}, r"data\.target: found lable \(did you mean label\?\), allowed: x, label"),
+        ({"image_size": 8}, r"data\.image_size: found a table: .*, for which it has no meaning; leave it out"),
+        ({"resize": 8, "image_size": 8}, r"data\.image_size: found a table"),
+        ({"mode": "L"}, r"data\.mode: found a table"),
+        ({"input": "lable"}, r"data\.input: found lable \(did you mean label\?\)"),
+    ],
+)
+def test_keys_that_do_not_fit_a_table_are_refused(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(write(tmp_path / "rows.csv", ROWS), **keys)
+
+
+def test_a_table_without_a_column_called_label_needs_a_target(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.csv", [{"x": row["x"], "kind": row["label"]} for row in ROWS])
+    with pytest.raises(DataError, match=r"found the columns x, kind; set data\.target to that of the classes"):
+        read(path)
+    assert read(path, target="kind").labels == ["a", "b"]
+
+
+def test_of_several_columns_of_images_one_has_to_be_named(tmp_path: Path) -> None:
+    image = png(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    rows = {"left": [image] * 40, "right": [image] * 40, "label": [0, 1] * 20}
+    datasets.Dataset.from_dict(rows).to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=r"data\.input: found the columns of images left, right; set data\.input to"):
+        read(tmp_path / "rows.parquet")
+    assert read(tmp_path / "rows.parquet", input="right").task.input_shape == (1, 8, 8)
+    with pytest.raises(DataError, match=r"data\.fill: found a data set of images: .*, for which it has no meaning"):
+        read(tmp_path / "rows.parquet", input="right", fill="mean")
+
+
+def test_a_folder_of_images_takes_the_keys_of_one(tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / "d" / label).mkdir(parents=True)
+        for i in range(10):
+            (tmp_path / "d" / label / f"{i}.png").write_bytes(png(np.full((8, 8), 20 * i, np.uint8)))
+    with pytest.raises(DataError, match=r"data\.image_size: missing for the folder of images .*; set it to the"):
+        read(tmp_path / "d")
+    with pytest.raises(DataError, match=r"data\.target: found a folder of images: .*, for which it has no meaning"):
+        read(tmp_path / "d", image_size=8, target="label")
+    data = read(tmp_path / "d", image_size=8, mode="L", validation=4, test=6)
+    assert data.task.input_shape == (1, 8, 8)
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [10, 4, 6]
+
+
+def test_a_folder_without_data_is_refused_with_what_is_read(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    with pytest.raises(DataError, match=r"found no images in class folders and no data files, allowed: \.parquet"):
+        read(tmp_path / "d")

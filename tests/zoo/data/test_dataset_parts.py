@@ -6,7 +6,7 @@ import datasets
 import pytest
 
 from zoo.config.data import DatasetConfig
-from zoo.data.dataset_parts import _sort_key, name_classes, without_unlabelled_test
+from zoo.data.dataset_parts import _sort_key, name_classes, split_samples, without_unlabelled_test
 from zoo.data.dataset_source import Opened
 from zoo.utils.errors import DataError
 
@@ -63,3 +63,51 @@ def test_minus_one_is_no_class_where_the_training_rows_lack_it(train: list[int],
         opened(train=train, test=test), "label", DatasetConfig(name="dataset", path="x")
     )
     assert (len(found.parts), bool(note)) == (kept, kept == 1)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ({"train": ["a", "b"], "test": ["a", "c", "d"]}, "split test has classes that train lacks: c, d"),
+        ({"train": ["a", "a"]}, "found one class in label, a, expected at least two"),
+        ({"train": ["a", "b"], "test": []}, "split test has no rows"),
+    ],
+)
+def test_classes_that_no_model_could_learn_are_refused(found: dict[str, list[object]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        name_classes(opened(**found), "label")
+
+
+def test_a_split_without_the_target_is_refused() -> None:
+    parts = {"train": datasets.Dataset.from_dict({"label": ["a", "b"]}), "test": datasets.Dataset.from_dict({"x": [1]})}
+    with pytest.raises(DataError, match="here: split test has no column label"):
+        name_classes(Opened(parts, {"train": "train", "test": "test"}, "here"), "label")
+
+
+def sizes(found: Opened, **keys: object) -> dict[str, tuple[str, int]]:
+    """Return the source and the number of samples of each part."""
+    names, labels = name_classes(found, "label")
+    config = DatasetConfig.model_validate({"name": "dataset", "path": "x", **keys})
+    parts = split_samples(found, labels, names, config)
+    used = [int(index) for part in parts.values() if part.name == "train" for index in part.indices]
+    assert sorted(used) == list(range(len(labels["train"])))
+    return {role: (part.name, len(part.indices)) for role, part in parts.items()}
+
+
+def test_parts_that_the_data_set_lacks_are_held_out_of_training() -> None:
+    rows: list[object] = ["a", "b"] * 20
+    assert sizes(opened(train=rows)) == {"train": ("train", 32), "test": ("train", 4), "validation": ("train", 4)}
+    assert sizes(opened(train=rows), validation=6, test=0.25) == {
+        "train": ("train", 24), "test": ("train", 10), "validation": ("train", 6)
+    }  # fmt: skip
+    assert sizes(opened(train=rows, test=rows[:4])) == {
+        "train": ("train", 36), "test": ("test", 4), "validation": ("train", 4)
+    }  # fmt: skip
+    assert sizes(opened(train=rows, validation=rows[:2])) == {
+        "train": ("train", 36), "test": ("train", 4), "validation": ("validation", 2)
+    }  # fmt: skip
+
+
+def test_a_size_for_a_test_split_that_exists_is_refused() -> None:
+    with pytest.raises(DataError, match=r"data\.test 2: the data set has the test split test, .*; leave the key out"):
+        sizes(opened(train=["a", "b"] * 5, test=["a"]), test=2)

@@ -165,10 +165,10 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
-    # Undone at once: pytest removes tmp_path with os.scandir, before monkeypatch ends.
-    with monkeypatch.context() as patch, pytest.raises(DataError, match=r"dog: cannot be read: Permission denied"):
+    with monkeypatch.context() as patch:  # pytest removes tmp_path with os.scandir before monkeypatch itself ends
         patch.setattr(os, "scandir", refuse)
-        list_images(tmp_path)
+        with pytest.raises(DataError, match=r"dog: cannot be read: Permission denied"):
+            list_images(tmp_path)
 
 
 def test_listing_imports_no_torch() -> None:

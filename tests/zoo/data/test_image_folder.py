@@ -66,6 +66,12 @@ def test_each_seed_crops_training_images_differently(tmp_path: Path) -> None:
     assert torch.equal(train[Batch(torch.arange(8), seed=0)][0], first)
 
 
+def test_crops_have_the_height_and_width_of_the_input(tmp_path: Path) -> None:
+    config = folder_config(image_size=(12, 20), resize=20, augment={"crop": {}})
+    train = load_data(config, write_images(tmp_path, {"train": 10, "val": 3})).train
+    assert train[Batch(torch.arange(2), seed=0)][0].shape == (2, 3, 12, 20)
+
+
 def test_grey_images_become_rgb(tmp_path: Path) -> None:
     write_images(tmp_path, {"train": 10, "val": 3})
     Image.new("L", (30, 30), 77).save(tmp_path / "val" / "cat" / "0.png")

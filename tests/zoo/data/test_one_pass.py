@@ -51,6 +51,20 @@ def test_it_has_the_bits_of_several_passes(size: tuple[int, int, int], dtype: to
             assert torch.equal(take(split, indices, changes), in_torch(split, indices, changes))
 
 
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [(0.0, 1.0), (0.1307, 0.3081), (1.0, 1e-40), (0.5, 3e38), (-1e30, 1e30), (0.25, 0.5), (7.0, 1 / 3)],
+)
+def test_any_statistics_give_the_bits_of_a_division(mean: float, std: float) -> None:
+    images = torch.arange(256, dtype=torch.uint8).view(1, 1, 8, 32)
+    spec = InputSpec("image", (1, 8, 32), [mean], [std])
+    split = ArraySplit(images, torch.zeros(1, dtype=torch.int64), spec, AugmentConfig(), 0)
+    none = Changes(None, None, None, None)
+    found, wanted = take(split, torch.zeros(1, dtype=torch.int64), none), split.prepare(images)
+    assert torch.equal(found.view(torch.int32), wanted.view(torch.int32))
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_offsets_of_any_size_expose_zeros_and_touch_no_other_image(data: st.DataObject) -> None:

@@ -16,6 +16,7 @@ from zoo.kernels.nca import evolve
 from zoo.kernels.nca.reference import RuleSpec
 from zoo.kernels.sparse_linear import sparse_linear
 from zoo.kernels.sparse_linear.structure import Structure
+from zoo.kernels.sparse_network import Network, sparse_network
 
 GRID = (2, 4, 2)
 SPEC = RuleSpec((3, 5, 1))
@@ -23,6 +24,8 @@ UNITS = torch.tensor([[3, 4]], dtype=torch.int32).expand(2, 2).contiguous()
 FIRES = torch.ones(3, 2, 1, 3, 4, dtype=torch.bool)
 STRUCTURE = Structure.of(8, 6, torch.tensor([0, 2, 3, 5, 7]), torch.tensor([5, 1, 0, 4, 3]))
 PATTERN = ("row_starts", "columns", "column_starts", "rows", "order")
+NETWORK = Network.of(6, (5, 3), torch.tensor([0, 4, 5, 7, 2]), torch.tensor([6, 8, 11, 12, 13]), torch.arange(5))
+NETWORK_TENSORS = ("columns", "starts", "sources", "slots")
 
 
 class Op(nn.Module):
@@ -37,10 +40,13 @@ class Op(nn.Module):
         shapes = {
             "nca": [(SPEC.parameters,)],
             "sparse": [(STRUCTURE.entries,)],
+            "network": [(5,), (8,)],
         }.get(name, [(*sets, 27, *channels, *GRID), (*sets, *channels, *GRID), (*sets, *GRID), GRID, GRID])
         self.tensors = nn.ParameterList(nn.Parameter(torch.randn(shape, dtype=dtype) * 0.3) for shape in shapes)
         for tensor in PATTERN:  # the oldest torch exports no tensors but those of a module
             self.register_buffer(tensor, getattr(STRUCTURE, tensor))
+        for tensor in NETWORK_TENSORS:
+            self.register_buffer(f"network_{tensor}", getattr(NETWORK, tensor))
 
     def forward(self, x: Tensor) -> Tensor:
         t = [self.tensors[i] for i in range(len(self.tensors))]  # the oldest torch compiles no list(...)
@@ -49,6 +55,9 @@ class Op(nn.Module):
         if self.name == "sparse":
             pattern = {name: getattr(self, name) for name in PATTERN}
             return sparse_linear(x, t[0], Structure(STRUCTURE.outputs, STRUCTURE.inputs, **pattern))
+        if self.name == "network":
+            tensors = (getattr(self, f"network_{name}") for name in NETWORK_TENSORS)
+            return sparse_network(x, *t, Network(6, (5, 3), *tensors), "tanh")
         if self.name == "step":
             return gridnet_step(*t[:3], x, block=2)
         if self.name == "gated":
@@ -57,11 +66,11 @@ class Op(nn.Module):
 
     def inputs(self, batch: int = 2) -> Tensor:
         generator = torch.Generator().manual_seed(1)
-        shape = {"nca": (2, 1, 3, 4, 1), "sparse": (batch, 6)}.get(self.name, (batch, *GRID))
+        shape = {"nca": (2, 1, 3, 4, 1), "sparse": (batch, 6), "network": (batch, 6)}.get(self.name, (batch, *GRID))
         return torch.randn(shape, generator=generator, dtype=self.tensors[0].dtype)
 
 
-OPS = ["step", "evolve", "gated", "nca", "sparse"]
+OPS = ["step", "evolve", "gated", "nca", "sparse", "network"]
 
 
 def gradients(op: Op, call: Callable[[Tensor], Tensor], x: Tensor) -> list[Tensor]:

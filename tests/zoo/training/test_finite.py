@@ -16,7 +16,7 @@ from tests.support.training import fit, stop_at
 from zoo.families.learner import StepResult
 from zoo.recipe import load_recipe
 from zoo.training.checkpoint import load_checkpoint
-from zoo.training.finite import DeviceGuard, HostGuard, NotFiniteError, decides_on_device
+from zoo.training.finite import DeviceGuard, HostGuard, NotFiniteError, decides_on_device, fuses
 from zoo.training.run import Run
 from zoo.utils.errors import TrainingError
 
@@ -25,9 +25,8 @@ CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 
 @pytest.fixture
 def decided_on_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train as on a GPU, with a fused optimizer that skips steps by itself."""
-    for module in (zoo.training.setup, zoo.training.finite):
-        monkeypatch.setattr(module, "decides_on_device", lambda settings, device: True)
+    """Train as on a GPU, with an optimizer that skips steps by itself."""
+    monkeypatch.setattr(zoo.training.finite, "decides_on_device", lambda settings, device: True)
 
 
 @pytest.fixture
@@ -106,11 +105,21 @@ def test_an_error_is_found_at_the_first_logged_step(
 
 def test_both_guards_log_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = fit(tmp_path / "host", "train.clip_norm=1")
-    for module in (zoo.training.setup, zoo.training.finite):
-        monkeypatch.setattr(module, "decides_on_device", lambda settings, device: True)
+    monkeypatch.setattr(zoo.training.finite, "decides_on_device", lambda settings, device: True)
     device = fit(tmp_path / "device", "train.clip_norm=1")
     for a, b in zip(host.history, device.history, strict=True):
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-4)
+
+
+def test_an_optimizer_is_fused_on_the_cpu_and_on_cuda() -> None:
+    settings = load_recipe("gridnet-digits").train
+    assert fuses(settings, CPU)
+    assert fuses(settings, CUDA)
+    assert not fuses(settings, torch.device("mps"))
+    half = settings.model_copy(update={"precision": "fp16"})
+    assert fuses(half, CPU)
+    assert not fuses(half, CUDA)
+    assert not fuses(load_recipe("normnet-mnist-literal").train, CPU)
 
 
 def test_a_host_guard_takes_an_overflow_of_the_norm_only_where_a_scaler_skips_the_step() -> None:
@@ -136,18 +145,14 @@ def test_the_device_decides_on_cuda_with_a_fused_optimizer_outside_fp16() -> Non
 def test_a_checkpoint_of_a_fused_optimizer_resumes_without_and_the_other_way_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: list[Run]
 ) -> None:
-    def on_device(value: bool) -> None:
-        for module in (zoo.training.setup, zoo.training.finite):
-            monkeypatch.setattr(module, "decides_on_device", lambda settings, device: value)
-
     for first in (True, False):
         folder = tmp_path / str(first)
-        on_device(first)
+        monkeypatch.setattr(zoo.training.setup, "fuses", lambda settings, device, first=first: first)
         with monkeypatch.context() as patch:
             stop_at(patch, 4, refuse)
             with pytest.raises(TrainingError):
                 fit(folder)
-        on_device(not first)
+        monkeypatch.setattr(zoo.training.setup, "fuses", lambda settings, device, first=first: not first)
         assert fit(folder, resume=True).steps == 6
         assert runs[-1].optimizer.param_groups[0]["fused"] is (None if first else True)
 

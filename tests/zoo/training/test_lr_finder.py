@@ -49,6 +49,7 @@ def test_the_command_prints_a_suggestion_and_writes_only_its_figure(
 
 def test_rates_that_are_no_range_are_refused() -> None:
     assert "should be a .png file in a folder that exists" in fails(2, "find-lr", "nca-iris", "--out", "x/lr.png")
-    assert "learning rates: found 1 to 0.1" in fails(1, "find-lr", "nca-iris", "--low", "1", "--high", "0.1")
-    with pytest.raises(TrainingError, match="allowed: above 0"):
+    line = fails(1, "find-lr", "nca-iris", "--low", "1", "--high", "0.1")
+    assert "learning rates: found 1 to 0.1 in 100 steps, allowed a lowest rate above 0 and a higher one" in line
+    with pytest.raises(TrainingError, match="found 0 to 10 in 100 steps, allowed a lowest rate above 0"):
         find_lr(small(), 0.0)

@@ -16,7 +16,7 @@ from tests.support.paths import ROOT
 from tests.support.starting import FAMILIES, make_source
 from tests.support.training import SMALL, fit, metrics
 from zoo.training.checkpoint import load_checkpoint
-from zoo.training.setup import _check_launch
+from zoo.training.placement import check_launch
 from zoo.utils.errors import TrainingError
 
 # What `torchrun --standalone --nproc-per-node 2` does; where fork is safe, torch is imported only once.
@@ -107,13 +107,13 @@ def test_the_death_of_one_process_ends_the_other_within_a_minute(tmp_path: Path)
 def test_processes_that_did_not_find_each_other_are_refused(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
     monkeypatch.setenv("WORLD_SIZE", wanted)
     with pytest.raises(TrainingError, match=f"the launcher started {wanted} processes .*, and this run has 1"):
-        _check_launch(1)
+        check_launch(1)
 
 
 @pytest.mark.parametrize("wanted", ["1", ""])
 def test_one_process_needs_no_launcher(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
     monkeypatch.setenv("WORLD_SIZE", wanted)
-    _check_launch(1)
+    check_launch(1)
 
 
 def test_two_processes_start_from_a_model_and_keep_its_frozen_weights(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import zoo.training.setup
+import zoo.training.placement
 from tests.support.training import fit
 from zoo.recipe import load_recipe
 from zoo.training.loop import train
@@ -56,8 +56,8 @@ def test_one_process_can_train_in_several_precisions_in_turn(tmp_path: Path) -> 
 def test_a_single_process_family_refuses_several_processes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zoo.training.setup.Accelerator, "num_processes", property(lambda self: 2))
-    monkeypatch.setattr(zoo.training.setup, "_check_launch", lambda processes: None)
+    monkeypatch.setattr(zoo.training.placement.Accelerator, "num_processes", property(lambda self: 2))
+    monkeypatch.setattr(zoo.training.placement, "check_launch", lambda processes: None)
     with pytest.raises(TrainingError, match="trains in one process, found 2: start it without torchrun"):
         train(load_recipe(name), run_dir=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()

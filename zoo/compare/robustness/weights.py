@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from sdk.artifact import ONNX_INPUT, ONNX_OUTPUT
+from zoo.artifacts.onnx import open_session
 from zoo.compare.cost import leading_to
 
 _PRODUCTS = ("Conv", "Gemm", "MatMul")
@@ -53,9 +53,7 @@ def runner(model: onnx.ModelProto, change: Change | None = None) -> Callable[[Ar
         for tensor in changed.graph.initializer:
             if tensor.name in new:
                 tensor.CopyFrom(numpy_helper.from_array(new[tensor.name], tensor.name))
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(changed.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(changed)
 
     def logits(x: Array) -> Array:
         parts = [session.run([ONNX_OUTPUT], {ONNX_INPUT: x[i : i + 256]})[0] for i in range(0, len(x), 256)]

@@ -39,10 +39,8 @@ def draw_confusion(confusion: Tensor, labels: list[str]) -> Figure:
     if len(labels) <= _NUMBERED:
         axes.set_xticks(range(len(labels)), labels, rotation=90 if max(map(len, labels)) > 2 else 0, parse_math=False)
         axes.set_yticks(range(len(labels)), labels, parse_math=False)
-        for true, row in enumerate(confusion.tolist()):
-            for predicted, count in enumerate(row):
-                if count:
-                    dark = mistakes[true, predicted] > 0.6 * mistakes.max()
-                    axes.text(predicted, true, str(count), ha="center", va="center", fontsize="x-small",
-                              color="white" if dark else "black")  # fmt: skip
+        for true, predicted in confusion.nonzero().tolist():
+            dark = mistakes[true, predicted] > 0.6 * mistakes.max()
+            axes.text(predicted, true, str(int(confusion[true, predicted])), ha="center", va="center",
+                      fontsize="x-small", color="white" if dark else "black")  # fmt: skip
     return figure

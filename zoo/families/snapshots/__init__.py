@@ -14,11 +14,12 @@ FAMILY = Family(
     train={"epochs": 150},
     train_reason="the last of the default phases ends in epoch 150",
     distributed=False,
+    grows=True,
     take="zoo.families.snapshots.taking:take",
     freeze="zoo.families.snapshots.taking:freeze",
     onnx_graph="zoo.families.snapshots.onnx:onnx_graph",
     probe="zoo.families.snapshots.probe:probe",
-    members="zoo.families.snapshots.model:members",
+    members="zoo.families.snapshots.members:members",
     bench="zoo.families.snapshots.bench:bench",
     about="""A multi-scale snapshots network starts with a ten-thousandth of the edges that its layers could have. While
 it learns, spikes in the variance of its gradient earn credits, and credits buy growth: edges from heavily used units to

@@ -1,11 +1,12 @@
-"""Speed of the sparse linear layer against a dense matrix with zeros, by density."""
+"""Speed of the sparse linear layer and of a sparse network against dense matrices with zeros, by density."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from zoo.kernels.sparse_linear.reference import sparse_linear_reference
 from zoo.kernels.sparse_linear.structure import Structure
+from zoo.kernels.sparse_network import Network
+from zoo.kernels.sparse_network.reference import sparse_network_reference
 from zoo.utils.progress import Say, say_nothing
 
 NETWORKS = ((784, 256, 128, 10), (4096, 4096, 4096))
@@ -25,8 +28,9 @@ _SECONDS = 0.4
 
 
 def bench(quick: bool = False, say: Say = say_nothing) -> list[dict[str, Any]]:
-    """Return a row per network and density: the kernel's milliseconds for a batch of 256, forward alone and with
-    backward, and the ratio of the dense form's time to the kernel's. ``quick`` measures the smaller network alone."""
+    """Return a row per network and density: milliseconds for a batch of 256, of the layers' kernel forward and with
+    backward and of a training pass in one call, each with the dense form's time over it. ``quick`` measures the smaller
+    network alone."""
     rows = []
     for widths in NETWORKS[:1] if quick else NETWORKS:
         for density in DENSITIES:
@@ -39,8 +43,9 @@ def row(widths: tuple[int, ...], density: float, batch: int = _BATCH, seconds: f
     """Measure one network at one density."""
     layers = random_layers(widths, density, batch)
     with torch.no_grad():
-        forward, dense_forward = times(layers, False, seconds)
-    both, dense_both = times(layers, True, seconds)
+        forward, dense_forward = times(layers, seconds, backward=False)
+    both, dense_both = times(layers, seconds, backward=True)
+    one, dense_one = alternate(_in_one_call(widths, layers), seconds)
     return {
         "network": "-".join(map(str, widths)),
         "density": f"{density:.2%}",
@@ -48,6 +53,8 @@ def row(widths: tuple[int, ...], density: float, batch: int = _BATCH, seconds: f
         "dense / forward": dense_forward / forward,
         "forward + backward ms": 1e3 * both,
         "dense / forward + backward": dense_both / both,
+        "in one call ms": 1e3 * one,
+        "dense / in one call": dense_one / one,
     }
 
 
@@ -64,28 +71,56 @@ def random_layers(widths: tuple[int, ...], density: float, batch: int) -> Layers
     return layers
 
 
-def times(layers: Layers, backward: bool, seconds: float) -> tuple[float, float]:
+def times(layers: Layers, seconds: float, *, backward: bool) -> tuple[float, float]:
     """Return the median seconds of all layers with the kernel and with the dense form, measured in turn."""
 
     def kernel(x: Tensor, values: Tensor, structure: Structure) -> Tensor:
         y: Tensor = torch.ops.zoo.sparse_linear(x, values, *structure.pattern)
         return y
 
-    found: dict[Callable[..., Tensor], list[float]] = {kernel: [], sparse_linear_reference: []}
+    def all_layers(form: Callable[..., Tensor]) -> None:
+        for x, values, structure in layers:
+            y = form(x, values, structure)
+            if backward:
+                torch.autograd.grad(y, (x, values), torch.ones_like(y))
+
+    return alternate((partial(all_layers, kernel), partial(all_layers, sparse_linear_reference)), seconds)
+
+
+def alternate(calls: tuple[Callable[[], None], Callable[[], None]], seconds: float) -> tuple[float, float]:
+    """Return the median seconds of two calls that take turns for so many seconds, at least three times."""
+    found: tuple[list[float], list[float]] = ([], [])
     for _ in range(2):  # the first round warms up
-        for samples in found.values():
+        for samples in found:
             samples.clear()
         end = time.perf_counter() + seconds
-        while time.perf_counter() < end or len(found[kernel]) < 3:
-            for form, samples in found.items():
-                samples.append(_seconds(form, layers, backward))
-    return statistics.median(found[kernel]), statistics.median(found[sparse_linear_reference])
+        while time.perf_counter() < end or len(found[0]) < 3:
+            for call, samples in zip(calls, found, strict=True):
+                started = time.perf_counter()
+                call()
+                samples.append(time.perf_counter() - started)
+    return statistics.median(found[0]), statistics.median(found[1])
 
 
-def _seconds(form: Callable[..., Tensor], layers: Layers, backward: bool) -> float:
-    started = time.perf_counter()
-    for x, values, structure in layers:
-        y = form(x, values, structure)
-        if backward:
-            torch.autograd.grad(y, (x, values), torch.ones_like(y))
-    return time.perf_counter() - started
+def _in_one_call(widths: tuple[int, ...], layers: Layers) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return training passes through the network of these layers: by its kernel, and by dense matrices with zeros."""
+    starts = [0, *accumulate(widths)]
+    edges = [
+        (structure.columns.long() + starts[n], structure.flat // structure.inputs + starts[n + 1])
+        for n, (_, _, structure) in enumerate(layers)
+    ]
+    source, target = (torch.cat(units) for units in zip(*edges, strict=True))
+    network = Network.of(widths[0], widths[1:], source, target, torch.arange(len(source)))
+    x, weight = layers[0][0].detach(), torch.cat([values.detach() for _, values, _ in layers]).requires_grad_()
+    bias = torch.zeros(sum(widths[1:]), requires_grad=True)
+
+    def kernel() -> Tensor:
+        y: Tensor = torch.ops.zoo.sparse_network(x, weight, bias, *network.tensors, network.outputs, "tanh")[0]
+        return y
+
+    def train(form: Callable[[], Tensor]) -> None:
+        y = form()
+        torch.autograd.grad(y, (weight, bias), torch.ones_like(y))
+
+    dense = partial(sparse_network_reference, x, weight, bias, network, "tanh")
+    return partial(train, kernel), partial(train, dense)

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sdk.families.snapshots import last_of_phases
 from sdk.snapshots_deltas import with_deltas
 from zoo.data.task import Task
 from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.layout import Layout
 from zoo.families.snapshots.start import start_counts, start_edges, start_weights
 from zoo.families.snapshots.store import Snapshot, SnapshotStore
-from zoo.families.snapshots.wiring import Wiring, wire
+from zoo.families.snapshots.wiring import Wiring, unrolled, wire
 from zoo.families.stored_answer import StoredAnswer
 from zoo.kernels import dense
+from zoo.kernels.sparse_network import Network, is_faster, sparse_network
 from zoo.kernels.validated import Validated
 from zoo.utils.errors import BuildError, StaleAnswerError, StaleEnsembleWarning
 
@@ -72,6 +72,7 @@ class SnapshotNet(nn.Module):
         self.holds = False
         """True if training must not change the :attr:`held` edges."""
         self._wirings: dict[int, Wiring] = {}
+        self._network: Network | None = None
         self._ensemble_of = StoredAnswer()
         self.lay(source, target, start_weights(target, units, config.activation))
         self.register_load_state_dict_post_hook(_check_loaded)  # type: ignore[no-untyped-call]
@@ -84,7 +85,7 @@ class SnapshotNet(nn.Module):
         if self.training and self.has_ensemble and torch.is_grad_enabled():
             warnings.warn(_STALE, StaleEnsembleWarning, stacklevel=4)  # the caller of the module
         if self.training or not self.has_ensemble:
-            return self.activations(x)[-1]
+            return self.logits(x)
         if self._ensemble_of.is_stale(self):
             raise StaleAnswerError(_CHANGED)
         members = [number for number in range(len(self.snapshots)) if self.mixture[number] > 0]
@@ -114,6 +115,12 @@ class SnapshotNet(nn.Module):
     def output(self, name: str, x: Tensor) -> Tensor:
         """Return the logits ``[B, classes]`` of a snapshot by name."""
         return self.member(int(name.removeprefix("snapshot_")), x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits ``[B, classes]`` of the growing network, in training by one kernel where that is faster."""
+        if not dense.in_inference(x, self.weight, self.bias) and is_faster(x, self.network()):
+            return sparse_network(x.flatten(1), self.weight, self.bias, self.network(), self.config.activation)
+        return self.activations(x)[-1]
 
     def activations(self, x: Tensor) -> list[Tensor]:
         """Return the activations of every layer in the last sweep, and logits for the last layer."""
@@ -152,8 +159,9 @@ class SnapshotNet(nn.Module):
         self.rewire()
 
     def rewire(self) -> None:
-        """Forget the cached wirings after a change of the edges."""
+        """Forget the cached wirings and network after a change of the edges."""
         self._wirings.clear()
+        self._network = None
 
     @torch.no_grad()
     def start_again(self, source: Tensor, target: Tensor, weight: Tensor, inherited: int) -> None:
@@ -181,6 +189,14 @@ class SnapshotNet(nn.Module):
             source, target = self.source[:edges].long(), self.target[:edges].long()
             self._wirings[edges] = wire(self.layout, source, target, self.config.sweeps)
         return self._wirings[edges]
+
+    def network(self) -> Network:
+        """Return the growing network as one; it is cached."""
+        if self._network is None:
+            edges = _count(self.edges)
+            source, target = self.source[:edges].long(), self.target[:edges].long()
+            self._network = unrolled(self.layout, source, target, self.config.sweeps)
+        return self._network
 
     def cost_of(self, number: int) -> tuple[int, int]:
         """Return a snapshot's number of edges, without pruned ones, and the edges that it computes per sample."""
@@ -240,7 +256,7 @@ class SnapshotNet(nn.Module):
         return _has_any((self.mixture,))
 
     def _apply(self, fn: Any, recurse: bool = True) -> SnapshotNet:
-        self._wirings.clear()  # their tensors are on one device
+        self.rewire()  # the cached tensors are on one device
         self._ensemble_of.apply(fn)
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -254,30 +270,9 @@ def _count(edges: Tensor) -> int:
     return _counts((edges,))
 
 
-class Member(nn.Module):
-    """One snapshot of a network as a module of its own."""
-
-    def __init__(self, net: SnapshotNet, number: int) -> None:
-        super().__init__()
-        self.net = net
-        self.number = number
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map inputs ``[B, *input_shape]`` to logits ``[B, classes]``."""
-        return self.net.member(self.number, x)
-
-
-def members(net: SnapshotNet) -> dict[str, Member]:
-    """Return the last snapshot of each phase by the phase's name, and every snapshot by its number."""
-    count = len(net.snapshots)
-    phases = [net.config.phases[net.snapshots[number].phase].name for number in range(count)]
-    named = {phases[number]: number for number in last_of_phases(phases)}
-    return {name: Member(net, number) for name, number in (named | {str(n): n for n in range(count)}).items()}
-
-
 def _check_loaded(net: SnapshotNet, _keys: Any) -> None:
     """Raise ValueError unless the loaded state is a network: weight files may come from strangers."""
-    net._wirings.clear()
+    net.rewire()
     layout, slots = net.layout, len(net.weight)
     count = _count(net.edges)
     if not 0 < count <= slots:

@@ -12,7 +12,8 @@ from torch import Tensor
 from sdk.artifact import ONNX_INPUT
 from zoo.data.task import Task
 from zoo.families.onnx_builder import GraphBuilder
-from zoo.families.snapshots.model import Member, SnapshotNet
+from zoo.families.snapshots.members import Member
+from zoo.families.snapshots.model import SnapshotNet
 from zoo.families.snapshots.wiring import Incoming, Wiring
 
 _OPERATORS = {"tanh": "Tanh", "sigmoid": "Sigmoid", "relu": "Relu"}

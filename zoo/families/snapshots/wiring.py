@@ -10,6 +10,7 @@ from torch import Tensor
 from zoo.families.snapshots.layout import Layout
 from zoo.kernels.sparse_linear import sparse_linear
 from zoo.kernels.sparse_linear.structure import Structure
+from zoo.kernels.sparse_network import Network
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,25 @@ def wire(layout: Layout, source: Tensor, target: Tensor, sweeps: int) -> Wiring:
     backward = sum(len(incoming.slots) for layer in back for incoming in layer)
     sweeps = sweeps if backward else 1
     return Wiring(tuple(forward), tuple(back), (len(source) - backward) * sweeps + backward * (sweeps - 1))
+
+
+def unrolled(layout: Layout, source: Tensor, target: Tensor, sweeps: int) -> Network:
+    """Return edges ``source``, ``target`` ``[edges]`` (int64) as one network, whose layers follow sweep by sweep."""
+    layer_of, computed = layout.layer_of.to(source.device), layout.units - layout.inputs
+    ahead = layer_of[source] > layer_of[target]
+    sweeps = sweeps if bool(ahead.any()) else 1
+    forward, back = (~ahead).nonzero().flatten(), ahead.nonzero().flatten()
+    sources, targets, slots = [], [], []
+    for sweep in range(sweeps):
+        for edges, read in ((forward, sweep), (back, sweep - 1)):
+            if read < 0:
+                continue
+            units = source[edges]
+            sources.append(torch.where(units < layout.inputs, units, units + read * computed))
+            targets.append(target[edges] + sweep * computed)
+            slots.append(edges)
+    layers = tuple(layout.widths[1:]) * sweeps
+    return Network.of(layout.inputs, layers, torch.cat(sources), torch.cat(targets), torch.cat(slots))
 
 
 def _incoming(layout: Layout, source: Tensor, target: Tensor, chosen: Tensor, group: range, number: int) -> Incoming:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tests.support.snapshots import four_snapshots, full, lay
 from zoo.data.task import Task
+from zoo.families.snapshots import model
 from zoo.families.snapshots.config import SnapshotsConfig
 from zoo.families.snapshots.model import SnapshotNet
 from zoo.utils.errors import StaleEnsembleWarning
@@ -54,6 +55,44 @@ def test_the_network_computes_its_specification(build: Build, activation: str, s
     assert net.wiring(int(net.edges)).recurrent
     x = torch.randn(7, 1, 2, 3)
     torch.testing.assert_close(net(x), literal(net, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu"])
+@pytest.mark.parametrize("sweeps", [2, 3])
+def test_one_kernel_gives_the_logits_and_gradients_of_all_layers(
+    build: Build, activation: str, sweeps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, x = full(build, activation=activation, sweeps=sweeps), torch.randn(7, 1, 2, 3, requires_grad=True)
+    wanted = net.activations(x)[-1]
+    monkeypatch.setattr(model, "is_faster", lambda *_: True)
+    monkeypatch.setattr(net, "activations", None)
+    leaves = [x, net.weight, net.bias]
+    torch.testing.assert_close(net(x), wanted, rtol=1e-4, atol=1e-5)
+    for found, expected in zip(
+        torch.autograd.grad(net(x).square().sum(), leaves),
+        torch.autograd.grad(wanted.square().sum(), leaves),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_new_edges_are_in_the_one_kernel(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "is_faster", lambda *_: True)
+    net, x = build(), torch.randn(7, 1, 2, 3)
+    before = net(x)
+    lay(net, (0, 17, 1.0))
+    found = net(x)
+    assert not torch.equal(found, before)
+    torch.testing.assert_close(found, net.activations(x)[-1])
+
+
+def test_the_one_kernel_is_for_training(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "is_faster", lambda *_: True)
+    monkeypatch.setattr(model, "sparse_network", lambda *_: torch.zeros(7, 4))
+    net, x = build(), torch.randn(7, 1, 2, 3)
+    assert not net(x).any()
+    with torch.no_grad():
+        assert net(x).any()
 
 
 def test_without_edges_back_one_sweep_is_enough(build: Build) -> None:

@@ -16,8 +16,8 @@ from sdk import InputSpec
 from sdk.artifact import CARD_FILE, CONFIG_FILE, EXAMPLE_FILE, INPUT_FILE, THUMBNAIL_FILE, read_artifact
 from sdk.catalog import bundled_models
 from tests.support.artifacts import files_of, write_tiny
+from zoo.artifacts.appearance import measure_appearance
 from zoo.artifacts.card import card_text, read_notes
-from zoo.artifacts.example import measure_appearance
 from zoo.cli import cli
 from zoo.config.data import AugmentConfig
 from zoo.data import load_data

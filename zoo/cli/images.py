@@ -22,7 +22,7 @@ from zoo.utils.progress import Progress
 _BATCH = 64
 
 
-def predict_pictures(
+def predict_images(
     model: sdk.Model,
     files: Sequence[File],
     top: int,

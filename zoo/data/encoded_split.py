@@ -21,7 +21,7 @@ from zoo.data.split import Split
 from zoo.utils.errors import DataError
 
 
-class PictureSplit(Split):
+class EncodedSplit(Split):
     """Encoded images with their class numbers, decoded batch by batch.
 
     A random crop is cut out of the image at its own size; without one, the centre is, as for evaluation.

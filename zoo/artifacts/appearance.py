@@ -17,7 +17,6 @@ from zoo.data.sampling import Batch
 from zoo.data.split import Split
 from zoo.utils.figures import save_png
 
-EXAMPLE_NAME = Path(EXAMPLE_FILE).name
 SAMPLES = 2048
 """Most training images that are measured, at equal distances in the split; each may be a file to decode."""
 _SHOWN = 10
@@ -32,11 +31,10 @@ def with_appearance(config: ArtifactConfig, training: Split) -> ArtifactConfig:
     return replace(config, provenance={**config.provenance, "data": data})
 
 
-def draw_example(folder: Path, config: ArtifactConfig, training: Split) -> None:
+def draw_training_samples(folder: Path, config: ArtifactConfig, training: Split) -> None:
     """Draw the first training image of each class, of at most ten classes, with its label if the model knows it.
 
-    For tables, it draws nothing.
-    The images are not augmented.
+    The images are not augmented. For tables, it draws nothing.
     """
     if config.input.kind != "image":
         return
