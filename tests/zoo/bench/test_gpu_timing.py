@@ -117,7 +117,7 @@ def test_the_phases_of_a_step_on_a_gpu_are_the_times_between_events() -> None:
         }  # fmt: skip
     assert [round(1e3 * seconds, 3) for seconds in clock.alone()] == [7.0] * 3
     assert [name for name in cuda.calls if name in ("data", "products")] == [
-        "data", "products", "products", "data", "products", "data", "products", "data",
+        "data", "products", "products", "products", "products", "data", "data", "data",
     ]  # fmt: skip
 
 
