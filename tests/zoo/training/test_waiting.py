@@ -100,6 +100,22 @@ def test_on_a_gpu_a_step_never_waits(name: str, tmp_path: Path) -> None:
 @pytest.mark.cuda
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("name", RECIPES)
+def test_on_a_gpu_steps_leave_no_memory_behind(name: str, tmp_path: Path) -> None:
+    used = []
+    with started(name, tmp_path, "cuda", 33) as (run, stream):
+        for count in (8, 24):
+            for _ in range(count):
+                _step(run, *next(stream))
+            run.guard.settle()
+            torch.cuda.synchronize()
+            torch.empty(1, device="cuda")  # torch counts what it freed for other streams when it next needs memory
+            used.append(torch.cuda.memory_allocated())
+    assert used[1] - used[0] < 2**18
+
+
+@pytest.mark.cuda
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_on_a_gpu_a_training_ends_and_learns_as_on_the_cpu(name: str, precision: str, tmp_path: Path) -> None:
     recipe, overrides = RECIPES[name]
