@@ -36,9 +36,7 @@ FIGURES_FOLDER = "figures"
 EXAMPLE_FILE = f"{FIGURES_FOLDER}/example.png"
 THUMBNAIL_FILE, LEARNING_FILE = f"{FIGURES_FOLDER}/thumbnail.png", f"{FIGURES_FOLDER}/learning.png"
 INPUT_FILE = f"{FIGURES_FOLDER}/input.png"
-CARD_FIGURES = tuple(
-    file.removeprefix(f"{FIGURES_FOLDER}/") for file in (EXAMPLE_FILE, THUMBNAIL_FILE, LEARNING_FILE, INPUT_FILE)
-)
+CARD_FIGURES = tuple(os.path.basename(file) for file in (EXAMPLE_FILE, THUMBNAIL_FILE, LEARNING_FILE, INPUT_FILE))
 """Names of the figures that every card has, which a probe leaves."""
 ONNX_INPUT, ONNX_OUTPUT = "input", "logits"
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]*"

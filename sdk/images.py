@@ -149,6 +149,8 @@ def _encoded(source: Any) -> Path | BytesIO:
 
 
 def _existing(source: str | os.PathLike[str]) -> Path:
+    if not os.fspath(source):
+        raise InputError("found '', allowed the path of an image")
     path = Path(source)
     with _reading(source):
         folder, exists, regular = path.is_dir(), path.exists(), path.is_file()

@@ -131,7 +131,9 @@ def _resolve_path(path: str, reference: HubReference | None) -> Path | HubRefere
             raise LoadError(f"no model at {path!r}: no such folder{near}; write {path + '@main'!r} for the Hub")
         return reference
     if not os.path.isdir(folder):
-        raise LoadError(f"no model at {path!r}: no such folder")
+        raise LoadError(
+            f"no model at {path!r}: no such folder; a model on the Hub is 'user/name' or 'user/name@revision'"
+        )
     return folder
 
 

@@ -86,6 +86,7 @@ def test_images_are_rotated_upright_by_their_exif_tag(tmp_path: Path) -> None:
     [
         ("missing.png", "no such file: 'missing.png'"),
         (".", "'.' is a folder"),
+        ("", "found '', allowed the path of an image"),
         (Image.new("I", (6, 4)), "32-bit integer images have no fixed range"),
         (Image.fromarray(np.full((4, 6), 9.0, np.float32)), "mode F image must have values"),
     ],

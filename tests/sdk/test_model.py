@@ -4,7 +4,10 @@ import json
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -230,3 +233,12 @@ def test_an_input_spec_of_many_features_shows_the_first() -> None:
     assert repr(spec) == (
         "InputSpec('table', (100,), mean=(0.5, 0.5, 0.5, 0.5, ... 100 values), std=(1, 1, 1, 1, ... 100 values))"
     )
+
+
+def test_of_labels_that_tie_the_first_comes_first(artifact: Path) -> None:
+    labels = tuple(f"label {number}" for number in range(200))
+    config = replace(sdk.load(artifact).config, labels=labels)
+    equal = SimpleNamespace(logits=lambda x: np.tile(np.float32([0, 1]), (len(x), 100)))
+    model = sdk.Model(config, "onnx", cast(Any, equal))
+    assert model.predict(images(1)[0]) == "label 1"
+    assert [label for label, _ in model.predict(images(1)[0], top_k=100)] == list(labels[1::2])

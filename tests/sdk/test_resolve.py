@@ -154,7 +154,7 @@ def test_a_folder_without_a_model_does_not_hide_the_hub() -> None:
         ("./alice/tiny", "v1", "names none"),
         (Path("alice/tiny"), "v1", "names none"),
         ("alice/tiny@", None, "no such folder"),
-        ("a/b/c", None, "no such folder"),
+        ("a/b/c", None, "no such folder; a model on the Hub is 'user/name' or 'user/name@revision'"),
     ],
 )
 def test_a_reference_that_cannot_be_on_the_hub_is_refused(text: Any, revision: Any, message: str) -> None:

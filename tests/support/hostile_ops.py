@@ -24,8 +24,6 @@ from zoo.kernels.sparse_network import Network
 
 Call = tuple[str, dict[str, Any]]
 NUMBERS = (-(2**63), -1, 0, 3, 2**31, 2**62, float("nan"), float("inf"), -1.0, True, "gelu", None)
-DISPATCHER = ("Expected a value of type", "expected", "Overflow", "overflow")
-"""Parts of the dispatcher's own messages."""
 
 
 def calls() -> Iterator[Call]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -46,6 +47,8 @@ def draw_pictures(
     inputs, and for one that has no pictures, :class:`sdk.plot.PlotError`, DataError and ExportError.
     """
     stored = open_stored(name)
+    if out is not None and os.path.lexists(out):
+        raise ProbeError(f"{out} exists, allowed a new folder for the pictures; give another --out")
     check_writable(stored.artifact.folder if out is None else out, overwrite=out is None)
     model = sdk.load(stored.artifact.folder, backend="torch")
     data = None if inputs else _data(stored, data_dir, progress)

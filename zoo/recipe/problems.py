@@ -20,7 +20,8 @@ def problem_line(section: str, schema: Any, data: Any, details: ErrorDetails) ->
         allowed = _keys(schema)
         return f"{place}: unknown key{hint(keys[-1], allowed)}; allowed keys: {', '.join(allowed)}"
     if kind == "missing":
-        return f"{place}: this key is missing{_example(schema, keys[-1])}"
+        what = "value" if keys and keys[-1].isdigit() else "key"
+        return f"{place}: this {what} is missing{_example(schema, keys[-1])}"
     if kind == "union_tag_not_found":
         return f"{place}.name: this key is missing; allowed: {_tags(schema)}"
     if kind == "union_tag_invalid":

@@ -76,7 +76,9 @@ def read_settings(folder: Path) -> Settings:
             raise ValueError(f"format {tree['format']}")
         return TypeAdapter(Settings).validate_python({key: tree[key] for key in Settings.__dataclass_fields__})
     except FileNotFoundError:
-        raise SweepError(f"no sweep in {folder}: it has no {SETTINGS_FILE}") from None
+        raise SweepError(
+            f"no sweep in {folder}: it has no {SETTINGS_FILE}; give a sweep's folder, such as runs/sweep-NAME-TIME"
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

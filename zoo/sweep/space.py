@@ -181,7 +181,7 @@ def _values(key: str, parts: Sequence[str]) -> tuple[Value, ...]:
         value = parse_yaml(part, f"{key}={part}")
         meaning = json.dumps(value, default=str)
         if meaning in meanings:
-            raise SweepError(f"{key}={','.join(parts)}: names the value {part} twice")
+            raise SweepError(f"{key}={','.join(parts)}: found the value {part} twice, allowed each once")
         meanings.append(meaning)
         values.append(value if isinstance(value, int | float) or value is None else part)
     return tuple(values)

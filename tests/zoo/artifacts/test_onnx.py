@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from sdk import InputSpec
 from sdk.artifact import hash_file, read_artifact
 from tests.support.artifacts import SPEC
 from tests.support.onnx_models import LABELS, logits_of, make, run, write
-from zoo.artifacts.onnx import build_onnx, check_onnx, write_onnx
+from zoo.artifacts.onnx import TOLERANCE, _check_labels, build_onnx, check_onnx, write_onnx
 from zoo.artifacts.random_inputs import random_inputs
 from zoo.config.data import AugmentConfig
 from zoo.data.split import ArraySplit
@@ -29,6 +31,7 @@ from zoo.data.task import Task
 from zoo.families.base import Family, FamilyConfig
 from zoo.families.gridnet.onnx import onnx_graph
 from zoo.utils.errors import ExportError, IncompleteArtifactError
+from zoo.utils.progress import no_progress
 
 CRASHES_ON_NOTHING = Version(onnxruntime.__version__) < Version("1.32")
 
@@ -231,3 +234,20 @@ def test_the_file_runs_in_plain_onnxruntime(tmp_path: Path) -> None:
     [logits] = session.run(["logits"], {"input": inputs})
     labels = json.loads(session.get_modelmeta().custom_metadata_map["labels"])
     assert [labels[i] for i in logits.argmax(axis=1)] == sdk.load(folder).predict(random_inputs(SPEC, 2))
+
+
+@pytest.mark.parametrize(("gap", "tie"), [(1.9 * TOLERANCE, True), (2.1 * TOLERANCE, False)])
+def test_labels_tie_if_their_logits_differ_by_the_rounding_of_both_at_most(gap: float, tie: bool) -> None:
+    class Session:
+        def get_inputs(self) -> list[Any]:
+            return [SimpleNamespace(name="input")]
+
+        def run(self, names: list[str], feed: dict[str, Any]) -> list[Any]:
+            return [np.float32([[1, 0]]).repeat(len(feed["input"]), 0)]
+
+    class Other(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tensor([[0.0, gap]]).repeat(len(x), 1)
+
+    with nullcontext() if tie else pytest.raises(ExportError, match="different labels for test sample 0"):
+        _check_labels(Session(), Other(), _split(3), no_progress)

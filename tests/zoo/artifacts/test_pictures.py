@@ -83,7 +83,7 @@ def test_with_out_the_model_stays_and_an_existing_folder_is_refused(model: Path,
     assert files_of(model) == before
     again = run("probe", str(model), "--figures", "--out", str(out))
     assert again.exit_code == 1
-    assert str(out) in again.stderr
+    assert f"{out} exists, allowed a new folder for the pictures; give another --out" in again.stderr
 
 
 def test_a_model_without_recipe_shows_the_given_inputs(trained: dict[str, Path], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.support.recipes import problem
         ("model.family=gridnot", 'model.family: unknown family "gridnot" (did you mean gridnet?)'),
         ("model=3", "model: should be a mapping with a family, found 3; families: "),
         ("model={grid: [8, 8, 2]}", "model.family: this key is missing; families: "),
+        ("model.grid=[8, 8]", "model.grid.2: this value is missing"),
         ("model.block=5", "model.block: block 5 must divide every axis of the grid"),
         ("model.outer_step=5", "model.outer_step: unknown key (did you mean outer_steps?); allowed keys: "),
         ("model.outer_steps=many", 'model.outer_steps: found "many", should be a valid integer'),

@@ -33,3 +33,8 @@ def test_the_last_of_two_single_values_counts() -> None:
     assert parse_space(["train.steps=4", "train.seed=0,1", "train.steps=5"]).fixed == ("train.steps=5",)
     with pytest.raises(SweepError, match=r"train\.steps is given twice, as 4 and 1\.\.5; list all"):
         parse_space(["train.steps=4", "train.steps=1..5"])
+
+
+def test_a_value_given_twice_is_refused() -> None:
+    with pytest.raises(SweepError, match=r"train\.steps=4,4: found the value 4 twice, allowed each once"):
+        parse_space(["train.steps=4,4"])

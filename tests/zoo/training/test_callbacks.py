@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from tests.support.training import fit, interrupted_after_saving, metrics, small, weights
 from zoo.artifacts.from_run import export_run
 from zoo.recipe import load_recipe
+from zoo.training.callbacks import _best_step
 from zoo.training.checkpoint import load_checkpoint
 from zoo.training.loop import train
 from zoo.training.run import Callback, Run
@@ -205,3 +207,21 @@ def test_recipes_without_the_new_keys_keep_their_hash() -> None:
     assert "which" not in recipe.to_dict()["export"]
     assert "early_stopping" not in recipe.to_dict()["train"]
     assert small("export.which=best").to_dict()["export"]["which"] == "best"
+
+
+@pytest.mark.parametrize(
+    ("rounds", "best"),
+    [
+        ([(0.5, 1.0), (0.7, 2.0), (0.6, 0.1)], 2),
+        ([(0.7, 2.0), (0.7, 1.0), (0.7, 3.0)], 2),
+        ([(0.7, 1.0), (0.7, 1.0)], 1),
+    ],
+)
+def test_the_best_round_has_the_highest_accuracy_then_the_lowest_loss_then_came_first(
+    rounds: list[tuple[float, float]], best: int
+) -> None:
+    history = [
+        {"step": step, "validation_accuracy": accuracy, "validation_loss": loss}
+        for step, (accuracy, loss) in enumerate(rounds, start=1)
+    ]
+    assert _best_step(cast(Run, SimpleNamespace(history=history))) == best

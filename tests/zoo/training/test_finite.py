@@ -159,3 +159,13 @@ def test_a_checkpoint_of_a_fused_optimizer_resumes_without_and_the_other_way_rou
 
 def refuse(result: StepResult) -> StepResult:
     raise TrainingError("enough")
+
+
+def test_a_resumed_run_names_the_last_loss_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_at(monkeypatch, 3, spoil_loss)  # the first step after the checkpoint of step 2
+    with pytest.raises(TrainingError, match="stopped in step 3"):
+        fit(tmp_path, "train.log_every=100")
+    loss = load_checkpoint(tmp_path)["history"][-1]["train_loss"]
+    stop_at(monkeypatch, 1, spoil_loss)
+    with pytest.raises(TrainingError, match=rf"stopped in step 3 .*, the last finite loss was {loss:.4g}, lr"):
+        fit(tmp_path, "train.log_every=100", resume=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import errno
 import json
 import os
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,23 @@ def test_a_held_file_and_a_missing_one_are_not_locked(tmp_path: Path) -> None:
     again = try_lock(path)
     assert again is not None
     release(again)
+
+
+@needs_flock
+def test_a_lock_that_is_waited_for_is_that_of_the_file_with_the_name_at_the_end(tmp_path: Path) -> None:
+    path, other = tmp_path / "file", tmp_path / "other"
+    path.touch()
+    other.touch()
+    first = try_lock(path)
+    assert first is not None
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(try_lock, path, wait=True)
+        with pytest.raises(concurrent.futures.TimeoutError):
+            waiting.result(0.05)
+        os.replace(other, path)
+        release(first)
+        second = waiting.result(10)
+    assert second is not None
+    assert os.path.samestat(os.fstat(second), path.stat())
+    assert try_lock(path) is None
+    release(second)
