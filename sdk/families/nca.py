@@ -54,16 +54,17 @@ class EvolvedClassifier:
         architecture = module.architecture(self._layers, self._hidden, features, len(self.classes_))
         import torch
 
-        examples = None if inputs is None else torch.from_numpy(inputs)
-        labels = None if targets is None else torch.from_numpy(targets)
+        device = module.shift.device
+        examples = None if inputs is None else torch.from_numpy(inputs).to(device)
+        labels = None if targets is None else torch.from_numpy(targets).to(device)
         try:
             grown = module.grow_one(examples, labels, architecture, self._steps, self._seed)
         except CellzooError as error:  # an architecture that the rule cannot grow
             raise InputError(str(error)) from None
-        self._mean, self._std = (part.numpy().astype(np.float32) for part in (grown.shift, grown.scale))
+        self._mean, self._std = (part.cpu().numpy().astype(np.float32) for part in (grown.shift, grown.scale))
         self._bias = bool(module.config.bias)
-        self.weights = [weight.numpy() for weight in grown.weights]
-        self.history = [[weight.numpy() for weight in weights] for weights in grown.history]
+        self.weights = [weight.cpu().numpy() for weight in grown.weights]
+        self.history = [[weight.cpu().numpy() for weight in weights] for weights in grown.history]
         return self
 
     def __repr__(self) -> str:

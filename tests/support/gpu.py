@@ -18,17 +18,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from tests.support.gpu_steps import TOOLKIT, Step, plan
+from tests.support.gpu_steps import TOOLKIT, Step, plan, tool
 from tests.support.paths import ROOT
 
-_TAIL = 40
+_TAIL = 60
 """Lines of a step's output in the report."""
+_WATCHED = "timestamp,index,clocks.sm,clocks.mem,temperature.gpu,power.draw,utilization.gpu,memory.used"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Outcome:
 
 
 def run_step(step: Step, left: float, log: IO[str]) -> Outcome:
-    """Run a step for at most its limit and the ``left`` seconds; its output goes to ``log``."""
+    """Run a step for at most its limit and the ``left`` seconds; its output goes to ``log``, a file, as it comes."""
     print(f"\n## {step.name}\n$ {shlex.join(step.command)}", file=log, flush=True)
     missing = step.missing()
     if missing:
@@ -52,14 +53,13 @@ def run_step(step: Step, left: float, log: IO[str]) -> Outcome:
     limit = min(step.seconds, left)
     if limit < 1:
         return Outcome(step.name, "not run", 0.0, "no time was left", "")
-    with tempfile.TemporaryFile("w+", errors="replace") as output:
-        started = time.monotonic()
-        code = _wait(step, limit, output)
-        seconds = time.monotonic() - started
-        output.seek(0)
-        text = output.read()
-    print(text, file=log, flush=True)
-    lines = text.strip().splitlines()
+    before, started = Path(log.name).stat().st_size, time.monotonic()
+    code = _wait(step, limit, log)
+    seconds = time.monotonic() - started
+    log.seek(0, os.SEEK_END)
+    with Path(log.name).open("rb") as file:
+        file.seek(before)
+        lines = file.read().decode("utf-8", "replace").strip().splitlines()
     if code is None:
         note = f"killed after {limit:.0f} s"
     else:
@@ -87,14 +87,14 @@ def _wait(step: Step, limit: float, output: IO[str]) -> int | None:
 
 
 def run(steps: Sequence[Step], out: Path, minutes: float) -> list[Outcome]:
-    """Run the steps and write ``report.md``, ``report.json``, ``log.txt`` and the results of the benchmarks to ``out``.
+    """Run the steps and write the report, ``log.txt``, ``clocks.csv`` and the results of the benchmarks to ``out``.
 
     The report is written again after every step, so that it holds what was done if the machine is taken away.
     """
     out.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + 60 * minutes
     outcomes: list[Outcome] = []
-    with (out / "log.txt").open("w", encoding="utf-8") as log:
+    with (out / "log.txt").open("w", encoding="utf-8") as log, _clocks(out / "clocks.csv"):
         for step in steps:
             print(f"{step.name}: at most {step.seconds} s ...", flush=True)
             outcome = run_step(step, end - time.monotonic(), log)
@@ -105,6 +105,28 @@ def run(steps: Sequence[Step], out: Path, minutes: float) -> list[Outcome]:
             (out / "report.json").write_text(json.dumps([asdict(o) for o in outcomes], indent=2) + "\n")
             (out / "report.md").write_text(markdown(outcomes), encoding="utf-8")
     return outcomes
+
+
+@contextmanager
+def _clocks(path: Path) -> Iterator[None]:
+    """Write the GPUs' clocks, temperature, power and load to a file, once a second, where nvidia-smi is there."""
+    program = tool("nvidia-smi")
+    if program is None:
+        yield
+        return
+    command = [program, f"--query-gpu={_WATCHED}", "--format=csv,nounits", "--loop=1"]
+    with path.open("w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _stop(number: int, _frame: object) -> None:
+    """End as on Ctrl-C, so that the running step ends, too."""
+    raise SystemExit(128 + number)
 
 
 def markdown(outcomes: Sequence[Outcome]) -> str:
@@ -138,6 +160,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--predict", default="gridnet-mnist", metavar="MODEL", help="model of bench predict")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: rehearse without a GPU")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _stop)
     with tempfile.TemporaryDirectory() as work:
         steps = plan(Path(work), given.train, given.predict, given.device)
         unknown = set(given.only) - {step.name for step in steps}

@@ -63,6 +63,14 @@ def compile_module() -> None:
     os.replace(temporary, ROOT / "sdk" / built.name)
 
 
+def print_resources() -> None:
+    """Print the registers and memory of every kernel in the module that runs, where cuobjdump is there."""
+    program = tool("cuobjdump")
+    module = next((ROOT / "sdk").glob("_kernels*.so"), None)
+    if program is not None and module is not None:
+        subprocess.run([program, "-res-usage", str(module)])
+
+
 def main() -> int:
     """Compile, unless an installed module hides the checkout's, and return 0 if the module that runs has CUDA."""
     failed = False
@@ -72,6 +80,7 @@ def main() -> int:
         except subprocess.CalledProcessError as error:
             failed = True
             print(f"the build failed with exit code {error.returncode}; looking for kernels that are already there")
+    print_resources()
     checked = subprocess.run([sys.executable, "-c", _CHECK], cwd=ROOT)
     if checked.returncode:
         print("no kernels with CUDA are here: read the errors above, or reinstall cellzoo with nvcc and ZOO_CUDA=ON")

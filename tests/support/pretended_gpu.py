@@ -7,17 +7,18 @@ training runs, with the numbers of the CPU; and what a GPU would refuse or wait 
 - a copy between host and device from or to memory that is not pinned, and every read of a value or of a size that
   depends on values, is counted in ``waits``, by the line of our sources that asked for it.
 
-Not pretended: streams, events, memory, speed, autocast, the kernels' CUDA bodies, and other arithmetic. Code of torch in
-C++ that makes a tensor beside one of the device makes it on the host; ``one_hot`` is the only such call here.
+Not pretended: streams, memory, speed, autocast, the kernels' CUDA bodies, and other arithmetic. Code of torch in C++
+that makes a tensor beside one of the device makes it on the host; ``one_hot`` is the only such call here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -34,7 +35,7 @@ from zoo.kernels import runtime
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 waits: Counter[str] = Counter()
-"""How often the host would have waited for the device, by place: cleared by :func:`pretended_gpu`."""
+"""Counts of the times that the host would have waited for the device, by place: cleared by :func:`pretended_gpu`."""
 _PINNED = "_zoo_pinned"
 _SOURCES = f"{ROOT}/zoo/"
 
@@ -71,14 +72,21 @@ class Pretended(Tensor):
         elif name == "aten::copy_":
             _count_copy(args[0], args[1], args[2] if len(args) > 2 else options.get("non_blocking", False))
         elif name != "aten::index" and any(t.ndim for t in strangers):
-            raise RuntimeError(f"Expected all tensors to be on the same device: {name} has some on {CUDA}, some on {CPU}")
+            raise RuntimeError(
+                f"Expected all tensors to be on the same device: {name} has some on {CUDA}, some on {CPU}"
+            )
         if options.get("device") is not None:
             options["device"] = CPU
-        given, given_options = tree_map_only(Pretended, lambda t: t.host, (args, options))
-        result = func(*given, **given_options)
-        changed = [n for n, a in enumerate(func._schema.arguments) if a.alias_info is not None and a.alias_info.is_write]
-        if func._schema.returns and func._schema.returns[0].alias_info is not None and changed and changed[0] < len(args):
-            return args[changed[0]]
+        of_host, options = tree_map_only(Pretended, lambda t: t.host, (args, options))
+        result = func(*of_host, **options)
+        changed = [n for n, given in enumerate(func._schema.arguments) if given.is_write]
+        if (
+            changed
+            and changed[0] < len(args)
+            and func._schema.returns
+            and func._schema.returns[0].alias_info is not None
+        ):
+            return args[changed[0]]  # an op in place returns its argument
         return tree_map_only(Tensor, Pretended, result)
 
 
@@ -195,6 +203,27 @@ class _Stream:
         pass
 
 
+class _Event:
+    """A mark on the host's clock."""
+
+    def __init__(self, enable_timing: bool = False) -> None:
+        self.at = 0.0
+
+    def record(self) -> None:
+        self.at = time.perf_counter()
+
+    def synchronize(self) -> None:
+        _wait("synchronize")
+
+    def elapsed_time(self, other: _Event) -> float:
+        return 1e3 * (other.at - self.at)
+
+
+_FACTS = SimpleNamespace(
+    name="pretended", major=9, minor=0, multi_processor_count=1, total_memory=2**34, L2_cache_size=2**20
+)
+
+
 class _BuiltForCuda:
     """The compiled module, which says that it has CUDA kernels; the device runs those of the CPU."""
 
@@ -226,13 +255,14 @@ def _shares_form(same: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]
 def pretended_gpu() -> Iterator[Counter[str]]:
     """Let torch see one CUDA device; yield :data:`waits`, empty."""
     of_cuda: dict[str, Any] = {
-        "is_available": lambda: True, "device_count": lambda: 1, "current_device": lambda: 0, "_lazy_init": lambda: None,
-        "Stream": _Stream, "current_stream": lambda device=None: _Stream(),
+        "is_available": lambda: True, "device_count": lambda: 1, "current_device": lambda: 0,
+        "_lazy_init": lambda: None, "Stream": _Stream, "current_stream": lambda device=None: _Stream(),
         "stream": lambda stream: contextlib.nullcontext(), "synchronize": lambda device=None: _wait("synchronize"),
         "mem_get_info": lambda device=None: (2**34, 2**34), "max_memory_allocated": lambda device=None: 0,
         "manual_seed": lambda seed: None, "manual_seed_all": lambda seed: None, "set_device": lambda device: None,
         "is_bf16_supported": lambda *args, **options: True, "empty_cache": lambda: None,
-        "get_device_capability": lambda device=None: (9, 0),
+        "get_device_capability": lambda device=None: (9, 0), "get_device_properties": lambda device=None: _FACTS,
+        "Event": _Event,
     }  # fmt: skip
     module = runtime.compiled()
     waits.clear()

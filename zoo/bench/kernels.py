@@ -71,14 +71,15 @@ def bench_kernels(
     device: str = "cpu",
     quick: bool = False,
     sweep: bool = False,
+    compiled: bool = True,
     say: Say = lambda line: None,
 ) -> Report:
     """Measure step and evolution, forward and training, on a grid of 32x32x32 with 12 outer steps by default.
 
     The batch is 64 by default, and 512 on ``device`` cuda, where a state then exceeds the L2 cache. ``quick`` uses tiny
-    shapes and few samples and skips torch.compile; it only shows that everything runs. ``sweep`` adds other shapes and
-    variants. The number of threads and the instruction set are restored afterwards. Raises BenchError for an unusable
-    device or instruction set and for contenders that disagree.
+    shapes and few samples and skips torch.compile, as ``compiled`` False does; it only shows that everything runs.
+    ``sweep`` adds other shapes and variants. The number of threads and the instruction set are restored afterwards.
+    Raises BenchError for an unusable device or instruction set and for contenders that disagree.
     """
     check_device(device)
     if device == "cuda" and isas:
@@ -95,14 +96,15 @@ def bench_kernels(
         kernels.set_isa(chosen[0])
         facts, watch = machine_facts(device), Watch()
         meter: _Meter = _GpuMeter(quick) if device == "cuda" else _CpuMeter(quick)
-        rows, skipped = _measure(cases, [*names, *([] if quick else [COMPILED]), EAGER, REFERENCE], meter, say)
+        compiles = compiled and not quick
+        rows, skipped = _measure(cases, [*names, *([COMPILED] if compiles else []), EAGER, REFERENCE], meter, say)
         swept = _sweep(names[0], meter, quick, say) if sweep else []
         sparse = sparse_rows(meter.time, meter.device, quick, say) if device == "cuda" else []
     finally:
         torch.set_num_threads(threads_before)
         kernels.set_isa(isa_before)
-    if quick:
-        skipped[COMPILED] = "--quick skips torch.compile, which takes minutes"
+    if not compiles:
+        skipped[COMPILED] = f"{'--quick' if quick else '--no-compile'} skips torch.compile, which takes minutes"
     peaks, bandwidth = meter.limits.peaks(), meter.limits.bandwidth()
     for table in (rows, swept):
         _relate(table, max(peak.median for peak in peaks.values()), bandwidth.median)

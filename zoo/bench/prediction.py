@@ -36,13 +36,16 @@ def bench_predict(
     batches: Sequence[int] = (1, 64),
     quick: bool = False,
     device: str = "cpu",
+    seconds: float | None = None,
     say: Say = lambda line: None,
 ) -> Report:
     """Measure every backend of a model and, for a gridnet, the same weights as eager shifts in torch.
 
     The inputs are random arrays; their preparation, and on ``device`` cuda the copies to and from the GPU, are part of
-    the latency. On cuda, the torch backend and the shifts also run on the GPU. Raises LoadError for an unknown model
-    and BenchError if the logits of the contenders differ, except those of reduced precision.
+    the latency. On cuda, the torch backend and the shifts also run on the GPU, and cold starts, which it has no part
+    in, are left out. ``seconds`` is the time for each contender and batch size, 10 by default and 1 with ``quick``.
+    Raises LoadError for an unknown model and BenchError if the logits of the contenders differ, except those of reduced
+    precision.
     """
     check_device(device)
     folder = str(find_model(name).absolute())
@@ -60,9 +63,12 @@ def bench_predict(
         say(f"batch {batch}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", sdk.InvertedInputWarning)  # random images may look inverted
-            rows += _measure(contenders, random_inputs(first.input_spec, batch), 1 if quick else 10)
-    say("cold starts")
-    cold = [_cold_start(folder, backend, batches, 1 if quick else 5) for backend in backends]
+            rows += _measure(contenders, random_inputs(first.input_spec, batch), seconds or (1 if quick else 10))
+    repeats, cold, interpreter = 1 if quick else 5, [], None
+    if device == "cpu":
+        say("cold starts")
+        cold = [_cold_start(folder, backend, batches, repeats) for backend in backends]
+        interpreter = _interpreter_seconds(repeats)
     for row in rows:
         started = next((start for start in cold if start["backend"] == row["contender"]), None)
         row["peak_bytes"] = started["peak_bytes_by_batch"][str(row["batch"])] if started else None
@@ -72,10 +78,13 @@ def bench_predict(
         kind="predict",
         subject=first.name,
         machine={**facts, "other_processes": watch.others()},
-        settings={"quick": quick, "batches": list(batches), **({} if device == "cpu" else {"device": device})},
-        facts={"parameters": first.config.parameters, "interpreter_seconds": _interpreter_seconds(1 if quick else 5)},
-        results={"results": rows, "cold_start": cold},
-    )
+        settings={
+            "quick": quick, "batches": list(batches), **({} if device == "cpu" else {"device": device}),
+            **({} if seconds is None else {"seconds": seconds}),
+        },
+        facts={"parameters": first.config.parameters, "interpreter_seconds": interpreter},
+        results={"results": rows, **({"cold_start": cold} if cold else {})},
+    )  # fmt: skip
 
 
 def _on_gpu(folder: str, backends: Sequence[str]) -> dict[str, Model]:
@@ -196,7 +205,10 @@ def tables(report: Report) -> list[Table]:
             "first predict": f"{row['first_predict_seconds']:.3f}",
             "peak memory": f"{row['peak_bytes'] / 1e6:.0f} MB",
         }
-        for row in report.results["cold_start"]
+        for row in report.results.get("cold_start", [])
     ]
-    empty = f"an empty Python process takes another {report.facts['interpreter_seconds']:.2f} s"
-    return [Table(f"Latency of {report.subject}", latencies), Table(f"Cold start ({empty})", starts)]
+    shown = [Table(f"Latency of {report.subject}", latencies)]
+    if starts:
+        empty = f"an empty Python process takes another {report.facts['interpreter_seconds']:.2f} s"
+        shown.append(Table(f"Cold start ({empty})", starts))
+    return shown

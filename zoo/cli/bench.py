@@ -133,6 +133,7 @@ def bench() -> None:
 )
 @_DEVICE
 @click.option("--sweep", is_flag=True, help="Also measure other shapes, batch sizes and variants.")
+@click.option("--no-compile", "compiled", is_flag=True, flag_value=False, default=True, help="Skip torch.compile.")
 @_QUICK
 @_measures("kernels")
 def kernels(**options: Any) -> tuple[Report, list[Table]]:
@@ -183,6 +184,11 @@ def train(recipes: tuple[str, ...], bundled: bool, **options: Any) -> tuple[Repo
     help="Batch sizes.",
 )
 @_DEVICE
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Time for each contender and batch size (default: 10).",
+)
 @_QUICK
 @_measures("predict", subject="model")
 def predict(model: str, **options: Any) -> tuple[Report, list[Table]]:

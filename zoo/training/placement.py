@@ -22,8 +22,8 @@ def place(device: str | None, precision: str, run_dir: Path, track: Sequence[str
     """Return the accelerator of a run: it chooses the device, and joins the processes of a launcher.
 
     ``device`` is cpu, cuda or mps (None: the best available), ``precision`` fp32, bf16 or fp16, and ``track`` names
-    experiment trackers. Raises TrainingError if the device or precision cannot be used here, and if processes of one
-    launcher have not found each other.
+    experiment trackers. Raises TrainingError if the device or precision cannot be used here, if a launcher started more
+    processes than there are GPUs, and if processes of one launcher have not found each other.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     usable = [name for name in DEVICES if available[name]]
@@ -34,6 +34,8 @@ def place(device: str | None, precision: str, run_dir: Path, track: Sequence[str
     AcceleratorState._reset_state(reset_partial_state=True)  # or the first run in a process decides for later ones
     # Accelerate joins the processes of a launcher on the CPU only if it is told that the CPU is meant.
     on_cpu = device == "cpu" or usable == ["cpu"]
+    if not on_cpu and "cuda" in usable:
+        _check_gpus(torch.cuda.device_count())
     places = ProjectConfiguration(project_dir=str(run_dir), logging_dir=str(run_dir / "tensorboard"))
     mixed = "no" if precision == "fp32" else precision
     accelerator = Accelerator(
@@ -50,6 +52,16 @@ def prepare(accelerator: Accelerator, module: nn.Module, optimizer: Optimizer) -
     """
     module = accelerator.prepare(module)
     return module, optimizer if accelerator.scaler is None else accelerator.prepare(optimizer)
+
+
+def _check_gpus(count: int) -> None:
+    """Raise TrainingError if a launcher started more processes on this machine than it has GPUs."""
+    started = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    if started.isdigit() and int(started) > count:
+        raise TrainingError(
+            f"the launcher started {started} processes on this machine (LOCAL_WORLD_SIZE), and torch sees {count} CUDA "
+            f"{'device' if count == 1 else 'devices'}, one for each process; start as many, or choose --device cpu"
+        )
 
 
 def check_launch(processes: int) -> None:

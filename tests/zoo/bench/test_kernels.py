@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests.support.bench import ISAS, read, run
-from zoo.bench import contenders
+from zoo.bench import contenders, kernels
 from zoo.bench.contenders import COMPILED, EAGER, REFERENCE, ours
 from zoo.bench.kernels import bench_kernels
 from zoo.kernels import runtime
+from zoo.utils.stats import Spread
 
 
 @pytest.mark.usefixtures("brisk")
@@ -54,6 +57,22 @@ def test_threads_and_instruction_set_are_restored() -> None:
     assert report.machine["instruction_set"] == "baseline"
     assert torch.get_num_threads() == 1
     assert runtime.compiled().current_isa() == before
+
+
+def test_torch_compile_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Meter:
+        device = "cpu"
+
+        def __init__(self, quick: bool) -> None:
+            once = Spread(1.0, 1.0, 1.0, 1)
+            self.limits = SimpleNamespace(peaks=lambda: {"any": once}, bandwidth=lambda: once)
+
+    asked: list[Sequence[str]] = []
+    monkeypatch.setattr(kernels, "_CpuMeter", Meter)
+    monkeypatch.setattr(kernels, "_measure", lambda cases, names, meter, say: (asked.append(names), ([], {}))[1])
+    reports = [bench_kernels(compiled=compiled) for compiled in (True, False)]
+    assert [COMPILED in names for names in asked] == [True, False]
+    assert "--no-compile skips" in reports[1].facts["skipped"][COMPILED]
 
 
 @pytest.mark.usefixtures("brisk")

@@ -6,6 +6,7 @@ import pytest
 
 import sdk
 from tests.support.bench import read, run
+from tests.support.pretended_gpu import pretended_gpu
 from zoo.bench.contenders import EAGER
 
 
@@ -32,3 +33,19 @@ def test_bench_predict_measures_every_backend_the_baseline_and_the_cold_start(tm
         assert start["peak_bytes"] > 20e6
     assert "Cold start" in result.output
     assert "inverted" not in result.output + result.stderr, "random images that look inverted are no news"
+
+
+@pytest.mark.usefixtures("brisk")
+def test_on_a_gpu_bench_predict_adds_what_runs_there_and_leaves_cold_starts_out(tmp_path: Path) -> None:
+    with pretended_gpu():
+        result = run(
+            "predict", "gridnet-digits", "--seconds", "0.01", "--batch", "2", "--device", "cuda",
+            "--out", str(tmp_path / "out"),
+        )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    report = read(tmp_path / "out")
+    assert [row["contender"] for row in report["results"]["results"]][-2:] == ["torch on cuda", f"{EAGER} on cuda"]
+    assert {row["calls"] for row in report["results"]["results"]} == {10}
+    assert report["settings"]["seconds"] == 0.01
+    assert "cold_start" not in report["results"]
+    assert "Cold start" not in result.output
