@@ -1,4 +1,4 @@
-"""Checks of tensor arguments that all ops share."""
+"""Checks of tensor arguments that all ops share, and the place of what they save."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def refuse_tangents(op: str, *tensors: Tensor | None) -> None:
         raise NotImplementedError(
             f"{op} has no forward-mode derivative (jvp); use backward, torch.func.vjp, or ZOO_KERNELS=reference"
         )
+
+
+def aligned(saved: Tensor) -> Tensor:
+    """Return what forward saved where the kernels read it, 64 bytes at a time: a caller may have packed it."""
+    saved = saved.contiguous()
+    return saved.clone() if saved.data_ptr() % 64 else saved

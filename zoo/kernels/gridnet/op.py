@@ -15,7 +15,7 @@ from torch.library import custom_op, register_autocast
 
 from sdk.kernels import ACTIVATIONS
 from zoo.kernels import runtime
-from zoo.kernels.arguments import refuse_tangents
+from zoo.kernels.arguments import aligned, refuse_tangents
 from zoo.kernels.gridnet.checks import (
     CPU_DTYPES,
     CUDA_DTYPES,
@@ -80,12 +80,6 @@ def _saved_size(config: Any, x: Tensor, threads: int) -> int:
 
 def _contiguous(tensors: Tensors) -> tuple[Tensor | None, ...]:
     return tuple(None if t is None else t.contiguous() for t in tensors)
-
-
-def _aligned(saved: Tensor) -> Tensor:
-    """Return what forward saved where the kernels read it, 64 bytes at a time: a caller may have packed it."""
-    saved = saved.contiguous()
-    return saved.clone() if saved.data_ptr() % 64 else saved
 
 
 def _addresses(tensors: Iterable[Tensor | None]) -> list[int]:
@@ -168,7 +162,7 @@ def _evolve_backward(*arguments: Any) -> tuple[Tensor, ...]:
     check_backward(given, saved, grad_out, options)
     x, grads = given[5], _new_grads(given)
     if x.shape[0] > 0:
-        tensors, saved, grad_out = _contiguous(given), _aligned(saved), grad_out.contiguous()
+        tensors, saved, grad_out = _contiguous(given), aligned(saved), grad_out.contiguous()
         backward = getattr(runtime.compiled(), f"backward_{CPU_DTYPES[x.dtype]}")
         backward(
             _kernel_config(given, options), _addresses(tensors), _address(saved), saved.numel(), _address(grad_out),
@@ -187,7 +181,7 @@ def _(*arguments: Any) -> tuple[Tensor, ...]:
         wanted = _saved_size(config, x, 1) if given[3] is not None else 0
         if saved.numel() != wanted:
             raise ValueError(f"saved has {saved.numel()} bytes, the forward pass of this call saves {wanted}")
-        tensors, saved, grad_out = _contiguous(given), _aligned(saved), grad_out.contiguous()
+        tensors, saved, grad_out = _contiguous(given), aligned(saved), grad_out.contiguous()
         with torch.cuda.device(x.device):
             workspace = x.new_empty(kernels.cuda_backward_workspace_bytes(config, dtype), dtype=torch.uint8)
             kernels.cuda_backward(

@@ -13,7 +13,7 @@ from torch.library import custom_op, register_autocast
 
 from sdk.kernels import FUNCTIONS
 from zoo.kernels import runtime
-from zoo.kernels.arguments import require
+from zoo.kernels.arguments import aligned, require
 from zoo.kernels.sparse_network.structure import Network
 from zoo.kernels.vmap import map_by_slices
 
@@ -126,7 +126,8 @@ def _backward_op(
     _check_backward(x, weight, bias, saved, grad_y, network, outputs, function)
     grads = _new_grads(x, weight, bias, need_x)
     if len(x):
-        weight, saved, grad_y, *edges = (tensor.contiguous() for tensor in (weight, saved, grad_y, *network))
+        weight, grad_y, *edges = (tensor.contiguous() for tensor in (weight, grad_y, *network))
+        saved = aligned(saved)
         grad_x, grad_weight, grad_bias = _addresses(list(grads))
         kernel = getattr(runtime.compiled(), f"sparse_network_backward_{DTYPES[weight.dtype]}")
         kernel(

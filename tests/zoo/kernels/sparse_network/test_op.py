@@ -150,6 +150,16 @@ def test_samples_that_fill_no_tile_add_nothing() -> None:
     assert bool(grad.isfinite().all())
 
 
+def test_saved_rows_may_come_back_anywhere_in_memory() -> None:
+    tensors, where = case(70, 12, (8, 2), 0.5, torch.float32)
+    wanted = torch.autograd.grad(kernel(*tensors, where).sum(), tensors)  # type: ignore[arg-type]
+    moved = lambda t: torch.cat([t.new_zeros(1), t.detach().flatten()])[1:].view(t.shape)  # noqa: E731
+    with torch.autograd.graph.saved_tensors_hooks(moved, lambda tensor: tensor):
+        found = torch.autograd.grad(kernel(*tensors, where).sum(), tensors)  # type: ignore[arg-type]
+    for a, b in zip(found, wanted, strict=True):
+        assert torch.equal(a, b)
+
+
 def test_strided_tensors_are_accepted() -> None:
     (x, weight, bias), where = case(5, 6, (4, 3), 0.6)
     doubled = torch.stack([weight, weight], 1)[:, 0]
