@@ -160,7 +160,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--predict", default="gridnet-mnist", metavar="MODEL", help="model of bench predict")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: rehearse without a GPU")
     given = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _stop)
     with tempfile.TemporaryDirectory() as work:
         steps = plan(Path(work), given.train, given.predict, given.device)
         unknown = set(given.only) - {step.name for step in steps}
@@ -177,4 +176,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(main(sys.argv[1:]))

@@ -44,13 +44,13 @@ def stop_signals() -> Iterator[None]:
         numbers = []
     show = sys.unraisablehook
 
-    def show_others(lost: sys.UnraisableHookArgs) -> None:
-        if not issubclass(lost.exc_type, StopSignal):
+    def show_until_a_signal(lost: sys.UnraisableHookArgs) -> None:
+        if not _received:  # later ones are the lost StopSignal, and what it broke off, such as a library's fork hooks
             show(lost)
 
     ours = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) in _USUAL}
     _received.clear()
-    sys.unraisablehook = show_others
+    sys.unraisablehook = show_until_a_signal
     for number in ours:
         signal.signal(number, _stop)
     try:

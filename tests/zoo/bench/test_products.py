@@ -121,7 +121,7 @@ FAMILIES: dict[str, tuple[dict[str, Any], Task, int, dict[str, int]]] = {
         {"aten::convolution": 1, "aten::convolution_backward": 1, "aten::mm": 6},
     ),
     "snapshots": (
-        {"hidden": [4], "max_density": 0.9}, IMAGE, 6, {"zoo::sparse_linear": 2, "zoo::sparse_linear_backward": 2},
+        {"hidden": [4], "max_density": 0.9}, IMAGE, 6, {"zoo::sparse_network": 1, "zoo::sparse_network_backward": 1},
     ),
 }  # fmt: skip
 

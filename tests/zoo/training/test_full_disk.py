@@ -129,7 +129,7 @@ def test_a_full_disk_at_the_export_keeps_the_finished_run_and_names_the_command(
 
     out, run_dir = tmp_path / "model", tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr("zoo.artifacts.preflight.check_exportable", lambda *given: None)
+        patch.setattr("zoo.artifacts.preflight.check_exportable", lambda *given, **options: None)
         patch.setattr("zoo.artifacts.writer.save_file", full)
         result = run("train", "gridnet-digits", *OVERRIDES, "--quiet", "--run-dir", str(run_dir), "--out", str(out))
     assert result.exit_code == 1, result.output

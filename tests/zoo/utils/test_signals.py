@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,26 @@ class _Swallowing:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+class _Failing:
+    """Its finalizer raises an error, which Python prints and drops."""
+
+    def __del__(self) -> None:
+        raise IndexError("pop from empty list")
+
+
+def test_errors_that_are_lost_are_shown_until_a_signal_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: shown.append(str(lost.exc_value)))
+    with stop_signals():
+        one = _Failing()
+        del one
+        with suppress(StopSignal):
+            os.kill(os.getpid(), signal.SIGTERM)
+        one = _Failing()
+        del one
+    assert shown == ["pop from empty list"]
+
+
 def test_a_signal_that_a_finalizer_swallowed_is_found_and_nothing_is_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -89,7 +110,7 @@ def _signal_and_fail(*given: object, **options: object) -> Iterator[None]:
 def test_an_error_that_hides_a_signal_is_an_interruption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, message: str
 ) -> None:
-    monkeypatch.setattr("zoo.artifacts.preflight.check_exportable", lambda *given: None)
+    monkeypatch.setattr("zoo.artifacts.preflight.check_exportable", lambda *given, **options: None)
     monkeypatch.setattr(place, _signal_and_fail)
     out = tmp_path / "model"
     result = run("train", "gridnet-digits", *QUICK, "--run-dir", str(tmp_path / "run"), "--out", str(out))
