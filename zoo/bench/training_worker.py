@@ -4,7 +4,7 @@ REQUEST is JSON with recipe, overrides, steps, warmup, threads, device, data_dir
 JSON too, and ``{"error": ...}`` for an error that the user can fix. A step lasts from the request for its batch to the
 request for the next. Within it, data is the wait for the batch, forward the time in which the learner computes its
 losses, of all optimizer steps that it takes, backward that of their gradients, and optimizer the rest. With products,
-the products of every fifth step are recorded, and repeated alone before the next five timed steps, once for each.
+the products of every fifth step are recorded, and then repeated alone once. Both so find the caches as steps do.
 """
 
 from __future__ import annotations
@@ -98,11 +98,9 @@ class Clock:
                 batch = next(batches)
                 with products:
                     yield batch
+                started = self.mark()
                 products.repeat()
-                for _ in range(min(_RECORDED, steps - number)):  # together: a step after a step is as in training
-                    started = self.mark()
-                    products.repeat()
-                    self._alone.append((started, self.mark()))
+                self._alone.append((started, self.mark()))
             self._phases = []
             started = self.mark()
             yield self.timed("data", partial(next, batches))()
@@ -122,7 +120,7 @@ class Clock:
         return found
 
     def alone(self) -> list[float]:
-        """Return the seconds of the products alone, once per step."""
+        """Return the seconds of each recorded step's products alone."""
         self._wait()
         return [self._between(*marks) for marks in self._alone]
 
