@@ -22,10 +22,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a job in the backgro
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each worker of pytest-xdist whole modules, and one of them all tests of the browser, which share a site."""
+    """Give each worker of pytest-xdist whole modules, and one of them all tests of the browser, which share a site.
+
+    Tests that share nothing, and take long, have groups of their own.
+    """
     for item in items:
-        folder = item.path.parent
-        item.add_marker(pytest.mark.xdist_group(str(folder if folder.name == "web" else item.path)))
+        if item.get_closest_marker("xdist_group") is None:
+            folder = item.path.parent
+            item.add_marker(pytest.mark.xdist_group(str(folder if folder.name == "web" else item.path)))
 
 
 @pytest.fixture(autouse=True)

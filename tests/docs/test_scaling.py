@@ -82,6 +82,7 @@ def test_the_processes_of_the_page_answer_every_file(folder: Path, execute: Call
     assert re.findall(r"'(\d)'", execute(sys.executable, "script.py")) == expected(folder)
 
 
+@pytest.mark.slow  # Ray starts once in tests/sdk/test_batch_predictor.py
 def test_the_ray_job_writes_every_label(folder: Path, execute: Callable[..., str]) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'cellzoo[ray]'")
     place = tempfile.mkdtemp(prefix="ray")  # short: it holds sockets, whose paths have a limit
