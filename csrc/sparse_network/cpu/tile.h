@@ -52,7 +52,7 @@ struct NetworkTile {
     return where_positive(value, one, constant<P>(0));
   }
 
-  // rows[r][l] = x[l][column of r], where `row_of` rows of the tile come from samples of `width` numbers each.
+  // tile[r][l] = x[l][column(r)] for the samples that there are, of `width` numbers each; 0 in the other lanes.
   template <class Column>
   void pack(int64_t rows, const T* x, int64_t width, Column column, T* tile) const {
     for (int64_t first = 0; first < kTile; first += kMovedSamples) {
@@ -65,6 +65,7 @@ struct NetworkTile {
     }
   }
 
+  // x[l][column(r)] = tile[r][l].
   template <class Column>
   void unpack(int64_t rows, const T* tile, int64_t width, Column column, T* x) const {
     for (int64_t first = 0; first < count; first += kMovedSamples) {
