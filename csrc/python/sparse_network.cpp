@@ -16,7 +16,7 @@ namespace nb = nanobind;
 using namespace nb::literals;
 using namespace zoo::sparse_network;
 
-using Shape = std::array<int64_t, 7>;        // inputs, used, computed, outputs, weights, biases, entries
+using Shape = std::array<int64_t, 7>;        // inputs, used, computed, outputs, weights, biases, edges
 using Addresses = std::array<uintptr_t, 4>;  // columns, starts, sources, slots
 
 Network network_at(const Shape& shape, const Addresses& a, int function) {

@@ -20,12 +20,12 @@ struct Network {
   int64_t biases;            // divides `computed`
   const int32_t* columns;    // [used] which inputs, ascending
   const int32_t* starts;     // [computed + 1]
-  const int32_t* sources;    // [entries] rows, ascending within a unit
-  const int32_t* slots;      // [entries]
+  const int32_t* sources;    // [edges] rows, ascending within a unit
+  const int32_t* slots;      // [edges]
   dense::Function function;  // f
 
   int64_t rows() const { return used + computed; }
-  int64_t entries() const { return starts[computed]; }
+  int64_t edges() const { return starts[computed]; }
   bool is_output(int64_t unit) const { return unit >= computed - outputs; }
 };
 

@@ -91,34 +91,17 @@ void prefetch(const void* image, int64_t bytes) {
 
 int64_t clamp(int64_t value, int64_t limit) { return value < -limit ? -limit : value > limit ? limit : value; }
 
-template <int... L>
-ZOO_INLINE Vec<float> reversed(Vec<float> v, std::integer_sequence<int, L...>) {
-  return __builtin_shufflevector(v, v, (kLanes<float> - 1 - L)...);
-}
-
-// Pixels of a row. The first goes to `out`, each of the others `step`, 1 or -1, places further.
 template <class T>
-void take_pixels(const T* row, int64_t n, const Scale<T>& scale, float* out, int64_t step) {
+void take_pixels(const T* pixels, int64_t n, const Scale<T>& scale, float* out) {
   constexpr int L = kLanes<float>;
   if (!scale.computes || n < L) {
-    for (int64_t x = 0; x < n; ++x) out[x * step] = scale(row[x]);
+    for (int64_t i = 0; i < n; ++i) out[i] = scale(pixels[i]);
     return;
   }
   for (int64_t first = 0; first < n; first += L) {
-    const int64_t x = first + L <= n ? first : n - L;  // the last vector may repeat pixels
-    const Vec<float> pixels = scale.compute(row + x);
-    if (step > 0) store_unaligned(out + x, pixels);
-    else store_unaligned(out - x - (L - 1), reversed(pixels, std::make_integer_sequence<int, L>()));
+    const int64_t i = std::min(first, n - L);  // the last vector may repeat pixels
+    store_unaligned(out + i, scale.compute(pixels + i));
   }
-}
-
-// A row of `width` pixels, shifted to the right. The first goes to `out`, each of the others `step` places further.
-template <class T>
-void take_row(const T* row, int64_t width, int64_t right, const Scale<T>& scale, float* out, int64_t step) {
-  const int64_t begin = right > 0 ? right : 0, end = right > 0 ? width : width + right;
-  for (int64_t x = 0; x < begin; ++x) out[x * step] = scale(0);
-  if (begin < end) take_pixels(row + begin - right, end - begin, scale, out + begin * step, step);
-  for (int64_t x = end; x < width; ++x) out[x * step] = scale(0);
 }
 
 // A plane of pixels, shifted. In memory that is a shift of all pixels at once, in which those that a row would take from
@@ -132,21 +115,10 @@ void take_plane(const T* plane, int64_t height, int64_t width, int64_t down, int
   std::fill(out + end * width, out + height * width, zero);
   const T* const from = plane + (begin - down) * width + std::max<int64_t>(0, -right);
   float* const to = out + begin * width + std::max<int64_t>(0, right);
-  take_pixels(from, (end - begin) * width - std::abs(right), scale, to, 1);
+  take_pixels(from, (end - begin) * width - std::abs(right), scale, to);
   const int64_t first = right > 0 ? 0 : width + right;
   for (int64_t y = begin; y < end && right != 0; ++y)
     std::fill(out + y * width + first, out + y * width + first + std::abs(right), zero);
-}
-
-// The same for a plane whose columns then change places.
-template <class T>
-void take_flipped(const T* plane, int64_t height, int64_t width, int64_t down, int64_t right, const Scale<T>& scale,
-                  float* out) {
-  for (int64_t y = 0; y < height; ++y, out += width) {
-    const int64_t from = y - down;
-    const bool exposed = from < 0 || from >= height;
-    take_row(exposed ? nullptr : plane + from * width, width, exposed ? width : right, scale, out + width - 1, -1);
-  }
 }
 
 template <class T>
@@ -155,9 +127,11 @@ void take_one(const Images<T>& images, const std::vector<Scale<T>>& scales, cons
   const int64_t down = batch.offsets ? clamp(batch.offsets[2 * i], height) : 0;
   const int64_t right = batch.offsets ? clamp(batch.offsets[2 * i + 1], width) : 0;
   const T* plane = images.values + batch.indices[i] * images.channels * size;
-  const auto take_one_plane = batch.flipped && batch.flipped[i] ? take_flipped<T> : take_plane<T>;
-  for (int64_t c = 0; c < images.channels; ++c, plane += size, out += size)
-    take_one_plane(plane, height, width, down, right, scales[c], out);
+  const bool flipped = batch.flipped && batch.flipped[i];
+  for (int64_t c = 0; c < images.channels; ++c, plane += size, out += size) {
+    take_plane(plane, height, width, down, right, scales[c], out);
+    for (int64_t y = 0; y < height && flipped; ++y) std::reverse(out + y * width, out + (y + 1) * width);
+  }
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/call.h"
+#include "core/check.h"
 #include "core/thread_pool.h"
 #include "sparse/cpu/kernels.h"
 
@@ -18,19 +19,6 @@ template <class T>
 const Kernels<T>& kernels() {
   if constexpr (sizeof(T) == sizeof(float)) return kernels_in_use(kTables).of_float;
   else return kernels_in_use(kTables).of_double;
-}
-
-void check_starts(const char* name, const int32_t* starts, int64_t count, int64_t entries) {
-  bool good = starts[0] == 0 && starts[count] == entries;
-  for (int64_t i = 0; i < count; ++i) good &= starts[i] <= starts[i + 1];
-  if (!good) throw std::invalid_argument(std::string(name) + " does not rise from 0 to the number of entries");
-}
-
-void check_indices(const char* name, const int32_t* indices, int64_t count, int64_t limit) {
-  bool good = true;
-  for (int64_t i = 0; i < count; ++i) good &= indices[i] >= 0 && indices[i] < limit;
-  if (!good)
-    throw std::invalid_argument(std::string(name) + " holds an index outside 0 to " + std::to_string(limit - 1));
 }
 
 // Every index is used to address memory; reading them once more is a small part of the work.

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/call.h"
+#include "core/check.h"
 #include "core/share.h"
 #include "sparse_network/cpu/kernels.h"
 
@@ -22,27 +23,18 @@ const Kernels<T>& kernels() {
   else return kernels_in_use(kTables).of_double;
 }
 
-void check_indices(const char* name, const int32_t* indices, int64_t count, int64_t limit) {
-  bool good = true;
-  for (int64_t i = 0; i < count; ++i) good &= indices[i] >= 0 && indices[i] < limit;
-  if (!good)
-    throw std::invalid_argument(std::string(name) + " holds an index outside 0 to " + std::to_string(limit - 1));
-}
-
 // A thread for each part of the work that is worth one; the choice depends on the shape alone.
 int threads_for(const Network& net, int64_t batch, int threads) {
-  const int64_t work = batch * (net.entries() + net.rows());
+  const int64_t work = batch * (net.edges() + net.rows());
   return static_cast<int>(std::clamp<int64_t>(work / kWorthAThread, 1, clamp_threads(threads)));
 }
 
 }  // namespace
 
-void check(const Network& net, int64_t entries) {
+void check(const Network& net, int64_t edges) {
   check_indices("columns", net.columns, net.used, net.inputs);
-  check_indices("slots", net.slots, entries, net.weights);
-  bool rises = net.starts[0] == 0 && net.starts[net.computed] == entries;
-  for (int64_t i = 0; i < net.computed; ++i) rises &= net.starts[i] <= net.starts[i + 1];
-  if (!rises) throw std::invalid_argument("starts does not rise from 0 to the number of entries");
+  check_indices("slots", net.slots, edges, net.weights);
+  check_starts("starts", net.starts, net.computed, edges);
   for (int64_t c = 1; c < net.used; ++c)
     if (net.columns[c] <= net.columns[c - 1]) throw std::invalid_argument("columns does not rise");
   for (int64_t i = 0; i < net.computed; ++i) {
@@ -56,14 +48,14 @@ void check(const Network& net, int64_t entries) {
 }
 
 template <class T>
-void forward(const Network& net, int64_t entries, const ForwardArgs<T>& args, int threads) {
-  check(net, entries);  // a small part of the work, and every index is used to address memory
+void forward(const Network& net, int64_t edges, const ForwardArgs<T>& args, int threads) {
+  check(net, edges);  // a small part of the work, and every index is used to address memory
   kernels<T>().forward(net, args, threads_for(net, args.batch, threads));
 }
 
 template <class T>
-void backward(const Network& net, int64_t entries, const BackwardArgs<T>& args, int threads) {
-  check(net, entries);
+void backward(const Network& net, int64_t edges, const BackwardArgs<T>& args, int threads) {
+  check(net, edges);
   take_turn(calls, [&](Workspace& workspace) {
     kernels<T>().backward(net, args, workspace, threads_for(net, args.batch, threads));
   });

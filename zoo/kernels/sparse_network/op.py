@@ -18,8 +18,6 @@ from zoo.kernels.sparse_network.structure import Network
 from zoo.kernels.vmap import map_by_slices
 
 DTYPES = {torch.float32: "float", torch.float64: "double"}
-TILE = 64
-"""Samples that the kernels compute together; ``saved`` has room for whole tiles."""
 _NETWORK = "Tensor columns, Tensor starts, Tensor sources, Tensor slots"
 _NAMES = ("columns", "starts", "sources", "slots")
 
@@ -70,7 +68,8 @@ def _rows(network: tuple[Tensor, ...]) -> int:
 
 def _saved_size(batch: Any, network: tuple[Tensor, ...]) -> Any:
     """Return the numbers of all rows of all tiles. ``saved`` is flat: a symbolic number of tiles would be guarded."""
-    return (batch + TILE - 1) // TILE * (_rows(network) * TILE)
+    tile = runtime.compiled().sparse_network_tile
+    return (batch + tile - 1) // tile * (_rows(network) * tile)
 
 
 def _sizes(x: Tensor, weight: Tensor, bias: Tensor, network: list[Tensor], outputs: int) -> list[int]:
@@ -90,7 +89,7 @@ def _addresses(tensors: list[Tensor]) -> list[int]:
     schema=f"(Tensor x, Tensor weight, Tensor bias, {_NETWORK}, SymInt outputs, str function) -> (Tensor, Tensor)",
 )
 def _forward(x: Tensor, weight: Tensor, bias: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    """Return ``[B, outputs]`` and, for the backward pass, every row ``[tiles, rows, TILE]``, flat."""
+    """Return ``[B, outputs]`` and, for the backward pass, every row ``[tiles, rows, samples]``, flat."""
     network, (outputs, function) = rest[:4], rest[4:]
     _check(x, weight, bias, network, outputs, function)
     y, saved = x.new_empty(len(x), outputs), x.new_empty(_saved_size(len(x), network))
